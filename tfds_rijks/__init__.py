@@ -1,0 +1,1 @@
+"""TFDS builders for museum collections: prepared and read without TensorFlow."""

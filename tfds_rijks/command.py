@@ -1,0 +1,56 @@
+"""The frame around every command: one line and exit code 2 for what a user can put right."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from tfds_rijks.errors import UserError
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # the shell's convention for Ctrl-C
+
+_DISK = {
+  errno.ENOSPC: 'no space left on the device; free some or choose another folder',
+  errno.EDQUOT: 'disk quota used up; free some space or choose another folder',
+  errno.EACCES: 'permission denied; choose a folder that you may read and write',
+  errno.EPERM: 'operation not permitted; choose a folder that you may read and write',
+  errno.EROFS: 'read-only file system; choose a folder that you may write',
+}
+
+
+class Parser(argparse.ArgumentParser):
+  """`argparse` whose errors are one line (it prints the whole usage otherwise)."""
+
+  def error(self, message: str) -> NoReturn:
+    raise UserError(f'{message}; see {self.prog} --help')
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+  """Calls `main` and exits: 0 or its return value, 2 with one line on stderr for bad input."""
+  try:
+    code = main() or 0
+  except UserError as error:
+    code = fail(str(error))
+  except OSError as error:
+    if error.errno not in _DISK:
+      raise
+    code = fail(f'{error.filename or "writing"}: {_DISK[error.errno]}')
+  except KeyboardInterrupt:
+    print('interrupted', file=sys.stderr)
+    code = INTERRUPTED
+  except BrokenPipeError:
+    # The reader (head, less) has gone: nothing is left to say, and nowhere to say it.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = 0
+  sys.exit(code)
+
+
+def fail(message: str) -> int:
+  """Prints the one line and returns the exit code that goes with it."""
+  print(f'error: {message}', file=sys.stderr, flush=True)
+  return BAD_INPUT
