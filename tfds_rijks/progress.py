@@ -46,7 +46,8 @@ class Progress:
     left = duration((self.total - self.done) / rate) if rate > 0 else '?'
     filled = round(BAR_WIDTH * min(1.0, self.done / max(1, self.total)))
     bar = '#' * filled + ' ' * (BAR_WIDTH - filled)
-    text = f'{self.what} {self.done:,}/{self.total:,} [{bar}] {rate:,.1f} {self.unit}/s, {left} left'
+    text = (f'{self.what} {self.done:,}/{self.total:,} [{bar}] '
+            f'{rate:,.1f} {self.unit}/s, {left} left')
     return f'{text}, {self.note}' if self.note else text
 
   def close(self) -> None:
