@@ -1,3 +1,20 @@
-"""flaxart: recognise the artist, the material and the type of museum objects, in JAX and Flax."""
+"""flaxart: recognise the artist, the material and the type of museum objects, in JAX and Flax.
+
+`flaxart.load(workdir)` gives a finished run ready to call, `flaxart.load_trunk(file)` a converted
+trunk. Both are imported when used: importing `flaxart` itself costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 __version__ = '0.1.0'
+_LAZY = {'load': 'flaxart.net', 'load_trunk': 'flaxart.weights.load'}
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _LAZY:
+    raise AttributeError(f'module flaxart has no attribute {name!r}')
+  import importlib
+
+  return getattr(importlib.import_module(_LAZY[name]), name)

@@ -1,0 +1,65 @@
+"""Baselines that know no art: what a score must be compared with before it means anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flaxart.data.loader import eval_batches
+from flaxart.data.source import Split
+from flaxart.tasks import SOFTMAX, Task
+from tfds_rijks.progress import Progress
+
+PIXELS = 16  # side of the thumbnails
+CHUNK = 1024  # test records compared at once
+
+
+def thumbnails(split: Split, *, fit: str) -> np.ndarray:
+  """`[N, 16 * 16 * 3]` float32 in [0, 1], in the order of the split."""
+  progress = Progress(f'16x16 pixels of {split.name}', len(split), unit='img')
+  parts = []
+  for batch in eval_batches(split, batch_size=256, size=PIXELS, fit=fit):
+    parts.append(batch['image'][batch['mask']].reshape(-1, PIXELS * PIXELS * 3))
+    progress.update(sum(map(len, parts)))
+  progress.close()
+  return np.concatenate(parts).astype(np.float32) / 255
+
+
+def nearest_pixels(
+  train: Split, test: Split, tasks: Sequence[Task], *, fit: str
+) -> dict[str, dict[str, Any]]:
+  """Top-1 and balanced accuracy of the nearest training picture's label, Euclidean on 16x16 pixels.
+
+  No learning at all; on a split that puts near-twins on both sides it looks brilliant, which is why
+  it stands beside every score. Softmax tasks only; neighbours without the label are passed over.
+  """
+  known = thumbnails(train, fit=fit)
+  asked = thumbnails(test, fit=fit)
+  result: dict[str, dict[str, Any]] = {}
+  for task in tasks:
+    if task.kind != SOFTMAX:
+      continue
+    has, wants = train.labels[task.name] >= 0, test.labels[task.name] >= 0
+    truth = test.labels[task.name][wants]
+    if not has.any() or not wants.any():
+      result[task.name] = {'pixels16_top1': None, 'pixels16_balanced_accuracy': None}
+      continue
+    guess = train.labels[task.name][has][_nearest(known[has], asked[wants])]
+    recall = [(guess[truth == c] == c).mean() for c in np.unique(truth)]
+    result[task.name] = {
+      'pixels16_top1': float((guess == truth).mean()),
+      'pixels16_balanced_accuracy': float(np.mean(recall)),
+    }
+  return result
+
+
+def _nearest(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+  """Index of the row of `known` nearest to each row of `asked`; the first one of equals."""
+  squares = (known**2).sum(axis=1)
+  found = [
+    np.argmin(squares[None, :] - 2 * part @ known.T, axis=1)
+    for part in np.array_split(asked, -(-len(asked) // CHUNK))
+  ]
+  return np.concatenate(found)

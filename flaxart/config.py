@@ -1,0 +1,223 @@
+"""Every setting of a run with its meaning and default, and the checks that no type can make.
+
+`configs/*.py` start from `default_config()` and change what they are about. A run's settings are
+stored as `config.json` in its workdir, and from there it is continued and evaluated: config files
+are Python, a stored run is not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from tfds_rijks.errors import UserError
+
+MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
+# Fields that may differ when a run is continued: they change neither the data nor the arithmetic.
+MAY_CHANGE = ('data.data_dir', 'data.manual_dir', 'data.workers', 'log.every_steps')
+
+
+def default_config() -> ConfigDict:
+  """The defaults: fine-tuning a converted ImageNet trunk at 224 px, three heads."""
+  config = ConfigDict()
+  config.seed = 0
+  config.tasks = 'artist,type,material'  # names of dataset features, separated by commas
+  # What learns: 'heads', 'all', or a regex over parameter paths such as 'heads/.*|trunk/stage4/.*'
+  # (a full match learns, the rest is frozen: no gradient, no optimizer slot, no moving statistics).
+  config.trainable = 'all'
+  # Where the trunk starts: 'scratch', 'imagenet', a weights file, or the workdir of another run.
+  config.init = 'imagenet'
+
+  config.model = model = ConfigDict()
+  model.name = 'resnet50'  # vgg19 | inception_v3 | xception | resnet50
+  model.width = 1.0  # multiplies all channel counts; 1 is the published network
+  model.shallow = False  # one block per stage, for tests and quick trials
+  # BatchNorm that learns: 'batch' = statistics of the batch, 'frozen' = the stored ones,
+  # 'auto' = frozen for a trunk that starts from weights, batch for one from scratch.
+  model.bn = 'auto'
+  model.bn_momentum = 0.99  # share of the old running statistics kept; 0.9 for under 1,000 steps
+  model.dropout = 0.0  # on the pooled features
+  model.dtype = 'auto'  # compute: float32 | bfloat16 | auto (float32 on CPU, bfloat16 elsewhere)
+
+  config.data = data = ConfigDict()
+  data.dataset = 'rijksmuseum/multitask'  # a TFDS name
+  data.data_dir = '~/tensorflow_datasets'  # where prepared datasets lie
+  data.manual_dir = ''  # the source folder; given, the dataset is prepared when it is not there yet
+  data.image_size = 224  # pixels; pictures enter the network as squares
+  data.fit = 'squash'  # how a picture becomes a square: squash (the paper), crop, or pad with white
+  data.prepare_size = 0  # when preparing: re-encode with this short side (0 = bytes as they are)
+  data.workers = 0  # decoding processes; 0 = threads of this process
+  data.synthetic_objects = 0  # draw a museum of so many objects into manual_dir first (the demo)
+
+  config.augment = augment = ConfigDict()
+  augment.flip = False  # mirror half of the training pictures
+  augment.zoom = 0.0  # random crop of at least 1 - zoom of each side, resized back
+
+  config.train = train = ConfigDict()
+  train.epochs = 20.0
+  train.batch_size = 32  # global: over all devices and processes
+  train.eval_every_epochs = 1.0
+  train.task_weights = ''  # 'artist=1,type=0.5'; not named = 1 (the paper sums the losses)
+
+  config.optim = optim = ConfigDict()
+  optim.name = 'sgd'  # sgd (Nesterov momentum) | adam | adamw | rmsprop
+  optim.learning_rate = 1e-3
+  optim.momentum = 0.9
+  optim.weight_decay = 0.0  # decoupled, on kernels only
+  optim.schedule = 'constant'  # constant | cosine (to zero at the last step)
+  optim.warmup_epochs = 0.0
+  optim.clip_norm = 0.0  # global gradient norm; 0 = off
+
+  config.checkpoint = checkpoint = ConfigDict()
+  checkpoint.every_steps = 0  # saves between evaluations; 0 = only after each evaluation
+  checkpoint.best = 'score'  # score (mean main score over the tasks) | loss: on the val split
+
+  config.eval = evaluation = ConfigDict()
+  evaluation.batch_size = 64
+  evaluation.baselines = True  # nearest neighbour on 16x16 pixels beside the test scores
+
+  config.log = log = ConfigDict()
+  log.every_steps = 20
+  log.tensorboard = True
+  return config
+
+
+def validate(config: ConfigDict) -> None:
+  """Raises `UserError` naming field, value found, and values allowed."""
+  one_of(config, 'model.name', MODELS)
+  one_of(config, 'model.bn', ('auto', 'batch', 'frozen'))
+  one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
+  one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
+  one_of(config, 'optim.name', ('sgd', 'adam', 'adamw', 'rmsprop'))
+  one_of(config, 'optim.schedule', ('constant', 'cosine'))
+  one_of(config, 'checkpoint.best', ('score', 'loss'))
+  for field in (
+    'train.epochs',
+    'train.batch_size',
+    'train.eval_every_epochs',
+    'eval.batch_size',
+    'optim.learning_rate',
+    'model.width',
+    'data.image_size',
+    'log.every_steps',
+  ):
+    in_range(config, field, above=0)
+  for field in (
+    'data.workers',
+    'data.prepare_size',
+    'data.synthetic_objects',
+    'optim.weight_decay',
+    'optim.warmup_epochs',
+    'optim.clip_norm',
+    'checkpoint.every_steps',
+    'seed',
+  ):
+    in_range(config, field, at_least=0)
+  for field in ('model.dropout', 'model.bn_momentum', 'augment.zoom', 'optim.momentum'):
+    in_range(config, field, at_least=0, below=1)
+  task_names(config)
+  task_weights(config)
+  if config.trainable not in ('heads', 'all'):
+    try:
+      re.compile(config.trainable)
+    except re.error as error:
+      raise UserError(
+        f'config.trainable: {config.trainable!r} is neither heads, all nor a valid regex ({error})'
+      ) from None
+  if not config.init:
+    raise UserError('config.init is empty; give scratch, imagenet, a weights file or a workdir')
+
+
+def task_names(config: ConfigDict) -> list[str]:
+  """The tasks as a list, in the order given."""
+  names = [name.strip() for name in config.tasks.split(',') if name.strip()]
+  if not names:
+    raise UserError('config.tasks is empty; name at least one feature, such as artist,type')
+  if len(set(names)) < len(names):
+    raise UserError(f'config.tasks: {config.tasks!r} names a task twice; name each once')
+  return names
+
+
+def task_weights(config: ConfigDict) -> dict[str, float]:
+  """The weight of each task in the summed loss; 1 where nothing is said."""
+  weights = dict.fromkeys(task_names(config), 1.0)
+  for part in filter(None, config.train.task_weights.split(',')):
+    name, _, value = part.partition('=')
+    if name.strip() not in weights:
+      raise UserError(
+        f'config.train.task_weights: {name.strip()!r} is no task; tasks are {", ".join(weights)}'
+      )
+    try:
+      weights[name.strip()] = float(value)
+    except ValueError:
+      raise UserError(
+        f'config.train.task_weights: {part!r} has no number; write task=weight,task=weight'
+      ) from None
+  return weights
+
+
+def read(path: Path) -> ConfigDict:
+  """The settings of a stored run; fields that are newer than the run get their default."""
+  try:
+    stored = json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    raise UserError(f'{path}: not found; --workdir must be the folder of a run') from None
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise UserError(f'{path}: is not the settings of a run ({error})') from None
+  config = default_config()
+  config.update(stored)
+  return config
+
+
+def to_json(config: ConfigDict) -> str:
+  """The settings as text, the way they are stored."""
+  return json.dumps(config.to_dict(), indent=2, sort_keys=True) + '\n'
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[object, object]]:
+  """Fields whose values differ and may not: `{'optim.learning_rate': (0.1, 0.2)}`."""
+  a, b = flat(old), flat(new)
+  return {
+    field: (a.get(field), b.get(field))
+    for field in sorted(a | b)
+    if a.get(field) != b.get(field) and field not in MAY_CHANGE
+  }
+
+
+def flat(config: ConfigDict, prefix: str = '') -> dict[str, object]:
+  """`{'optim.learning_rate': 0.1, ...}`."""
+  fields: dict[str, object] = {}
+  for key, value in config.items():
+    if isinstance(value, ConfigDict):
+      fields |= flat(value, f'{prefix}{key}.')
+    else:
+      fields[prefix + key] = value
+  return fields
+
+
+def one_of(config: ConfigDict, field: str, allowed: tuple[str, ...]) -> None:
+  """Refuses a value that is not in the list."""
+  value = flat(config)[field]
+  if value not in allowed:
+    raise UserError(f'config.{field}: found {value!r}, expected one of {", ".join(allowed)}')
+
+
+def in_range(
+  config: ConfigDict,
+  field: str,
+  *,
+  above: float | None = None,
+  at_least: float | None = None,
+  below: float | None = None,
+) -> None:
+  """Refuses a number outside its range; NaN is outside every range."""
+  value = flat(config)[field]
+  if above is not None and not value > above:  # type: ignore[operator]
+    raise UserError(f'config.{field}: found {value}, expected a number above {above}')
+  if at_least is not None and not value >= at_least:  # type: ignore[operator]
+    raise UserError(f'config.{field}: found {value}, expected a number of at least {at_least}')
+  if below is not None and not value < below:  # type: ignore[operator]
+    raise UserError(f'config.{field}: found {value}, expected a number below {below}')

@@ -1,0 +1,35 @@
+"""Prepares the dataset of a config when it is not there yet, so that one command is enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from flaxart.data.source import find
+
+
+def prepare_if_missing(config: ConfigDict, *, dry_run: bool = False) -> bool:
+  """Draws the synthetic museum and prepares the dataset where `config.data` asks for it.
+
+  Returns False if a dry run ends here: what is not prepared cannot be measured further.
+  """
+  data = config.data
+  if not data.manual_dir:
+    return True  # the dataset has been prepared by its own command, or opening it says what to do
+  from tfds_rijks.prepare import prepare
+
+  manual_dir = Path(data.manual_dir).expanduser()
+  if data.synthetic_objects and not (manual_dir / 'rijksgt.mat').exists():
+    from tfds_rijks.rijksmuseum.synthetic import draw_museum
+
+    draw_museum(manual_dir, objects=data.synthetic_objects, seed=0)
+  missing = find(data.dataset, data.data_dir) is None
+  prepare(
+    data.dataset,
+    manual_dir=manual_dir,
+    data_dir=Path(data.data_dir).expanduser(),
+    image_size=data.prepare_size or None,
+    dry_run=dry_run,
+  )
+  return not (dry_run and missing)

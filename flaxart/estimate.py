@@ -1,0 +1,110 @@
+"""What a run will take, from measured steps, before anything of it is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from flaxart.data.loader import train_batches
+from flaxart.data.source import Dataset, Split
+from flaxart.sharding import put_batch
+from flaxart.state import Network, TrainState
+from tfds_rijks.errors import UserError
+from tfds_rijks.progress import duration
+
+MEASURED_STEPS = 3  # after one that compiles
+# Orbax keeps best and latest while it writes the next one.
+CHECKPOINTS = 3
+LOGS_GB = 0.05  # metrics, events
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """Pictures, seconds and gigabytes of a run."""
+
+  pictures: int
+  steps: int
+  compile_s: float
+  step_s: float
+  needed_gb: float
+  free_gb: float
+  folder: Path
+
+  @property
+  def line(self) -> str:
+    """One line for the log."""
+    training = self.steps * self.step_s
+    return (
+      f'estimate: {self.pictures:,} pictures, {self.steps:,} steps of {self.step_s:.3f} s '
+      f'(measured; compiled in {self.compile_s:.0f} s): {training / 3600:.2f} hours of training '
+      f'({duration(training)}) and evaluation; {self.needed_gb:.2f} GB of checkpoints, '
+      f'{self.free_gb:.1f} GB free in {self.folder}'
+    )
+
+  def refuse_if_too_large(self) -> None:
+    """A run whose checkpoints cannot fit on the disk does not begin."""
+    if self.needed_gb > self.free_gb:
+      raise UserError(
+        f'--workdir: {self.folder} has {self.free_gb:.2f} GB free, the run needs '
+        f'{self.needed_gb:.2f} GB for its checkpoints; free some space or give another --workdir'
+      )
+
+
+def training(
+  config: ConfigDict,
+  network: Network,
+  state: TrainState,
+  train_step: Callable[..., Any],
+  split: Split,
+  dataset: Dataset,
+  *,
+  steps: int,
+  mesh: Mesh,
+  workdir: Path,
+) -> Plan:
+  """Runs a few real steps on a copy of the state and times them, input included."""
+  batches = train_batches(
+    split,
+    seed=config.seed,
+    batch_size=config.train.batch_size,
+    start_step=0,
+    size=config.data.image_size,
+    fit=config.data.fit,
+  )
+  copy = jax.tree.map(lambda x: x.copy(), state)  # a step eats its state
+  began = time.monotonic()
+  copy, metrics = train_step(copy, put_batch(next(batches), mesh))
+  jax.block_until_ready(metrics)
+  compiled = time.monotonic()
+  for _ in range(MEASURED_STEPS):
+    copy, metrics = train_step(copy, put_batch(next(batches), mesh))
+  jax.block_until_ready(metrics)
+  step_s = (time.monotonic() - compiled) / MEASURED_STEPS
+  pictures = sum(len(s) for s in dataset.splits.values())
+  state_bytes = sum(x.nbytes for x in jax.tree.leaves(state))
+  folder = existing_parent(workdir)
+  return Plan(
+    pictures,
+    steps,
+    compiled - began - step_s,
+    step_s,
+    CHECKPOINTS * state_bytes / 1e9 + LOGS_GB,
+    shutil.disk_usage(folder).free / 1e9,
+    folder,
+  )
+
+
+def existing_parent(path: Path) -> Path:
+  """The nearest folder above (or at) `path` that exists."""
+  path = path.resolve()
+  while not path.exists():
+    path = path.parent
+  return path

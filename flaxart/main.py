@@ -1,0 +1,93 @@
+"""`python -m flaxart.main`: flags, process start-up, then one call.
+
+--config=configs/X.py --workdir=W [--config.a.b=v ...]   train, validate, test (or continue W)
+--workdir=W                                               continue W with the config it holds
+--mode=eval --workdir=W --split=test                      evaluate W's best checkpoint again
+--dry_run                                                 say what it would do and take, and stop
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from absl import flags
+from absl import logging as absl_logging
+from ml_collections import ConfigDict, config_flags
+
+from tfds_rijks.command import run
+from tfds_rijks.errors import UserError
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file(
+  'config', None, 'Config file, such as configs/mtl.py.', lock_config=True
+)
+flags.DEFINE_string('workdir', None, 'Folder of the run; default: a dated folder under runs/.')
+flags.DEFINE_enum(
+  'mode', 'train', ['train', 'eval'], 'Train, or evaluate the best checkpoint again.'
+)
+flags.DEFINE_string('split', 'test', 'Split to evaluate with --mode=eval.')
+flags.DEFINE_bool(
+  'dry_run', False, 'Print what the run would do, with hours and gigabytes, and stop.'
+)
+
+
+def main() -> int:
+  """Parses the command line, starts JAX, trains or evaluates."""
+  if '--help' in sys.argv[1:]:
+    print(__doc__, FLAGS.main_module_help(), sep='\n')
+    return 0
+  config, workdir = parse(sys.argv)
+  start_jax()
+  if FLAGS.mode == 'eval':
+    from flaxart.again import evaluate_again
+
+    evaluate_again(workdir, split=FLAGS.split, config=config)
+  else:
+    from flaxart.train import train_and_evaluate
+
+    train_and_evaluate(config, workdir, dry_run=FLAGS.dry_run)
+  return 0
+
+
+def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
+  """Config and workdir from the command line; every mistake is one line."""
+  from flaxart import workdirs
+  from flaxart.config import read
+
+  try:
+    rest = FLAGS(argv)
+    # A missing or broken config file shows itself only when the flag is read.
+    config = FLAGS.config
+    if config is not None:
+      config.to_dict()
+  except Exception as error:  # config files are Python: anything may come out of them
+    lines = str(error).strip().splitlines() or ['']
+    raise UserError(f'command line: {type(error).__name__}: {lines[0]}') from error
+  if len(rest) > 1:
+    raise UserError(f'command line: {rest[1]!r} is no flag; write --config={rest[1]}?')
+  workdir = Path(FLAGS.workdir).expanduser() if FLAGS.workdir else None
+  if config is None or FLAGS.mode == 'eval':
+    if workdir is None:
+      raise UserError('command line: give --config=FILE to train, or --workdir=FOLDER of a run')
+    config = read(workdir / workdirs.CONFIG)
+  return config, workdir or workdirs.dated(config)
+
+
+def start_jax() -> None:
+  """Log lines, and a compilation cache that is private to the user (it holds executable code)."""
+  logging.basicConfig(format='%(message)s', stream=sys.stderr)
+  logging.getLogger('flaxart').setLevel(logging.INFO)
+  absl_logging.set_verbosity(absl_logging.WARNING)
+  import jax
+
+  if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+    cache = Path('~/.cache/flaxart/compiled').expanduser()
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    jax.config.update('jax_compilation_cache_dir', str(cache))
+
+
+if __name__ == '__main__':
+  run(main)

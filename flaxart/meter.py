@@ -1,0 +1,90 @@
+"""Step metrics: collected on the device, written as means, shown with rate and ETA."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from flaxart.writer import MetricWriter
+from tfds_rijks.errors import UserError
+from tfds_rijks.progress import Progress
+
+
+class StepMeter:
+  """Collects step metrics on the device, writes their mean now and then, shows progress.
+
+  Metrics are fetched one step behind, so that the host never waits for the device; a loss that is
+  no number stops the run and names the step.
+  """
+
+  def __init__(self, writer: MetricWriter, config: ConfigDict, *, start: int, steps: int):
+    self.writer, self.config = writer, config
+    self.batch = config.train.batch_size
+    self.progress = Progress('training', steps * self.batch, unit='img', start=start * self.batch)
+    self.pending: list[tuple[int, dict[str, jax.Array]]] = []
+    self.start, self.steps, self.seconds = start, steps, writer.train_seconds
+    self.clock = time.monotonic()
+    self.measured = 0  # steps in the measured time of this process
+    self.measured_s = 0.0
+    self.note = ''
+
+  def add(self, done: int, metrics: dict[str, jax.Array]) -> None:
+    """Takes the metrics of the step that was just dispatched."""
+    self.pending.append((done, metrics))
+    if done % self.config.log.every_steps == 0:
+      self.flush(done - 1)
+    self.progress.update(done * self.batch, self.note)
+
+  def flush(self, up_to: int) -> None:
+    """Writes the mean over the pending steps up to and with `up_to`."""
+    ready = [(step, m) for step, m in self.pending if step <= up_to]
+    if not ready:
+      return
+    self.pending = self.pending[len(ready) :]
+    values = jax.device_get([m for _, m in ready])
+    for (step, _), metrics in zip(ready, values, strict=True):
+      if not np.isfinite(metrics['loss']):
+        raise UserError(
+          f'step {step}: the loss is {metrics["loss"]}; earlier checkpoints are intact: '
+          'lower config.optim.learning_rate or set config.optim.clip_norm'
+        )
+    elapsed = time.monotonic() - self.clock
+    self.clock += elapsed
+    self.seconds += elapsed
+    self.measured += len(ready)
+    self.measured_s += elapsed
+    mean = {key: float(np.mean([v[key] for v in values])) for key in values[0]}
+    self.writer.write(
+      ready[-1][0],
+      'train',
+      {
+        **mean,
+        'images_per_second': round(len(ready) * self.batch / max(elapsed, 1e-9), 2),
+        'train_s': round(self.seconds, 3),
+      },
+    )
+    self.note = f'loss {mean["loss"]:.3f}' + (
+      f', {self.note.split(", ")[-1]}' if 'val' in self.note else ''
+    )
+
+  def resume_clock(self) -> None:
+    """Called after evaluating and saving, whose time is not training time."""
+    self.clock = time.monotonic()
+
+  def close(self) -> None:
+    """Ends the progress line."""
+    self.progress.close()
+
+  def summary(self) -> dict[str, Any]:
+    """The `train` entry of `results.json`; seconds of all restarts, without evaluation."""
+    seconds = max(self.seconds, 1e-9)
+    return {
+      'steps': self.steps,
+      'epochs': self.config.train.epochs,
+      'seconds': round(seconds, 2),
+      'images_per_second': round(self.steps * self.batch / seconds, 2),
+    }

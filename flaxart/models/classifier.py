@@ -1,0 +1,84 @@
+"""A trunk with named heads: uint8 pictures in, logits per task out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from ml_collections import ConfigDict
+
+from flaxart.models import create_trunk
+from flaxart.models.preprocess import Preprocess
+from flaxart.tasks import Task
+
+
+class Classifier(nnx.Module):
+  """Pooled trunk features, dropout, one linear layer a task (the paper's head: no hidden layer)."""
+
+  def __init__(
+    self,
+    trunk: Any,
+    tasks: Sequence[Task],
+    *,
+    preprocess: Preprocess,
+    dropout: float,
+    rngs: nnx.Rngs,
+  ):
+    self.trunk = trunk
+    self.preprocess = preprocess
+    self.dropout = dropout
+    self.heads: Any = nnx.Dict()
+    for task in tasks:
+      self.heads[task.name] = nnx.Linear(
+        trunk.features, task.outputs, rngs=rngs, kernel_init=nnx.initializers.glorot_uniform()
+      )
+
+  @classmethod
+  def create(
+    cls,
+    config: ConfigDict,
+    tasks: Sequence[Task],
+    *,
+    rngs: nnx.Rngs,
+    preprocess: Preprocess | None = None,
+  ) -> Classifier:
+    """The network that `config.model` describes, with random weights."""
+    trunk: Any = create_trunk(
+      config.model.name,
+      rngs=rngs,
+      dtype=compute_dtype(config),
+      width=config.model.width,
+      shallow=config.model.shallow,
+      bn_momentum=config.model.bn_momentum,
+    )
+    return cls(
+      trunk,
+      tasks,
+      preprocess=preprocess or trunk.preprocess,
+      dropout=config.model.dropout,
+      rngs=rngs,
+    )
+
+  def features(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+    """`[B, H, W, 3]` uint8 -> `[B, D]` float32, pooled."""
+    return self.trunk(self.preprocess.apply(images), train=train)
+
+  def __call__(
+    self, images: jax.Array, *, train: bool = False, dropout_key: jax.Array | None = None
+  ) -> dict[str, jax.Array]:
+    """`[B, H, W, 3]` uint8 -> `{task: [B, outputs] float32 logits}`."""
+    features = self.features(images, train=train)
+    if train and self.dropout and dropout_key is not None:
+      keep = jax.random.bernoulli(dropout_key, 1 - self.dropout, features.shape)
+      features = jnp.where(keep, features / (1 - self.dropout), 0)
+    return {name: head(features) for name, head in self.heads.items()}
+
+
+def compute_dtype(config: ConfigDict) -> jnp.dtype:
+  """`config.model.dtype` with `auto` decided by what the machine is good at."""
+  if config.model.dtype == 'auto':
+    return jnp.float32 if jax.default_backend() == 'cpu' else jnp.bfloat16
+  return {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}[config.model.dtype]

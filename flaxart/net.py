@@ -1,0 +1,131 @@
+"""`flaxart.load(workdir)`: a finished run as a function from pictures to names."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from flaxart import checkpoint, workdirs
+from flaxart.sharding import create_mesh
+from flaxart.state import Network, TrainState, abstract_parts
+from flaxart.tasks import SIGMOID, SOFTMAX, Task
+from tfds_rijks import images as pictures
+from tfds_rijks.errors import UserError
+
+
+class Net:
+  """A trained network in inference mode.
+
+  Attributes: `labels` `{task: class names in the order of the outputs}`, `preprocess` (what happens
+  to the uint8 values), `image_size` and `fit` (how pictures become squares), `tasks`, `about` (run,
+  step, dataset, version).
+  """
+
+  def __init__(
+    self, network: Network, state: TrainState, config: ConfigDict, about: Mapping[str, Any]
+  ):
+    self.tasks: tuple[Task, ...] = network.tasks
+    self.labels = {task.name: task.classes for task in network.tasks}
+    self.image_size: int = config.data.image_size
+    self.fit: str = config.data.fit
+    self.about = dict(about)
+    self._arrays = (state.trainable, state.frozen, state.batch_stats)
+    model = network.merge(*self._arrays)
+    self.preprocess = model.preprocess
+    self._smallest = model.trunk.min_size
+    self._probabilities = jax.jit(functools.partial(_probabilities, network))
+    self._features = jax.jit(functools.partial(_features, network))
+
+  def __call__(self, images: Any) -> dict[str, np.ndarray]:
+    """`[B, H, W, 3]` uint8 -> `{task: [B, C] float32 probabilities}`.
+
+    Softmax rows sum to 1; sigmoid classes are independent; a regression task gives `[B]` in its own
+    unit. Train and test pictures were squares of `image_size` (see `square`); other sizes work too.
+    """
+    return jax.tree.map(np.asarray, self._probabilities(self._arrays, self._checked(images)))
+
+  def features(self, images: Any) -> np.ndarray:
+    """`[B, H, W, 3]` uint8 -> `[B, D]` float32 pooled features of the trunk."""
+    return np.asarray(self._features(self._arrays, self._checked(images)))
+
+  def square(self, data: bytes, *, name: str = 'picture') -> np.ndarray:
+    """An encoded picture -> uint8 `[S, S, 3]` as in training; `ImageError` if unreadable."""
+    picture = pictures.decode(data, name=name, short_side=self.image_size)
+    return pictures.fit(picture, self.image_size, how=self.fit)
+
+  def _checked(self, images: Any) -> np.ndarray:
+    array = np.asarray(images)
+    if array.ndim != 4 or array.shape[3] != 3 or array.dtype != np.uint8:
+      raise UserError(
+        f'images: found {array.dtype} {array.shape}, expected uint8 [B, H, W, 3] with '
+        'values 0 to 255'
+      )
+    if min(array.shape[1:3]) < self._smallest:
+      raise UserError(
+        f'images: found {array.shape[1]} x {array.shape[2]} pixels, the network needs '
+        f'at least {self._smallest}'
+      )
+    return array
+
+
+def load(workdir: str | Path, *, step: int | None = None) -> Net:
+  """The best checkpoint of a finished run (or `step`), ready to call.
+
+  Needs the workdir only, not the dataset. Raises `UserError` if it holds no run or no checkpoint.
+  """
+  workdir = Path(workdir).expanduser()
+  config, tasks = workdirs.read_run(workdir)
+  step = checkpoint.best_on_disk(workdir) if step is None else step
+  network, state = restore_network(workdir, step, config, tasks, mesh=create_mesh())
+  about = {
+    'workdir': str(workdir),
+    'step': step,
+    'model': config.model.name,
+    'dataset': config.data.dataset,
+    'init': config.init,
+    'classes_sha256': {task.name: task.sha256 for task in tasks},
+  }
+  return Net(network, state, config, about)
+
+
+def restore_network(
+  workdir: Path, step: int, config: ConfigDict, tasks: list[Task], *, mesh: Mesh
+) -> tuple[Network, TrainState]:
+  """Network and arrays of a stored step, without optimizer state."""
+  # All parameters count as frozen here: nothing is going to learn.
+  graphdef, trainable, params, batch_stats = abstract_parts(
+    config, tasks, nnx.Nothing(), nnx.Param, nnx.BatchStat
+  )
+  params, batch_stats = checkpoint.restore_params(workdir, step, params, batch_stats, mesh=mesh)
+  state = TrainState(jnp.asarray(step, jnp.int32), trainable, params, batch_stats, ())
+  return Network(graphdef, tuple(tasks), optax.identity()), state
+
+
+def _probabilities(
+  network: Network, arrays: tuple[nnx.State, ...], images: jax.Array
+) -> dict[str, jax.Array]:
+  logits = network.merge(*arrays)(images, train=False)
+  result = {}
+  for task in network.tasks:
+    value = logits[task.name]
+    if task.kind == SOFTMAX:
+      result[task.name] = jax.nn.softmax(value)
+    elif task.kind == SIGMOID:
+      result[task.name] = jax.nn.sigmoid(value)
+    else:
+      result[task.name] = value[:, 0] * task.scale + task.center
+  return result
+
+
+def _features(network: Network, arrays: tuple[nnx.State, ...], images: jax.Array) -> jax.Array:
+  return network.merge(*arrays).features(images, train=False)

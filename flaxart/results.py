@@ -1,0 +1,169 @@
+"""`results.json`: scores on val and test with their floors, and where they come from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+import flaxart
+from flaxart.baselines import nearest_pixels
+from flaxart.data.source import Dataset
+from flaxart.evaluate import evaluate
+from flaxart.metrics import MAIN
+from flaxart.state import Network, TrainState
+from flaxart.tasks import REGRESSION, SOFTMAX, Task
+from flaxart.writer import write_text
+
+FILE = 'results.json'
+PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
+
+
+def collect(
+  config: ConfigDict,
+  network: Network,
+  state: TrainState,
+  dataset: Dataset,
+  *,
+  mesh: Mesh,
+  floors: dict[str, int | None],
+  trunk: Mapping[str, Any] | None,
+  train: dict[str, Any],
+  best_step: int,
+) -> dict[str, Any]:
+  """Evaluates val and test with `state` and adds the baselines and the provenance."""
+  summary: dict[str, Any] = {}
+  for name in ('val', 'test'):
+    if name in dataset.splits:
+      summary[name] = evaluate(
+        network, state, dataset.split(name), config, mesh=mesh, floors=floors
+      )
+  if config.eval.baselines and 'test' in summary:
+    pixels = nearest_pixels(
+      dataset.split('train'), dataset.split('test'), network.tasks, fit=config.data.fit
+    )
+    for task, scores in pixels.items():
+      summary['test'][task].update(scores)
+  summary['train'] = {**train, 'best_step': best_step}
+  summary['provenance'] = provenance(config, dataset, trunk)
+  return summary
+
+
+def provenance(
+  config: ConfigDict, dataset: Dataset, trunk: Mapping[str, Any] | None
+) -> dict[str, Any]:
+  """Everything needed to say what a number is a number of."""
+  build = dataset.build
+  return {
+    'version': flaxart.__version__,
+    'commit': commit(),
+    'dataset': dataset.name,
+    'dataset_version': dataset.version,
+    'config': config.to_dict(),
+    'splits': {name: {'records': len(s), 'sha256': s.sha256} for name, s in dataset.splits.items()},
+    'grouping_rule': build.get('grouping_rule', 'none stated by the dataset'),
+    'weights': dict(trunk['about']) if trunk else {'source': 'scratch', 'sha256': None},
+    'seed': config.seed,
+    'hardware': hardware(),
+    'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
+  }
+
+
+def commit() -> str | None:
+  """The commit of the clone that flaxart runs from, `+` behind it if files differ; None if none."""
+  folder = Path(flaxart.__file__).parent
+  git = ['git', '-C', str(folder)]
+  try:
+    head = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True, timeout=10)
+    # An installed package inside somebody else's repository is not at that repository's commit.
+    ours = subprocess.run(
+      [*git, 'ls-files', '--error-unmatch', '__init__.py'], capture_output=True, timeout=10
+    )
+    if head.returncode or ours.returncode:
+      return None
+    changed = subprocess.run(
+      [*git, 'status', '--porcelain', '--untracked-files=no'],
+      capture_output=True,
+      text=True,
+      timeout=30,
+    ).stdout.strip()
+  except (OSError, subprocess.TimeoutExpired):
+    return None
+  return head.stdout.strip() + ('+' if changed else '')
+
+
+def hardware() -> dict[str, Any]:
+  """Devices as JAX names them, processor, cores."""
+  devices = jax.devices()
+  return {
+    'backend': jax.default_backend(),
+    'devices': len(devices),
+    'device_kind': devices[0].device_kind,
+    'processes': jax.process_count(),
+    'cores': os.cpu_count(),
+    'machine': platform.machine(),
+    'system': platform.system(),
+    'python': platform.python_version(),
+  }
+
+
+def write(workdir: Path, summary: Mapping[str, Any]) -> None:
+  """Writes `results.json`; process 0 only."""
+  if jax.process_index() == 0:
+    write_text(workdir / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
+
+
+def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:
+  """The scores of a split as text, each beside its floor: a number alone says nothing."""
+  if split not in summary:
+    return f'no {split} split: no scores'
+  head = [
+    'task',
+    'classes',
+    'records',
+    'score',
+    'largest class',
+    '16x16 pixels',
+    'top-5',
+    'balanced',
+  ]
+  rows = [head]
+  for task in tasks:
+    s = summary[split][task.name]
+    main = MAIN[task.kind]
+    if task.kind == SOFTMAX:
+      cells = [
+        percent(s['floor']),
+        percent(s.get('pixels16_top1')),
+        percent(s['top5']),
+        percent(s['balanced_accuracy']),
+      ]
+    else:
+      cells = ['', '', '', '']
+    unit = f'{percent(s[main])} {main}'
+    if task.kind == REGRESSION and s['mae'] is not None:
+      unit += f', mae {s["mae"]:.1f}'
+    rows.append([task.name, str(s.get('classes', '')), f'{s["n"]:,}', unit, *cells])
+  widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+  lines = [
+    '  '.join(
+      cell.ljust(width) if i == 0 else cell.rjust(width)
+      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    for row in rows
+  ]
+  return '\n'.join([f'{split} split, best checkpoint', lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def percent(value: float | None) -> str:
+  """`51.7 %`, or a dash for a score that does not exist."""
+  return '-' if value is None else f'{100 * value:.1f} %'

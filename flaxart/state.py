@@ -1,0 +1,171 @@
+"""The state of a run, and the one place where a network is cut into what learns and what does not.
+
+An NNX model is split once into a static graph definition and three trees of arrays: `trainable`
+parameters, `frozen` parameters, and BatchNorm's `batch_stats`. Steps are plain `jax.jit` functions
+of those trees and merge them inside (4 ms of Python a step for a ResNet50, against 43 ms for
+`nnx.jit`). Gradients are taken with respect to `trainable` alone and the optimizer only ever sees
+`trainable`, so "frozen" needs no mask: there is nothing that could move it. A BatchNorm layer whose
+parameters are frozen is frozen as a whole, its running statistics included.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx, struct
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from flaxart.models import layers
+from flaxart.models.classifier import Classifier
+from flaxart.sharding import replicated
+from flaxart.tasks import Task
+from tfds_rijks.errors import UserError
+
+
+@struct.dataclass
+class TrainState:
+  """`step` updates are done; everything that a step reads or changes."""
+
+  step: jax.Array
+  trainable: nnx.State
+  frozen: nnx.State
+  batch_stats: nnx.State
+  opt_state: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """The static side of a run: graph definition, tasks, optimizer."""
+
+  graphdef: nnx.GraphDef
+  tasks: tuple[Task, ...]
+  tx: optax.GradientTransformation
+
+  def merge(self, trainable: nnx.State, frozen: nnx.State, batch_stats: nnx.State) -> Classifier:
+    """The model over these arrays; `copy=True` keeps updates of statistics inside the caller."""
+    return nnx.merge(self.graphdef, trainable, frozen, batch_stats, copy=True)
+
+
+def path_string(path: Sequence[Any]) -> str:
+  """`trunk/stage2/block1/conv3/kernel`: what `config.trainable` is matched against."""
+  return '/'.join(str(part) for part in path)
+
+
+def learns(trainable: str, path: Sequence[Any]) -> bool:
+  """Whether the parameter at `path` is trained under the switch `config.trainable`."""
+  if trainable == 'all':
+    return True
+  pattern = 'heads/.*' if trainable == 'heads' else trainable
+  return re.fullmatch(pattern, path_string(path)) is not None
+
+
+def batch_norm_mode(config: ConfigDict) -> str:
+  """`config.model.bn` with `auto` decided: stored statistics for a trunk that came with them."""
+  if config.model.bn != 'auto':
+    return config.model.bn
+  return 'batch' if config.init == 'scratch' else 'frozen'
+
+
+def build_model(config: ConfigDict, tasks: Sequence[Task]) -> Classifier:
+  """A freshly initialised model whose frozen BatchNorm layers are marked as such."""
+  model = Classifier.create(config, tasks, rngs=nnx.Rngs(config.seed))
+  for path, norm in layers.batch_norms(model):
+    own = [(*path, name) for name in ('scale', 'bias') if getattr(norm, name, None) is not None]
+    norm.frozen = batch_norm_mode(config) == 'frozen' or not any(
+      learns(config.trainable, p) for p in own
+    )
+  return model
+
+
+def abstract_parts(config: ConfigDict, tasks: Sequence[Task], *filters: Any) -> tuple[Any, ...]:
+  """`nnx.split` of the model by `filters`, with shapes in place of arrays."""
+  return nnx.split(nnx.eval_shape(lambda: build_model(config, tasks)), *filters)
+
+
+def create_model_state(
+  config: ConfigDict, tasks: Sequence[Task], *, mesh: Mesh
+) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+  """Graph definition, all parameters and all statistics, born on the mesh."""
+
+  def init() -> tuple[nnx.State, nnx.State]:
+    parts: tuple[Any, ...] = nnx.split(build_model(config, tasks), nnx.Param, nnx.BatchStat)
+    return parts[1], parts[2]
+
+  # Shapes first, arrays second: nothing is allocated for the graph definition.
+  graphdef = abstract_parts(config, tasks, nnx.Param, nnx.BatchStat)[0]
+  params, batch_stats = jax.jit(init, out_shardings=replicated(mesh))()
+  return graphdef, params, batch_stats
+
+
+def create_train_state(
+  config: ConfigDict,
+  tasks: Sequence[Task],
+  tx: optax.GradientTransformation,
+  *,
+  mesh: Mesh,
+  trunk: Any = None,
+) -> tuple[Network, TrainState]:
+  """A run before its first step; `trunk` holds the arrays of a trunk to start from.
+
+  Raises `UserError` if `config.trainable` matches nothing, or leaves a new head at random.
+  """
+  _, params, batch_stats = create_model_state(config, tasks, mesh=mesh)
+  if trunk is not None:
+    place = lambda tree: jax.device_put(tree, replicated(mesh))  # noqa: E731
+    nnx.replace_by_pure_dict(params, {'trunk': place(trunk['params'])})
+    nnx.replace_by_pure_dict(batch_stats, {'trunk': place(trunk['batch_stats'])})
+  check_trainable(config, params)
+  # Split anew in three, so that the graph definition knows the order of the pieces.
+  is_trainable = nnx.All(nnx.Param, lambda path, _: learns(config.trainable, path))
+  graphdef = abstract_parts(config, tasks, is_trainable, nnx.Param, nnx.BatchStat)[0]
+  trainable, frozen = nnx.split_state(params, is_trainable, nnx.Param)
+  opt_state = jax.jit(tx.init, out_shardings=replicated(mesh))(trainable)
+  step = jax.device_put(jnp.zeros((), jnp.int32), replicated(mesh))
+  return (
+    Network(graphdef, tuple(tasks), tx),
+    TrainState(step, trainable, frozen, batch_stats, opt_state),
+  )
+
+
+def check_trainable(config: ConfigDict, params: nnx.State) -> None:
+  """Every parameter is decided, something learns, and no new head stays at random."""
+  paths = [path for path, _ in nnx.to_flat_state(params)]
+  chosen = {path for path in paths if learns(config.trainable, path)}
+  if not chosen:
+    raise UserError(
+      f'config.trainable: {config.trainable!r} matches none of {len(paths)} '
+      f'parameters; paths look like {path_string(paths[0])}'
+    )
+  for path in paths:
+    if path[0] == 'heads' and path not in chosen:
+      raise UserError(
+        f'config.trainable: {config.trainable!r} leaves {path_string(path)} frozen at '
+        'its random start; add |heads/.* to the regex'
+      )
+
+
+def all_params(state: TrainState) -> nnx.State:
+  """Trainable and frozen parameters as one tree."""
+  return nnx.merge_state(state.trainable, state.frozen)
+
+
+def count_parameters(state: TrainState) -> dict[str, int]:
+  """`{'total', 'trainable', 'frozen'}` and one entry a head (`heads/artist`)."""
+  size = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
+  counts = {
+    'total': size(all_params(state)),
+    'trainable': size(state.trainable),
+    'frozen': size(state.frozen),
+  }
+  for path, leaf in nnx.to_flat_state(all_params(state)):
+    if path[0] == 'heads':
+      key = path_string(path[:2])
+      counts[key] = counts.get(key, 0) + leaf.size
+  return counts

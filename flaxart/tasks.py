@@ -1,0 +1,174 @@
+"""A task is a labelled feature of the dataset: its kind, its classes, its loss.
+
+The kind follows from the TFDS feature and is typed nowhere: `ClassLabel` is softmax,
+`Sequence(ClassLabel)` is sigmoid, a float is regression.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from tfds_rijks.errors import UserError
+
+SOFTMAX, SIGMOID, REGRESSION = 'softmax', 'sigmoid', 'regression'
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """One head: `name` is the feature, `classes` its names in the order of the logits.
+
+  A regression head has one output, in units of `scale` around `center` (both from the training
+  split, so that a year near 1650 is a number near 0 for the network).
+  """
+
+  name: str
+  kind: str
+  classes: tuple[str, ...] = ()
+  weight: float = 1.0
+  center: float = 0.0
+  scale: float = 1.0
+
+  @property
+  def outputs(self) -> int:
+    """Width of the head."""
+    return 1 if self.kind == REGRESSION else len(self.classes)
+
+  @property
+  def sha256(self) -> str:
+    """Of the class names in order: equal hashes mean that the same index is the same class."""
+    return hashlib.sha256('\n'.join(self.classes).encode()).hexdigest()
+
+
+def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float]) -> list[Task]:
+  """The tasks named in `weights`, with kind and classes as the dataset's features give them."""
+  import tensorflow_datasets as tfds
+
+  tasks = []
+  for name, weight in weights.items():
+    feature = features.get(name)
+    inner = getattr(feature, 'feature', None)  # of a Sequence
+    if isinstance(feature, tfds.features.ClassLabel):
+      task = Task(name, SOFTMAX, tuple(feature.names), weight)
+    elif isinstance(inner, tfds.features.ClassLabel):
+      task = Task(name, SIGMOID, tuple(inner.names), weight)
+    elif (
+      feature is not None
+      and feature.shape == ()
+      and np.issubdtype(np.dtype(feature.np_dtype), np.floating)
+    ):
+      task = Task(name, REGRESSION, (), weight)
+    else:
+      labels = [key for key, value in features.items() if _is_label(value)]
+      found = (
+        'no such feature' if feature is None else f'a feature of kind {type(feature).__name__}'
+      )
+      raise UserError(
+        f'config.tasks: {name!r} is {found} in the dataset; '
+        f'its labels are {", ".join(labels) or "none"}'
+      )
+    if task.kind != REGRESSION and task.outputs < 2:
+      raise UserError(
+        f'config.tasks: {name!r} has {task.outputs} class(es); a task needs two or '
+        'more: lower --min_per_class when preparing, or leave the task out'
+      )
+    tasks.append(task)
+  return tasks
+
+
+def _is_label(feature: Any) -> bool:
+  kinds = ('ClassLabel',)
+  inner = getattr(feature, 'feature', None)
+  if type(feature).__name__ in kinds or type(inner).__name__ in kinds:
+    return True
+  dtype = getattr(feature, 'np_dtype', None)
+  return getattr(feature, 'shape', None) == () and dtype in (np.float32, np.float64)
+
+
+def labels_json(tasks: Sequence[Task]) -> str:
+  """What `labels.json` holds: everything needed to read the heads without the dataset."""
+  return (
+    json.dumps(
+      {
+        task.name: {
+          'kind': task.kind,
+          'classes': list(task.classes),
+          'sha256': task.sha256,
+          'weight': task.weight,
+          'center': task.center,
+          'scale': task.scale,
+        }
+        for task in tasks
+      },
+      indent=1,
+      ensure_ascii=False,
+    )
+    + '\n'
+  )
+
+
+def tasks_from_json(text: str, *, source: str) -> list[Task]:
+  """The inverse of `labels_json`; a class list that was edited is refused."""
+  tasks = []
+  for name, entry in json.loads(text).items():
+    task = Task(
+      name, entry['kind'], tuple(entry['classes']), entry['weight'], entry['center'], entry['scale']
+    )
+    if task.sha256 != entry['sha256']:
+      raise UserError(
+        f'{source}: the classes of {name} do not match their SHA-256; the file was '
+        'changed after training, restore it from the run that wrote it'
+      )
+    tasks.append(task)
+  return tasks
+
+
+def is_labelled(task: Task, labels: jax.Array) -> jax.Array:
+  """`[B]` bool: which records carry this label (-1, an empty row and NaN are missing)."""
+  if task.kind == SOFTMAX:
+    return labels >= 0
+  if task.kind == SIGMOID:
+    return labels.any(axis=-1)
+  return ~jnp.isnan(labels)
+
+
+def example_losses(task: Task, logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Loss of each record, `[B]`, exactly 0 (with zero gradient) where the label is missing.
+
+  `logits`: `[B, outputs]` float32; `labels`: `[B]` int, `[B, C]` multi-hot or `[B]` float.
+  Softmax: cross-entropy in nats. Sigmoid: sum over classes of binary cross-entropies, divided by
+  the number of classes. Regression: squared error in units of the task's scale.
+  """
+  known = is_labelled(task, labels)
+  if task.kind == SOFTMAX:
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
+  elif task.kind == SIGMOID:
+    losses = optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype)).mean(axis=-1)
+  else:
+    target = (jnp.where(known, labels, task.center) - task.center) / task.scale
+    losses = jnp.square(logits[:, 0] - target)
+  return jnp.where(known, losses, 0.0)
+
+
+def total_loss(
+  tasks: Sequence[Task], logits: Mapping[str, jax.Array], labels: Mapping[str, jax.Array]
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """Weighted sum over tasks of the mean over labelled records, and the means themselves.
+
+  A batch in which nothing carries a label adds exactly 0 for that task. Summing with equal weights
+  is the rule behind Figure 2 of Sabatelli, Kestemont and Geurts.
+  """
+  means = {}
+  for task in tasks:
+    losses = example_losses(task, logits[task.name], labels[task.name])
+    count = is_labelled(task, labels[task.name]).sum()
+    means[task.name] = losses.sum() / jnp.maximum(count, 1)
+  return sum((task.weight * means[task.name] for task in tasks), jnp.float32(0)), means

@@ -1,0 +1,206 @@
+"""Training, from config to `results.json`: read `train_and_evaluate` from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from flaxart import estimate, results, workdirs
+from flaxart.checkpoint import Checkpointer
+from flaxart.config import task_names, task_weights, validate
+from flaxart.data.augment import augment
+from flaxart.data.loader import Shard, train_batches
+from flaxart.data.prepared import prepare_if_missing
+from flaxart.data.source import open_dataset
+from flaxart.evaluate import evaluate, labelled_records, largest_classes, with_target_scale
+from flaxart.initial import initial_trunk
+from flaxart.meter import StepMeter
+from flaxart.metrics import main_score
+from flaxart.optim import create_learning_rate_fn, create_optimizer
+from flaxart.sharding import check_batch_size, create_mesh, put_batch
+from flaxart.state import Network, TrainState, count_parameters, create_train_state
+from flaxart.tasks import tasks_from_features, total_loss
+from flaxart.writer import MetricWriter, flat_scores, log
+from tfds_rijks.errors import UserError
+
+TrainStep = Callable[[TrainState, dict[str, Any]], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def train_and_evaluate(
+  config: ConfigDict, workdir: Path, *, dry_run: bool = False
+) -> dict[str, Any] | None:
+  """Trains as `config` says, keeps the best checkpoint by the val split, tests it once at the end.
+
+  Returns what `results.json` holds; None after a dry run, which leaves no trace. A workdir that
+  holds a run of the same config is continued from its latest checkpoint.
+  """
+  validate(config)
+  check_batch_size(config.train.batch_size, field='train.batch_size')
+  workdirs.check(workdir, config)
+
+  # The data: tasks, classes and sizes come from the prepared dataset and are typed nowhere.
+  if not prepare_if_missing(config, dry_run=dry_run):
+    return None
+  dataset = open_dataset(
+    config.data.dataset, data_dir=config.data.data_dir, tasks=task_names(config)
+  )
+  train_split = dataset.split('train')
+  tasks = with_target_scale(
+    tasks_from_features(dataset.features, task_weights(config)), train_split
+  )
+  for task in tasks:
+    if not labelled_records(task, train_split):
+      raise UserError(
+        f'config.tasks: no record of the training split has a label for '
+        f'{task.name!r}; leave the task out'
+      )
+  workdirs.check_labels(workdir, tasks, dataset)
+  steps_per_epoch = len(train_split) / config.train.batch_size
+  steps = max(1, round(config.train.epochs * steps_per_epoch))
+
+  # The network, from scratch or around a trunk that exists.
+  mesh = create_mesh()
+  learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
+  trunk = initial_trunk(config)
+  network, state = create_train_state(
+    config, tasks, create_optimizer(config, learning_rate), mesh=mesh, trunk=trunk
+  )
+  train_step = make_train_step(network, config, learning_rate)
+  log.info('%s', parameter_line(state))
+
+  # What it will take, from measured steps, before anything is written.
+  plan = estimate.training(
+    config,
+    network,
+    state,
+    train_step,
+    train_split,
+    dataset,
+    steps=steps,
+    mesh=mesh,
+    workdir=workdir,
+  )
+  log.info('%s', plan.line)
+  plan.refuse_if_too_large()
+  if dry_run:
+    return None
+  workdirs.begin(workdir, config, tasks)
+  log.info('to continue this run: %s', workdirs.continue_command(workdir))
+
+  with Checkpointer(workdir) as checkpointer:
+    # Where do I start from? 1. the latest checkpoint of this workdir, if there is one; else a new
+    # run, whose trunk came from 2. another run, 3. converted ImageNet weights, or 4. scratch.
+    start = checkpointer.latest_step() or 0
+    if start:
+      state = checkpointer.restore(start, state, mesh=mesh)
+      log.info('continuing after step %d of %d', start, steps)
+    writer = MetricWriter(workdir, step=start, tensorboard=config.log.tensorboard)
+    floors = largest_classes(train_split, tasks)
+    batches = train_batches(
+      train_split,
+      seed=config.seed,
+      batch_size=config.train.batch_size,
+      start_step=start,
+      size=config.data.image_size,
+      fit=config.data.fit,
+      workers=config.data.workers,
+      shard=Shard(jax.process_index(), jax.process_count()),
+    )
+    meter = StepMeter(writer, config, start=start, steps=steps)
+    every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
+
+    for step in range(start, steps):
+      state, metrics = train_step(state, put_batch(next(batches), mesh))
+      done = step + 1
+      meter.add(done, metrics)
+      if done % every == 0 or done == steps:
+        meter.flush(done)
+        score = None
+        if 'val' in dataset.splits:
+          scores = evaluate(network, state, dataset.split('val'), config, mesh=mesh, floors=floors)
+          writer.write(done, 'val', flat_scores(scores))
+          score = main_score(scores, tasks)
+          if config.checkpoint.best == 'loss':
+            score = -float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
+          meter.note = f'val {main_score(scores, tasks):.3f}'
+        checkpointer.save(state, score=score)
+        meter.resume_clock()
+      elif config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0:
+        meter.flush(done)
+        checkpointer.save(state)
+    meter.close()
+    checkpointer.wait()
+
+    # The test split is looked at once, with the checkpoint that val chose.
+    best = checkpointer.best_step()
+    assert best is not None  # the last step is always saved
+    state = checkpointer.restore(best, state, mesh=mesh)
+    summary = results.collect(
+      config,
+      network,
+      state,
+      dataset,
+      mesh=mesh,
+      floors=floors,
+      trunk=trunk,
+      train=meter.summary(),
+      best_step=best,
+    )
+    for split in ('val', 'test'):
+      if split in summary:
+        writer.write(steps, f'best_{split}', flat_scores(summary[split]))
+    writer.close()
+  results.write(workdir, summary)
+  print(results.table(summary, tasks), flush=True)
+  return summary
+
+
+def make_train_step(
+  network: Network, config: ConfigDict, learning_rate: optax.Schedule
+) -> TrainStep:
+  """The jitted step; the state is donated, so the caller must drop the one it passes in."""
+  names = [task.name for task in network.tasks]
+
+  def train_step(
+    state: TrainState, batch: dict[str, Any]
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
+    images = augment(batch['image'], batch['draw'], config, seed=config.seed)
+    dropout_key = jax.random.fold_in(jax.random.key(config.seed + 1), state.step)
+
+    def loss_fn(trainable: nnx.State) -> tuple[jax.Array, tuple[nnx.State, dict[str, jax.Array]]]:
+      model = network.merge(trainable, state.frozen, state.batch_stats)
+      logits = model(images, train=True, dropout_key=dropout_key)
+      loss, of_task = total_loss(network.tasks, logits, {name: batch[name] for name in names})
+      return loss, (nnx.state(model, nnx.BatchStat), of_task)
+
+    (loss, (batch_stats, of_task)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+      state.trainable
+    )
+    updates, opt_state = network.tx.update(grads, state.opt_state, state.trainable)
+    trainable = optax.apply_updates(state.trainable, updates)
+    metrics = {
+      'loss': loss,
+      'grad_norm': optax.global_norm(grads),
+      'learning_rate': learning_rate(state.step),
+      **{f'loss/{name}': value for name, value in of_task.items()},
+    }
+    return TrainState(state.step + 1, trainable, state.frozen, batch_stats, opt_state), metrics
+
+  return jax.jit(train_step, donate_argnums=0)
+
+
+def parameter_line(state: TrainState) -> str:
+  """`parameters: 23,600,000 (trainable ..., frozen ...)`."""
+  counts = count_parameters(state)
+  heads = ', '.join(f'{k} {v:,}' for k, v in counts.items() if k.startswith('heads/'))
+  return (
+    f'parameters: {counts["total"]:,} (trainable {counts["trainable"]:,}, frozen '
+    f'{counts["frozen"]:,}; {heads})'
+  )

@@ -1,0 +1,91 @@
+"""What a run writes while it runs: `metrics.jsonl`, TensorBoard events, log lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+log = logging.getLogger('flaxart')
+
+
+class MetricWriter:
+  """One JSON object a line: `step`, `wall_s` (seconds since the run began), `split`, metrics.
+
+  A restarted run drops the lines beyond its checkpoint (it is about to write them again) and goes
+  on counting `wall_s` from the last one kept.
+  """
+
+  def __init__(self, workdir: Path, *, step: int, tensorboard: bool):
+    self.active = jax.process_index() == 0
+    self.path = workdir / 'metrics.jsonl'
+    kept = self._keep_up_to(step) if self.active else []
+    lines = [json.loads(line) for line in kept]
+    self.began = time.monotonic() - (lines[-1]['wall_s'] if lines else 0.0)
+    self.train_seconds = max((line.get('train_s', 0.0) for line in lines), default=0.0)
+    self.events = None
+    if tensorboard and self.active:
+      from tensorboardX import SummaryWriter
+
+      self.events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+
+  def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
+    """Appends one line and the same numbers as events `split/metric`."""
+    if not self.active:
+      return
+    line = {
+      'step': step,
+      'wall_s': round(time.monotonic() - self.began, 3),
+      'split': split,
+      **metrics,
+    }
+    with self.path.open('a', encoding='utf-8') as file:
+      file.write(json.dumps(line, ensure_ascii=False) + '\n')
+    if self.events:
+      for name, value in metrics.items():
+        if isinstance(value, int | float):
+          self.events.add_scalar(f'{split}/{name}', value, step)
+
+  def close(self) -> None:
+    """Flushes the events."""
+    if self.events:
+      self.events.close()
+
+  def _keep_up_to(self, step: int) -> list[str]:
+    if not self.path.exists():
+      return []
+    kept = []
+    for line in self.path.read_text(encoding='utf-8').splitlines():
+      try:
+        if json.loads(line)['step'] <= step:
+          kept.append(line)
+      except json.JSONDecodeError:
+        log.warning('%s: dropped a half-written line', self.path)
+    write_text(self.path, ''.join(f'{line}\n' for line in kept))
+    return kept
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes the whole file or nothing: temporary file, fsync, rename."""
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  try:
+    with temporary.open('w', encoding='utf-8') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+  """`{'artist': {'top1': .5}}` -> `{'artist/top1': .5}`."""
+  return {
+    f'{task}/{name}': value for task, entry in scores.items() for name, value in entry.items()
+  }
