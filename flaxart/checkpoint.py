@@ -22,6 +22,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
+from flaxart import manifest
 from flaxart.sharding import replicated
 from flaxart.state import TrainState, all_params
 from tfds_rijks.errors import UserError
@@ -39,9 +40,11 @@ class Checkpointer:
       [policies.LatestN(1), policies.BestN(get_metric_fn=_score, reverse=False, n=1)]
     )
     # What a killed save left behind is removed at the start; finished checkpoints never are.
+    self._folder = (workdir / FOLDER).resolve()
     self._orbax = ocp.training.Checkpointer(
-      (workdir / FOLDER).resolve(), preservation_policy=keep, cleanup_tmp_directories=True
+      self._folder, preservation_policy=keep, cleanup_tmp_directories=True
     )
+    self._seal()  # a save may have been complete when its process was killed
 
   def __enter__(self) -> Checkpointer:
     return self
@@ -51,6 +54,7 @@ class Checkpointer:
 
   def save(self, state: TrainState, *, score: float | None = None) -> None:
     """Starts writing `state` and returns; an error of the save before this one is raised here."""
+    self._seal()
     finite = score is not None and math.isfinite(score)
     tree = state_tree(state)
     self._orbax.save_async(
@@ -64,10 +68,22 @@ class Checkpointer:
   def wait(self) -> None:
     """Returns when everything is on disk."""
     self._orbax.wait()
+    self._seal()
 
   def close(self) -> None:
     """Waits for the last save and reports its error."""
-    self._orbax.close()
+    try:
+      self.wait()
+    finally:
+      self._orbax.close()
+
+  def _seal(self) -> None:
+    """Writes the manifests of finished saves; process 0 writes, as it does everything else."""
+    if jax.process_index() == 0:
+      for checkpoint in self._orbax.checkpoints:
+        folder = self._folder / str(checkpoint.step)
+        if folder.is_dir() and not (folder / manifest.FILE).exists():
+          manifest.seal(folder)
 
   def latest_step(self) -> int | None:
     """The newest complete checkpoint, or None."""
@@ -85,11 +101,12 @@ class Checkpointer:
     return max(scores, key=lambda step: (scores[step], -step)) if scores else self.latest_step()
 
   def restore(self, step: int, like: TrainState, *, mesh: Mesh) -> TrainState:
-    """The stored state of `step`, in the shape and on the devices of `like`."""
+    """The stored state of `step`, in the shape and on the devices of `like`; files are checked."""
+    check_files(self._folder / str(step))
     try:
       tree = self._orbax.load(step, abstract(state_tree(like), mesh))
     except (ValueError, KeyError, FileNotFoundError) as error:
-      raise UserError(_unreadable(Path(str(self._orbax.directory)), step, error)) from error
+      raise UserError(_unreadable(self._folder, step, error)) from error
     params, opt_state = tree['params'], tree['opt_state']
     trainable, frozen = like.trainable, like.frozen
     return TrainState(
@@ -116,11 +133,23 @@ def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any
   """The part of a stored state that `wanted` (abstract arrays) names."""
   loading = ocp.options.PyTreeOptions.Loading(partial_load=True)
   folder = (workdir / FOLDER).resolve()
+  check_files(folder / str(step))
   try:
     with ocp.Context(pytree_options=ocp.options.PyTreeOptions(loading=loading)):
       return ocp.load(folder / str(step) / 'state', wanted)
   except (ValueError, KeyError, FileNotFoundError) as error:
     raise UserError(_unreadable(folder, step, error)) from error
+
+
+def check_files(folder: Path) -> None:
+  """Refuses a checkpoint whose files are not those that were written."""
+  wrong = manifest.problems(folder) if folder.is_dir() else [f'{folder}: does not exist']
+  if wrong:
+    more = f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''
+    raise UserError(
+      f'{wrong[0]}{more}; the checkpoint is damaged: restore it from a copy, or remove the folder '
+      f'{folder.name} to use another step'
+    )
 
 
 def steps_on_disk(workdir: Path) -> dict[int, float]:

@@ -1,0 +1,46 @@
+"""`python -m flaxart.verify --workdir=W`: every file of every checkpoint against its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flaxart import manifest
+from tfds_rijks.command import Parser, run
+from tfds_rijks.errors import UserError
+
+FOLDER = 'checkpoints'  # as in checkpoint.py, which would bring JAX and Orbax along
+
+
+def main() -> int:
+  """Prints a line a checkpoint; exit code 2 names what is wrong."""
+  parser = Parser(prog='python -m flaxart.verify', description=__doc__)
+  parser.add_argument('--workdir', required=True, help='folder of a run')
+  args = parser.parse_args()
+  steps = verify(Path(args.workdir).expanduser())
+  wrong = 0
+  for step, lines in steps.items():
+    print(f'step {step}: {"sound" if not lines else f"{len(lines)} files differ"}')
+    for line in lines:
+      print(f'  {line}')
+    wrong += bool(lines)
+  if wrong:
+    raise UserError(
+      f'{args.workdir}: {wrong} of {len(steps)} checkpoints are damaged; remove them, '
+      'or restore them from a copy'
+    )
+  return 0
+
+
+def verify(workdir: Path) -> dict[int, list[str]]:
+  """`{step: what is wrong with it}` for every checkpoint of a run."""
+  folder = workdir / FOLDER
+  if not folder.is_dir():
+    raise UserError(f'--workdir: {workdir} holds no checkpoints; give the folder of a run')
+  steps = sorted(int(p.name) for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+  if not steps:
+    raise UserError(f'--workdir: {folder} is empty; the run has not saved anything yet')
+  return {step: manifest.problems(folder / str(step)) for step in steps}
+
+
+if __name__ == '__main__':
+  run(main)

@@ -1,0 +1,84 @@
+"""Settings: shipped files, checks, and what may differ when a run is continued."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from flaxart import config as c
+from tfds_rijks.errors import UserError
+
+CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
+
+
+def shipped(path):
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_config_is_valid_and_says_how_to_run_it(path):
+  module = shipped(path)
+  c.validate(module.get_config())
+  assert f'--config=configs/{path.name}' in module.__doc__
+
+
+def test_a_stored_config_is_read_back_equal(tmp_path):
+  config = c.default_config()
+  config.optim.learning_rate = 0.25
+  (tmp_path / 'config.json').write_text(c.to_json(config))
+  assert c.differences(c.read(tmp_path / 'config.json'), config) == {}
+
+
+def test_differences_are_named_and_where_the_data_lies_is_none():
+  old, new = c.default_config(), c.default_config()
+  new.optim.learning_rate, new.data.data_dir, new.data.workers = 0.5, '/elsewhere', 3
+  assert c.differences(old, new) == {'optim.learning_rate': (1e-3, 0.5)}
+
+
+@pytest.mark.parametrize(('field', 'value', 'line'), [
+  ('model.name', 'resnet51', "config.model.name: found 'resnet51', expected one of vgg19"),
+  ('data.fit', 'stretch', "config.data.fit: found 'stretch'"),
+  ('optim.name', 'lion', "config.optim.name: found 'lion'"),
+  ('optim.schedule', 'step', "config.optim.schedule: found 'step'"),
+  ('model.bn', 'on', "config.model.bn: found 'on'"),
+  ('model.dtype', 'float16', "config.model.dtype: found 'float16'"),
+  ('checkpoint.best', 'top1', "config.checkpoint.best: found 'top1'"),
+  ('train.epochs', 0.0, 'config.train.epochs: found 0.0, expected a number above 0'),
+  ('train.batch_size', -1, 'config.train.batch_size: found -1'),
+  ('optim.learning_rate', float('nan'), 'config.optim.learning_rate: found nan'),
+  ('model.dropout', 1.0, 'config.model.dropout: found 1.0, expected a number below 1'),
+  ('augment.zoom', -0.1, 'config.augment.zoom: found -0.1, expected a number of at least 0'),
+  ('data.workers', -2, 'config.data.workers: found -2'),
+  ('tasks', ' , ', 'config.tasks is empty'),
+  ('tasks', 'artist,artist', "config.tasks: 'artist,artist' names a task twice"),
+  ('trainable', 'heads/(', "config.trainable: 'heads/(' is neither heads, all nor a valid regex"),
+  ('init', '', 'config.init is empty'),
+  ('train.task_weights', 'year=1', "config.train.task_weights: 'year' is no task"),
+  ('train.task_weights', 'artist=much', "config.train.task_weights: 'artist=much' has no number"),
+])
+def test_a_wrong_value_is_one_line_that_names_the_field(field, value, line):
+  config = c.default_config()
+  with config.unlocked():
+    config.update_from_flattened_dict({field: value})
+  with pytest.raises(UserError) as error:
+    c.validate(config)
+  assert str(error.value).startswith(line) and '\n' not in str(error.value)
+
+
+def test_task_weights_default_to_one():
+  config = c.default_config()
+  config.train.task_weights = 'type=0.5'
+  assert c.task_weights(config) == {'artist': 1.0, 'type': 0.5, 'material': 1.0}
+
+
+def test_a_damaged_config_is_refused(tmp_path):
+  (tmp_path / 'config.json').write_text('{"seed": ')
+  with pytest.raises(UserError, match='is not the settings of a run'):
+    c.read(tmp_path / 'config.json')
+  with pytest.raises(UserError, match='not found; --workdir must be the folder of a run'):
+    c.read(tmp_path / 'nothing' / 'config.json')
