@@ -1,0 +1,263 @@
+"""Draws a whole museum: works, records with their traps, broken files, ground truth."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import shutil
+import string
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tfds_rijks.errors import UserError
+from tfds_rijks.progress import track
+from tfds_rijks.rijksmuseum.synthetic import drawing, makers, records
+from tfds_rijks.rijksmuseum.synthetic.canvas import PATTERNS, Hand
+
+RECIPE = 1  # raised with every change of what is drawn, so that an older folder is not reused
+MARKER = 'synthetic.json'
+MIN_OBJECTS = 20
+SIZES = (160, 240)  # pixels, each side
+ANONYMOUS_SHARE, TAIL_SHARE, SET_SHARE = 0.09, 0.04, 0.3
+DISTANCED = (
+  'toegeschreven aan',
+  'naar ontwerp van',
+  'atelier van',
+  'kopie naar',
+  'omgeving van',
+  'mogelijk',
+  'vermeld op object',
+)  # the last does not distance
+TITLES = {
+  'landschap': 'Landschap met molen',
+  'schip': 'Schip op zee',
+  'portret': 'Portret van een onbekende',
+  'stad': 'Gezicht op een gracht',
+  'stilleven': 'Stilleven met vruchten',
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+  """A work and how it looks; `twin_of` is the index of a work with the same picture."""
+
+  work: records.Work
+  kind: str
+  material: str
+  hand: Hand
+  subject: str
+  twin_of: int | None = None
+
+
+def draw_museum(folder: str | os.PathLike[str], *, objects: int = 1200, seed: int = 0) -> Path:
+  """Writes `folder/jpg2`, `folder/xml2` and `folder/rijksgt.mat` as the challenge is distributed.
+
+  A folder that this function wrote with the same arguments is kept as it is. Nothing half-written
+  stays: the museum is drawn beside `folder` and moved there.
+
+  Args:
+    folder: where to; must not exist or be empty otherwise.
+    objects: number of records, at least 20.
+    seed: another seed is another museum.
+
+  Returns:
+    `folder`.
+
+  Raises:
+    UserError: the folder holds something else, or `objects` is too small.
+  """
+  if objects < MIN_OBJECTS:
+    raise UserError(f'objects={objects}: a museum needs at least {MIN_OBJECTS}')
+  folder = Path(folder)
+  recipe = {'objects': objects, 'seed': seed, 'recipe': RECIPE}
+  if folder.is_dir() and any(folder.iterdir()):
+    marker = folder / MARKER
+    if marker.is_file() and json.loads(marker.read_text()) == recipe:
+      return folder
+    raise UserError(
+      f'{folder}: is not empty and holds no synthetic museum of {objects} objects with seed '
+      f'{seed}; choose another folder or remove it'
+    )
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  temporary = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
+  try:
+    temporary.chmod(0o755)
+    _write(temporary, objects=objects, seed=seed)
+    (temporary / MARKER).write_text(json.dumps(recipe) + '\n')
+    if folder.is_dir():
+      folder.rmdir()
+    temporary.rename(folder)
+  except BaseException:
+    shutil.rmtree(temporary, ignore_errors=True)
+    raise
+  return folder
+
+
+def _write(folder: Path, *, objects: int, seed: int) -> None:
+  rng = np.random.default_rng([seed, 1])
+  plans = list(itertools.islice(_plan(rng), objects))
+  rng.shuffle(plans)
+  for _ in range(objects // 300):  # two records of one picture
+    a, b = rng.choice(objects, 2, replace=False).tolist()
+    plans[b] = replace(
+      plans[a], work=replace(plans[a].work, number=plans[b].work.number), twin_of=a
+    )
+  plans = [
+    replace(plan, work=replace(plan.work, stem=f'{i:07d}_{plan.work.number}'))
+    for i, plan in enumerate(plans, start=1)
+  ]
+  pictures, xmls = folder / 'jpg2', folder / 'xml2'
+  pictures.mkdir()
+  xmls.mkdir()
+  damage = _damage(objects, rng)
+  for i, plan in enumerate(track(plans, 'drawing the museum', len(plans), unit='objects')):
+    harm, stem = damage.get(i), plan.work.stem
+    picture = _picture(plan, seed=seed, index=i if plan.twin_of is None else plan.twin_of)
+    xml = _xml(plan.work, np.random.default_rng([seed, 2, i]))
+    if harm != 'no xml':
+      (xmls / f'{stem}.xml').write_bytes(
+        {
+          'cut xml': xml[: len(xml) * 2 // 3],
+          'doctype': b'<!DOCTYPE record [<!ENTITY maker "anoniem">]>\n' + xml.split(b'?>\n')[-1],
+        }.get(str(harm), xml)
+      )
+    if harm != 'no picture':
+      (pictures / f'{stem}.jpg').write_bytes(
+        {
+          'cut picture': picture[: len(picture) * 3 // 5],
+          'empty picture': b'',
+          'html': b'<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n',
+        }.get(str(harm), picture)
+      )
+  sets = rng.choice([1, 2, 3], len(plans), p=[0.7, 0.1, 0.2])
+  known = [None if damage.get(i) == 'no xml' else plan.work for i, plan in enumerate(plans)]
+  names = {creator: _bare_name(creator) for plan in plans for creator in plan.work.creators}
+  records.write_ground_truth(folder / 'rijksgt.mat', known, names=names, sets=sets)
+
+
+def _damage(objects: int, rng: np.random.Generator) -> dict[int, str]:
+  """Which records are broken and how."""
+  kinds = ['cut picture', 'empty picture', 'html', 'no picture', 'no xml', 'cut xml', 'doctype']
+  kinds *= max(1, objects // 400)
+  return dict(zip(rng.choice(objects, len(kinds), replace=False).tolist(), kinds, strict=True))
+
+
+def _plan(rng: np.random.Generator) -> Iterator[Plan]:
+  """Works without end: single ones, and sets of lettered parts under one object number."""
+  numbers = itertools.count(100)
+  tail = [f'{family}, {first}' for family in makers.FAMILY_NAMES for first in makers.FIRST_NAMES]
+  rng.shuffle(tail)
+  shares = np.array([maker.share for maker in makers.MAKERS])
+  while True:
+    kind = str(rng.choice(list(makers.KINDS), p=[k.share for k in makers.KINDS.values()]))
+    hand = Hand(_colour(90, 240, rng), _colour(10, 120, rng), str(rng.choice(PATTERNS)))
+    active, draw, name = (1550, 1850), rng.random(), ''
+    if draw < TAIL_SHARE and tail:
+      name = tail.pop()
+    elif draw > TAIL_SHARE + ANONYMOUS_SHARE:
+      maker = makers.MAKERS[int(rng.choice(len(shares), p=shares / shares.sum()))]
+      kind = str(rng.choice(list(maker.types), p=list(maker.types.values())))
+      hand, active, name = Hand(maker.tint, maker.ink, maker.pattern), maker.active, maker.name
+    yield from _works(kind, name=name, hand=hand, active=active, number=next(numbers), rng=rng)
+
+
+def _colour(low: int, high: int, rng: np.random.Generator) -> makers.Colour:
+  r, g, b = rng.integers(low, high, 3).tolist()
+  return r, g, b
+
+
+def _works(
+  kind: str,
+  *,
+  name: str,
+  hand: Hand,
+  active: tuple[int, int],
+  number: int,
+  rng: np.random.Generator,
+) -> Iterator[Plan]:
+  """One work, or the lettered parts of a set (and recto and verso of some drawings)."""
+  about = makers.KINDS[kind]
+  material = str(rng.choice(list(about.materials), p=list(about.materials.values())))
+  begin = int(rng.integers(active[0], active[1] - 4))
+  years = None if rng.random() < 0.06 else (begin, begin + int(rng.choice([0, 0, 1, 5, 30])))
+  template = str(rng.choice(about.numbers))
+  base = template.format(year=int(rng.integers(1880, 2012)), n=number, m=int(rng.integers(10, 99)))
+  suffixes = ['']
+  if kind in ('vaas', 'bord', 'stoel', 'beeld', 'penning') and rng.random() < SET_SHARE:
+    suffixes = [f'-{letter}' for letter in string.ascii_uppercase[: int(rng.integers(2, 4))]]
+  elif kind == 'tekening' and rng.random() < 0.08:
+    suffixes = ['(R)', '(V)']
+  for suffix in suffixes:
+    subject = str(rng.choice(makers.SUBJECTS))
+    second = [m for m in makers.SECOND_MATERIAL[material] if rng.random() < 0.4][:1]
+    finer = [str(rng.choice(about.finer))] if rng.random() < 0.3 else []
+    yield Plan(
+      records.Work(
+        stem='',
+        number=base + suffix,
+        title=TITLES[subject],
+        creators=_creators(kind, name, rng),
+        types=() if rng.random() < 0.02 else (kind, *finer),
+        materials=() if rng.random() < 0.03 else (material, *second),
+        techniques=(makers.TECHNIQUES[kind],),
+        years=years,
+      ),
+      kind=kind,
+      material=material,
+      hand=hand,
+      subject=subject,
+    )
+
+
+def _creators(kind: str, name: str, rng: np.random.Generator) -> tuple[str, ...]:
+  """The `dc:creator` values: role, qualifier, leading blanks, empty ones, and publishers."""
+  role = makers.KINDS[kind].role
+  blank = ' ' if rng.random() < 0.5 else ''
+  if not name:
+    first = (' : ', 'anoniem', f'{blank}{role}: anoniem')[int(rng.integers(3))]
+  else:
+    qualifier = f'{rng.choice(DISTANCED)} ' if rng.random() < 0.08 else ''
+    first = f'{blank}{qualifier}{role}: {name}'
+    if qualifier.startswith('naar ontwerp van'):  # the role is that of the design
+      first = f'{blank}naar ontwerp van: {name}'
+  if rng.random() < 0.03:
+    first = unicodedata.normalize('NFD', first)
+  if kind != 'prent' or rng.random() > 0.3:
+    return (first,)
+  publisher = f' uitgever: {rng.choice(makers.PUBLISHERS)}'
+  return (publisher, first) if rng.random() < 0.05 else (first, publisher)
+
+
+def _bare_name(creator: str) -> str:
+  """The name as the ground truth spells it: without role, composed, `anoniem` for nobody."""
+  name = unicodedata.normalize('NFC', creator.partition(':')[2] or creator).strip()
+  return name or records.ANONYMOUS
+
+
+def _picture(plan: Plan, *, seed: int, index: int) -> bytes:
+  rng = np.random.default_rng([seed, 3, index])
+  w, h = rng.integers(SIZES[0], SIZES[1] + 1, 2).tolist()
+  if plan.kind in ('vaas', 'stoel', 'beeld') and w > h:
+    w, h = h, w
+  picture = drawing.draw(
+    plan.kind, material=plan.material, hand=plan.hand, subject=plan.subject, size=(w, h), rng=rng
+  )
+  out = io.BytesIO()
+  picture.save(out, 'JPEG', quality=88, dpi=(300, 300))
+  return out.getvalue()
+
+
+def _xml(work: records.Work, rng: np.random.Generator) -> bytes:
+  encoding = str(rng.choice(records.ENCODINGS, p=[0.82, 0.06, 0.06, 0.06]))
+  if (
+    work.creators and '&' in work.creators[0] and rng.random() < 0.3
+  ):  # escaped twice, as on the real site
+    work = replace(work, creators=(work.creators[0].replace('&', '&amp;'), *work.creators[1:]))
+  return records.oai_dc(work, declared=rng.random() > 0.15, encoding=encoding)
