@@ -1,0 +1,320 @@
+"""The one image decoder of the project: prepare, train, eval and predict see the same pixels.
+
+Every picture becomes uint8 RGB, upright (EXIF orientation applied), in sRGB (embedded profiles
+applied), on a white ground (transparency), 16 bits scaled to 8. What cannot be read in full is
+refused with an `ImageError`; nothing is guessed and nothing is replaced. Sizes are read from the
+header before any pixel is allocated. The work is done in C without the GIL, so threads help.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+from typing import Literal
+
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageCms
+
+from tfds_rijks.errors import UserError
+from tfds_rijks.jpeg_header import JpegHeader, read_header
+
+MAX_PIXELS = 100_000_000
+# Pictures only: no format that runs a program (EPS) or is a document (PDF), and none that needs a
+# guess. JPEG stands here for CMYK, which simplejpeg does not turn into RGB.
+FORMATS = ('PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'JPEG', 'JPEG2000', 'PPM', 'AVIF')
+SUFFIXES = frozenset(
+  {
+    '.jpg',
+    '.jpeg',
+    '.jpe',
+    '.png',
+    '.gif',
+    '.tif',
+    '.tiff',
+    '.webp',
+    '.bmp',
+    '.jp2',
+    '.ppm',
+    '.pgm',
+    '.avif',
+  }
+)
+_ORIENTATION = 0x0112
+_ALPHA = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
+_SIXTEEN = {'I;16', 'I;16B', 'I;16L', 'I;16N'}
+_STRIP = 1024  # rows composited at a time: a large transparent picture is not copied as a whole
+
+Fit = Literal['crop', 'squash', 'pad']
+
+
+class ImageError(UserError):
+  """A picture that cannot be used: `name` says which, `reason` is a short phrase to count by."""
+
+  def __init__(self, name: str, reason: str, detail: str = ''):
+    super().__init__(
+      f'{name}: {reason}{f" ({detail})" if detail else ""}; replace the file or leave it out'
+    )
+    self.name, self.reason, self.detail = name, reason, detail
+
+  def __reduce__(self):
+    return ImageError, (self.name, self.reason, self.detail)  # errors cross process borders
+
+
+def decode(
+  data: bytes, *, name: str, short_side: int | None = None, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+  """Decodes an encoded picture to uint8 `[H, W, 3]` RGB.
+
+  Args:
+    data: the file's bytes; the format is found from them, never from the name.
+    name: record id or path, for messages.
+    short_side: what is needed, in pixels. A larger JPEG is then decoded at 1/2, 1/4 or 1/8 of its
+      size (exact DCT scaling), never below this; other formats always come in full.
+    max_pixels: height times width that is accepted.
+
+  Raises:
+    ImageError: the reasons are 'empty file', 'an HTML page, not a picture', 'unknown format',
+      'truncated', 'damaged', 'too many pixels', 'no pixels', 'pixel type not supported'.
+  """
+  if not data:
+    raise ImageError(name, 'empty file')
+  try:
+    if data[:3] == b'\xff\xd8\xff':
+      return _decode_jpeg(data, name=name, short_side=short_side, max_pixels=max_pixels)
+    return _decode_other(data, name=name, max_pixels=max_pixels)
+  except (ImageError, MemoryError):
+    raise
+  except Exception as error:  # decoders fed with arbitrary bytes raise nearly anything
+    raise ImageError(name, _reason(error), _first_line(error)) from error
+
+
+def _decode_jpeg(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> np.ndarray:
+  header = read_header(data)
+  _check_size(header.width, header.height, name=name, max_pixels=max_pixels)
+  if header.components == 4 or header.bits != 8:
+    return _decode_other(data, name=name, max_pixels=max_pixels)
+  least = _scaled_minimum(header, short_side)
+  # Strict: a file that ends early would otherwise come back in full size, grey below.
+  image = simplejpeg.decode_jpeg(data, 'RGB', min_height=least[0], min_width=least[1], strict=True)
+  if header.icc:
+    image = _to_srgb(Image.fromarray(image), header.icc)
+  return _upright(np.asarray(image), _orientation(header.exif))
+
+
+def _scaled_minimum(header: JpegHeader, short_side: int | None) -> tuple[int, int]:
+  """(height, width) that simplejpeg must not go below; (0, 0) means the full size."""
+  if short_side is None or min(header.height, header.width) <= short_side:
+    return 0, 0
+  scale = short_side / min(header.height, header.width)
+  return int(np.ceil(header.height * scale)), int(np.ceil(header.width * scale))
+
+
+def _decode_other(data: bytes, *, name: str, max_pixels: int) -> np.ndarray:
+  if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
+    Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow warns, and from twice its limit refuses
+  if data[:4096].lstrip(b'\xef\xbb\xbf \t\r\n')[:9].lower() in (b'<!doctype', b'<html') or (
+    b'<html' in data[:1024].lower()
+  ):
+    raise ImageError(name, 'an HTML page, not a picture')
+  with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    _check_size(*image.size, name=name, max_pixels=max_pixels)
+    orientation = _orientation_of(image)
+    icc = image.info.get('icc_profile') or b''
+    image.load()  # an animated picture or a TIFF of several pages: the first
+    return _upright(_to_rgb(image, icc, name=name), orientation)
+
+
+def _check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
+  if width * height > max_pixels:
+    raise ImageError(
+      name, 'too many pixels', f'{width} x {height}; expected at most {max_pixels:,} (--max_pixels)'
+    )
+  if width * height == 0:
+    raise ImageError(name, 'no pixels', f'{width} x {height}')
+
+
+def _to_rgb(image: Image.Image, icc: bytes, *, name: str) -> np.ndarray:
+  """Pillow image of any mode -> uint8 `[H, W, 3]`."""
+  if image.mode in _SIXTEEN or image.mode == 'I':
+    image = Image.fromarray(_eight_bits(image, name=name))
+  elif image.mode == 'F':
+    raise ImageError(name, 'pixel type not supported', 'floating point; expected 8 or 16 bits')
+  if image.mode == 'P' or 'transparency' in image.info:
+    image = image.convert('RGBA')
+  if image.mode in _ALPHA:
+    return _on_white(image, icc)
+  if icc:
+    return np.asarray(_to_srgb(image, icc).convert('RGB'))
+  if image.mode == 'LAB':
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile('LAB'))
+    return np.asarray(_to_srgb(image, lab.tobytes()))
+  return np.asarray(image.convert('RGB'))
+
+
+def _eight_bits(image: Image.Image, *, name: str) -> np.ndarray:
+  """16-bit grey -> uint8 by dividing by 257 (Pillow's own conversion clips, to near white)."""
+  values = np.asarray(image).astype(np.int64)
+  if values.min() < 0 or values.max() > 65535:
+    raise ImageError(name, 'pixel type not supported', '32-bit integers; expected 8 or 16 bits')
+  return ((values + 128) // 257).astype(np.uint8)
+
+
+def _on_white(image: Image.Image, icc: bytes) -> np.ndarray:
+  out = np.empty((image.height, image.width, 3), np.uint8)
+  for top in range(0, image.height, _STRIP):
+    strip = image.crop((0, top, image.width, min(top + _STRIP, image.height))).convert('RGBA')
+    colour, alpha = strip.convert('RGB'), strip.getchannel('A')
+    if icc:
+      colour = _to_srgb(colour, icc).convert('RGB')
+    ground = Image.new('RGB', strip.size, (255, 255, 255))
+    ground.paste(colour, (0, 0), alpha)
+    out[top : top + _STRIP] = np.asarray(ground)
+  return out
+
+
+def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
+  """Applies an embedded profile; one that fits another kind of picture says nothing and is left."""
+  transform = _transform(icc, image.mode)
+  return image if transform is None else transform.apply(image)
+
+
+@functools.lru_cache(maxsize=32)
+def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+  try:
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    if mode == 'RGB' and 'srgb' in ImageCms.getProfileDescription(profile).lower():
+      return None
+    return ImageCms.buildTransform(profile, _srgb(), mode, 'RGB')
+  except (ImageCms.PyCMSError, OSError, ValueError):  # damaged, or of another colour space
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def _srgb() -> ImageCms.ImageCmsProfile:
+  return ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB'))
+
+
+def _orientation(exif: bytes) -> int:
+  """The EXIF orientation 1 to 8 of an APP1 block; 1 where there is none or it cannot be read."""
+  if not exif:
+    return 1
+  entry = Image.Exif()
+  try:
+    entry.load(exif)
+    return int(entry.get(_ORIENTATION, 1))
+  except Exception:  # broken metadata around a sound picture: the pixels stand as they are
+    return 1
+
+
+def _orientation_of(image: Image.Image) -> int:
+  try:
+    return int(image.getexif().get(_ORIENTATION, 1))
+  except Exception:  # as above
+    return 1
+
+
+def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
+  """Applies an EXIF orientation (CIPA DC-008, tag 0x0112): the picture as it was meant."""
+  if orientation in (5, 6, 7, 8):
+    image = image.transpose(1, 0, 2)
+  if orientation in (2, 3, 6, 7):
+    image = image[:, ::-1]
+  if orientation in (3, 4, 7, 8):
+    image = image[::-1]
+  return np.ascontiguousarray(image)
+
+
+def _reason(error: Exception) -> str:
+  text = str(error).lower()
+  if isinstance(error, Image.DecompressionBombError):
+    return 'too many pixels'
+  if isinstance(error, Image.UnidentifiedImageError):
+    return 'unknown format'
+  if isinstance(error, EOFError) or any(
+    word in text for word in ('truncated', 'premature', 'ends early', 'not enough')
+  ):
+    return 'truncated'
+  return 'damaged'
+
+
+def _first_line(error: Exception) -> str:
+  text = str(error).strip().split('\n')[0]
+  # Pillow names the buffer by its address, which differs from run to run.
+  return '' if 'BytesIO' in text else text[:200]
+
+
+def fit(image: np.ndarray, size: int, *, how: Fit = 'crop') -> np.ndarray:
+  """Resizes uint8 `[H, W, 3]` to `[size, size, 3]`, antialiased.
+
+  `how`: 'crop' takes the largest centred square, 'squash' ignores the aspect ratio, 'pad' keeps the
+  whole picture on a white square.
+  """
+  height, width = image.shape[:2]
+  if how == 'pad':
+    scale = size / max(height, width)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    ground = Image.new('RGB', (size, size), (255, 255, 255))
+    ground.paste(_resize(image, inner), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+    return np.asarray(ground)
+  if how == 'crop':
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image = image[top : top + side, left : left + side]
+  elif how != 'squash':
+    raise ValueError(f'how is {how!r}; expected crop, squash or pad')
+  if image.shape[:2] == (size, size):
+    return np.ascontiguousarray(image)
+  return np.asarray(_resize(image, (size, size)))
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
+  # Pillow widens the filter by the scale, so a reduction averages over all pixels.
+  return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+  """uint8 `[H, W, 3]` RGB -> JPEG without chroma subsampling (4:4:4)."""
+  return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, 'RGB', '444')
+
+
+def shrink(data: bytes, *, name: str, image_size: int, max_pixels: int = MAX_PIXELS) -> bytes:
+  """Encoded picture -> encoded picture whose short side is at most `image_size` pixels.
+
+  A plain JPEG (RGB or grey, upright, no colour profile) that is small enough is kept as it came;
+  all else is decoded, reduced if it is larger, and written as JPEG of quality 95, 4:4:4.
+  """
+  image = decode(data, name=name, short_side=image_size, max_pixels=max_pixels)
+  return store(image, data=data, image_size=image_size)
+
+
+def store(image: np.ndarray, *, data: bytes, image_size: int) -> bytes:
+  """As `shrink`, for a picture that has been decoded already (`data` is what it came from)."""
+  height, width = image.shape[:2]
+  if min(height, width) > image_size:
+    scale = image_size / min(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = np.asarray(_resize(image, size))
+  elif _is_plain_jpeg(data):
+    return data
+  return encode_jpeg(image)
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+  if data[:3] != b'\xff\xd8\xff':
+    return False
+  header = read_header(data)
+  return (
+    header.components != 4
+    and header.bits == 8
+    and not header.icc
+    and _orientation(header.exif) == 1
+  )
+
+
+def pixel_digest(image: np.ndarray) -> str:
+  """SHA-256 of shape and pixels: equal digests are equal pictures, however they were encoded."""
+  digest = hashlib.sha256(repr(image.shape).encode())
+  digest.update(np.ascontiguousarray(image))
+  return digest.hexdigest()
