@@ -131,12 +131,13 @@ def restore_params(
 
 def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
   """The part of a stored state that `wanted` (abstract arrays) names."""
-  loading = ocp.options.PyTreeOptions.Loading(partial_load=True)
   folder = (workdir / FOLDER).resolve()
   check_files(folder / str(step))
   try:
-    with ocp.Context(pytree_options=ocp.options.PyTreeOptions(loading=loading)):
-      return ocp.load(folder / str(step) / 'state', wanted)
+    context = ocp.Context()
+    context.pytree.loading.partial_load = True
+    with context:
+      return ocp.load(folder / str(step), wanted)
   except (ValueError, KeyError, FileNotFoundError) as error:
     raise UserError(_unreadable(folder, step, error)) from error
 

@@ -58,14 +58,20 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   from flaxart.config import read
 
   try:
+    for argument in argv:
+      if argument.startswith('--config='):
+        path = argument.removeprefix('--config=').partition(':')[0]
+        if not Path(path).is_file():
+          raise UserError(f'--config: {path} does not exist; give a file such as configs/mtl.py')
     rest = FLAGS(argv)
     # A missing or broken config file shows itself only when the flag is read.
     config = FLAGS.config
     if config is not None:
       config.to_dict()
+  except UserError:
+    raise
   except Exception as error:  # config files are Python: anything may come out of them
-    lines = str(error).strip().splitlines() or ['']
-    raise UserError(f'command line: {type(error).__name__}: {lines[0]}') from error
+    raise UserError(f'command line: {explanation(error)}') from error
   if len(rest) > 1:
     raise UserError(f'command line: {rest[1]!r} is no flag; write --config={rest[1]}?')
   workdir = Path(FLAGS.workdir).expanduser() if FLAGS.workdir else None
@@ -74,6 +80,15 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
       raise UserError('command line: give --config=FILE to train, or --workdir=FOLDER of a run')
     config = read(workdir / workdirs.CONFIG)
   return config, workdir or workdirs.dated(config)
+
+
+def explanation(error: BaseException) -> str:
+  """What went wrong, in brief; for a config file that fails, of what failed in it."""
+  if isinstance(error, OSError):  # "failed loading": the reason is further down
+    while error.__cause__ or error.__context__:
+      error = error.__cause__ or error.__context__ or error
+  text = ' '.join(str(error).replace(r'\n', ' ').split())
+  return f'{type(error).__name__}: {text[:300]}'
 
 
 def start_jax() -> None:

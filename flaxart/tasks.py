@@ -67,7 +67,7 @@ def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float
     ):
       task = Task(name, REGRESSION, (), weight)
     else:
-      labels = [key for key, value in features.items() if _is_label(value)]
+      labels = sorted(key for key, value in features.items() if _is_label(value))
       found = (
         'no such feature' if feature is None else f'a feature of kind {type(feature).__name__}'
       )

@@ -187,7 +187,7 @@ def make_train_step(
     trainable = optax.apply_updates(state.trainable, updates)
     metrics = {
       'loss': loss,
-      'grad_norm': optax.global_norm(grads),
+      'grad_norm': optax.tree.norm(grads),
       'learning_rate': learning_rate(state.step),
       **{f'loss/{name}': value for name, value in of_task.items()},
     }

@@ -27,7 +27,7 @@ def stored(workdir, step):
   """Everything in a checkpoint, as nested dictionaries of arrays."""
   from orbax.checkpoint import v1 as ocp
 
-  return ocp.load((workdir / 'checkpoints' / str(step) / 'state').resolve())
+  return ocp.load((workdir / 'checkpoints' / str(step)).resolve())
 
 
 def metric_lines(workdir):

@@ -1,0 +1,52 @@
+"""The command line: mistakes are one line and exit code 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments, cwd=ROOT):
+  return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd,
+                        timeout=300)
+
+
+@pytest.mark.parametrize(('arguments', 'line'), [
+  (['--config=configs/mtl.py', '--config.optim.learning_rat=0.1'],
+   'Did you mean "learning_rate" instead of "learning_rat"?'),
+  (['--config=configs/mtl.py', '--config.train.batch_size=many'], 'train.batch_size'),
+  (['--config=configs/nothing.py'], 'configs/nothing.py'),
+  (['configs/mtl.py'], "'configs/mtl.py' is no flag; write --config=configs/mtl.py?"),
+  (['--mode=evaluate'], 'mode'),
+  (['--mode=eval'], 'give --config=FILE to train, or --workdir=FOLDER of a run'),
+  (['--workdir=nowhere'], 'nowhere/config.json: not found'),
+  (['--config=configs/mtl.py', '--config.data.data_dir=nowhere'], "is not prepared in nowhere"),
+  (['--config=configs/frozen.py', '--config.init=imagenet.safetensors'], 'config.'),
+])
+def test_main(arguments, line):
+  done = run('-m', 'flaxart.main', *arguments)
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1, done.stderr
+  assert line in done.stderr
+
+
+@pytest.mark.parametrize(('module', 'arguments', 'line'), [
+  ('flaxart.predict', [], 'the following arguments are required: --workdir, --images, --output'),
+  ('flaxart.predict', ['--workdir=w', '--images=nowhere', '--output=o.csv'], 'nowhere is no folder'),
+  ('flaxart.verify', ['--workdir=nowhere'], 'nowhere holds no checkpoints'),
+])
+def test_other_commands(module, arguments, line):
+  done = run('-m', module, *arguments)
+  assert done.returncode == 2 and done.stderr.count('\n') == 1, done.stderr
+  assert line in done.stderr
+
+
+def test_help_says_how_each_command_is_called():
+  for module in ('flaxart.main', 'flaxart.predict', 'flaxart.verify', 'tfds_rijks.prepare'):
+    done = run('-m', module, '--help')
+    assert done.returncode == 0 and '--' in done.stdout, (module, done.stderr)
