@@ -316,5 +316,5 @@ def _is_plain_jpeg(data: bytes) -> bool:
 def pixel_digest(image: np.ndarray) -> str:
   """SHA-256 of shape and pixels: equal digests are equal pictures, however they were encoded."""
   digest = hashlib.sha256(repr(image.shape).encode())
-  digest.update(np.ascontiguousarray(image))
+  digest.update(memoryview(np.ascontiguousarray(image)))
   return digest.hexdigest()

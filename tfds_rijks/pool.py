@@ -1,0 +1,195 @@
+"""One function over many files in several processes: results in input order, bounded memory.
+
+The workers are plain Python processes that import the function's module and nothing of the
+program that called them, so they start fast, need no `if __name__ == '__main__'` and never see JAX.
+A worker that dies (a decoder that crashes, the memory killer) costs one item, not the build.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import importlib
+import os
+import pickle
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+from tfds_rijks.errors import UserError
+from tfds_rijks.images import ImageError
+from tfds_rijks.progress import Progress
+
+CHUNK = 8  # items sent at once: the pipe's round trip is then small against a picture
+AHEAD = 4  # chunks in flight per worker: this bounds the memory
+_START = 'from tfds_rijks.pool import serve; serve()'
+
+
+class WorkerError(RuntimeError):
+  """The function failed in a way that is not the input's fault; holds the worker's traceback."""
+
+
+def run(function: Callable[[Any], Any], items: Sequence[Any], *, what: str, unit: str = 'picture',
+        processes: int | None = None) -> Iterator[Any]:
+  """Yields `function(item)` for each item, in order, computed in `processes` worker processes.
+
+  Args:
+    function: a module-level function of an importable module; its items and results are pickled.
+    items: each must pickle; the first element of a tuple, or the item, names it in messages.
+    what: shown with the progress.
+    processes: default: one a core; 1 runs in this process.
+
+  A `UserError` (an `ImageError`, say) is yielded as the item's result; any other exception is
+  raised here as `WorkerError`.
+  """
+  processes = processes or os.cpu_count() or 1
+  progress = Progress(what, len(items), unit=unit)
+  if processes == 1 or len(items) <= CHUNK:
+    results: Iterator[Any] = (_call(function, item) for item in items)
+  else:
+    results = _parallel(function, items, processes)
+  with contextlib.closing(results):  # type: ignore[type-var]
+    for i, (kind, value) in enumerate(results, start=1):
+      if kind == 'bug':
+        raise WorkerError(f'{_name(items[i - 1])}: {value}')
+      yield value
+      progress.update(i)
+  progress.close()
+
+
+def _parallel(function: Callable[[Any], Any], items: Sequence[Any],
+              processes: int) -> Iterator[tuple[str, Any]]:
+  chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+  workers = [_Worker(function) for _ in range(min(processes, len(chunks)))]
+  free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+  for worker in workers:
+    free.put(worker)
+
+  def work(chunk: Sequence[Any]) -> list[tuple[str, Any]]:
+    worker = free.get()
+    try:
+      return worker.call(chunk)
+    finally:
+      free.put(worker)
+
+  threads = concurrent.futures.ThreadPoolExecutor(len(workers))
+  waiting: deque[concurrent.futures.Future[list[tuple[str, Any]]]] = deque()
+  try:
+    todo = iter(chunks)
+    while True:
+      while len(waiting) < AHEAD * len(workers) and (chunk := next(todo, None)) is not None:
+        waiting.append(threads.submit(work, chunk))
+      if not waiting:
+        return
+      yield from waiting.popleft().result()
+  finally:
+    for future in waiting:
+      future.cancel()
+    for worker in workers:
+      worker.stop()  # also ends a call that is under way
+    threads.shutdown()
+
+
+class _Worker:
+  """One process; `call` sends items and waits for the results."""
+
+  def __init__(self, function: Callable[[Any], Any]):
+    self.setup = pickle.dumps((list(sys.path), function.__module__, function.__qualname__))
+    self.stopped = False
+    self.exit_code: int | None = None
+    self.process = self._start()
+
+  def _start(self) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(p for p in sys.path if p)}
+    process = subprocess.Popen([sys.executable, '-c', _START], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, env=environment)
+    _send(process.stdin, self.setup)
+    return process
+
+  def call(self, chunk: Sequence[Any]) -> list[tuple[str, Any]]:
+    answer = self._ask(chunk)
+    if answer is not None:
+      return answer
+    # The process has died: find the item that does it, each in turn.
+    return [(self._ask([item]) or [self._dead(item)])[0] for item in chunk if not self.stopped]
+
+  def _ask(self, chunk: Sequence[Any]) -> list[tuple[str, Any]] | None:
+    """The worker's answer; None if it died over it (a fresh one then stands ready)."""
+    try:
+      _send(self.process.stdin, pickle.dumps(list(chunk)))
+      return pickle.loads(_receive(self.process.stdout))
+    except (EOFError, BrokenPipeError):
+      self._end()
+      self.exit_code = self.process.returncode
+      if not self.stopped:
+        self.process = self._start()
+      return None
+
+  def _dead(self, item: Any) -> tuple[str, Any]:
+    return 'value', ImageError(_name(item), 'crashes the decoder',
+                               f'the worker ended with {self.exit_code}')
+
+  def stop(self) -> None:
+    self.stopped = True
+    self._end()
+
+  def _end(self) -> None:
+    self.process.kill()
+    self.process.wait()
+    for pipe in (self.process.stdin, self.process.stdout):
+      with contextlib.suppress(OSError):  # unsent bytes for a process that has gone
+        pipe.close()  # type: ignore[union-attr]
+
+
+def serve() -> None:
+  """The worker's side: answers pickled lists of items on stdin with lists of results on stdout."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's; the pipe's end is ours
+  requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), 'wb')
+  os.dup2(2, 1)  # what a library prints must not land between the answers
+  path, module, name = pickle.loads(_receive(requests))
+  sys.path[:] = path
+  function: Any = importlib.import_module(module)
+  for part in name.split('.'):
+    function = getattr(function, part)
+  while True:
+    try:
+      chunk = pickle.loads(_receive(requests))
+    except EOFError:
+      return
+    _send(answers, pickle.dumps([_call(function, item) for item in chunk]))
+
+
+def _call(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
+  try:
+    return 'value', function(item)
+  except UserError as error:
+    return 'value', error
+  except Exception:
+    return 'bug', traceback.format_exc()
+
+
+def _name(item: Any) -> str:
+  return str(item[0] if isinstance(item, tuple) and item else item)
+
+
+def _send(pipe: BinaryIO | Any, data: bytes) -> None:
+  pipe.write(struct.pack('<Q', len(data)))
+  pipe.write(data)
+  pipe.flush()
+
+
+def _receive(pipe: BinaryIO | Any) -> bytes:
+  return _exactly(pipe, struct.unpack('<Q', _exactly(pipe, 8))[0])
+
+
+def _exactly(pipe: BinaryIO | Any, n: int) -> bytes:
+  data = pipe.read(n)
+  if len(data) < n:
+    raise EOFError
+  return data

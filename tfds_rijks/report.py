@@ -1,0 +1,90 @@
+"""The build report: `build_report.json` beside the data, and a table to read at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FILE = 'build_report.json'
+
+
+def write_json(path: Path, value: Any) -> None:
+  """Writes a JSON file whole or not at all."""
+  write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + '\n')
+
+
+def write_text(path: Path, text: str, *, encoding: str = 'utf-8') -> None:
+  """Writes a text file whole or not at all: a temporary neighbour, synced, then renamed."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+  try:
+    with os.fdopen(handle, 'w', encoding=encoding, newline='') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    Path(temporary).chmod(0o644)
+    Path(temporary).replace(path)
+  except BaseException:
+    Path(temporary).unlink(missing_ok=True)
+    raise
+
+
+def read(folder: Path) -> dict[str, Any]:
+  """The report beside prepared data; empty if there is none."""
+  path = Path(folder) / FILE
+  return json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+
+
+def table(rows: Sequence[Sequence[Any]], *, header: Sequence[str]) -> str:
+  """Plain text columns: numbers to the right, text to the left."""
+  cells = [[str(cell) for cell in header], *[[_cell(cell) for cell in row] for row in rows]]
+  widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+  numeric = [bool(rows) and all(not isinstance(row[i], str) for row in rows)
+             for i in range(len(header))]
+  lines = ['  '.join(cell.rjust(w) if right else cell.ljust(w)
+                     for cell, w, right in zip(row, widths, numeric, strict=True)).rstrip()
+           for row in cells]
+  return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
+
+
+def _cell(cell: Any) -> str:
+  if isinstance(cell, float):
+    return f'{cell:.3f}'
+  return f'{cell:,}' if isinstance(cell, int) else str(cell)
+
+
+def text(report: Mapping[str, Any]) -> str:
+  """The readable end of a build. Keys that are absent are left out.
+
+  `splits` {name: records}, `tasks` {name: labels.describe(...)}, `unreadable` {reason: [ids]},
+  `leak` {'test', 'leaked'}, `notes` [text].
+  """
+  parts = []
+  if splits := report.get('splits'):
+    parts.append(table([*splits.items(), ('all', sum(splits.values()))],
+                       header=('split', 'records')))
+  if tasks := report.get('tasks'):
+    rows = [(name, task['classes'], task['labelled'], task['missing'], task['largest_class_share'],
+             task['gini'], len(task['dropped_classes']), sum(task['dropped_classes'].values()))
+            for name, task in tasks.items() if 'classes' in task]
+    parts.append(table(rows, header=('task', 'classes', 'labelled', 'missing', 'floor', 'gini',
+                                     'dropped classes', 'their records')))
+  if unreadable := report.get('unreadable'):
+    parts.append(table([(reason, len(ids), examples(ids)) for reason, ids in unreadable.items()],
+                       header=('unreadable', 'pictures', 'examples')))
+  if leaked := report.get('leak'):
+    parts.append(f'A split by record would have leaked {leaked["leaked"]:,} of {leaked["test"]:,} '
+                 'test records (a member of their group in train); the split by group leaks none.')
+  parts += report.get('notes', [])
+  return '\n\n'.join(parts)
+
+
+def examples(items: Iterable[str], most: int = 3) -> str:
+  """The first few, and how many more there are."""
+  items = list(items)
+  more = f' and {len(items) - most:,} more' if len(items) > most else ''
+  return ', '.join(items[:most]) + more
