@@ -1,0 +1,238 @@
+"""Unpacks the challenge's zip and tar files safely: nothing outside the folder, no links, no bombs.
+
+Every member is judged before the first byte is written, and bytes are counted while they are
+written, because a header may lie. Files that are neither pictures, records nor the ground truth are
+left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from tfds_rijks.errors import UserError
+from tfds_rijks.progress import Progress
+
+ENDINGS = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tbz2', '.tar.xz', '.txz')
+WANTED = ('.jpg', '.jpeg', '.xml', '.mat')
+MAX_MEMBERS = 2_000_000
+MAX_MEMBER_BYTES = 4 << 30
+MAX_TOTAL_BYTES = 200_000_000_000
+MAX_RATIO, RATIO_FROM = 200, 1 << 20  # JPEG and XML pack 1:1 to 1:10; small members may pack better
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Member:
+  """One file of an archive, judged: `path` is relative and stays inside."""
+
+  path: PurePosixPath
+  size: int
+  raw: zipfile.ZipInfo | tarfile.TarInfo
+
+
+def archives(folder: Path) -> list[Path]:
+  """The archives in `folder`, sorted."""
+  return sorted(
+    path for path in folder.iterdir() if path.is_file() and path.name.lower().endswith(ENDINGS)
+  )
+
+
+def unpacked(archive: Path, *, into: Path) -> Path:
+  """The folder below `into` that holds the archive's files; unpacks on the first call.
+
+  The name carries a fingerprint of the archive's name, size and time, so that a replaced archive is
+  unpacked anew. Unpacking happens in a temporary folder that is renamed at the end.
+
+  Raises:
+    UserError: damaged, encrypted, a member that leaves the folder, a link, a bomb, or too little
+    space.
+  """
+  about = archive.stat()
+  key = f'{archive.name}\n{about.st_size}\n{about.st_mtime_ns}'
+  name = archive.name.split('.')[0] or 'archive'
+  folder = into / hashlib.sha256(key.encode()).hexdigest()[:12] / name
+  if folder.is_dir():
+    return folder
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  temporary = Path(tempfile.mkdtemp(prefix='.unpacking-', dir=folder.parent))
+  try:
+    with _open(archive) as opened:
+      _unpack(archive, opened, temporary)
+    temporary.rename(folder)
+  except BaseException:
+    shutil.rmtree(temporary, ignore_errors=True)
+    raise
+  return folder
+
+
+@contextmanager
+def _open(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
+  """Opens by content, and turns what a damaged archive raises into one line."""
+  try:
+    if zipfile.is_zipfile(archive):
+      with zipfile.ZipFile(archive) as opened_zip:
+        yield opened_zip
+    else:
+      with tarfile.open(archive, 'r:*') as opened_tar:
+        yield opened_tar
+  except (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    NotImplementedError,
+    ValueError,
+    RuntimeError,
+  ) as error:
+    raise UserError(
+      f'{archive}: not a whole zip or tar file ({error}); copy or download it again'
+    ) from None
+  except OSError as error:
+    if error.errno is not None:  # disk full and the like: not the archive's fault
+      raise
+    raise UserError(
+      f'{archive}: not a whole archive ({error}); copy or download it again'
+    ) from None
+
+
+def _unpack(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile, folder: Path) -> None:
+  members = judge(archive, opened)
+  total = sum(member.size for member in members)
+  free = shutil.disk_usage(folder).free
+  if total > free:
+    raise UserError(
+      f'{archive}: unpacks to {total / 1e9:.1f} GB, {free / 1e9:.1f} GB are free at '
+      f'{folder.parent}; '
+      'free some or choose another --data_dir'
+    )
+  progress = Progress(f'unpacking {archive.name}', len(members), unit='files')
+  for count, member in enumerate(members, start=1):
+    target = folder / member.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _stream(opened, member) as source, target.open('xb') as out:
+      _copy(source, out, member, archive)
+    progress.update(count)
+  progress.close()
+
+
+def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> list[Member]:
+  """The members to unpack; refuses the whole archive for one member that no honest tool writes."""
+  packed = archive.stat().st_size
+  members: list[Member] = []
+  seen: set[str] = set()
+  total = 0
+  for name, size, kind, small, raw in _listing(opened):
+    if kind == 'folder':
+      continue
+    shown = f'{archive}: member {name!r}'
+    path = PurePosixPath(name)
+    if (
+      '\\' in name
+      or '\0' in name
+      or path.is_absolute()
+      or '..' in path.parts
+      or not path.parts
+      or ':' in path.parts[0]
+    ):
+      raise UserError(
+        f'{shown} would be written outside the folder; this is no copy of the challenge'
+      )
+    if kind != 'file':
+      raise UserError(
+        f'{shown} is a {kind}; expected plain files; this is no copy of the challenge'
+      )
+    if size > MAX_MEMBER_BYTES or (size > RATIO_FROM and small and size > MAX_RATIO * small):
+      raise UserError(
+        f'{shown} unpacks to {size:,} bytes; expected pictures and records, none so large or '
+        'so much compressed'
+      )
+    if path.suffix.lower() not in WANTED or path.name.startswith('.') or '__MACOSX' in path.parts:
+      continue
+    folded = str(path).casefold()
+    if folded in seen:
+      raise UserError(f'{shown} stands in the archive twice; copy or download it again')
+    seen.add(folded)
+    total += size
+    members.append(Member(path, size, raw))
+    if len(members) > MAX_MEMBERS or total > MAX_TOTAL_BYTES:
+      raise UserError(
+        f'{archive}: more than {MAX_MEMBERS:,} files or {MAX_TOTAL_BYTES / 1e9:.0f} GB; '
+        'the challenge has 224,078 files and 15 GB'
+      )
+  if total > RATIO_FROM * 100 and total > MAX_RATIO * packed:
+    raise UserError(
+      f'{archive}: {packed:,} bytes unpack to {total:,}; this is no copy of the challenge'
+    )
+  if not members:
+    raise UserError(f'{archive}: holds no .jpg, .xml or .mat file; move it out of the folder')
+  return members
+
+
+def _listing(
+  opened: zipfile.ZipFile | tarfile.TarFile,
+) -> Iterator[tuple[str, int, str, int, zipfile.ZipInfo | tarfile.TarInfo]]:
+  """(name, size, kind, packed size or 0, raw) of each member."""
+  if isinstance(opened, zipfile.ZipFile):
+    for info in opened.infolist():
+      mode = info.external_attr >> 16
+      kind = 'folder' if info.is_dir() else 'file'
+      if stat.S_ISLNK(mode):
+        kind = 'link'
+      elif info.flag_bits & 0x1:
+        kind = 'encrypted file'
+      yield info.filename, info.file_size, kind, max(1, info.compress_size), info
+  else:
+    for member in opened:
+      kind = (
+        'folder'
+        if member.isdir()
+        else 'link'
+        if member.issym() or member.islnk()
+        else 'sparse file'
+        if member.issparse()
+        else 'file'
+        if member.isreg()
+        else 'device'
+      )
+      yield member.name, member.size, kind, 0, member
+
+
+@contextmanager
+def _stream(opened: zipfile.ZipFile | tarfile.TarFile, member: Member) -> Iterator[IO[bytes]]:
+  if isinstance(opened, zipfile.ZipFile):
+    assert isinstance(member.raw, zipfile.ZipInfo)
+    with opened.open(member.raw) as source:
+      yield source
+  else:
+    assert isinstance(member.raw, tarfile.TarInfo)
+    stream = opened.extractfile(member.raw)
+    assert stream is not None  # `judge` lets plain files through only
+    with stream:
+      yield stream
+
+
+def _copy(source: IO[bytes], out: IO[bytes], member: Member, archive: Path) -> None:
+  """Copies exactly the size that was judged."""
+  written = 0
+  while chunk := source.read(_CHUNK):
+    written += len(chunk)
+    if written > member.size:
+      break
+    out.write(chunk)
+  if written != member.size:
+    raise UserError(
+      f'{archive}: member {str(member.path)!r} holds other than '
+      f'the {member.size:,} bytes it declares; '
+      'copy or download it again'
+    )

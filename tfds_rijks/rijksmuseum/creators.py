@@ -1,0 +1,190 @@
+"""What a `dc:creator` says: role, qualifier and name; and whose work the object may be called.
+
+The tables below are those of the README. A creator reads `[qualifier ]role: Name`; the museum
+writes the main maker first. Real strings: `prentmaker: Coornhert, Dirck Volckertsz`, ` tekenaar:
+Bernard, Jean`, `atelier van prentmaker: Hogenberg, Frans`, `naar ontwerp van: Heemskerck, Maarten
+van`, ` : `, `anoniem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from tfds_rijks.rijksmuseum.oai import clean
+
+Attribution = Literal['as_published', 'strict']
+ANONYMOUS = 'anoniem'
+
+# The object is not by this person's own hand, or that is doubted.
+DISTANCING = (
+  'naar',
+  'naar ontwerp van',
+  'naar tekening van',
+  'naar schilderij van',
+  'naar prent van',
+  'naar model van',
+  'naar foto van',
+  'naar beeldhouwwerk van',
+  'kopie naar',
+  'vrij naar',
+  'atelier van',
+  'werkplaats van',
+  'omgeving van',
+  'kring van',
+  'school van',
+  'navolger van',
+  'volgeling van',
+  'manier van',
+  'stijl van',
+  'toegeschreven aan',
+  'mogelijk',
+  'waarschijnlijk',
+  'verworpen',
+  'verworpen toeschrijving',
+  'voorheen toegeschreven aan',
+)
+# Says where the name stands, not how near the maker was.
+NEUTRAL = ('vermeld op object',)
+# In the record for another reason than having made the object.
+PUBLISHERS = ('uitgever', 'uitgeverij', 'uitgever en drukker', 'drukker en uitgever')
+NOT_MAKERS = ('opdrachtgever', 'eigenaar', 'verzamelaar', 'schenker', 'handelaar', 'verkoper')
+# Roles met in the published lists; any other is counted by its text and taken for a maker.
+MAKERS = (
+  'prentmaker',
+  'tekenaar',
+  'schilder',
+  'fotograaf',
+  'beeldhouwer',
+  'ontwerper',
+  'drukker',
+  'graveur',
+  'etser',
+  'plateelbakker',
+  'plateelbakkerij',
+  'plateelschilder',
+  'pottenbakker',
+  'pottenbakkerij',
+  'porseleinfabriek',
+  'porseleinschilder',
+  'fabriek',
+  'fabrikant',
+  'glasblazer',
+  'glasfabriek',
+  'glasgraveur',
+  'glasschilder',
+  'zilversmid',
+  'goudsmid',
+  'edelsmid',
+  'tingieter',
+  'bronsgieter',
+  'geelgieter',
+  'klokkengieter',
+  'medailleur',
+  'stempelsnijder',
+  'meubelmaker',
+  'houtsnijder',
+  'ivoorsnijder',
+  'steenhouwer',
+  'wever',
+  'weverij',
+  'borduurder',
+  'kantwerker',
+  'scheepsbouwer',
+  'instrumentmaker',
+  'horlogemaker',
+  'klokkenmaker',
+  'wapensmid',
+  'geweermaker',
+  'boekbinder',
+  'schrijver',
+  'auteur',
+  'kalligraaf',
+  'cartograaf',
+  'landmeter',
+  'architect',
+  'modelleur',
+  'boetseerder',
+  'emailleur',
+  'juwelier',
+  'vervaardiger',
+  'maker',
+  'kunstenaar',
+  'firma',
+  'bedrijf',
+  'atelier',
+)
+_QUALIFIERS = sorted((*DISTANCING, *NEUTRAL), key=len, reverse=True)
+_NOBODY = frozenset(('', ANONYMOUS, 'onbekend', 'unknown', 'anonymous', 'n.v.t.', '-', '?'))
+
+
+@dataclass(frozen=True)
+class Creator:
+  """One creator. `name` is empty for nobody; `role` and `qualifier` are empty where not given."""
+
+  name: str
+  role: str = ''
+  qualifier: str = ''
+
+  @property
+  def anonymous(self) -> bool:
+    return not self.name
+
+  @property
+  def distanced(self) -> bool:
+    """Whether the qualifier says that the object is not, or not surely, by this person's hand."""
+    return self.qualifier in DISTANCING
+
+  @property
+  def made_it(self) -> bool:
+    """Whether the role is that of a maker (an unknown role is taken for one)."""
+    return self.role not in PUBLISHERS and self.role not in NOT_MAKERS
+
+  @property
+  def known_role(self) -> bool:
+    return not self.role or self.role in MAKERS or not self.made_it
+
+
+def parse(text: str) -> Creator:
+  """Splits `[qualifier ]role: Name` at the first colon; without a colon all of it is the name."""
+  before, colon, after = clean(text).partition(':')
+  name = (after if colon else before).strip()
+  role = ' '.join(before.split()).lower() if colon else ''
+  qualifiers = []
+  while True:
+    found = next((q for q in _QUALIFIERS if role == q or role.startswith(q + ' ')), None)
+    if found is None:
+      break
+    qualifiers.append(found)
+    role = role[len(found) :].strip()
+  if not colon:  # `toegeschreven aan Vermeer`: the qualifier stands before the bare name
+    lowered = name.lower()
+    found = next((q for q in _QUALIFIERS if lowered.startswith(q + ' ')), None)
+    if found is not None:
+      qualifiers.append(found)
+      name = name[len(found) :].strip()
+  if name.lower() in _NOBODY:
+    name = ''
+  # Several qualifiers (`vermeld op object naar`): the distancing one decides.
+  qualifier = next((q for q in qualifiers if q in DISTANCING), qualifiers[0] if qualifiers else '')
+  return Creator(name=name, role=role, qualifier=qualifier)
+
+
+def artist(creators: Iterable[Creator], *, attribution: Attribution) -> str:
+  """The one artist label of an object; empty where it has none.
+
+  `as_published`: the first creator, whatever the role says (the rule of the published lists).
+  `strict`: the first creator who is neither a publisher nor otherwise no maker, if that one is
+  named and not distanced. A doubted or copied first maker is not replaced by the next one in the
+  record.
+  """
+  for creator in creators:
+    if attribution == 'as_published' or creator.made_it:
+      return '' if attribution == 'strict' and creator.distanced else creator.name
+  return ''
+
+
+def is_anonymous(name: str) -> bool:
+  """Whether a name of `rijksgt.mat` stands for nobody."""
+  return clean(name).lower() in _NOBODY

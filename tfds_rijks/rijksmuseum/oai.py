@@ -1,0 +1,232 @@
+"""Reads one OAI Dublin Core record of the Rijksmuseum (`oai_dc`, 2012) from untrusted bytes.
+
+Real files declare prefixes or not, name an encoding that is not theirs, escape twice, or hold a
+bare `&`. What can be told for certain is repaired and said so in `Record.repairs`; everything else
+is refused with a reason. Meaning of the elements: the museum's "Uitleg Rijksmuseum OAI API";
+materials and techniques stand in `dc:format` behind `materiaal:` and `techniek:`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from tfds_rijks.errors import UserError
+
+MAX_BYTES = 1 << 20  # real records have 2 to 10 kB
+MAX_DEPTH = 9  # record / metadata / oai_dc:dc / dc:creator is 4
+MAX_ELEMENTS = 5000
+LAST_YEAR = 2100
+_ELEMENTS = frozenset(
+  ('identifier', 'creator', 'type', 'format', 'date', 'title', 'rights', 'contributor')
+)
+_DECLARED = re.compile(rb'^<\?xml[^>]{0,200}?encoding\s*=\s*["\']([A-Za-z0-9._-]{1,40})["\']')
+_ENTITY = re.compile(
+  rb'&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});)([A-Za-z0-9]{2,31};)?'
+)
+_CONTROL = re.compile(rb'[\x00-\x08\x0b\x0c\x0e-\x1f]')
+_DOCTYPE = re.compile(rb'<!DOCTYPE', re.IGNORECASE)
+_LATIN = ('iso-8859-1', 'iso-8859-15')
+_C1 = re.compile(rb'[\x80-\x9f]')
+_YEAR = re.compile(r'(?<!\d)(\d{3,4})(?!\d)')
+
+
+class RecordError(UserError):
+  """A record that is refused: `name` of the file, `reason` as a short phrase to count by."""
+
+  def __init__(self, name: str, reason: str, detail: str = ''):
+    super().__init__(f'{name}: {reason}{f" ({detail})" if detail else ""}')
+    self.name, self.reason = name, reason
+
+  def __reduce__(self) -> tuple[object, ...]:  # travels from worker processes
+    return (type(self), (self.name, self.reason))
+
+
+@dataclass(frozen=True)
+class Record:
+  """What a record says. Texts are NFC with single blanks; order is the museum's."""
+
+  object_number: str = ''
+  creators: tuple[str, ...] = ()  # `role: Name` as written
+  types: tuple[str, ...] = ()  # general first
+  materials: tuple[str, ...] = ()
+  techniques: tuple[str, ...] = ()
+  years: tuple[int, int] | None = None
+  title: str = ''
+  rights: str = ''
+  credit_line: str = ''
+  source_url: str = ''
+  repairs: tuple[str, ...] = field(default=())
+
+
+def clean(text: str) -> str:
+  """NFC, single blanks, entities resolved: `D` + combining marks and `&amp;amp;` make no new
+  class."""
+  for _ in range(2):
+    if '&' not in text:
+      break
+    text = html.unescape(text)
+  return ' '.join(unicodedata.normalize('NFC', text).split())
+
+
+def read(data: bytes, *, name: str) -> Record:
+  """Parses one record.
+
+  Args:
+    data: the file.
+    name: its name, for messages.
+
+  Raises:
+    RecordError: empty, too large, DOCTYPE, too deep, too many elements, not XML, or not a record.
+  """
+  if not data.strip():
+    raise RecordError(name, 'XML is empty')
+  if len(data) > MAX_BYTES:
+    raise RecordError(name, 'XML is too large', f'{len(data):,} bytes; at most {MAX_BYTES:,}')
+  parsed, repairs = _parse(data, name=name)
+  values: dict[str, list[str]] = {tag: [] for tag in _ELEMENTS}
+  for tag, raw in parsed:
+    values[tag].append(clean(raw))
+  if not any(values[tag] for tag in ('identifier', 'creator', 'type', 'format', 'title')):
+    raise RecordError(name, 'XML holds no Dublin Core')
+  formats = values['format']
+  urls = [text for text in formats if text.startswith(('http://', 'https://'))]
+  pages = [url for url in urls if '/images/' not in url and not url.endswith(('.jpg', '.z'))]
+  return Record(
+    object_number=next(
+      (text for text in values['identifier'] if not text.startswith('RM0001.')), ''
+    ),
+    creators=tuple(values['creator']),
+    types=_distinct(values['type']),
+    materials=_distinct(_behind('materiaal', formats)),
+    techniques=_distinct(_behind('techniek', formats)),
+    years=_years(values['date']),
+    title=next(iter(values['title']), ''),
+    rights=next(iter(values['rights']), ''),
+    credit_line=next(iter(values['contributor']), ''),
+    source_url=next(iter(pages or urls), ''),
+    repairs=tuple(repairs),
+  )
+
+
+def _parse(data: bytes, *, name: str) -> tuple[list[tuple[str, str]], list[str]]:
+  """The (element, text) pairs, and what had to be repaired to get them."""
+  repairs: list[str] = []
+  encoding: str | None = None
+  utf16 = data.startswith(
+    (b'\xff\xfe', b'\xfe\xff')
+  )  # Expat reads it, and its DOCTYPE handler sees it
+  if not utf16:
+    if _DOCTYPE.search(data):
+      raise RecordError(name, 'XML has a DOCTYPE')
+    data = data.removeprefix(b'\xef\xbb\xbf').strip()
+    match = _DECLARED.match(data)
+    declared = match.group(1).decode('ascii').lower() if match else 'utf-8'
+    actual = _actual_encoding(data, declared)
+    if actual == 'cp1252':
+      # Its five unassigned bytes have no character.
+      data = data.decode('cp1252', 'replace').replace('\ufffd', '').encode()
+    if actual != declared:
+      encoding = 'utf-8'
+      repairs.append(f'encoding is {actual}, file says {declared if match else "nothing"}')
+  try:
+    return _expat(data, encoding=encoding, name=name), repairs
+  except (expat.ExpatError, LookupError, ValueError) as error:
+    first = error
+  fixed = _CONTROL.sub(b'', _ENTITY.sub(_replace_entity, data))
+  if utf16 or fixed == data:
+    raise RecordError(name, 'XML is not well-formed', str(first))
+  try:
+    pairs = _expat(fixed, encoding=encoding, name=name)
+  except (expat.ExpatError, LookupError, ValueError) as error:
+    raise RecordError(name, 'XML is not well-formed', str(error)) from None
+  return pairs, [*repairs, 'bare or undeclared entities, or control characters']
+
+
+def _actual_encoding(data: bytes, declared: str) -> str:
+  """The encoding that the bytes are in: UTF-8 where they are valid UTF-8, else as declared, else
+  cp1252.
+
+  Latin text is hardly ever valid UTF-8 by accident, so valid UTF-8 wins over a declared Latin-1;
+  and what is called Latin-1 but holds bytes 0x80 to 0x9f is Windows-1252.
+  """
+  if data.isascii():
+    return declared if declared in ('us-ascii', 'utf-8', *_LATIN) else 'utf-8'
+  try:
+    data.decode('utf-8')
+  except UnicodeDecodeError:
+    return declared if declared in _LATIN and not _C1.search(data) else 'cp1252'
+  return 'utf-8'
+
+
+def _replace_entity(match: re.Match[bytes]) -> bytes:
+  """A named HTML entity becomes its character, any other `&` becomes `&amp;`."""
+  if match.group(1):
+    text = html.unescape(match.group(0).decode('ascii'))
+    if not text.startswith('&'):
+      return ''.join(f'&#{ord(character)};' for character in text).encode()
+  return b'&amp;' + (match.group(1) or b'')
+
+
+def _expat(data: bytes, *, encoding: str | None, name: str) -> list[tuple[str, str]]:
+  """Expat without namespace processing: undeclared prefixes are no error."""
+  parser = expat.ParserCreate(encoding)
+  parser.buffer_text = True
+  pairs: list[tuple[str, str]] = []
+  depth = elements = 0
+  tag, text = '', ['']
+
+  def refuse(*_: object) -> None:
+    raise RecordError(name, 'XML has a DOCTYPE')
+
+  def start(qualified: str, attributes: dict[str, str]) -> None:
+    nonlocal depth, elements, tag, text
+    del attributes
+    depth, elements = depth + 1, elements + 1
+    if depth > MAX_DEPTH:
+      raise RecordError(name, 'XML is nested too deep', f'more than {MAX_DEPTH} levels')
+    if elements > MAX_ELEMENTS:
+      raise RecordError(name, 'XML has too many elements', f'more than {MAX_ELEMENTS:,}')
+    prefix, _, local = qualified.rpartition(':')
+    # The header's `identifier` has no prefix and is an OAI name, not the object number.
+    if local in _ELEMENTS and (prefix or depth > 3):
+      tag, text = local, []
+
+  def end(qualified: str) -> None:
+    nonlocal depth, tag
+    depth -= 1
+    if tag and qualified.rpartition(':')[2] == tag:
+      pairs.append((tag, ''.join(text)))
+      tag = ''
+
+  parser.StartDoctypeDeclHandler = refuse
+  parser.EntityDeclHandler = refuse
+  parser.StartElementHandler = start
+  parser.EndElementHandler = end
+  parser.CharacterDataHandler = lambda characters: text.append(characters) if tag else None
+  parser.Parse(data, True)
+  return pairs
+
+
+def _behind(label: str, formats: list[str]) -> list[str]:
+  """The values of `label: value` among the `dc:format` texts."""
+  found = []
+  for text in formats:
+    before, colon, after = text.partition(':')
+    if colon and before.strip().lower() == label:
+      found.append(after.strip())
+  return found
+
+
+def _distinct(values: list[str]) -> tuple[str, ...]:
+  return tuple(dict.fromkeys(value for value in values if value))
+
+
+def _years(dates: list[str]) -> tuple[int, int] | None:
+  """Begin and end of `1642 - 1650`, `1642` or `1642/1650`; None where no year of 3 or 4 digits
+  stands."""
+  years = [int(year) for text in dates for year in _YEAR.findall(text) if int(year) <= LAST_YEAR]
+  return (min(years), max(years)) if years else None

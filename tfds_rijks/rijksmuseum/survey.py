@@ -1,0 +1,56 @@
+"""Reads the records of the museum, and finds which objects are parts of one thing."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tfds_rijks import splits
+from tfds_rijks.pictures import Picture
+from tfds_rijks.progress import track
+from tfds_rijks.rijksmuseum import oai
+from tfds_rijks.rijksmuseum.groups import base_number
+from tfds_rijks.rijksmuseum.layout import Layout, object_number
+
+
+@dataclass
+class Records:
+  """The XML files that could be read, and why the others could not."""
+
+  by_stem: dict[str, oai.Record] = field(default_factory=dict)
+  refused: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+  repaired: Counter[str] = field(default_factory=Counter)
+  other_number: list[str] = field(default_factory=list)  # the XML is about another object number
+
+
+def read_records(layout: Layout, stems: Iterable[str]) -> Records:
+  """Reads the XML of `stems`; a file that is refused leaves its object without labels."""
+  records = Records()
+  wanted = [stem for stem in stems if stem in layout.records]
+  for stem in track(wanted, 'reading records', len(wanted), unit='records'):
+    path = layout.records[stem]
+    try:
+      if path.stat().st_size > oai.MAX_BYTES:  # before reading it all
+        raise oai.RecordError(path.name, 'XML is too large')
+      record = oai.read(path.read_bytes(), name=path.name)
+    except oai.RecordError as error:
+      records.refused[error.reason].append(stem)
+      continue
+    records.by_stem[stem] = record
+    records.repaired.update(record.repairs)
+    if record.object_number and record.object_number != object_number(stem):
+      records.other_number.append(stem)
+  return records
+
+
+def groups(pictures: Mapping[str, Picture]) -> dict[str, str]:
+  """Stem to group: parts of one object number, and things with an equal picture, are one group.
+
+  A group is named by its (smallest) object number without parts, so that a new part moves nothing.
+  """
+  keys: dict[str, list[str]] = defaultdict(list)
+  for stem, picture in pictures.items():
+    keys[base_number(object_number(stem))] += [picture.digest] if picture.digest else []
+  named = splits.merge(keys)
+  return {stem: named[base_number(object_number(stem))] for stem in pictures}
