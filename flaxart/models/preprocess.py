@@ -98,7 +98,9 @@ class Preprocess:
       known = {f.name for f in dataclasses.fields(cls)}
       if not isinstance(fields, dict) or set(fields) != known:
         raise UserError(f'preprocess: found {text[:200]}, expected fields {sorted(known)}')
-      return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+      values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v
+                                for k, v in fields.items()}
+      return cls(**values)
     except (ValueError, TypeError) as error:
       raise UserError(f'preprocess: {text[:200]!r} is not readable ({error}); '
                       'convert the weights again') from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -65,7 +64,7 @@ class Stage(nnx.Module):
   """Blocks at one resolution; the first changes it."""
 
   def __init__(self, blocks: int, inputs: int, inner: int, *, stride: int, variant: str,
-               conv: functools.partial | Any):
+               conv: Any):
     for i in range(1, blocks + 1):
       first = i == 1
       block = Bottleneck(inputs if first else 4 * inner, inner, stride=stride if first else 1,

@@ -1,0 +1,209 @@
+"""How a convolution is computed: decided per backend, here and nowhere else.
+
+Shapes are `[B, H, W, C]` and kernels `[kh, kw, in, out]`. XLA's CPU backend is slow at the
+gradients of convolutions, at strided input gradients and 1x1 kernels most of all. There, 1x1
+convolutions and all kernel gradients are matrix products, input gradients are plain forward
+convolutions, and depthwise convolutions are shifted multiply-adds; their gradients are written by
+hand. Every other backend gets `lax.conv_general_dilated`. (Hand-written gradients have no forward
+mode: `jax.jvp` needs `use_lowering('native')`.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
+Padding = str | int | Pads  # 'SAME', 'VALID', the same number on all sides, or each side
+
+# Below this many input channels all taps go into one product: narrow products are slow. Above it
+# each tap has its own, which is as fast and holds one tap at a time instead of kh * kw of them.
+FEW_CHANNELS = 64
+
+_DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
+_lowering: contextvars.ContextVar[str | None] = contextvars.ContextVar('lowering', default=None)
+
+
+@contextlib.contextmanager
+def use_lowering(name: str) -> Iterator[None]:
+  """Computes convolutions as `'matmul'` or `'native'` inside, whatever the backend.
+
+  It is read while a function is traced: what `jax.jit` has compiled before keeps its form.
+  """
+  if name not in ('matmul', 'native'):
+    raise ValueError(f'lowering: found {name!r}, expected matmul or native')
+  token = _lowering.set(name)
+  try:
+    yield
+  finally:
+    _lowering.reset(token)
+
+
+def lowering() -> str:
+  """How convolutions are computed here: `'matmul'` on CPU, else `'native'`."""
+  return _lowering.get() or ('matmul' if jax.default_backend() == 'cpu' else 'native')
+
+
+def explicit_pads(padding: Padding, size: Sequence[int], window: Sequence[int],
+                  stride: int) -> Pads:
+  """Padding of each side for an input of `size`.
+
+  `'SAME'` is TensorFlow's rule: the output has `ceil(size / stride)` positions and, where the
+  number of padded rows is odd, the extra one is at the bottom and right. At stride 2 it therefore
+  depends on the input size, and differs from PyTorch's fixed symmetric padding.
+  """
+  if isinstance(padding, int):
+    return (padding, padding), (padding, padding)
+  if padding == 'VALID':
+    return (0, 0), (0, 0)
+  if padding == 'SAME':
+    return tuple(  # type: ignore[return-value]
+      (total // 2, total - total // 2) for total in (
+        max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(size, window, strict=True)))
+  if isinstance(padding, str):
+    raise ValueError(f'padding: found {padding!r}, expected SAME, VALID, a number or four numbers')
+  return padding
+
+
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
+             padding: Padding = 'SAME') -> jax.Array:
+  """`[B, H, W, I]` with `[kh, kw, I, O]` -> `[B, H', W', O]`; differentiable."""
+  pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], stride)
+  if lowering() == 'matmul':
+    return _matmul_conv(x, kernel, stride, pads)
+  return _native(x, kernel, stride, pads)
+
+
+def convolve_depthwise(x: jax.Array, kernel: jax.Array, *, padding: Padding = 'SAME') -> jax.Array:
+  """Each channel by itself: `[B, H, W, C]` with `[kh, kw, 1, C]` -> `[B, H', W', C]`."""
+  pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], 1)
+  if lowering() == 'matmul':
+    return _shifted_depthwise(x, kernel, pads)
+  return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=_DIMENSIONS,
+                                  feature_group_count=x.shape[-1])
+
+
+# --- convolution with matrix products ------------------------------------------------------------
+
+def _native(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+  return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=_DIMENSIONS)
+
+
+def _taps(x: jax.Array, window: Sequence[int], stride: int, pads: Pads) -> Iterator[jax.Array]:
+  """The pixels that each of the `kh * kw` window positions meets, `[B, H', W', C]` each."""
+  x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+  height, width = ((n - k) // stride + 1 for n, k in zip(x.shape[1:3], window, strict=True))
+  for i, j in itertools.product(*map(range, window)):
+    yield x[:, i:i + (height - 1) * stride + 1:stride, j:j + (width - 1) * stride + 1:stride]
+
+
+def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+  """`[B, H, W, I]` times `[I, O]`; flat, because XLA transposes whole operands of 4-D products."""
+  return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def _forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+  if kernel.shape[:2] != (1, 1):
+    return _native(x, kernel, stride, pads)  # as fast as a product over patches, and smaller
+  (tap,) = _taps(x, (1, 1), stride, pads)
+  return _product(tap, kernel[0, 0])
+
+
+def _input_gradient(size: Sequence[int], kernel: jax.Array, dy: jax.Array, stride: int,
+                    pads: Pads) -> jax.Array:
+  """The gradient of the input of height and width `size`: dy convolved with the turned kernel."""
+  (top, bottom), (left, right) = pads
+  height, width = size
+  if kernel.shape[:2] == (1, 1):
+    spread = [(m - 1) * stride + 1 for m in dy.shape[1:3]]
+    sides = ((0, 0, 0), (-top, height + top - spread[0], stride - 1),
+             (-left, width + left - spread[1], stride - 1), (0, 0, 0))
+    return lax.pad(_product(dy, kernel[0, 0].T), jnp.zeros((), dy.dtype), sides)
+  turned = kernel[::-1, ::-1].swapaxes(2, 3)
+  if stride == 1:
+    kh, kw = kernel.shape[:2]
+    edges = ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right))
+    return _native(dy, turned, 1, edges)
+  # Pixels at one offset within the stride meet the same few taps: a small convolution for each
+  # offset, interleaved, does without the zeros that spreading dy out would multiply.
+  rows, columns = -(-(height + top + bottom) // stride), -(-(width + left + right) // stride)
+  offsets = []
+  for i, j in itertools.product(range(stride), repeat=2):
+    taps = kernel[i::stride, j::stride][::-1, ::-1].swapaxes(2, 3)
+    if taps.size:
+      around = tuple((k - 1, n - m) for k, n, m in zip(taps.shape[:2], (rows, columns),
+                                                       dy.shape[1:3], strict=True))
+      offsets.append(_native(dy, taps, 1, around))  # type: ignore[arg-type]
+    else:
+      offsets.append(jnp.zeros((dy.shape[0], rows, columns, taps.shape[3]), dy.dtype))
+  x = jnp.stack(offsets).reshape(stride, stride, dy.shape[0], rows, columns, -1)
+  x = x.transpose(2, 3, 0, 4, 1, 5).reshape(dy.shape[0], rows * stride, columns * stride, -1)
+  return x[:, top:top + height, left:left + width]
+
+
+def _kernel_gradient(x: jax.Array, shape: Sequence[int], dy: jax.Array, stride: int,
+                     pads: Pads) -> jax.Array:
+  """Patches, transposed, times dy; patches are built again here rather than kept."""
+  taps = list(_taps(x, shape[:2], stride, pads))
+  if shape[2] < FEW_CHANNELS:
+    taps = [jnp.concatenate(taps, axis=-1)]
+  flat = dy.reshape(-1, dy.shape[-1])
+  product = lambda tap: tap.reshape(-1, tap.shape[-1]).T @ flat  # noqa: E731
+  return jnp.stack([product(tap) for tap in taps]).reshape(shape)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _matmul_conv(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+  return _forward(x, kernel, stride, pads)
+
+
+def _matmul_conv_forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> Any:
+  return _forward(x, kernel, stride, pads), (x, kernel)
+
+
+def _matmul_conv_backward(stride: int, pads: Pads, saved: Any, dy: jax.Array) -> Any:
+  x, kernel = saved
+  # Under jit an input gradient that nobody asks for (the first layer's) is not computed.
+  return (_input_gradient(x.shape[1:3], kernel, dy, stride, pads),
+          _kernel_gradient(x, kernel.shape, dy, stride, pads))
+
+
+_matmul_conv.defvjp(_matmul_conv_forward, _matmul_conv_backward)
+
+
+# --- depthwise convolution as shifted multiply-adds ----------------------------------------------
+
+def _weighted_taps(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
+  taps = _taps(x, kernel.shape[:2], 1, pads)
+  weights = kernel.reshape(-1, kernel.shape[-1])
+  return functools.reduce(jnp.add, (tap * w for tap, w in zip(taps, weights, strict=True)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _shifted_depthwise(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
+  return _weighted_taps(x, kernel, pads)
+
+
+def _shifted_depthwise_forward(x: jax.Array, kernel: jax.Array, pads: Pads) -> Any:
+  return _weighted_taps(x, kernel, pads), (x, kernel)
+
+
+def _shifted_depthwise_backward(pads: Pads, saved: Any, dy: jax.Array) -> Any:
+  x, kernel = saved
+  kh, kw = kernel.shape[:2]
+  taps = _taps(x, (kh, kw), 1, pads)
+  d_kernel = jnp.stack([jnp.sum(tap * dy, axis=(0, 1, 2)) for tap in taps]).reshape(kernel.shape)
+  sides = tuple((k - 1 - before, k - 1 - after)
+                for k, (before, after) in zip((kh, kw), pads, strict=True))
+  return _weighted_taps(dy, kernel[::-1, ::-1], sides), d_kernel  # type: ignore[arg-type]
+
+
+_shifted_depthwise.defvjp(_shifted_depthwise_forward, _shifted_depthwise_backward)
