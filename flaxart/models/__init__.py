@@ -7,15 +7,20 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from flaxart.models.inception import InceptionV3
 from flaxart.models.resnet import ResNet50
+from flaxart.models.trunk import Trunk
+from flaxart.models.vgg import VGG19
+from flaxart.models.xception import Xception
 from tfds_rijks.errors import UserError
 
-MODELS: dict[str, Any] = {'resnet50': ResNet50}
+MODELS: dict[str, type[Trunk]] = {model.name: model
+                                for model in (VGG19, InceptionV3, Xception, ResNet50)}
 
 
 def create_trunk(name: str, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
                  shallow: bool = False, variant: str = 'keras',
-                 bn_momentum: float = 0.99) -> nnx.Module:
+                 bn_momentum: float = 0.99) -> Trunk:
   """A network without its classifier, with He-uniform kernels.
 
   `trunk(images, train=...)` maps preprocessed `[B, H, W, 3]` to pooled `[B, D]` float32.
@@ -28,7 +33,7 @@ def create_trunk(name: str, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: 
     dtype: of the computation; parameters and statistics are float32.
     width: multiplies every channel count; 1 is the published network.
     shallow: one block per stage, for tests and trials.
-    variant: whose details: `keras` or `torchvision`; see the network's docstring.
+    variant: whose details: `keras`, `torchvision` or `timm`; see the network's docstring.
     bn_momentum: share of the old running statistics that an update keeps.
 
   Raises:
@@ -36,7 +41,7 @@ def create_trunk(name: str, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: 
   """
   if name not in MODELS:
     raise UserError(f'model: found {name!r}, expected one of {", ".join(MODELS)}')
-  model = MODELS[name]
+  model: Any = MODELS[name]
   if variant not in model.variants:
     raise UserError(f'variant: found {variant!r}, {name} has {", ".join(model.variants)}')
   return model(rngs=rngs, dtype=dtype, width=width, shallow=shallow, variant=variant,

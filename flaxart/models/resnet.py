@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -9,13 +10,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, global_average, max_pool, scaled
+from flaxart.models.layers import BatchNorm, Conv, max_pool, scaled
+from flaxart.models.trunk import Trunk
 
 BLOCKS = (3, 4, 6, 3)
 CHANNELS = (64, 128, 256, 512)  # of the inner convolutions; a stage puts out four times as many
 
 
-class ResNet50(nnx.Module):
+class ResNet50(Trunk):
   """50 layers, 2048 features, total stride 32.
 
   Two variants compute different things with the same parameter names:
@@ -25,8 +27,13 @@ class ResNet50(nnx.Module):
     stride is on the 3x3 convolution, no biases, epsilon 1e-5.
   """
 
+  name = 'resnet50'
   variants = ('keras', 'torchvision')
   min_size = 32
+  stage1: Stage
+  stage2: Stage
+  stage3: Stage
+  stage4: Stage
 
   def __init__(self, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
                shallow: bool = False, variant: str = 'keras', bn_momentum: float = 0.99):
@@ -49,15 +56,18 @@ class ResNet50(nnx.Module):
       channels = stage.features
     self.features = channels
 
-  def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-    """Preprocessed `[B, H, W, 3]` -> `[B, 2048]` float32."""
-    x = nnx.relu(self.stem(images, train=train))  # [B, H/2, W/2, 64]
-    x = max_pool(x, 3, stride=2, padding=1)  # [B, H/4, W/4, 64]
-    x = self.stage1(x, train=train)  # [B, H/4, W/4, 256]
-    x = self.stage2(x, train=train)  # [B, H/8, W/8, 512]
-    x = self.stage3(x, train=train)  # [B, H/16, W/16, 1024]
-    x = self.stage4(x, train=train)  # [B, H/32, W/32, 2048]
-    return global_average(x)
+  def activations(self, images: jax.Array, *, train: bool) -> Iterator[tuple[str, jax.Array]]:
+    x = nnx.relu(self.stem(images, train=train))
+    yield 'stem', x  # [B, H/2, W/2, 64]
+    x = max_pool(x, 3, stride=2, padding=1)
+    x = self.stage1(x, train=train)
+    yield 'stage1', x  # [B, H/4, W/4, 256]
+    x = self.stage2(x, train=train)
+    yield 'stage2', x  # [B, H/8, W/8, 512]
+    x = self.stage3(x, train=train)
+    yield 'stage3', x  # [B, H/16, W/16, 1024]
+    x = self.stage4(x, train=train)
+    yield 'stage4', x  # [B, H/32, W/32, 2048]
 
 
 class Stage(nnx.Module):

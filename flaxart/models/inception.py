@@ -1,0 +1,147 @@
+"""Inception-V3: Szegedy et al., "Rethinking the Inception Architecture", 2015, table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from flaxart.models import preprocess
+from flaxart.models.layers import BatchNorm, Conv, average_pool, max_pool, scaled
+from flaxart.models.trunk import Trunk
+
+MakeConv = Callable[..., Conv]
+
+
+class InceptionV3(Trunk):
+  """94 convolutions in eleven `mixed` blocks, 2048 features, total stride 32; no auxiliary head.
+
+  Two variants compute different things with the same parameter names:
+  * `keras` (`keras/src/applications/inception_v3.py`): BatchNorm has no scale, and average pools
+    divide by the pixels inside the picture;
+  * `torchvision` (`torchvision/models/inception.py`; timm's `inception_v3` is the same): BatchNorm
+    has a scale, and average pools count the padding. torchvision's `transform_input`, which undoes
+    its usual normalisation, is no part of the network: here pictures are scaled to [-1, 1] at once.
+  """
+
+  name = 'inception_v3'
+  variants = ('keras', 'torchvision')
+  min_size = 75
+
+  def __init__(self, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
+               shallow: bool = False, variant: str = 'keras', bn_momentum: float = 0.99):
+    self.variant = variant
+    self.preprocess = (preprocess.plus_minus_one() if variant == 'keras' else
+                       preprocess.plus_minus_one(fit='crop', resize=342))
+    count_padding = variant != 'keras'
+
+    def conv(inputs: int, outputs: int, window: int | tuple[int, int], **kwargs: Any) -> Conv:
+      # Channels inside blocks are scaled here; `inputs` is what a block really receives.
+      norm = BatchNorm(scaled(outputs, width), epsilon=1e-3, momentum=bn_momentum,
+                       use_scale=variant != 'keras')
+      return Conv(inputs, scaled(outputs, width), window, rngs=rngs, norm=norm, dtype=dtype,
+                  **kwargs)
+
+    def chain(inputs: int, *convs: tuple, split: bool = False) -> Chain:
+      return Chain(conv, inputs, convs, split=split)
+
+    def mixed(inputs: int, pool: str, **branches: Chain) -> Mixed:
+      return Mixed(inputs, branches, pool, count_padding)
+
+    self.stem1 = chain(3, (32, 3, 2, 'VALID'), (32, 3, 1, 'VALID'), (64, 3))
+    self.stem2 = chain(self.stem1.outputs, (80, 1), (192, 3, 1, 'VALID'))
+    n = self.stem2.outputs
+    self.blocks: tuple[str, ...] = ()
+
+    def add(name: str, block: Mixed) -> int:
+      setattr(self, name, block)
+      self.blocks += (name,)
+      return block.outputs
+
+    for i, pool in enumerate((32, 64, 64)[:1 if shallow else 3]):  # [B, H/8, W/8, 256 | 288 | 288]
+      n = add(f'mixed{i}', mixed(
+        n, 'average', branch1x1=chain(n, (64, 1)), branch5x5=chain(n, (48, 1), (64, 5)),
+        branch3x3dbl=chain(n, (64, 1), (96, 3), (96, 3)), branch_pool=chain(n, (pool, 1))))
+    n = add('mixed3', mixed(  # [B, H/16, W/16, 768]
+      n, 'max', branch3x3=chain(n, (384, 3, 2, 'VALID')),
+      branch3x3dbl=chain(n, (64, 1), (96, 3), (96, 3, 2, 'VALID'))))
+    for i, c in enumerate((128, 160, 160, 192)[:1 if shallow else 4], start=4):  # [B, .., .., 768]
+      n = add(f'mixed{i}', mixed(
+        n, 'average', branch1x1=chain(n, (192, 1)),
+        branch7x7=chain(n, (c, 1), (c, (1, 7)), (192, (7, 1))),
+        branch7x7dbl=chain(n, (c, 1), (c, (7, 1)), (c, (1, 7)), (c, (7, 1)), (192, (1, 7))),
+        branch_pool=chain(n, (192, 1))))
+    n = add('mixed8', mixed(  # [B, H/32, W/32, 1280]
+      n, 'max', branch3x3=chain(n, (192, 1), (320, 3, 2, 'VALID')),
+      branch7x7x3=chain(n, (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2, 'VALID'))))
+    for i in range(9, 10 if shallow else 11):  # [B, H/32, W/32, 2048]
+      n = add(f'mixed{i}', mixed(
+        n, 'average', branch1x1=chain(n, (320, 1)),
+        branch3x3=chain(n, (384, 1), (384, (1, 3)), (384, (3, 1)), split=True),
+        branch3x3dbl=chain(n, (448, 1), (384, 3), (384, (1, 3)), (384, (3, 1)), split=True),
+        branch_pool=chain(n, (192, 1))))
+    self.features = n
+
+  def activations(self, images: jax.Array, *, train: bool) -> Iterator[tuple[str, jax.Array]]:
+    x = max_pool(self.stem1(images, train=train), 3, stride=2)
+    yield 'stem1', x  # [B, H/4, W/4, 64]
+    x = max_pool(self.stem2(x, train=train), 3, stride=2)
+    yield 'stem2', x  # [B, H/8, W/8, 192]
+    for name in self.blocks:
+      x = getattr(self, name)(x, train=train)
+      yield name, x
+
+
+class Chain(nnx.Module):
+  """Convolutions one after the other, a ReLU after each.
+
+  `convs` are `(outputs, window[, stride[, padding]])`. With `split` the last two stand side by side
+  on the same input, and their outputs are concatenated.
+  """
+
+  def __init__(self, conv: MakeConv, inputs: int, convs: tuple[tuple, ...], *, split: bool):
+    self.convs = len(convs)
+    self.split = split
+    for i, (outputs, window, *rest) in enumerate(convs, start=1):
+      made = conv(inputs, outputs, window, **dict(zip(('stride', 'padding'), rest, strict=False)))
+      setattr(self, f'conv{i}', made)
+      channels = made.kernel.shape[-1]
+      if not split or i < self.convs - 1:
+        inputs = channels
+    self.outputs = 2 * channels if split else channels
+
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    for i in range(1, self.convs + 1 - 2 * self.split):
+      x = nnx.relu(getattr(self, f'conv{i}')(x, train=train))
+    if not self.split:
+      return x
+    last = (getattr(self, f'conv{i}') for i in (self.convs - 1, self.convs))
+    return jnp.concatenate([nnx.relu(conv(x, train=train)) for conv in last], axis=-1)
+
+
+class Mixed(nnx.Module):
+  """Branches side by side, concatenated in the order given; the last comes from a pool.
+
+  With `pool='average'` its convolution is `branch_pool`; with `'max'` (stride 2) it has none.
+  """
+
+  def __init__(self, inputs: int, branches: dict[str, Chain], pool: str, count_padding: bool):
+    self.branches = tuple(branches)
+    self.pool = pool
+    self.count_padding = count_padding
+    for name, branch in branches.items():
+      setattr(self, name, branch)
+    self.outputs = sum(b.outputs for b in branches.values()) + (inputs if pool == 'max' else 0)
+
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    outputs = []
+    for name in self.branches:
+      inputs = (average_pool(x, 3, count_padding=self.count_padding) if name == 'branch_pool'
+                else x)
+      outputs.append(getattr(self, name)(inputs, train=train))
+    if self.pool == 'max':
+      outputs.append(max_pool(x, 3, stride=2))
+    return jnp.concatenate(outputs, axis=-1)
