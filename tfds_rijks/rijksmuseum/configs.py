@@ -1,26 +1,31 @@
-"""The configs of the builder: a protocol, who counts as the artist, the size of the pictures.
+"""The configs of the builder: a protocol, and the options that are part of its name.
 
-Names: `PROTOCOL`, with `_strict` or `_as_published` where that is not the protocol's default,
-`_320px` where pictures are made smaller, `_list-1a2b3c4d` where only listed objects are taken. All
-of it is in the name, so that sets made in different ways never lie in one folder.
+Names: `PROTOCOL`, then `_strict` or `_as_published` where that is not the protocol's default,
+`_320px` where pictures are made smaller, `_seed1` where the split is drawn with another seed,
+`_list-1a2b3c4d` where only listed objects are taken. So sets that were made in different ways never
+lie in one folder.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import tensorflow_datasets as tfds
 
 from tfds_rijks.errors import UserError
-from tfds_rijks.rijksmuseum import protocols
 from tfds_rijks.rijksmuseum.creators import Attribution
 from tfds_rijks.rijksmuseum.objects import ObjectList
+from tfds_rijks.rijksmuseum.protocols import BALANCED_SEEDS, TASKS
 
 VERSION = '1.0.0'
 RELEASE_NOTES = {'1.0.0': 'First release.'}
-SEEDS = range(5)
+_NAME = re.compile(
+  r'(?P<protocol>.+?)(?:_(?P<attribution>strict|as_published))?(?:_(?P<size>[1-9]\d{1,4})px)?'
+  r'(?:_seed(?P<seed>[1-9]\d*))?(?P<list>_list-[0-9a-f]{8})?'
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -29,116 +34,123 @@ class RijksConfig(tfds.core.BuilderConfig):
 
   Attributes:
     protocol: a name in `PROTOCOLS`.
-    tasks: the label features.
+    tasks: the label features; `several` are those with several labels an object.
     attribution: see `creators.artist`.
     image_size: short side in pixels of what is stored, None for the files as distributed.
+    seed: of the split, where the protocol draws one.
     objects: the list that restricts the set, if any.
   """
 
   protocol: str = ''
-  tasks: tuple[str, ...] = protocols.TASKS
+  tasks: tuple[str, ...] = TASKS
+  several: tuple[str, ...] = ()
   attribution: Attribution = 'strict'
   image_size: int | None = None
+  seed: int = 0
   objects: ObjectList | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Protocol:
-  """One protocol; `run` is None for `challenge2014`, which needs the ground truth."""
+class About:
+  """What a protocol is, short: see `protocols.py` for the rule and the README for the paper."""
 
-  run: Callable[..., protocols.Outcome] | None
   tasks: tuple[str, ...]
   attribution: Attribution
   by_group: bool
   description: str
+  several: tuple[str, ...] = ()
 
 
-def _single(family: str) -> dict[str, Protocol]:
-  made = {}
-  for task in protocols.TASKS:
-    if family == 'eccv2018':
-      made[f'eccv2018_{task}'] = Protocol(
-        functools.partial(protocols.eccv2018, task=task),
-        (task,),
-        'as_published',
-        False,
-        f'Sabatelli et al. 2018, {task}: first label, 80/10/10, classes present in every split.',
-      )
-    else:
-      for seed in SEEDS:
-        made[f'balanced30_{task}_s{seed}'] = Protocol(
-          functools.partial(protocols.balanced30, task=task, seed=seed),
-          (task,),
-          'as_published',
-          False,
-          f'Tonkes and Sabatelli 2022, {task}: 30 classes, at most 1,000 each, seed {seed}.',
-        )
-  return made
-
-
-PROTOCOLS: Mapping[str, Protocol] = {
-  'multitask': Protocol(
-    protocols.multitask,
-    protocols.TASKS,
+PROTOCOLS: Mapping[str, About] = {
+  'multitask': About(
+    TASKS,
     'strict',
     True,
     'Objects that carry artist, type and material; one split by group for all three tasks.',
   ),
-  'full': Protocol(
-    protocols.full,
-    protocols.TASKS,
+  'full': About(
+    TASKS,
     'strict',
     True,
     'Every object with every label, nothing filtered; split by group.',
+    several=('type', 'material'),
   ),
-  'challenge2014': Protocol(
-    None,
-    protocols.TASKS,
+  'challenge2014': About(
+    TASKS,
     'as_published',
     False,
     'Mensink and van Gemert 2014: the official split and class lists of rijksgt.mat.',
+    several=('type', 'material'),
   ),
-  **_single('eccv2018'),
-  **_single('balanced30'),
+  **{
+    f'eccv2018_{task}': About(
+      (task,),
+      'as_published',
+      False,
+      f'Sabatelli et al. 2018, {task}: first label, 80/10/10, classes present in every split.',
+    )
+    for task in TASKS
+  },
+  **{
+    f'balanced30_{task}_s{seed}': About(
+      (task,),
+      'as_published',
+      False,
+      f'Tonkes and Sabatelli 2022, {task}: 30 classes, at most 1,000 each, seed {seed}.',
+    )
+    for task in TASKS
+    for seed in BALANCED_SEEDS
+  },
 }
 
 
-def config(
-  protocol: str,
-  *,
-  attribution: Attribution | None = None,
-  image_size: int | None = None,
-  objects: ObjectList | None = None,
-) -> RijksConfig:
-  """The config of a protocol with these options.
+def parse_name(name: str) -> tuple[str, dict[str, Any]]:
+  """`multitask_strict_320px` -> (`multitask`, its options): what `make` puts into a name.
 
   Raises:
-    UserError: no such protocol, attribution or size.
+    UserError: no such protocol.
   """
-  if protocol not in PROTOCOLS:
-    raise UserError(f'rijksmuseum/{protocol}: no such config; there are {", ".join(PROTOCOLS)}')
+  match = _NAME.fullmatch(name)
+  if match is None or match['protocol'] not in PROTOCOLS:
+    found = f'rijksmuseum/{name}: no such config' if name else 'rijksmuseum: a config is missing'
+    raise UserError(f'{found}; expected rijksmuseum/ and one of {", ".join(PROTOCOLS)}')
+  options = {
+    'attribution': match['attribution'],
+    'image_size': int(match['size']) if match['size'] else None,
+    'seed': int(match['seed']) if match['seed'] else None,
+  }
+  return match['protocol'], {field: value for field, value in options.items() if value is not None}
+
+
+def make(
+  protocol: str,
+  *,
+  attribution: str | None = None,
+  image_size: int | None = None,
+  seed: int = 0,
+  objects: ObjectList | None = None,
+) -> RijksConfig:
+  """The config of a protocol with these options; one of `CONFIGS` where they are the defaults.
+
+  Raises:
+    UserError: an attribution, size or seed that cannot be.
+  """
   about = PROTOCOLS[protocol]
   attribution = attribution or about.attribution
-  if attribution not in ('as_published', 'strict'):
-    raise UserError(f'attribution={attribution}: expected as_published or strict')
+  if attribution not in get_args(Attribution):
+    expected = ' or '.join(get_args(Attribution))
+    raise UserError(f'--attribution={attribution}: expected {expected}')
   if image_size is not None and not 16 <= image_size <= 10_000:
-    raise UserError(f'image_size={image_size}: expected 16 to 10000 pixels')
-  if attribution == about.attribution and image_size is None and objects is None:
-    return next(one for one in CONFIGS if one.name == protocol)
-  return _make(protocol, attribution=attribution, image_size=image_size, objects=objects)
-
-
-def _make(
-  protocol: str, *, attribution: Attribution, image_size: int | None, objects: ObjectList | None
-) -> RijksConfig:
-  about = PROTOCOLS[protocol]
+    raise UserError(f'--image_size={image_size}: expected 16 to 10000 pixels')
+  if seed < 0 or (seed and protocol.startswith(('challenge2014', 'balanced30'))):
+    raise UserError(f'--seed={seed}: {protocol} takes no such seed; leave the option out')
   name = protocol
-  if attribution != about.attribution:
-    name += f'_{attribution}'
-  if image_size is not None:
-    name += f'_{image_size}px'
-  if objects is not None:
-    name += f'_list-{objects.digest[:8]}'
+  name += f'_{attribution}' if attribution != about.attribution else ''
+  name += f'_{image_size}px' if image_size else ''
+  name += f'_seed{seed}' if seed else ''
+  name += f'_list-{objects.digest[:8]}' if objects else ''
+  if name == protocol and CONFIGS:
+    return next(config for config in CONFIGS if config.name == name)
   return RijksConfig(
     name=name,
     version=tfds.core.Version(VERSION),
@@ -146,13 +158,13 @@ def _make(
     description=about.description,
     protocol=protocol,
     tasks=about.tasks,
-    attribution=attribution,
+    several=about.several,
+    attribution=attribution,  # type: ignore[arg-type]  # checked above
     image_size=image_size,
+    seed=seed,
     objects=objects,
   )
 
 
-CONFIGS = [
-  _make(name, attribution=about.attribution, image_size=None, objects=None)
-  for name, about in PROTOCOLS.items()
-]
+CONFIGS: list[RijksConfig] = []
+CONFIGS.extend([make(name) for name in PROTOCOLS])

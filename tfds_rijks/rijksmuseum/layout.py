@@ -15,6 +15,10 @@ PICTURE_ENDINGS, RECORD_ENDINGS = ('.jpg', '.jpeg'), ('.xml',)
 GROUND_TRUTH = 'rijksgt.mat'
 
 
+class NoFolderError(UserError):
+  """There is no folder of pictures or of records."""
+
+
 @dataclass(frozen=True)
 class Layout:
   """What lies on disk. `stems` are those of pictures and records together, sorted: the row order of
@@ -39,7 +43,8 @@ def find(folder: Path, *, also: Sequence[Path] = ()) -> Layout:
   """Lists `folder`, the folders inside it, and those `also` named (unpacked archives).
 
   Raises:
-    UserError: no such folder, or no pictures or no records in it.
+    NoFolderError: there are no pictures or no records in it (archives, perhaps).
+    UserError: no such folder.
   """
   if not folder.is_dir():
     raise UserError(
@@ -54,7 +59,7 @@ def find(folder: Path, *, also: Sequence[Path] = ()) -> Layout:
     if found is None:
       there = sorted(path.name for path in folder.iterdir())
       shown = ', '.join(there[:8]) or 'nothing'
-      raise UserError(
+      raise NoFolderError(
         f'{folder}: holds {shown}; expected a folder {" or ".join(names)} with files in it '
         '(as zip or tar, or unpacked)'
       )

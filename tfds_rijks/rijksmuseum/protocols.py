@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tfds_rijks import splits
@@ -21,7 +21,7 @@ FRACTIONS: Mapping[str, float] = {'train': 0.8, 'val': 0.1, 'test': 0.1}
 REST = 'rest'
 OFFICIAL_MIN_TEST = 10
 MULTITASK_MIN = 3
-BALANCED_CLASSES, BALANCED_MAX = 30, 1000
+BALANCED_CLASSES, BALANCED_MAX, BALANCED_SEEDS = 30, 1000, range(5)
 MAX_YEAR_SPAN = 100  # years; challenge2014 uses only intervals shorter than this
 
 Label = str | tuple[str, ...]  # one label ('' = missing) or several (() = none)
@@ -36,7 +36,6 @@ class Object:
   creators: tuple[Creator, ...] = ()
   types: tuple[str, ...] = ()
   materials: tuple[str, ...] = ()
-  years: tuple[int, int] | None = None
 
 
 @dataclass
@@ -47,7 +46,6 @@ class Outcome:
     splits: stems by split.
     labels: per stem the value of each label feature.
     classes: class names by feature, sorted: the class ids.
-    several: the features that hold several labels an object.
     excluded: why objects are not in the set, with counts.
     dropped: classes that the rule dropped, by feature: name and number of objects.
   """
@@ -55,7 +53,6 @@ class Outcome:
   splits: dict[str, list[str]] = field(default_factory=dict)
   labels: dict[str, dict[str, Label]] = field(default_factory=dict)
   classes: dict[str, list[str]] = field(default_factory=dict)
-  several: frozenset[str] = frozenset()
   excluded: Counter[str] = field(default_factory=Counter)
   dropped: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -66,19 +63,43 @@ class Choice:
 
   Attributes:
     attribution: see `creators.artist`.
+    seed: of the split, where the protocol does not have its own.
     listed: True where `--objects` already made the selection.
     splits: the split of a stem where the list gives one.
   """
 
   attribution: Attribution
+  seed: int = 0
   listed: bool = False
   splits: Mapping[str, str] | None = None
 
-  def split(self, stem: str, key: str, seed: int) -> str:
+  def split(self, stem: str, key: str, *, seed: int | None = None) -> str:
     """The split of `stem`: the list's, else drawn for `key` (a group or a stem)."""
     if self.splits is not None:
       return self.splits[stem]
+    seed = self.seed if seed is None else seed
     return splits.assign(key, seed=seed, fractions=FRACTIONS)
+
+
+def run(
+  protocol: str,
+  objects: Sequence[Object],
+  choice: Choice,
+  *,
+  stems: Sequence[str],
+  truth: GroundTruth | None,
+) -> Outcome:
+  """Runs a protocol by its name; `stems` are the rows of the ground truth, for `challenge2014`."""
+  if protocol == 'challenge2014':
+    assert truth is not None
+    return challenge2014(objects, choice, stems=stems, truth=truth)
+  family, _, rest = protocol.partition('_')
+  if family == 'eccv2018':
+    return eccv2018(objects, choice, task=rest)
+  if family == 'balanced30':
+    task, _, seed = rest.rpartition('_s')
+    return balanced30(objects, choice, task=task, seed=int(seed))
+  return {'multitask': multitask, 'full': full}[protocol](objects, choice)
 
 
 def first(thing: Object, task: str, attribution: Attribution) -> str:
@@ -91,12 +112,12 @@ def first(thing: Object, task: str, attribution: Attribution) -> str:
 
 def full(objects: Sequence[Object], choice: Choice) -> Outcome:
   """Every object with every label; split by group."""
-  out = Outcome(several=frozenset(('type', 'material')))
+  out = Outcome()
   for thing in objects:
     _put(
       out,
       thing.stem,
-      choice.split(thing.stem, thing.group, 0),
+      choice.split(thing.stem, thing.group),
       {
         'artist': first(thing, 'artist', choice.attribution),
         'type': thing.types,
@@ -122,7 +143,7 @@ def multitask(objects: Sequence[Object], choice: Choice) -> Outcome:
     if missing:
       out.excluded[f'no {" and no ".join(missing)}'] += 1
       continue
-    labels[thing.stem], split[thing.stem] = one, choice.split(thing.stem, thing.group, 0)
+    labels[thing.stem], split[thing.stem] = one, choice.split(thing.stem, thing.group)
   before = {task: Counter(one[task] for one in labels.values()) for task in TASKS}
   while True:
     counts = {task: Counter(one[task] for one in labels.values()) for task in TASKS}
@@ -152,7 +173,7 @@ def eccv2018(objects: Sequence[Object], choice: Choice, *, task: str) -> Outcome
   """Sabatelli et al. 2018: first label, 80/10/10 by record, classes present in every split."""
   out = Outcome()
   rows = [(thing.stem, first(thing, task, choice.attribution)) for thing in objects]
-  labelled = [(stem, label, choice.split(stem, stem, 0)) for stem, label in rows if label]
+  labelled = [(stem, label, choice.split(stem, stem)) for stem, label in rows if label]
   if len(rows) > len(labelled):
     out.excluded[f'no {task}'] = len(rows) - len(labelled)
   present = [{label for _, label, split in labelled if split == name} for name in FRACTIONS]
@@ -202,7 +223,7 @@ def balanced30(objects: Sequence[Object], choice: Choice, *, task: str, seed: in
       out.excluded[f'more than {BALANCED_MAX:,} of its class'] += 1
     else:
       taken[label] += 1
-      _put(out, stem, choice.split(stem, stem, seed), {task: label})
+      _put(out, stem, choice.split(stem, stem, seed=seed), {task: label})
   _close(out, (task,))
   out.dropped = {task: _without(counts, kept)}
   return out
@@ -218,7 +239,7 @@ def challenge2014(
   drops becomes the class `rest` (artist, also anonymous ones) or leaves the list (type, material).
   With `strict`, a distanced first creator is a missing label instead.
   """
-  out = Outcome(several=frozenset(('type', 'material')))
+  out = Outcome()
   counted = {
     'artist': _official(truth.splits, [(name,) if name else () for name in truth.creators]),
     'type': _official(truth.splits, truth.types),
@@ -306,6 +327,3 @@ def _sorted(out: Outcome) -> Outcome:
 def _without(counts: Mapping[str, int], kept: Iterable[str]) -> dict[str, int]:
   keep = set(kept)
   return {name: count for name, count in sorted(counts.items()) if name not in keep}
-
-
-Protocol = Callable[[Sequence[Object], Choice], Outcome]

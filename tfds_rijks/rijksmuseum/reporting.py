@@ -22,21 +22,19 @@ def build_report(
   config: configs.RijksConfig,
   layout: Layout,
   records: survey.Records,
-  pictures: Shelf,
+  shelf: Shelf,
   groups: Mapping[str, str],
   outcome: protocols.Outcome,
   truth: groundtruth.GroundTruth | None,
-  choice: protocols.Choice,
 ) -> dict[str, Any]:
   """The report as plain data, ready for JSON; `tfds_rijks.report.text` makes the table of it."""
   split_of = {stem: split for split, stems in outcome.splits.items() for stem in stems}
   kept_groups = {stem: groups[stem] for stem in split_of}
   siblings = splits.siblings(kept_groups, split_of)
   about = configs.PROTOCOLS[config.protocol]
+  by_group = about.by_group and not (config.objects and config.objects.splits)
   report: dict[str, Any] = {
-    'dataset': 'rijksmuseum',
     'config': config.name,
-    'version': configs.VERSION,
     'protocol': config.protocol,
     'rule': about.description,
     'attribution': config.attribution,
@@ -45,7 +43,7 @@ def build_report(
     'pictures_without_record': layout.without_record,
     'records_without_picture': layout.without_picture,
     'other_files': list(layout.other_files),
-    'unreadable': pictures.unreadable(),
+    'unreadable': shelf.unreadable(),
     'records_refused': {reason: sorted(those) for reason, those in sorted(records.refused.items())},
     'records_repaired': dict(records.repaired.most_common()),
     'records_of_another_number': sorted(records.other_number),
@@ -57,13 +55,13 @@ def build_report(
     'groups': {
       'groups': len(set(kept_groups.values())),
       'largest': _largest(kept_groups),
-      'split_by_group': about.by_group and choice.splits is None,
+      'split_by_group': by_group,
     },
     'siblings_in_train': {**siblings, 'share': siblings['leaked'] / max(1, siblings['test'])},
     'comparable': comparable(config, objects=len(layout.stems)),
   }
   if report['groups']['split_by_group']:
-    report['leak'] = splits.leak(kept_groups, seed=0, fractions=protocols.FRACTIONS)
+    report['leak'] = splits.leak(kept_groups, seed=config.seed, fractions=protocols.FRACTIONS)
   if config.objects is not None:
     report['list'] = _list(config, layout, records)
   if truth is not None:
@@ -108,8 +106,9 @@ def notes(report: Mapping[str, Any]) -> list[str]:
     found.append(f'{len(those):,} XML files refused: {reason}, such as {those[0]}.')
   for what, count in report['records_repaired'].items():
     found.append(f'{count:,} XML files repaired: {what}.')
-  for reason, count in report['excluded'].items():
-    found.append(f'{count:,} objects left out: {reason}.')
+  if excluded := report['excluded']:
+    reasons = ', '.join(f'{count:,} {reason}' for reason, count in excluded.items())
+    found.append(f'{sum(excluded.values()):,} objects left out: {reasons}.')
   unknown = report['creators']['unknown_roles']
   if unknown:
     found.append(

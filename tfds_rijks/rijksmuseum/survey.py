@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tfds_rijks import splits
 from tfds_rijks.pictures import Picture
 from tfds_rijks.progress import track
-from tfds_rijks.rijksmuseum import oai
+from tfds_rijks.rijksmuseum import archive, oai
+from tfds_rijks.rijksmuseum import layout as layouts
 from tfds_rijks.rijksmuseum.groups import base_number
-from tfds_rijks.rijksmuseum.layout import Layout, object_number
+
+UNPACKED = 'rijksmuseum_unpacked'  # folder of data_dir that holds what archives held
 
 
 @dataclass
@@ -24,7 +27,22 @@ class Records:
   other_number: list[str] = field(default_factory=list)  # the XML is about another object number
 
 
-def read_records(layout: Layout, stems: Iterable[str]) -> Records:
+def find(manual_dir: Path, *, into: Path) -> layouts.Layout:
+  """The museum in `manual_dir`; where there are only archives, they are unpacked below `into`.
+
+  Raises:
+    UserError: neither folders nor archives, or an archive that is refused.
+  """
+  try:
+    return layouts.find(manual_dir)
+  except layouts.NoFolderError:
+    packed = archive.archives(manual_dir)
+    if not packed:
+      raise
+  return layouts.find(manual_dir, also=[archive.unpacked(one, into=into) for one in packed])
+
+
+def read_records(layout: layouts.Layout, stems: Iterable[str]) -> Records:
   """Reads the XML of `stems`; a file that is refused leaves its object without labels."""
   records = Records()
   wanted = [stem for stem in stems if stem in layout.records]
@@ -39,7 +57,7 @@ def read_records(layout: Layout, stems: Iterable[str]) -> Records:
       continue
     records.by_stem[stem] = record
     records.repaired.update(record.repairs)
-    if record.object_number and record.object_number != object_number(stem):
+    if record.object_number and record.object_number != layouts.object_number(stem):
       records.other_number.append(stem)
   return records
 
@@ -51,6 +69,6 @@ def groups(pictures: Mapping[str, Picture]) -> dict[str, str]:
   """
   keys: dict[str, list[str]] = defaultdict(list)
   for stem, picture in pictures.items():
-    keys[base_number(object_number(stem))] += [picture.digest] if picture.digest else []
+    keys[base_number(layouts.object_number(stem))] += [picture.digest] if picture.digest else []
   named = splits.merge(keys)
-  return {stem: named[base_number(object_number(stem))] for stem in pictures}
+  return {stem: named[base_number(layouts.object_number(stem))] for stem in pictures}
