@@ -301,6 +301,15 @@ def store(image: np.ndarray, *, data: bytes, image_size: int) -> bytes:
   return encode_jpeg(image)
 
 
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+  """(height, width) of an upright JPEG in full, which a scaled decode does not tell; else None."""
+  if data[:3] != b'\xff\xd8\xff':
+    return None
+  header = read_header(data)
+  size = (header.height, header.width)
+  return size[::-1] if _orientation(header.exif) >= 5 else size
+
+
 def _is_plain_jpeg(data: bytes) -> bool:
   if data[:3] != b'\xff\xd8\xff':
     return False
@@ -316,5 +325,5 @@ def _is_plain_jpeg(data: bytes) -> bool:
 def pixel_digest(image: np.ndarray) -> str:
   """SHA-256 of shape and pixels: equal digests are equal pictures, however they were encoded."""
   digest = hashlib.sha256(repr(image.shape).encode())
-  digest.update(memoryview(np.ascontiguousarray(image)))
+  digest.update(np.ascontiguousarray(image).data)
   return digest.hexdigest()

@@ -15,8 +15,9 @@ def normalise(text: str) -> str:
   "Dürer" composed and decomposed are one name; so are "Jan  Steen " and "Jan Steen".
   """
   text = unicodedata.normalize('NFC', text)
-  text = ''.join(c if unicodedata.category(c) not in ('Cc', 'Cf') else ' ' if c.isspace() else ''
-                 for c in text)
+  text = ''.join(
+    c if unicodedata.category(c) not in ('Cc', 'Cf') else ' ' if c.isspace() else '' for c in text
+  )
   return ' '.join(text.split())
 
 

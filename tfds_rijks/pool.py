@@ -35,8 +35,19 @@ class WorkerError(RuntimeError):
   """The function failed in a way that is not the input's fault; holds the worker's traceback."""
 
 
-def run(function: Callable[[Any], Any], items: Sequence[Any], *, what: str, unit: str = 'picture',
-        processes: int | None = None) -> Iterator[Any]:
+def default_processes() -> int:
+  """One a core that this process may use."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def run(
+  function: Callable[[Any], Any],
+  items: Sequence[Any],
+  *,
+  what: str,
+  unit: str = 'picture',
+  processes: int | None = None,
+) -> Iterator[Any]:
   """Yields `function(item)` for each item, in order, computed in `processes` worker processes.
 
   Args:
@@ -48,7 +59,7 @@ def run(function: Callable[[Any], Any], items: Sequence[Any], *, what: str, unit
   A `UserError` (an `ImageError`, say) is yielded as the item's result; any other exception is
   raised here as `WorkerError`.
   """
-  processes = processes or os.cpu_count() or 1
+  processes = processes or default_processes()
   progress = Progress(what, len(items), unit=unit)
   if processes == 1 or len(items) <= CHUNK:
     results: Iterator[Any] = (_call(function, item) for item in items)
@@ -63,8 +74,9 @@ def run(function: Callable[[Any], Any], items: Sequence[Any], *, what: str, unit
   progress.close()
 
 
-def _parallel(function: Callable[[Any], Any], items: Sequence[Any],
-              processes: int) -> Iterator[tuple[str, Any]]:
+def _parallel(
+  function: Callable[[Any], Any], items: Sequence[Any], processes: int
+) -> Iterator[tuple[str, Any]]:
   chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
   workers = [_Worker(function) for _ in range(min(processes, len(chunks)))]
   free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
@@ -107,8 +119,9 @@ class _Worker:
 
   def _start(self) -> subprocess.Popen[bytes]:
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(p for p in sys.path if p)}
-    process = subprocess.Popen([sys.executable, '-c', _START], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+      [sys.executable, '-c', _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
     _send(process.stdin, self.setup)
     return process
 
@@ -132,8 +145,9 @@ class _Worker:
       return None
 
   def _dead(self, item: Any) -> tuple[str, Any]:
-    return 'value', ImageError(_name(item), 'crashes the decoder',
-                               f'the worker ended with {self.exit_code}')
+    return 'value', ImageError(
+      _name(item), 'crashes the decoder', f'the worker ended with {self.exit_code}'
+    )
 
   def stop(self) -> None:
     self.stopped = True

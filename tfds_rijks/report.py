@@ -43,11 +43,16 @@ def table(rows: Sequence[Sequence[Any]], *, header: Sequence[str]) -> str:
   """Plain text columns: numbers to the right, text to the left."""
   cells = [[str(cell) for cell in header], *[[_cell(cell) for cell in row] for row in rows]]
   widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-  numeric = [bool(rows) and all(not isinstance(row[i], str) for row in rows)
-             for i in range(len(header))]
-  lines = ['  '.join(cell.rjust(w) if right else cell.ljust(w)
-                     for cell, w, right in zip(row, widths, numeric, strict=True)).rstrip()
-           for row in cells]
+  numeric = [
+    bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(header))
+  ]
+  lines = [
+    '  '.join(
+      cell.rjust(w) if right else cell.ljust(w)
+      for cell, w, right in zip(row, widths, numeric, strict=True)
+    ).rstrip()
+    for row in cells
+  ]
   return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
 
 
@@ -65,20 +70,51 @@ def text(report: Mapping[str, Any]) -> str:
   """
   parts = []
   if splits := report.get('splits'):
-    parts.append(table([*splits.items(), ('all', sum(splits.values()))],
-                       header=('split', 'records')))
+    parts.append(
+      table([*splits.items(), ('all', sum(splits.values()))], header=('split', 'records'))
+    )
   if tasks := report.get('tasks'):
-    rows = [(name, task['classes'], task['labelled'], task['missing'], task['largest_class_share'],
-             task['gini'], len(task['dropped_classes']), sum(task['dropped_classes'].values()))
-            for name, task in tasks.items() if 'classes' in task]
-    parts.append(table(rows, header=('task', 'classes', 'labelled', 'missing', 'floor', 'gini',
-                                     'dropped classes', 'their records')))
+    rows = [
+      (
+        name,
+        task['classes'],
+        task['labelled'],
+        task['missing'],
+        task['largest_class_share'],
+        task['gini'],
+        len(task['dropped_classes']),
+        sum(task['dropped_classes'].values()),
+      )
+      for name, task in tasks.items()
+      if 'classes' in task
+    ]
+    parts.append(
+      table(
+        rows,
+        header=(
+          'task',
+          'classes',
+          'labelled',
+          'missing',
+          'floor',
+          'gini',
+          'dropped classes',
+          'their records',
+        ),
+      )
+    )
   if unreadable := report.get('unreadable'):
-    parts.append(table([(reason, len(ids), examples(ids)) for reason, ids in unreadable.items()],
-                       header=('unreadable', 'pictures', 'examples')))
+    parts.append(
+      table(
+        [(reason, len(ids), examples(ids)) for reason, ids in unreadable.items()],
+        header=('unreadable', 'pictures', 'examples'),
+      )
+    )
   if leaked := report.get('leak'):
-    parts.append(f'A split by record would have leaked {leaked["leaked"]:,} of {leaked["test"]:,} '
-                 'test records (a member of their group in train); the split by group leaks none.')
+    parts.append(
+      f'A split by record would have leaked {leaked["leaked"]:,} of {leaked["test"]:,} '
+      'test records (a member of their group in train); the split by group leaks none.'
+    )
   parts += report.get('notes', [])
   return '\n\n'.join(parts)
 

@@ -63,8 +63,14 @@ def merge(keys: Mapping[str, Iterable[str]]) -> dict[str, str]:
   return {record: find(record) for record in keys}
 
 
-def leak(groups: Mapping[str, str], *, seed: int = 0, fractions: Mapping[str, float] = FRACTIONS,
-         train: str = 'train', test: str = 'test') -> dict[str, int]:
+def leak(
+  groups: Mapping[str, str],
+  *,
+  seed: int = 0,
+  fractions: Mapping[str, float] = FRACTIONS,
+  train: str = 'train',
+  test: str = 'test',
+) -> dict[str, int]:
   """What a split by record would have done: how many test records have a sibling in train.
 
   Args:
@@ -74,12 +80,17 @@ def leak(groups: Mapping[str, str], *, seed: int = 0, fractions: Mapping[str, fl
     `{'test': records in test, 'leaked': those with a member of their group in train}`, both for
     the same rule drawn by record id instead of by group.
   """
-  return siblings(groups, {record: assign(record, seed=seed, fractions=fractions)
-                           for record in groups}, train=train, test=test)
+  return siblings(
+    groups,
+    {record: assign(record, seed=seed, fractions=fractions) for record in groups},
+    train=train,
+    test=test,
+  )
 
 
-def siblings(groups: Mapping[str, str], splits: Mapping[str, str], *, train: str = 'train',
-             test: str = 'test') -> dict[str, int]:
+def siblings(
+  groups: Mapping[str, str], splits: Mapping[str, str], *, train: str = 'train', test: str = 'test'
+) -> dict[str, int]:
   """`{'test': n, 'leaked': m}`: m of the n test records have a member of their group in train."""
   in_train = {group for record, group in groups.items() if splits.get(record) == train}
   tested = [group for record, group in groups.items() if splits.get(record) == test]

@@ -1,0 +1,203 @@
+"""Records and pictures -> groups, splits, classes, examples and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfds_rijks import labels, splits
+from tfds_rijks.collection.options import Options
+from tfds_rijks.collection.records import Collection, Record
+from tfds_rijks.errors import UserError
+from tfds_rijks.pictures import Shelf
+from tfds_rijks.report import examples
+
+LISTED = 200  # of long lists in the report
+
+
+@dataclasses.dataclass
+class Assembled:
+  """`examples` per split: (picture name, every feature but image); `names`: classes per feature."""
+
+  examples: dict[str, list[tuple[str, dict[str, Any]]]]
+  names: dict[str, tuple[str, ...]]
+  report: dict[str, Any]
+
+
+def assemble(collection: Collection, shelf: Shelf, options: Options, *, folder: Path) -> Assembled:
+  """Draws the splits by group, counts the classes, and says what was found."""
+  records = [record for record in collection.records if record.image in shelf.pictures]
+  if not records:
+    raise UserError(f'{folder}: no picture could be read; expected at least one')
+  groups = _groups(records, shelf)
+  shares = options.shares()
+  given = any(record.split for record in records)
+  split_of = {
+    record.image: record.split
+    if given
+    else splits.assign(groups[record.image], seed=options.seed, fractions=shares)
+    for record in records
+  }
+  if given:
+    _check_given(groups, split_of, folder=folder)
+  vocabularies, tasks = {}, {}
+  for feature, kind in collection.kinds.items():
+    if kind == 'number':
+      tasks[feature] = _describe_number(records, feature)
+      continue
+    values = [record.labels[feature] for record in records]
+    vocabularies[feature] = labels.vocabulary(values, min_per_class=options.min_per_class)
+    tasks[feature] = labels.describe(values, vocabularies[feature])
+    trained = {
+      name
+      for record in records
+      if split_of[record.image] == 'train'
+      for name in record.labels[feature]
+    }
+    tasks[feature]['classes_not_in_train'] = [
+      name for name in vocabularies[feature].names if name not in trained
+    ]
+    if not vocabularies[feature].names:
+      raise UserError(
+        f'{folder}: no class of {feature} is left with {options.min_per_class} '
+        'readable pictures; lower --min_per_class or leave the column out'
+      )
+  counts = splits.counts(split_of)
+  made: dict[str, list[tuple[str, dict[str, Any]]]] = {name: [] for name in counts}
+  for record in records:
+    made[split_of[record.image]].append(
+      (
+        record.image,
+        {
+          'object_number': record.object_number,
+          'group': groups[record.image],
+          **{
+            feature: _ids(record.labels[feature], vocabulary, collection.kinds[feature])
+            for feature, vocabulary in vocabularies.items()
+          },
+          **record.numbers,
+        },
+      )
+    )
+  sizes = Counter(groups.values())
+  report: dict[str, Any] = {
+    **collection.report,
+    'records': len(collection.records),
+    'splits': counts,
+    'split_rule': 'column split' if given else f'by group, {shares}, seed {options.seed}',
+    'groups': {
+      'groups': len(sizes),
+      'records_in_groups_of_several': sum(n for n in sizes.values() if n > 1),
+      'largest': max(sizes.values()),
+    },
+    'tasks': tasks,
+    'unreadable': shelf.unreadable(),
+    'spellings': {
+      feature: found
+      for feature in vocabularies
+      if (found := labels.spellings(name for record in records for name in record.labels[feature]))
+    },
+    'equal_pictures': _equal(records, shelf, list(vocabularies)),
+  }
+  if not given:
+    # By object, not by picture, would be the naive rule only where an object has one picture.
+    report['leak'] = splits.leak(groups, seed=options.seed, fractions=shares)
+  report['notes'] = _notes(report)
+  return Assembled(
+    made, {feature: vocabulary.names for feature, vocabulary in vocabularies.items()}, report
+  )
+
+
+def _groups(records: Sequence[Record], shelf: Shelf) -> dict[str, str]:
+  """Picture -> group: the value of `group`, else the object number, merged over equal pixels."""
+  keys: dict[str, list[str]] = defaultdict(list)
+  for record in records:
+    name = record.group or record.object_number
+    keys[name].append(f'object:{record.object_number}')
+    if digest := shelf.pictures[record.image].digest:
+      keys[name].append(f'pixels:{digest}')
+  named = splits.merge(keys)
+  return {record.image: named[record.group or record.object_number] for record in records}
+
+
+def _check_given(groups: Mapping[str, str], split_of: Mapping[str, str], *, folder: Path) -> None:
+  """A given split must not cut through a group."""
+  first: dict[str, str] = {}
+  torn: list[tuple[str, str]] = []
+  for image, group in groups.items():
+    other = first.setdefault(group, image)
+    if split_of[other] != split_of[image]:
+      torn.append((other, image))
+  if torn:
+    a, b = torn[0]
+    raise UserError(
+      f'{folder}: the column split puts pictures of one thing into two splits, {len(torn)} '
+      f'times; first: {a} ({split_of[a]}) and {b} ({split_of[b]}), which have the same '
+      'pixels, object number or group; give both one split, or remove the column to '
+      'have the split drawn by group'
+    )
+
+
+def _ids(found: Sequence[str], vocabulary: labels.Vocabulary, kind: str) -> int | list[int]:
+  if kind == 'labels':
+    return vocabulary.ids(found)
+  return vocabulary.id(found[0]) if found else -1
+
+
+def _describe_number(records: Sequence[Record], feature: str) -> dict[str, Any]:
+  found = sorted(value for record in records if (value := record.numbers[feature]) == value)
+  return {
+    'labelled': len(found),
+    'missing': len(records) - len(found),
+    **({'least': found[0], 'median': found[len(found) // 2], 'most': found[-1]} if found else {}),
+  }
+
+
+def _equal(records: Sequence[Record], shelf: Shelf, features: Sequence[str]) -> dict[str, Any]:
+  """Pictures with the same pixels, and those of them whose labels differ."""
+  twins: dict[str, list[Record]] = defaultdict(list)
+  for record in records:
+    if digest := shelf.pictures[record.image].digest:
+      twins[digest].append(record)
+  several = [same for same in twins.values() if len(same) > 1]
+  differing = {
+    feature: [
+      {record.image: record.labels[feature] for record in same}
+      for same in several
+      if len({tuple(record.labels[feature]) for record in same}) > 1
+    ]
+    for feature in features
+  }
+  return {
+    'records_with_a_twin': sum(map(len, several)),
+    'with_different_labels': {f: len(found) for f, found in differing.items() if found},
+    'different': {f: found[:LISTED] for f, found in differing.items() if found},
+  }
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+  notes = []
+  for feature, task in report['tasks'].items():
+    if dropped := task.get('dropped_classes'):
+      notes.append(f'{feature}: too rare, now missing: {examples(dropped, most=8)}')
+    if absent := task.get('classes_not_in_train'):
+      notes.append(f'{feature}: not in train: {examples(absent, most=8)}')
+  for feature, found in report['spellings'].items():
+    shown = '; '.join(' = '.join(group) for group in found[:5])
+    notes.append(
+      f'{feature}: {len(found)} values are spelt in several ways: {shown} (merge them '
+      'with --aliases)'
+    )
+  for feature, n in report['equal_pictures']['with_different_labels'].items():
+    notes.append(f'{feature}: {n} sets of equal pictures have different values')
+  if phrases := report['distancing']:
+    shown = ', '.join(f'{phrase} {n}' for phrase, n in list(phrases.items())[:8])
+    notes.append(f'makers set to missing: {shown} (--distancing)')
+  for column, odd in report['not_numbers'].items():
+    notes.append(f'{column}: {len(odd)} cells are no number: {examples(odd)}')
+  if columns := report.get('columns_left_out'):
+    notes.append(f'no class with enough pictures, left out: {", ".join(columns)}')
+  return notes

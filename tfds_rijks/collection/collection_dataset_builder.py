@@ -1,0 +1,103 @@
+"""TFDS builder `collection`: any folder of pictures with a table of labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfds_rijks import report
+from tfds_rijks.collection.assemble import assemble
+from tfds_rijks.collection.options import Options
+from tfds_rijks.collection.records import Collection
+from tfds_rijks.errors import UserError
+from tfds_rijks.pictures import Shelf, check_budget, read_all
+
+
+@dataclasses.dataclass(eq=False)
+class Config(tfds.core.BuilderConfig):
+  """The name of a collection that shares a `data_dir` with others."""
+
+  kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """A museum's own pictures and labels; prepared by `python -m tfds_rijks.prepare`."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES: ClassVar = {'1.0.0': 'First release.'}
+  MANUAL_DOWNLOAD_INSTRUCTIONS = """
+  manual_dir is a folder with metadata.csv: a column `image` with paths relative to the folder, and
+  any label columns. Prepare it with
+  python -m tfds_rijks.prepare --dataset=collection --manual_dir=FOLDER --data_dir=DATA_DIR
+  """
+
+  # Set by `preparing.Preparation`, which reads the table: what the features are stands there.
+  collection: Collection | None = None
+  options: Options = Options()
+
+  def __init__(
+    self, *, kinds: Mapping[str, str] | None = None, file_format: Any = None, **kwargs: Any
+  ):
+    self.kinds = kinds or {}
+    # The one TFDS format with random access that is written and read without TensorFlow.
+    super().__init__(file_format=file_format or 'array_record', **kwargs)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    if (self.data_path / 'features.json').exists():
+      features = tfds.features.FeaturesDict.from_config(self.data_path)
+    else:
+      features = tfds.features.FeaturesDict(
+        {
+          'image': tfds.features.Image(shape=(None, None, 3)),
+          'object_number': tfds.features.Text(),
+          'group': tfds.features.Text(),
+          **{name: _feature(kind) for name, kind in self.kinds.items()},
+        }
+      )
+    return self.dataset_info_from_configs(features=features)
+
+  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[Any, Any]]]:
+    if self.collection is None:
+      raise UserError(
+        f'{self.info.full_name}: is not prepared in {self._data_dir_root}; run python '
+        f'-m tfds_rijks.prepare --dataset=collection --manual_dir=FOLDER --data_dir='
+        f'{self._data_dir_root}'
+      )
+    folder, source = Path(self.data_path), Path(dl_manager.manual_dir)
+    paths = {record.image: record.path for record in self.collection.records}
+    shelf = read_all(
+      paths,
+      image_size=self.options.image_size,
+      folder=folder,
+      max_pixels=self.options.max_pixels,
+      processes=self.options.processes,
+    )
+    check_budget(
+      shelf.errors, total=len(paths), budget=self.options.max_unreadable, where=str(source)
+    )
+    made = assemble(self.collection, shelf, self.options, folder=source)
+    for feature, names in made.names.items():
+      classes = self.info.features[feature]
+      getattr(classes, 'feature', classes).names = list(names)
+    report.write_json(folder / report.FILE, {'dataset': self.info.full_name, **made.report})
+    return {
+      split: self._generate_examples(examples, shelf) for split, examples in made.examples.items()
+    }
+
+  def _generate_examples(
+    self, examples: Sequence[tuple[str, Mapping[str, Any]]], shelf: Shelf
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, values in examples:
+      yield name, {'image': shelf.data(name), **values}
+
+
+def _feature(kind: str) -> Any:
+  label = tfds.features.ClassLabel()
+  if kind == 'number':
+    return tfds.features.Scalar(np.float32)
+  return tfds.features.Sequence(label) if kind == 'labels' else label

@@ -1,0 +1,38 @@
+"""A folder per class, with or without a folder per split above: `train/cat/1.jpg`, `cat/1.jpg`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfds_rijks.collection.table import Cell, Table
+from tfds_rijks.errors import UserError
+from tfds_rijks.listing import is_picture, walk
+
+SPLITS = frozenset({'train', 'training', 'val', 'valid', 'validation', 'dev', 'test', 'testing'})
+
+
+def read(folder: Path) -> Table:
+  """The folder as a table with the columns image, label and, where there are such, split."""
+  pictures = [path.relative_to(folder) for path in walk(folder) if is_picture(path)]
+  nested = [path for path in pictures if len(path.parts) > 1]
+  if not nested:
+    raise UserError(
+      f'{folder}: holds no metadata.csv and no pictures in subfolders; expected a '
+      'table with a column image, or a folder per class'
+    )
+  if len(nested) < len(pictures):
+    raise UserError(
+      f'{folder}: {len(pictures) - len(nested)} pictures lie beside the folders (such '
+      f'as {next(p for p in pictures if len(p.parts) == 1)}); expected every picture '
+      'in the folder of its class, or a metadata.csv'
+    )
+  tops = {path.parts[0] for path in nested}
+  by_split = {top.casefold() for top in tops} <= SPLITS
+  rows: list[list[Cell]] = []
+  for path in nested:
+    label = path.parts[1 if by_split else 0]
+    if by_split and len(path.parts) < 3:
+      raise UserError(f'{folder}: {path} lies in no class; expected {path.parts[0]}/CLASS/PICTURE')
+    rows.append([path.as_posix(), label, *([path.parts[0]] if by_split else [])])
+  columns = ['image', 'label', *(['split'] if by_split else [])]
+  return Table(folder, columns, rows, list(range(1, len(rows) + 1)), 'folders')

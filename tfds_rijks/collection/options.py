@@ -1,0 +1,105 @@
+"""The options of the `collection` builder, with the text that `--help` shows."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tfds_rijks import images
+from tfds_rijks.errors import UserError
+from tfds_rijks.splits import check_fractions
+
+
+def _option(default: Any, text: str) -> Any:
+  return dataclasses.field(default=default, metadata={'help': text})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How a folder becomes a dataset; every field is a flag of `python -m tfds_rijks.prepare`."""
+
+  metadata: str | None = _option(
+    None,
+    'the table in the folder (default: metadata.csv, .tsv, '
+    '.jsonl, .parquet or .xlsx; without one, a folder per class)',
+  )
+  labels: str | None = _option(
+    None,
+    'columns that are labels, with commas between (default: every column that has no other use)',
+  )
+  multi_value_separator: str = _option('|', 'between several values in one cell (default |)')
+  min_per_class: int = _option(20, 'rarer classes become missing labels (default 20)')
+  float_columns: str = _option('', 'columns that are numbers, besides year, year_begin, year_end')
+  id_column: str | None = _option(
+    None,
+    'the column with the object number (default: object_number '
+    'or id; without one, the path of the picture)',
+  )
+  match: str = _option(
+    'path',
+    'path: the column image names the files; stem: files are found by '
+    'the object number in their name',
+  )
+  aliases: str | None = _option(None, 'CSV with the columns from,to that merges spellings')
+  distancing: str | None = _option(
+    None,
+    'text file, a phrase a line, such as "workshop of": makers '
+    'named so are missing (default: a list in Dutch, English, '
+    'German and French; none: off)',
+  )
+  maker_columns: str | None = _option(
+    None, 'columns to which distancing applies (default: artist, maker, creator and the like)'
+  )
+  fractions: str = _option('0.8,0.1,0.1', 'shares of train, val and test (default 0.8,0.1,0.1)')
+  seed: int = _option(0, 'of the split by group')
+  image_size: int | None = _option(
+    None, 'reduce larger pictures to this short side (default: keep the files as they are)'
+  )
+  max_pixels: int = _option(
+    images.MAX_PIXELS, f'height times width that a picture may have (default {images.MAX_PIXELS:,})'
+  )
+  max_unreadable: str | None = _option(
+    None,
+    'unreadable pictures that are put up with: 20, or 2% (default: 1% or 20, whichever is larger)',
+  )
+  processes: int | None = _option(None, 'that read pictures (default: one a core)')
+
+  def __post_init__(self):
+    if self.match not in ('path', 'stem'):
+      raise UserError(f'--match={self.match}: expected path or stem')
+    if not self.multi_value_separator:
+      raise UserError('--multi_value_separator: found nothing; expected a character such as ;')
+    for name, least in (
+      ('min_per_class', 1),
+      ('image_size', 16),
+      ('max_pixels', 1),
+      ('processes', 1),
+    ):
+      value = getattr(self, name)
+      if value is not None and value < least:
+        raise UserError(f'--{name}={value}: expected {least} or more')
+    self.shares()
+
+  def shares(self) -> dict[str, float]:
+    """`fractions` as {'train': 0.8, 'val': 0.1, 'test': 0.1}."""
+    try:
+      train, val, test = (float(part) for part in self.fractions.split(','))
+    except ValueError:
+      raise UserError(
+        f'--fractions={self.fractions}: expected three shares such as 0.8,0.1,0.1'
+      ) from None
+    shares = {'train': train, 'val': val, 'test': test}
+    check_fractions(shares)
+    return shares
+
+  def content(self) -> dict[str, Any]:
+    """The options that decide what a build holds."""
+    values = dataclasses.asdict(self)
+    for name in ('processes', 'max_unreadable'):
+      values.pop(name)
+    return values
+
+
+def names(text: str | None) -> list[str]:
+  """'a, b' -> ['a', 'b']."""
+  return [name.strip() for name in (text or '').split(',') if name.strip()]

@@ -1,0 +1,239 @@
+"""Reads the table of a collection: CSV, TSV, semicolons, JSON lines, Parquet, Excel."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfds_rijks.errors import UserError
+
+NAMES = ('metadata.csv', 'metadata.tsv', 'metadata.jsonl', 'metadata.parquet', 'metadata.xlsx')
+MAX_BYTES = 1 << 30
+# A byte order mark says it; without one a table that is not UTF-8 comes from a Western Windows.
+_MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
+_DELIMITERS = ',;\t'
+
+Cell = str | list[str]
+
+
+@dataclasses.dataclass
+class Table:
+  """Columns and rows as text; a list is a cell with several values (JSON and Parquet have them).
+
+  `lines` are the places of the rows in the file, counted as an editor or a spreadsheet does;
+  `encoding` is how the text was read.
+  """
+
+  path: Path
+  columns: list[str]
+  rows: list[list[Cell]]
+  lines: list[int]
+  encoding: str
+
+  def column(self, name: str) -> list[Cell]:
+    """All cells of a column."""
+    at = self.columns.index(name)
+    return [row[at] for row in self.rows]
+
+
+def find(folder: Path, name: str | None = None) -> Path | None:
+  """The table of a folder: the file `name`, or the one `metadata.*`; None if there is none."""
+  if name:
+    path = folder / name
+    if not path.is_file():
+      raise UserError(f'--metadata={name}: no such file in {folder}; expected a table there')
+    return path
+  found = [folder / one for one in NAMES if (folder / one).is_file()]
+  if len(found) > 1:
+    raise UserError(
+      f'{folder}: holds {" and ".join(path.name for path in found)}; expected one '
+      'table; remove the others or say --metadata=NAME'
+    )
+  return found[0] if found else None
+
+
+def read(path: Path) -> Table:
+  """Reads a table by its ending; raises `UserError` for one that cannot be read as such."""
+  reader = _READERS.get(path.suffix.lower())
+  if reader is None:
+    raise UserError(f'{path}: unknown kind of table; expected one of {", ".join(_READERS)}')
+  if path.stat().st_size > MAX_BYTES:
+    raise UserError(
+      f'{path}: {path.stat().st_size:,} bytes; expected a table of at most '
+      f'{MAX_BYTES:,}; split it or leave columns out'
+    )
+  table = reader(path)
+  table.columns = [' '.join(name.split()) for name in table.columns]
+  twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
+  if twice:
+    raise UserError(
+      f'{path}: the column {twice[0]!r} stands twice; expected each name once; rename one of them'
+    )
+  if not table.rows:
+    raise UserError(f'{path}: the table has no rows; expected a header and one row a picture')
+  return table
+
+
+def decode(data: bytes, *, path: Path) -> tuple[str, str]:
+  """Bytes -> (text, encoding): by mark, else UTF-8, else Windows-1252."""
+  encoding = next((name for mark, name in _MARKS if data.startswith(mark)), '')
+  if not encoding and b'\0' in data[:4096]:
+    # UTF-16 without a mark has its zeros on one side of every plain letter.
+    encoding = 'utf-16-le' if data[1:4096:2].count(0) > data[:4096:2].count(0) else 'utf-16-be'
+  try:
+    return data.decode(encoding or 'utf-8'), encoding or 'utf-8'
+  except UnicodeDecodeError as error:
+    if encoding:
+      raise UserError(
+        f'{path}: broken {encoding} at byte {error.start:,}; save the table as UTF-8'
+      ) from None
+  try:
+    return data.decode('cp1252'), 'cp1252'
+  except UnicodeDecodeError as error:
+    raise UserError(
+      f'{path}: neither UTF-8 nor Windows-1252 (byte {error.start:,}); save the table as UTF-8'
+    ) from None
+
+
+def _delimited(path: Path) -> Table:
+  text, encoding = decode(path.read_bytes(), path=path)
+  if '\0' in text:
+    raise UserError(f'{path}: holds zero bytes; expected text; is it really a table?')
+  header = text.split('\n', 1)[0]
+  delimiter = '\t' if path.suffix.lower() == '.tsv' else max(_DELIMITERS, key=header.count)
+  reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
+  columns: list[str] = []
+  rows: list[list[Cell]] = []
+  lines: list[int] = []
+  line = 1
+  try:
+    for row in reader:
+      start, line = line, reader.line_num + 1
+      if not any(cell.strip() for cell in row):
+        continue
+      if not columns:
+        columns = list(row)
+      elif len(row) == len(columns):
+        rows.append([*row])
+        lines.append(start)
+      else:
+        raise UserError(
+          f'{path}: line {start} has {len(row)} cells, the header has {len(columns)}; '
+          'put cells that hold the delimiter or a line end into quotes'
+        )
+  except csv.Error as error:
+    raise UserError(
+      f'{path}: line {line}: {error}; expected a table with quotes in pairs'
+    ) from None
+  return Table(path, columns, rows, lines, encoding)
+
+
+def _json_lines(path: Path) -> Table:
+  text, encoding = decode(path.read_bytes(), path=path)
+  objects: list[dict[str, Any]] = []
+  lines: list[int] = []
+  for number, line in enumerate(text.split('\n'), start=1):
+    if not line.strip():
+      continue
+    try:
+      value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+      raise UserError(
+        f'{path}: line {number} is not JSON ({error}); expected one object a line'
+      ) from None
+    if not isinstance(value, dict):
+      raise UserError(f'{path}: line {number} is a {type(value).__name__}; expected an object')
+    objects.append(value)
+    lines.append(number)
+  return _from_objects(path, objects, lines, encoding)
+
+
+def _parquet(path: Path) -> Table:
+  try:
+    import pyarrow.parquet
+  except ImportError:
+    raise UserError(
+      f'{path}: reading Parquet needs pyarrow; pip install pyarrow, or save the table as CSV'
+    ) from None
+  try:
+    objects = pyarrow.parquet.read_table(path).to_pylist()
+  except (pyarrow.ArrowException, OSError) as error:
+    raise UserError(f'{path}: not a Parquet file that can be read ({error})') from None
+  return _from_objects(path, objects, list(range(1, len(objects) + 1)), 'parquet')
+
+
+def _excel(path: Path) -> Table:
+  try:
+    import openpyxl
+  except ImportError:
+    raise UserError(
+      f'{path}: reading .xlsx needs openpyxl; pip install openpyxl, or save the table as CSV'
+    ) from None
+  try:
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    values = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+    book.close()
+  except Exception as error:  # openpyxl lets zip, XML and key errors through as they come
+    raise UserError(f'{path}: not an Excel file that can be read ({error})') from None
+  filled = [
+    (i, row) for i, row in enumerate(values, start=1) if any(cell is not None for cell in row)
+  ]
+  if not filled:
+    return Table(path, [], [], [], 'xlsx')
+  columns = [_text(cell, path=path) for cell in filled[0][1]]
+  keep = [i for i, name in enumerate(columns) if name]
+  rows: list[list[Cell]] = [
+    [_text(row[i], path=path) if i < len(row) else '' for i in keep] for _, row in filled[1:]
+  ]
+  return Table(path, [columns[i] for i in keep], rows, [i for i, _ in filled[1:]], 'xlsx')
+
+
+def _from_objects(
+  path: Path, objects: Sequence[dict[str, Any]], lines: list[int], encoding: str
+) -> Table:
+  columns = list(dict.fromkeys(name for value in objects for name in value))
+  rows: list[list[Cell]] = []
+  for value, line in zip(objects, lines, strict=True):
+    row: list[Cell] = []
+    for name in columns:
+      cell = value.get(name)
+      if isinstance(cell, dict) or (
+        isinstance(cell, Iterable) and not isinstance(cell, str | list)
+      ):
+        raise UserError(
+          f'{path}: record {line}: {name!r} is a {type(cell).__name__}; expected a '
+          'text, a number or a list of texts'
+        )
+      row.append(
+        [_text(one, path=path) for one in cell]
+        if isinstance(cell, list)
+        else _text(cell, path=path)
+      )
+    rows.append(row)
+  return Table(path, columns, rows, lines, encoding)
+
+
+def _text(value: Any, *, path: Path) -> str:
+  if value is None or value != value:  # NaN is how tables of numbers say missing
+    return ''
+  if isinstance(value, float) and value.is_integer():
+    return str(int(value))  # a number column with gaps comes as 12.0
+  if isinstance(value, list | dict):
+    raise UserError(f'{path}: a list inside a list; expected texts')
+  return str(value)
+
+
+_READERS: dict[str, Callable[[Path], Table]] = {
+  '.csv': _delimited,
+  '.tsv': _delimited,
+  '.txt': _delimited,
+  '.jsonl': _json_lines,
+  '.ndjson': _json_lines,
+  '.parquet': _parquet,
+  '.xlsx': _excel,
+}

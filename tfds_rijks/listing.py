@@ -1,0 +1,94 @@
+"""What a source folder holds, short enough to keep beside a build and to compare with later."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tfds_rijks.images import SUFFIXES
+
+_ENDS = 1 << 20  # of a large file the first and last MiB stand for all
+
+
+def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
+  """All files below `folder`, sorted; hidden ones and the folders in `without` are left out.
+
+  Links to folders are followed, each folder once: a link that points upwards ends the walk there.
+  """
+  skip = {os.path.realpath(path) for path in without}
+  seen: set[str] = set()
+
+  def below(path: str) -> Iterator[str]:
+    real = os.path.realpath(path)
+    if real in seen or real in skip:
+      return
+    seen.add(real)
+    with os.scandir(path) as entries:
+      for entry in sorted(entries, key=lambda entry: entry.name):
+        if entry.name.startswith('.'):
+          continue
+        if entry.is_dir():
+          yield from below(entry.path)
+        elif entry.is_file():
+          yield entry.path
+
+  yield from (Path(path) for path in below(str(folder)))
+
+
+def is_picture(path: Path) -> bool:
+  """By its name: whether it really is one is known after decoding."""
+  return path.suffix.lower() in SUFFIXES
+
+
+def summary(folder: Path, *, without: Iterable[Path] = ()) -> dict[str, Any]:
+  """Name -> what identifies its content, per file at the top and per subfolder.
+
+  Pictures count by name and size, all other files by content: a table whose cell was edited in
+  place is another table.
+  """
+  parts: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
+  for path in walk(folder, without=without):
+    relative = path.relative_to(folder)
+    top = f'{relative.parts[0]}/' if len(relative.parts) > 1 else relative.parts[0]
+    size = path.stat().st_size
+    parts[top].append((relative.as_posix(), '' if is_picture(path) else _content(path, size), size))
+  return {
+    top: {
+      'files': len(files),
+      'bytes': sum(size for *_, size in files),
+      'sha256': hashlib.sha256(repr(files).encode()).hexdigest(),
+    }
+    for top, files in sorted(parts.items())
+  }
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+  """What changed between two summaries, as short phrases."""
+  phrases = []
+  for name in sorted({*old, *new}):
+    if name not in new:
+      phrases.append(f'{name} is gone')
+    elif name not in old:
+      phrases.append(f'{name} is new')
+    elif old[name] != new[name]:
+      was, now = old[name]['files'], new[name]['files']
+      phrases.append(
+        f'{name} has changed' + (f' ({was:,} files then, {now:,} now)' if was != now else '')
+      )
+  return phrases
+
+
+def _content(path: Path, size: int) -> str:
+  digest = hashlib.sha256()
+  with path.open('rb') as file:
+    if size <= 64 * _ENDS:
+      digest.update(file.read())
+    else:
+      digest.update(file.read(_ENDS))
+      file.seek(-_ENDS, os.SEEK_END)
+      digest.update(file.read())
+  return digest.hexdigest()

@@ -1,0 +1,249 @@
+"""Prepares a TFDS dataset without TensorFlow: `python -m tfds_rijks.prepare --help`.
+
+It begins with an estimate, shows progress, and ends with the build report. What is prepared
+already from the same input with the same options is reused; anything else is refused by name, or
+rebuilt with `--overwrite`. A build appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfds_rijks import listing, pictures, pool, report
+from tfds_rijks.command import Parser, run
+from tfds_rijks.errors import UserError
+from tfds_rijks.preparation import Preparation
+from tfds_rijks.progress import duration
+
+FINGERPRINT = 'fingerprint.json'
+SAMPLE = 24  # pictures that are read for the estimate
+_OVERHEAD = 1.05  # of a record around its picture: labels, keys, index
+GB = 1e9
+
+
+def prepare(
+  dataset: str,
+  *,
+  manual_dir: str | Path,
+  data_dir: str | Path,
+  overwrite: bool = False,
+  dry_run: bool = False,
+  **options: Any,
+) -> Path:
+  """Builds `dataset` below `data_dir` and returns the folder of the prepared version.
+
+  Args:
+    dataset: 'rijksmuseum/CONFIG', 'collection', or 'collection/NAME' where a second collection
+      shares the `data_dir`.
+    manual_dir: the source folder.
+    overwrite: rebuild what is there if its input or options were others.
+    dry_run: stop after the estimate.
+    **options: of the dataset, named as the flags of the command.
+
+  Raises `UserError` for input that cannot be used, names the thing and says what to change.
+  """
+  source, target = _source(manual_dir), Path(data_dir).expanduser()
+  name, _, config = dataset.partition('/')
+  preparations = _preparations()
+  if name not in preparations:
+    raise UserError(f'--dataset={dataset}: no such dataset; expected {" or ".join(preparations)}')
+  plan = preparations[name](config, source, **options)
+  path = Path(plan.builder(target).data_path)
+  fingerprint = {
+    'options': dict(plan.options),
+    'version': path.name,
+    'input': listing.summary(source, without=[target]),
+  }
+  if path.exists():
+    different = _changes(_read_fingerprint(path), fingerprint)
+    if not different:
+      print(f'{path}: prepared already from this input with these options; nothing to do')
+      return path
+    if not overwrite:
+      raise UserError(
+        f'{path}: was prepared from other input or options: '
+        f'{"; ".join(different[:6])}; rebuild it with --overwrite, or choose '
+        f'another --data_dir{_name_hint(dataset)}'
+      )
+  estimate(plan, target)
+  if dry_run:
+    return path
+  began = time.monotonic()
+  with _staging(path) as staging:
+    new = _build(plan, source, staging)
+    report.write_json(new / FINGERPRINT, fingerprint)
+    _put_in_place(staging, target, path)
+  print(f'\n{report.text(report.read(path))}\n')
+  print(
+    f'{path}: {plan.dataset} prepared in {duration(time.monotonic() - began)}; its report is '
+    f'{report.FILE} there'
+  )
+  return path
+
+
+def _preparations() -> dict[str, type[Preparation]]:
+  from tfds_rijks.collection.preparing import Preparation as Collection
+  from tfds_rijks.rijksmuseum.preparing import Preparation as Rijksmuseum
+
+  return {'rijksmuseum': Rijksmuseum, 'collection': Collection}
+
+
+def _source(manual_dir: str | Path) -> Path:
+  folder = Path(manual_dir).expanduser()
+  if not folder.is_dir():
+    raise UserError(
+      f'--manual_dir={folder}: no such folder; expected the folder with the source data'
+    )
+  if next(listing.walk(folder), None) is None:
+    raise UserError(f'--manual_dir={folder}: the folder is empty; expected the source data')
+  return folder
+
+
+def _read_fingerprint(path: Path) -> dict[str, Any]:
+  file = path / FINGERPRINT
+  return json.loads(file.read_text(encoding='utf-8')) if file.exists() else {}
+
+
+def _name_hint(dataset: str) -> str:
+  return (
+    ', or give this one a name of its own (--dataset=collection/NAME)'
+    if (dataset.startswith('collection'))
+    else ''
+  )
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+  """What differs between two fingerprints, as short phrases."""
+  if not old:
+    return [f'{FINGERPRINT} is missing']
+  was, now = old.get('options', {}), new['options']
+  phrases = [
+    f'{name}={was.get(name)} then, {now.get(name)} now'
+    for name in sorted({*was, *now})
+    if was.get(name) != now.get(name)
+  ]
+  return phrases + listing.differences(old.get('input', {}), new['input'])
+
+
+def estimate(plan: Preparation, target: Path) -> None:
+  """Prints pictures, hours and gigabytes, measured on a sample; refuses what cannot fit."""
+  paths = plan.pictures()
+  sample = paths[:: max(1, len(paths) // SAMPLE)][:SAMPLE]
+  began = time.monotonic()
+  stored = pictures.sample_size(sample, image_size=plan.image_size, max_pixels=plan.max_pixels)
+  seconds = (time.monotonic() - began) / max(1, len(sample)) * len(paths)
+  workers = plan.processes or pool.default_processes()
+  # Reduced pictures lie in a temporary file until the splits are known, and then in the dataset.
+  copies = 1 if plan.image_size is None else 2
+  needed = stored / max(1, len(sample)) * len(paths) * copies * _OVERHEAD
+  free = shutil.disk_usage(_existing(target)).free
+  print(
+    f'{plan.dataset}: {len(paths):,} pictures; about {duration(seconds / workers)} in {workers} '
+    f'processes, {needed / GB:.2f} GB needed, {free / GB:.1f} GB free in {target}'
+  )
+  if needed > free:
+    raise UserError(
+      f'{target}: {free / GB:.1f} GB free, {needed / GB:.2f} GB needed; free some '
+      'space, choose another --data_dir or a smaller --image_size'
+    )
+
+
+def _existing(path: Path) -> Path:
+  """The nearest folder that exists, on whose device `path` will lie."""
+  path = path.absolute()
+  while not path.exists():
+    path = path.parent
+  return path
+
+
+@contextlib.contextmanager
+def _staging(path: Path) -> Iterator[Path]:
+  """A folder beside the version folder in which a build grows unseen; one build at a time."""
+  staging = path.parent / '.staging'
+  staging.mkdir(parents=True, exist_ok=True)
+  with (path.parent / '.lock').open('w') as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise UserError(
+        f'{path.parent}: another prepare is writing there; wait for it, or choose '
+        'another --data_dir'
+      ) from None
+    if any(staging.iterdir()):
+      print(f'{staging}: left by a build that was killed; removed')
+      shutil.rmtree(staging)
+      staging.mkdir()
+    if (old := _old(path)).exists() and not path.exists():
+      old.rename(path)  # killed between the two renames of a rebuild
+    try:
+      yield staging
+    finally:
+      shutil.rmtree(staging, ignore_errors=True)
+
+
+def _build(plan: Preparation, source: Path, staging: Path) -> Path:
+  import tensorflow_datasets as tfds
+
+  logging.getLogger('absl').setLevel(logging.ERROR)
+  tfds.disable_progress_bar()  # ours shows the pictures, which is where the time goes
+  builder = plan.builder(staging)
+  builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(source)))
+  return Path(builder.data_path)
+
+
+def _put_in_place(staging: Path, target: Path, path: Path) -> None:
+  new = staging / path.relative_to(target)
+  for extra in staging.glob('*/.config'):  # TFDS's note of the default config
+    shutil.copytree(extra, target / extra.relative_to(staging), dirs_exist_ok=True)
+  old = _old(path)
+  shutil.rmtree(old, ignore_errors=True)
+  if path.exists():
+    path.rename(old)
+  new.rename(path)
+  shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(path: Path) -> Path:
+  return path.with_name(f'.{path.name}.old')
+
+
+def main() -> int | None:
+  """The command."""
+  first = Parser(prog='python -m tfds_rijks.prepare', add_help=False)
+  first.add_argument('--dataset', default='')
+  dataset = first.parse_known_args()[0].dataset
+  parser = Parser(
+    prog='python -m tfds_rijks.prepare',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    '--dataset', required=True, help='rijksmuseum/CONFIG, collection or collection/NAME'
+  )
+  parser.add_argument('--manual_dir', required=True, help='the folder with the source data')
+  parser.add_argument('--data_dir', required=True, help='where the prepared dataset will lie')
+  parser.add_argument(
+    '--overwrite', action='store_true', help='rebuild what was prepared from other input or options'
+  )
+  parser.add_argument('--dry_run', action='store_true', help='print the estimate and stop')
+  preparations = _preparations()
+  if (name := dataset.partition('/')[0]) in preparations:
+    # SUPPRESS: an option that is not given keeps the default of the dataset.
+    group = parser.add_argument_group(f'options of {name}', argument_default=argparse.SUPPRESS)
+    preparations[name].add_arguments(group)
+  arguments = vars(parser.parse_args())
+  prepare(arguments.pop('dataset'), **arguments)
+  return None
+
+
+if __name__ == '__main__':
+  run(main)
