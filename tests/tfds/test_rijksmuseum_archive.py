@@ -1,0 +1,232 @@
+"""Archives: unpacked once and whole, or refused without a byte outside the folder."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from tfds_rijks.errors import UserError
+from tfds_rijks.rijksmuseum import archive, survey
+
+JPG = b'\xff\xd8\xff picture'
+
+
+def make_zip(path: Path, members: dict[str, bytes], *, links: tuple[str, ...] = (), **how) -> Path:
+  with zipfile.ZipFile(path, 'w', **how) as out:
+    for name, data in members.items():
+      info = zipfile.ZipInfo(name)
+      info.compress_type = how.get('compression', zipfile.ZIP_STORED)
+      if name in links:
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+      out.writestr(info, data)
+  return path
+
+
+def make_tar(
+  path: Path, members: list[tarfile.TarInfo | tuple[str, bytes]], mode: str = 'w'
+) -> Path:
+  with tarfile.open(path, mode) as out:
+    for member in members:
+      if isinstance(member, tarfile.TarInfo):
+        out.addfile(member)
+      else:
+        info = tarfile.TarInfo(member[0])
+        info.size = len(member[1])
+        out.addfile(info, io.BytesIO(member[1]))
+  return path
+
+
+def special(name: str, kind: bytes, target: str = '') -> tarfile.TarInfo:
+  info = tarfile.TarInfo(name)
+  info.type, info.linkname = kind, target
+  return info
+
+
+def files(folder: Path) -> list[str]:
+  return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+def refused(path: Path, into: Path, message: str) -> None:
+  before = files(path.parent)
+  with pytest.raises(UserError, match=message) as error:
+    archive.unpacked(path, into=into)
+  assert str(path) in str(error.value)
+  assert files(path.parent) == before  # `into` lies there too: nothing written, nothing left
+
+
+@pytest.mark.parametrize('kind', ['zip', 'tar', 'tar.gz', 'tar.xz'])
+def test_finds_the_museum_in_archives(tmp_path, kind):
+  source, into = tmp_path / 'source', tmp_path / 'data'
+  source.mkdir()
+  for name, ending, data in (('jpg2', 'jpg', JPG), ('xml2', 'xml', b'<record/>')):
+    members = {f'{name}/000000{i}_SK-A-{i}.{ending}': data for i in (1, 2)}
+    members[f'{name}/._000000{1}_SK-A-1.{ending}'] = b'macOS'
+    members[f'{name}/readme.txt'] = b'text'
+    if kind == 'zip':
+      make_zip(source / f'{name}.zip', members)
+    else:
+      make_tar(source / f'{name}.{kind}', list(members.items()), 'w' + kind[3:].replace('.', ':'))
+  (source / 'rijksgt.mat').write_bytes(b'x')
+  found = survey.find(source, into=into)
+  assert list(found.stems) == ['0000001_SK-A-1', '0000002_SK-A-2']
+  assert found.pictures['0000001_SK-A-1'].read_bytes() == JPG
+  assert found.ground_truth == source / 'rijksgt.mat'
+  assert found.other_files == []
+
+
+def test_archives_without_a_folder_inside(tmp_path):
+  make_zip(tmp_path / 'jpg2.zip', {'0000001_SK-A-1.jpg': JPG})
+  make_zip(tmp_path / 'xml2.zip', {'0000001_SK-A-1.xml': b'<record/>'})
+  assert list(survey.find(tmp_path, into=tmp_path / 'data').stems) == ['0000001_SK-A-1']
+
+
+def test_one_archive_of_everything(tmp_path):
+  make_tar(
+    tmp_path / 'rijks.tar',
+    [('rijks/jpg/1_a.jpg', JPG), ('rijks/xml/1_a.xml', b'<r/>'), ('rijks/rijksgt.mat', b'm')],
+  )
+  found = survey.find(tmp_path, into=tmp_path / 'data')
+  assert list(found.stems) == ['1_a']
+  assert found.ground_truth is not None
+
+
+def test_unpacks_once_and_anew_when_replaced(tmp_path):
+  path = make_zip(tmp_path / 'jpg2.zip', {'a.jpg': JPG})
+  first = archive.unpacked(path, into=tmp_path / 'data')
+  (first / 'a.jpg').write_bytes(b'touched')
+  assert archive.unpacked(path, into=tmp_path / 'data') == first
+  assert (first / 'a.jpg').read_bytes() == b'touched'
+  make_zip(path, {'a.jpg': JPG, 'b.jpg': JPG})
+  assert files(archive.unpacked(path, into=tmp_path / 'data')) == ['a.jpg', 'b.jpg']
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    '../evil.jpg',
+    'jpg2/../../evil.jpg',
+    '/tmp/evil.jpg',
+    'C:/evil.jpg',
+    'jpg2\\..\\..\\evil.jpg',
+    '..',
+  ],
+)
+def test_members_that_climb_out(tmp_path, name):
+  refused(
+    make_zip(tmp_path / 'jpg2.zip', {'ok.jpg': JPG, name: JPG}),
+    tmp_path / 'data',
+    'outside the folder',
+  )
+  refused(
+    make_tar(tmp_path / 'xml2.tar', [('ok.jpg', JPG), (name, JPG)]),
+    tmp_path / 'data',
+    'outside the folder',
+  )
+
+
+@pytest.mark.parametrize(
+  ('kind', 'message'),
+  [
+    (tarfile.SYMTYPE, 'is a link'),
+    (tarfile.LNKTYPE, 'is a link'),
+    (tarfile.CHRTYPE, 'is a device'),
+    (tarfile.FIFOTYPE, 'is a device'),
+  ],
+)
+def test_tar_links_and_devices(tmp_path, kind, message):
+  path = make_tar(tmp_path / 'a.tar', [('ok.jpg', JPG), special('bad.jpg', kind, '/etc/passwd')])
+  refused(path, tmp_path / 'data', message)
+
+
+def test_zip_links(tmp_path):
+  path = make_zip(tmp_path / 'a.zip', {'bad.jpg': b'/etc/passwd'}, links=('bad.jpg',))
+  refused(path, tmp_path / 'data', 'is a link')
+
+
+def test_encrypted_member(tmp_path):
+  path = make_zip(tmp_path / 'a.zip', {'a.jpg': JPG})
+  data = bytearray(path.read_bytes())
+  data[6] |= 1  # general purpose flags, local and central
+  data[data.index(b'PK\x01\x02') + 8] |= 1
+  path.write_bytes(data)
+  refused(path, tmp_path / 'data', 'is a encrypted file|encrypted')
+
+
+def test_bombs(tmp_path):
+  path = make_zip(
+    tmp_path / 'a.zip', {'a.jpg': b'\0' * (3 << 20)}, compression=zipfile.ZIP_DEFLATED
+  )
+  refused(path, tmp_path / 'data', 'so much compressed')
+  many = {f'{i}.xml': b'\0' * (1 << 20) for i in range(110)}  # each below the limit of one member
+  refused(
+    make_zip(tmp_path / 'b.zip', many, compression=zipfile.ZIP_DEFLATED),
+    tmp_path / 'data',
+    'unpack to',
+  )
+  tall = make_tar(tmp_path / 'c.tar.gz', list(many.items()), 'w:gz')
+  refused(tall, tmp_path / 'data', 'unpack to')
+
+
+def test_a_header_that_lies(tmp_path):
+  path = make_zip(tmp_path / 'a.zip', {'a.jpg': JPG * 10})
+  data = path.read_bytes()
+  real = (len(JPG) * 10).to_bytes(4, 'little')
+  path.write_bytes(data.replace(real, (len(JPG)).to_bytes(4, 'little')))
+  refused(path, tmp_path / 'data', r'declares|not a whole')
+
+
+def test_the_same_member_twice(tmp_path):
+  path = make_tar(tmp_path / 'a.tar', [('a.jpg', JPG), ('A.JPG', JPG)])
+  refused(path, tmp_path / 'data', 'twice')
+
+
+@pytest.mark.parametrize('name', ['a.zip', 'a.tar', 'a.tar.gz'])
+@pytest.mark.parametrize('keep', [0, 10, 200])
+def test_damaged(tmp_path, name, keep):
+  data = os.urandom(5000)
+  path = tmp_path / name
+  if name == 'a.zip':
+    make_zip(path, {'a.jpg': data})
+  else:
+    make_tar(path, [('a.jpg', data)], 'w:gz' if name.endswith('gz') else 'w')
+  path.write_bytes(path.read_bytes()[:keep])
+  refused(path, tmp_path / 'data', 'not a whole|holds no')
+
+
+def test_nothing_of_use(tmp_path):
+  refused(make_zip(tmp_path / 'fv.zip', {'rijksFV16.bin': b'x'}), tmp_path / 'data', 'holds no')
+
+
+def test_too_little_space(tmp_path, monkeypatch):
+  usage = namedtuple('usage', 'total used free')
+  monkeypatch.setattr(archive.shutil, 'disk_usage', lambda _: usage(100, 95, 5))
+  refused(make_zip(tmp_path / 'a.zip', {'a.jpg': JPG}), tmp_path / 'data', 'GB are free')
+
+
+def test_interrupted_unpacking_leaves_nothing(tmp_path, monkeypatch):
+  path = make_zip(tmp_path / 'a.zip', {'a.jpg': JPG, 'b.jpg': JPG})
+  real, calls = archive._copy, []
+
+  def stop(*args):
+    calls.append(args)
+    if len(calls) == 2:
+      raise KeyboardInterrupt
+    real(*args)
+
+  monkeypatch.setattr(archive, '_copy', stop)
+  with pytest.raises(KeyboardInterrupt):
+    archive.unpacked(path, into=tmp_path / 'data')
+  assert files(tmp_path) == ['a.zip']
+
+
+def test_neither_folders_nor_archives(tmp_path):
+  (tmp_path / 'notes.txt').write_text('x')
+  with pytest.raises(UserError, match=r'holds notes.txt; expected a folder jpg2 or jpg'):
+    survey.find(tmp_path, into=tmp_path / 'data')
