@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import warnings
 from typing import Literal
 
 import numpy as np
@@ -45,6 +46,9 @@ _ORIENTATION = 0x0112
 _ALPHA = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
 _SIXTEEN = {'I;16', 'I;16B', 'I;16L', 'I;16N'}
 _STRIP = 1024  # rows composited at a time: a large transparent picture is not copied as a whole
+
+# Sizes are checked here, against the caller's limit, before Pillow allocates anything.
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 Fit = Literal['crop', 'squash', 'pad']
 

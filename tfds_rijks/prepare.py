@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import io
 import json
 import logging
 import shutil
@@ -196,7 +197,9 @@ def _build(plan: Preparation, source: Path, staging: Path) -> Path:
   logging.getLogger('absl').setLevel(logging.ERROR)
   tfds.disable_progress_bar()  # ours shows the pictures, which is where the time goes
   builder = plan.builder(staging)
-  builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(source)))
+  config = tfds.download.DownloadConfig(manual_dir=str(source))
+  with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of a download and of the staging
+    builder.download_and_prepare(download_config=config)
   return Path(builder.data_path)
 
 

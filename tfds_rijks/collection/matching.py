@@ -18,7 +18,8 @@ SHOWN = 10
 # whole name is no object number, for many end in just such parts (BK-NM-13348-A).
 _SUFFIX = re.compile(
   r'^(?P<base>.+?)'
-  r'(?:[ _-]*\(\d{1,3}\)|[ _.-]+(?:\d{1,3}|[a-z]|recto|verso|detail))$', re.IGNORECASE
+  r'(?:[ _-]*\(\d{1,3}\)|[ _.-]+(?:\d{1,3}|[a-z]|recto|verso|detail))$',
+  re.IGNORECASE,
 )
 _SAME = re.compile(r'[\s._-]+')
 
