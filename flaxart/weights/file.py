@@ -1,0 +1,182 @@
+"""The converted weights file: safetensors, with everything that its numbers need to be used right.
+
+Tensors are named by their path in the trunk (`stage2/block1/conv3/kernel`); a classifier that was
+kept lies under `top/`. The metadata says which model and variant they are, where they come from,
+what preprocessing they expect, under which licence they are and what to cite.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from flaxart.models.preprocess import Preprocess
+from tfds_rijks.errors import UserError
+
+FORMAT = 'flaxart-weights-1'
+TOP = 'top/'
+MAX_HEADER_BYTES = 16 << 20  # of a safetensors file; ours have about 100 kB
+_FIELDS = ('format', 'model', 'variant', 'source', 'source_file', 'source_sha256', 'preprocess',
+           'licence', 'citation', 'sha256')
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """A converted file in memory.
+
+  `tensors` are float32 by path; `source` is `keras`, `torchvision` or `timm`; `source_file` and
+  `source_sha256` say what was converted. `about` is all of it but the tensors, ready for JSON.
+  """
+
+  model: str
+  variant: str
+  source: str
+  source_file: str
+  source_sha256: str
+  preprocess: Preprocess
+  licence: str
+  citation: str
+  tensors: dict[str, np.ndarray]
+
+  @property
+  def about(self) -> dict[str, str]:
+    """Model, variant, source, preprocessing, licence, citation and the tensors' SHA-256."""
+    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
+              if f.name != 'tensors'}
+    return {**fields, 'format': FORMAT, 'preprocess': self.preprocess.to_json(),
+            'sha256': sha256_of_tensors(self.tensors)}
+
+  @property
+  def trunk(self) -> dict[str, np.ndarray]:
+    """The tensors without the classifier."""
+    return {name: t for name, t in self.tensors.items() if not name.startswith(TOP)}
+
+  @property
+  def top(self) -> dict[str, np.ndarray]:
+    """The classifier's tensors, if it was kept: `predictions/kernel` and so on."""
+    return {name.removeprefix(TOP): t for name, t in self.tensors.items() if name.startswith(TOP)}
+
+
+def sha256_of_tensors(tensors: Mapping[str, np.ndarray]) -> str:
+  """One hash over names, dtypes, shapes and bytes, in the order of the names."""
+  digest = hashlib.sha256()
+  for name in sorted(tensors):
+    tensor = np.ascontiguousarray(tensors[name])
+    digest.update(f'{name} {tensor.dtype.str} {tensor.shape}\n'.encode())
+    digest.update(tensor.data)
+  return digest.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+  """SHA-256 of a file's bytes, in hexadecimal."""
+  with path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def write(weights: Weights, path: Path) -> None:
+  """Writes the file in one step: it is there whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  tensors = {name: np.ascontiguousarray(t) for name, t in weights.tensors.items()}
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+  try:
+    os.close(handle)
+    safetensors.numpy.save_file(tensors, temporary, metadata=weights.about)
+    with open(temporary, 'rb+') as file:  # noqa: PTH123
+      os.fsync(file.fileno())
+    os.chmod(temporary, 0o644)  # noqa: PTH101  (mkstemp's 0600 would shut out colleagues)
+    os.replace(temporary, path)  # noqa: PTH105
+  except BaseException:
+    Path(temporary).unlink(missing_ok=True)
+    raise
+
+
+def read(path: Path | str) -> Weights:
+  """Reads a converted file and checks it against its own hash.
+
+  Raises:
+    UserError: no such file, not a converted file, truncated, or its tensors are not those that
+      were written.
+  """
+  path = Path(path).expanduser()
+  metadata, tensors = read_safetensors(path)
+  if metadata.get('format') != FORMAT:
+    raise UserError(f'{path}: safetensors, but not a converted weights file (format '
+                    f'{metadata.get("format")!r}, expected {FORMAT!r}); convert it with '
+                    'python -m flaxart.weights.convert')
+  missing = [field for field in _FIELDS if field not in metadata]
+  if missing:
+    raise UserError(f'{path}: metadata lacks {", ".join(missing)}; convert the weights again')
+  fields: dict[str, Any] = {f: metadata[f] for f in _FIELDS if f not in ('format', 'sha256')}
+  fields['preprocess'] = Preprocess.from_json(metadata['preprocess'])
+  weights = Weights(**fields, tensors=tensors)
+  found = sha256_of_tensors(tensors)
+  if found != metadata['sha256']:
+    raise UserError(f'{path}: tensors have SHA-256 {found[:12]}…, the file says '
+                    f'{metadata["sha256"][:12]}…; it is damaged: copy or convert it again')
+  return weights
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+  """Metadata and tensors of any safetensors file; what cannot be one is refused unread."""
+  size = file_size(path)
+  with path.open('rb') as file:
+    start = file.read(9)
+  header = int.from_bytes(start[:8], 'little')
+  if len(start) < 9 or start[8:9] not in (b'{', b' '):
+    raise UserError(f'{path}: not a safetensors file; expected one, check --input and --source')
+  if header > min(MAX_HEADER_BYTES, size - 8):
+    raise UserError(f'{path}: safetensors header of {header:,} bytes in a file of {size:,}; '
+                    'the file is damaged or was not downloaded whole: fetch it again')
+  try:
+    with safetensors.safe_open(path, framework='numpy') as file:
+      names = file.keys()
+      return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+  except (safetensors.SafetensorError, TypeError, ValueError, json.JSONDecodeError) as error:
+    raise UserError(f'{path}: not readable as safetensors ({error}); the file is damaged or was '
+                    'not downloaded whole: fetch it again') from None
+
+
+def file_size(path: Path) -> int:
+  """Bytes of an existing file; anything else is refused in one line."""
+  if not path.is_file():
+    raise UserError(f'{path}: {"is a folder" if path.is_dir() else "no such file"}, expected a '
+                    'weights file')
+  return path.stat().st_size
+
+
+def check_names(what: str, *, expected: Mapping[str, tuple[int, ...]],
+                found: Mapping[str, np.ndarray]) -> None:
+  """Raises `UserError` with the two-sided difference of names, shapes and dtypes.
+
+  `-` is what the network has and the file lacks, `+` what the file has and the network does not,
+  `!` what both have in different form.
+  """
+  lines = [f'- {name} {shape}' for name, shape in expected.items() if name not in found]
+  lines += [f'+ {name} {t.shape}' for name, t in found.items() if name not in expected]
+  lines += [f'! {name} {found[name].dtype} {found[name].shape}, expected float32 {shape}'
+            for name, shape in expected.items()
+            if name in found and (found[name].shape != tuple(shape)
+                                  or found[name].dtype != np.float32)]
+  if lines:
+    raise UserError(f'{what}: {difference(lines)}')
+
+
+def difference(lines: list[str], *, most: int = 6) -> str:
+  """The beginning of a two-sided difference in one line, some of each side, with the counts."""
+  sides = [[line for line in lines if line[0] == sign] for sign in '-+!']
+  counts = ', '.join(f'{len(side)} {word}' for side, word in
+                     zip(sides, ('missing', 'unused', 'different'), strict=True) if side)
+  shown = '; '.join('; '.join(side[:most]) + (f'; … ({len(side) - most} more)'
+                                              if len(side) > most else '')
+                    for side in sides if side)
+  return f'{counts}: {shown}'

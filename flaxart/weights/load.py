@@ -1,0 +1,126 @@
+"""Loads a converted weights file: as a trunk ready to call, or into a network that exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from flaxart.models.trunk import Trunk
+from flaxart.weights import file, names
+from flaxart.weights.file import Weights
+from tfds_rijks.errors import UserError
+
+
+class LoadedTrunk:
+  """A converted network in inference mode: `trunk(images)`.
+
+  `about` is a dictionary with model, variant, source, licence, citation and SHA-256;
+  `preprocess` maps uint8 pictures to what the network expects; `module` is the network itself.
+  """
+
+  def __init__(self, weights: Weights, module: Trunk):
+    self.about = weights.about
+    self.preprocess = weights.preprocess
+    self.features = module.features
+    self.module = module
+    self._top = {name: jnp.asarray(tensor) for name, tensor in weights.top.items()}
+    graphdef, self._state = nnx.split(module)
+    self._pooled = jax.jit(lambda state, x: nnx.merge(graphdef, state)(x, train=False))
+    self._map = jax.jit(lambda state, x: nnx.merge(graphdef, state).feature_map(x, train=False))
+
+  def __call__(self, images: jax.Array | np.ndarray) -> jax.Array:
+    """Preprocessed float `[B, H, W, 3]` -> pooled features `[B, D]`, float32."""
+    return self._pooled(self._state, _checked(images))
+
+  def logits(self, images: jax.Array | np.ndarray) -> jax.Array:
+    """Preprocessed float `[B, H, W, 3]` -> `[B, classes]`, from a file converted with `--top`."""
+    if not self._top:
+      raise UserError(f'{self.about["source_file"]}: converted without its classifier; convert it '
+                      'with --top')
+    if 'fc1/kernel' not in self._top:
+      return self._dense('predictions', self(images))
+    maps = self._map(self._state, _checked(images))
+    if maps.shape[1:3] != (7, 7):
+      raise UserError(f'{self.module.name}: found pictures of {images.shape[1]}x{images.shape[2]} '
+                      'pixels; its classifier takes 224x224 only')
+    x = maps.reshape(len(maps), -1)
+    x = nnx.relu(self._dense('fc2', nnx.relu(self._dense('fc1', x))))
+    return self._dense('predictions', x)
+
+  def _dense(self, name: str, x: jax.Array) -> jax.Array:
+    return x @ self._top[f'{name}/kernel'] + self._top[f'{name}/bias']
+
+
+def load_trunk(path: Path | str) -> LoadedTrunk:
+  """Reads a file of `flaxart.weights.convert`.
+
+  Raises:
+    UserError: no such file, not a converted one, damaged, or not matching its network.
+  """
+  weights = file.read(path)
+  trunk = names.abstract_trunk(weights.model, weights.variant)
+  _fill(trunk, weights, what=str(path))
+  return LoadedTrunk(weights, trunk)
+
+
+def load_into(trunk: Trunk, path: Path | str) -> dict[str, str]:
+  """Overwrites all parameters and statistics of `trunk` and returns what they are (`about`).
+
+  The trunk must have the file's variant: the same numbers mean something else in another.
+
+  Raises:
+    UserError: another network or variant, or the two-sided difference of what does not match.
+  """
+  weights = file.read(path)
+  check_model(weights, model=trunk.name, variant=trunk.variant, path=path)
+  _fill(trunk, weights, what=str(path))
+  return weights.about
+
+
+def read_trunk(path: Path | str, *, model: str) -> dict[str, Any]:
+  """A file as `params` and `batch_stats` (nested dictionaries), `about`, `preprocess`, `variant`.
+
+  For a training run, which creates its trunk with `variant` and places the arrays itself.
+
+  Raises:
+    UserError: as `load_into`, for a full-width `model`.
+  """
+  weights = file.read(path)
+  check_model(weights, model=model, variant=weights.variant, path=path)
+  trunk = names.abstract_trunk(weights.model, weights.variant)
+  _fill(trunk, weights, what=str(path))
+  params, batch_stats = (nnx.to_pure_dict(nnx.state(trunk, kind))
+                         for kind in (nnx.Param, nnx.BatchStat))
+  return {'params': params, 'batch_stats': batch_stats, 'about': weights.about,
+          'preprocess': weights.preprocess, 'variant': weights.variant}
+
+
+def check_model(weights: Weights, *, model: str, variant: str, path: Path | str) -> None:
+  """The file is for this network in this variant."""
+  if (weights.model, weights.variant) != (model, variant):
+    raise UserError(f'{path}: holds {weights.model} ({weights.variant}), expected {model} '
+                    f'({variant}); choose the file or config.model.name to match')
+
+
+def _fill(trunk: Trunk, weights: Weights, *, what: str) -> None:
+  """Puts every tensor in its place; refuses if names, shapes or dtypes differ on either side."""
+  file.check_names(what, expected=names.expected_shapes(trunk), found=weights.trunk)
+  state = nnx.state(trunk, (nnx.Param, nnx.BatchStat))
+  for path, leaf in nnx.to_flat_state(state):
+    leaf.set_value(jnp.asarray(weights.tensors['/'.join(map(str, path))]))
+  nnx.update(trunk, state)
+
+
+def _checked(images: Any) -> jax.Array:
+  """Pictures that were not preprocessed would give plausible nonsense, so they are refused."""
+  if getattr(images, 'ndim', 0) != 4 or images.shape[-1] != 3:
+    raise UserError(f'images: found shape {getattr(images, "shape", None)}, expected [B, H, W, 3]')
+  if not jnp.issubdtype(images.dtype, jnp.floating):
+    raise UserError(f'images: found {images.dtype}, expected preprocessed floats; apply '
+                    'trunk.preprocess.apply(images) first')
+  return jnp.asarray(images)
