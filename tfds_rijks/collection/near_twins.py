@@ -69,7 +69,7 @@ def _id(i: int) -> str:
 
 
 def _look(path: str) -> np.ndarray | None:
-  image = images.decode(Path(path).read_bytes(), name=path, short_side=SIDE, max_pixels=_MAX_PIXELS)
+  image = images.decode(Path(path).read_bytes(), name=path, short_side=SIDE)
   grey = images.fit(image, SIDE, how='squash').astype(np.float32).mean(axis=2).ravel()
   if grey.std() < _FLAT:
     return None
