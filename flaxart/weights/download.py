@@ -1,0 +1,121 @@
+"""Fetches the official Keras file of a network, checks its size and hash, and converts it.
+
+    python -m flaxart.weights.download --model=resnet50 --output=resnet50.safetensors
+
+An interrupted download is resumed from `<file>.part` in the cache folder
+(`~/.cache/flaxart/weights`, or under `$XDG_CACHE_HOME`). Without network the command says what to
+fetch, from where, and where to put it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from flaxart.weights.convert import convert
+from flaxart.weights.file import Weights, write
+from flaxart.weights.official import KERAS_FILES, Official
+from tfds_rijks import command
+from tfds_rijks.errors import UserError
+from tfds_rijks.progress import Progress
+
+TIMEOUT_S = 30.0  # without a single byte
+CHUNK = 1 << 20
+
+
+def cache_folder() -> Path:
+  """Where downloads and conversions are kept between runs."""
+  return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'flaxart' / 'weights'
+
+
+def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> Path:
+  """The official file in `folder`, whole and checked; an earlier part of it is continued.
+
+  Raises:
+    UserError: no network, the server has another file, or the transfer broke off (what came is
+      kept and continued by the next call).
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  path, part = folder / official.name, folder / f'{official.name}.part'
+  if path.exists():
+    official.check(path)
+    return path
+  free = shutil.disk_usage(folder).free
+  if free < official.size:
+    raise UserError(f'{folder}: {free:,} bytes free, the file needs {official.size:,}; free some '
+                    'space or set XDG_CACHE_HOME')
+  try:
+    _receive(official, part, timeout_s=timeout_s)
+  except (OSError, http.client.HTTPException) as error:
+    reason = getattr(error, 'reason', None) or error or type(error).__name__
+    raise UserError(f'{official.url}: {reason}; {by_hand(official, folder)}') from None
+  try:
+    official.check(part)
+  except UserError:
+    part.unlink()  # a wrong file is not worth continuing
+    raise
+  os.replace(part, path)  # noqa: PTH105
+  return path
+
+
+def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
+  """Appends to `part` until it has the official size."""
+  have = part.stat().st_size if part.exists() else 0
+  if have >= official.size:
+    return
+  headers = {'Range': f'bytes={have}-'} if have else {}
+  request = urllib.request.Request(official.url, headers=headers)
+  with urllib.request.urlopen(request, timeout=timeout_s) as response:
+    if have and response.status != 206:
+      have = 0  # a server that cannot continue sends everything again
+    progress = Progress(f'downloading {official.name}', official.size >> 20, unit='MiB',
+                        start=have >> 20)
+    with part.open('ab' if have else 'wb') as file:
+      while chunk := response.read(CHUNK):
+        file.write(chunk)
+        have += len(chunk)
+        if have > official.size:
+          file.truncate(0)
+          raise UserError(f'{official.url}: sends more than the expected {official.size:,} bytes; '
+                          'it is not the official file')
+        progress.update(have >> 20)
+      file.flush()
+      os.fsync(file.fileno())
+    progress.close()
+  if have < official.size:
+    raise OSError(f'broke off after {have:,} of {official.size:,} bytes; run it again to continue')
+
+
+def by_hand(official: Official, folder: Path) -> str:
+  """What to do on a machine without network, in one sentence."""
+  return (f'fetch {official.url} on another machine ({official.name}, {official.size:,} bytes, MD5 '
+          f'{official.md5}) and put it in {folder}')
+
+
+def official_weights(model: str, *, folder: Path | None = None) -> Weights:
+  """The official Keras weights of a network, downloaded if need be, converted."""
+  if model not in KERAS_FILES:
+    raise UserError(f'--model: found {model!r}, expected one of {", ".join(KERAS_FILES)}')
+  path = fetch(KERAS_FILES[model], folder or cache_folder())
+  return convert(model, source='keras', path=path)
+
+
+def main() -> None:
+  parser: Any = command.Parser(prog='python -m flaxart.weights.download', description=__doc__,
+                               formatter_class=command.argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--model', required=True, help=', '.join(KERAS_FILES))
+  parser.add_argument('--output', required=True, type=Path, help='the .safetensors to write')
+  args = parser.parse_args()
+  weights = official_weights(args.model)
+  write(weights, args.output.expanduser())
+  print(f'{args.output}: {args.model} ({weights.variant}), {weights.licence}, '
+        f'SHA-256 {weights.about["sha256"]}')
+
+
+if __name__ == '__main__':
+  command.run(main)
