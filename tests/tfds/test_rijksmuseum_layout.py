@@ -156,7 +156,9 @@ def test_list_as_published(tmp_path):
 def test_list_with_splits_and_its_digest(tmp_path):
   a, b, c = (tmp_path / name for name in 'abc')
   a.write_bytes(
-    '\ufeffSplit,ImageId,note\ntraining,1_a,x\nvalidation,2_b.0,\ntest,sub/3_c.jpg,"y, z"\n'.encode()
+    (
+      '\ufeffSplit,ImageId,note\ntraining,1_a,x\nvalidation,2_b.0,\ntest,sub/3_c.jpg,"y, z"\n'
+    ).encode()
   )
   b.write_text('stem,split\n3_c,test\n1_a,train\n2_b.0,val\n')
   c.write_text('stem,split\n3_c,train\n1_a,train\n2_b.0,val\n')

@@ -135,7 +135,7 @@ def test_multitask_rule_holds_for_any_set(rows):
 
 
 def test_multitask_filters_until_nothing_changes():
-  # Maker B has 2 works: dropping them leaves 2 of type t2, which are dropped too, with maker C's third.
+  # Maker B has 2 works: without them type t2 is rare, and without that maker C.
   objects = [thing(i, 'schilder: A', ('t1',), ('m',)) for i in range(40)]
   objects += [thing(50 + i, 'schilder: B', ('t2',), ('m',)) for i in range(2)]
   objects += [thing(60, 'schilder: C', ('t2',), ('m',))]
@@ -223,7 +223,7 @@ def test_a_list_is_the_selection():
 
 
 def truth() -> tuple[list[str], GroundTruth]:
-  """60 rows: A in all splits and 12 times in test, B 9 times in test, C not in val, the rest nobody."""
+  """60 rows: A is 12 times in test, B 9 times, C not in val, the rest nobody."""
   makers = ['A'] * 20 + ['B'] * 17 + ['C'] * 14 + [''] * 9
   sets = ['train'] * 4 + ['val'] * 4 + ['test'] * 12
   sets += ['train'] * 4 + ['val'] * 4 + ['test'] * 9

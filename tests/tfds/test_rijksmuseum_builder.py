@@ -1,0 +1,414 @@
+"""The builder, end to end on a small synthetic museum, through `prepare`."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+import tfds_rijks  # noqa: F401  # registers the builders
+from tfds_rijks import images
+from tfds_rijks.errors import UserError
+from tfds_rijks.prepare import prepare
+from tfds_rijks.rijksmuseum import configs
+from tfds_rijks.rijksmuseum.preparing import Preparation
+from tfds_rijks.rijksmuseum.synthetic import draw_museum
+
+OBJECTS = 300
+
+
+@pytest.fixture(scope='module')
+def museum(tmp_path_factory) -> Path:
+  return draw_museum(tmp_path_factory.mktemp('museum') / 'source', objects=OBJECTS, seed=1)
+
+
+@pytest.fixture(scope='module')
+def data_dir(museum, tmp_path_factory) -> Path:
+  folder = tmp_path_factory.mktemp('prepared')
+  for config in ('multitask', 'full', 'challenge2014'):
+    prepare(f'rijksmuseum/{config}', manual_dir=museum, data_dir=folder, processes=1)
+  return folder
+
+
+def copy(museum: Path, folder: Path, keep: int = 40) -> Path:
+  """A smaller museum to spoil: the first `keep` stems."""
+  for name in ('jpg2', 'xml2'):
+    (folder / name).mkdir(parents=True)
+    for path in sorted((museum / name).iterdir()):
+      if int(path.name[:7]) <= keep:
+        shutil.copy(path, folder / name)
+  return folder
+
+
+def records(data_dir: Path, config: str, split: str) -> list[dict]:
+  return list(
+    tfds.data_source(
+      f'rijksmuseum/{config}',
+      split=split,
+      data_dir=str(data_dir),
+      decoders={'image': tfds.decode.SkipDecoding()},
+    )
+  )
+
+
+def report(data_dir: Path, config: str) -> dict:
+  return json.loads(
+    (data_dir / 'rijksmuseum' / config / configs.VERSION / 'build_report.json').read_text()
+  )
+
+
+def test_records_hold_what_the_files_say(data_dir, museum):
+  builder = tfds.builder('rijksmuseum/full', data_dir=str(data_dir))
+  found = {
+    one['object_number'].decode(): one
+    for split in builder.info.splits
+    for one in records(data_dir, 'full', split)
+  }
+  checked = 0
+  for path in sorted((museum / 'xml2').glob('*.xml')):
+    text = path.read_bytes().decode('utf-8', 'replace')
+    one = found.get(path.stem.partition('_')[2])
+    if one is None or '<!DOCTYPE' in text or '</record>' not in text:
+      continue
+    assert bytes(one['image']) == (museum / 'jpg2' / f'{path.stem}.jpg').read_bytes()
+    names = builder.info.features['type'].feature.names
+    assert [f'<dc:type>{names[k]}</dc:type>' in text for k in one['type']] == [True] * len(
+      one['type']
+    )
+    assert len(one['type']) == text.count('<dc:type>')
+    assert one['title'].decode() in text
+    if '<dc:date>' in text:
+      begin, end = text.split('<dc:date>')[1].split('</dc:date>')[0].split(' - ')
+      assert (one['year_begin'], one['year_end']) == (float(begin), float(end))
+      assert one['year'] == (float(begin) + float(end)) / 2
+    else:
+      assert np.isnan(one['year'])
+    assert len(one['creators']['name']) == text.count('<dc:creator>')
+    checked += 1
+  assert checked > 250
+
+
+def test_report_counts_everything(data_dir):
+  found = report(data_dir, 'full')
+  assert found['objects'] == OBJECTS
+  assert {reason: len(ids) for reason, ids in found['unreadable'].items()} == {
+    'an HTML page, not a picture': 1,
+    'empty file': 1,
+    'truncated': 1,
+  }
+  assert len(found['pictures_without_record']) == len(found['records_without_picture']) == 1
+  assert {reason: len(ids) for reason, ids in found['records_refused'].items()} == {
+    'XML has a DOCTYPE': 1,
+    'XML is not well-formed': 1,
+  }
+  assert sum(found['splits'].values()) == OBJECTS - 3 - 1
+  assert found['creators']['qualifiers']['toegeschreven aan'] > 0
+  assert found['creators']['roles']['prentmaker'] > 20
+  assert found['creators']['first_anonymous'] > 10
+  assert found['siblings_in_train'] == {'test': found['splits']['test'], 'leaked': 0, 'share': 0.0}
+  assert found['leak']['leaked'] > 0
+  assert found['comparable']['published'] is False
+
+
+def test_multitask_report(data_dir):
+  found = report(data_dir, 'multitask')
+  assert sum(found['splits'].values()) + sum(found['excluded'].values()) == OBJECTS - 4
+  for task, about in found['tasks'].items():
+    labels = Counter(
+      one[task] for split in found['splits'] for one in records(data_dir, 'multitask', split)
+    )
+    assert labels == dict(enumerate(about['counts'].values()))
+    assert about['largest_class_share'] == max(labels.values()) / sum(labels.values())
+    assert about['missing'] == 0
+
+
+def test_groups_keep_to_one_split(data_dir):
+  for config in ('multitask', 'full'):
+    where: dict[bytes, set[str]] = {}
+    for split in report(data_dir, config)['splits']:
+      for one in records(data_dir, config, split):
+        where.setdefault(one['group'], set()).add(split)
+    assert all(len(splits) == 1 for splits in where.values())
+    assert len(where) < sum(report(data_dir, config)['splits'].values())
+
+
+def test_equal_pictures_are_one_group(data_dir):
+  groups: dict[str, set[bytes]] = {}
+  for split in report(data_dir, 'full')['splits']:
+    for one in records(data_dir, 'full', split):
+      digest = images.pixel_digest(images.decode(bytes(one['image']), name='x'))
+      groups.setdefault(digest, set()).add((one['group'], one['object_number']))
+  twins = [found for found in groups.values() if len(found) > 1]
+  assert twins
+  assert all(len({group for group, _ in found}) == 1 for found in twins)
+
+
+def test_challenge2014_follows_the_ground_truth(data_dir, museum):
+  from tfds_rijks.rijksmuseum import groundtruth, layout
+
+  stems = list(layout.find(museum).stems)
+  truth = groundtruth.read(museum / 'rijksgt.mat', rows=len(stems))
+  row = {stem.partition('_')[2]: i for i, stem in enumerate(stems)}
+  names = tfds.builder('rijksmuseum/challenge2014', data_dir=str(data_dir)).info.features
+  for split in ('train', 'val', 'test'):
+    for one in records(data_dir, 'challenge2014', split):
+      i = row[one['object_number'].decode()]
+      assert truth.splits[i] == split
+      artist = names['artist'].names[one['artist']]
+      assert artist in (truth.creators[i], 'rest')
+      assert {names['type'].feature.names[k] for k in one['type']} <= set(truth.types[i])
+  found = report(data_dir, 'challenge2014')
+  assert found['siblings_in_train']['leaked'] > 0
+  assert names['artist'].names[-1] == 'rest'
+
+
+def test_sub_splits_decoding_and_names(data_dir):
+  source = tfds.data_source('rijksmuseum/multitask', split='train[:10%]', data_dir=str(data_dir))
+  every = tfds.data_source('rijksmuseum/multitask', split='train', data_dir=str(data_dir))
+  assert 0 < len(source) < len(every)
+  image = every[0]['image']
+  assert image.dtype == np.uint8
+  assert image.ndim == 3
+  assert (
+    'penning'
+    in tfds.builder('rijksmuseum/multitask', data_dir=str(data_dir)).info.features['type'].names
+  )
+
+
+def test_opens_where_the_package_is_not_installed(data_dir, tmp_path):
+  """In a process that cannot import tfds_rijks, and in which TensorFlow must not be loaded."""
+  folder = data_dir / 'rijksmuseum' / 'multitask' / configs.VERSION
+  code = f"""
+import sys
+class Blocked:
+  def find_spec(self, name, path=None, target=None):
+    if name.split('.')[0] in ('tfds_rijks', 'flaxart'):
+      raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Blocked())
+import tensorflow_datasets as tfds
+builder = tfds.builder_from_directory({str(folder)!r})
+source = builder.as_data_source(split='test')
+loaded = {{'tensorflow', 'jax'}} & set(sys.modules)
+print(len(source), builder.info.features['type'].names[0], source[0]['image'].ndim, loaded)
+"""
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, check=False
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.split() == [
+    str(report(data_dir, 'multitask')['splits']['test']),
+    'beeld',
+    '3',
+    'set()',
+  ]
+
+
+def test_preparing_imports_neither_tensorflow_nor_jax(museum, tmp_path):
+  code = f"""
+import sys
+import tfds_rijks.prepare as p
+p.prepare('rijksmuseum/eccv2018_type', processes=1,
+          manual_dir={str(museum)!r}, data_dir={str(tmp_path)!r})
+print(sorted({{'tensorflow', 'jax', 'flaxart'}} & set(sys.modules)))
+"""
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.rstrip().endswith('[]')
+
+
+def test_tensorflow_reads_it_by_a_generator(data_dir):
+  """The recipe of the README, where TensorFlow is installed."""
+  tf = pytest.importorskip('tensorflow')
+  source = tfds.data_source('rijksmuseum/multitask', split='test', data_dir=str(data_dir))
+  data = tf.data.Dataset.from_generator(
+    lambda: ({'image': one['image'], 'artist': one['artist']} for one in source),
+    output_signature={
+      'image': tf.TensorSpec((None, None, 3), tf.uint8),
+      'artist': tf.TensorSpec((), tf.int64),
+    },
+  )
+  assert sum(1 for _ in data) == len(source)
+
+
+def test_image_size_is_part_of_the_name(museum, tmp_path):
+  path = prepare(
+    'rijksmuseum/eccv2018_material',
+    manual_dir=museum,
+    data_dir=tmp_path,
+    image_size=64,
+    processes=1,
+  )
+  assert path == tmp_path / 'rijksmuseum' / 'eccv2018_material_64px' / configs.VERSION
+  for one in records(tmp_path, 'eccv2018_material_64px', 'train')[:10]:
+    with Image.open(io.BytesIO(one['image'])) as image:
+      assert min(image.size) == 64
+  again = prepare('rijksmuseum/eccv2018_material_64px', manual_dir=museum, data_dir=tmp_path)
+  assert again == path
+
+
+def test_lists_restrict_and_split(museum, tmp_path):
+  stems = sorted(path.stem for path in (museum / 'jpg2').iterdir())[20:80]
+  listed = tmp_path / 'list.csv'
+  lines = [f'{stem}.jpg,{("train", "test")[k % 2]},onbekend' for k, stem in enumerate(stems)]
+  listed.write_text('\n'.join(['jpg,split,material', *lines, '9999999_SK-A-1.jpg,test,papier']))
+  path = prepare(
+    'rijksmuseum/full',
+    manual_dir=museum,
+    data_dir=tmp_path / 'data',
+    objects_file=listed,
+    processes=1,
+  )
+  found = json.loads((path / 'build_report.json').read_text())
+  assert path.parent.name.startswith('full_list-')
+  assert set(found['splits']) == {'train', 'test'}
+  assert 55 <= sum(found['splits'].values()) <= 60
+  assert found['list']['not_in_the_museum'] == ['9999999_SK-A-1']
+  assert len(found['list']['labels_that_differ']['material']) > 40
+  with pytest.raises(UserError, match='give that list by --objects'):
+    prepare(f'rijksmuseum/{path.parent.name}', manual_dir=museum, data_dir=tmp_path / 'data')
+
+
+def test_from_archives(museum, tmp_path):
+  source = copy(museum, tmp_path / 'plain', keep=60)
+  packed = tmp_path / 'packed'
+  packed.mkdir()
+  for name in ('jpg2', 'xml2'):
+    with zipfile.ZipFile(packed / f'{name}.zip', 'w') as out:
+      for path in sorted((source / name).iterdir()):
+        out.write(path, f'{name}/{path.name}')
+  a = prepare('rijksmuseum/full', manual_dir=source, data_dir=tmp_path / 'a', processes=1)
+  b = prepare('rijksmuseum/full', manual_dir=packed, data_dir=tmp_path / 'b', processes=1)
+  one, two = (json.loads((path / 'build_report.json').read_text()) for path in (a, b))
+  assert one == two
+  assert (tmp_path / 'b' / 'rijksmuseum_unpacked').is_dir()
+  assert not list((tmp_path / 'b').rglob('.staging'))
+
+
+def test_two_objects_with_one_number(museum, tmp_path):
+  source = copy(museum, tmp_path / 'source')
+  stem = next(
+    path.stem
+    for path in sorted((source / 'xml2').iterdir())[10:]
+    if (source / 'jpg2' / f'{path.stem}.jpg').stat().st_size > 1000
+  )
+  number = stem.partition('_')[2]
+  shutil.copy(source / 'jpg2' / f'{stem}.jpg', source / 'jpg2' / f'9999999_{number}.jpg')
+  shutil.copy(source / 'xml2' / f'{stem}.xml', source / 'xml2' / f'9999999_{number}.xml')
+  prepare('rijksmuseum/full', manual_dir=source, data_dir=tmp_path / 'data', processes=1)
+  found = report(tmp_path / 'data', 'full')
+  assert found['numbers_used_twice'] == {number: [stem, f'9999999_{number}']}
+  splits = [
+    split
+    for split in found['splits']
+    for one in records(tmp_path / 'data', 'full', split)
+    if one['object_number'].decode() == number
+  ]
+  assert len(splits) == 2
+  assert len(set(splits)) == 1
+
+
+def refused(museum: Path, data_dir: Path, message: str, config: str = 'full', **options) -> None:
+  with pytest.raises(UserError, match=message) as error:
+    prepare(f'rijksmuseum/{config}', manual_dir=museum, data_dir=data_dir, processes=1, **options)
+  assert '\n' not in str(error.value)
+  assert not list(data_dir.rglob('*.array_record*'))
+  assert not list(data_dir.rglob('.staging'))
+
+
+def test_a_missing_picture_is_refused_by_count_not_shifted(museum, tmp_path):
+  source = copy(museum, tmp_path / 'source')
+  shutil.copy(museum / 'rijksgt.mat', source)
+  refused(source, tmp_path / 'data', f'{OBJECTS} rows, but 40 different stems', 'challenge2014')
+
+
+def test_no_ground_truth(museum, tmp_path):
+  refused(copy(museum, tmp_path / 'source'), tmp_path / 'data', r'no rijksgt\.mat', 'challenge2014')
+
+
+def test_too_many_unreadable(museum, tmp_path):
+  source = copy(museum, tmp_path / 'source')
+  for path in sorted((source / 'jpg2').iterdir())[:25]:
+    path.write_bytes(b'')
+  refused(source, tmp_path / 'data', r'25 of \d+ pictures are unreadable')
+
+
+def test_nothing_left(museum, tmp_path):
+  source = copy(museum, tmp_path / 'source')
+  for path in (source / 'xml2').iterdir():
+    path.write_text('<record><dc:title>x</dc:title></record>')
+  refused(source, tmp_path / 'data', 'no object is left under its rule', 'multitask')
+
+
+@pytest.mark.parametrize(
+  ('config', 'options', 'message'),
+  [
+    ('multitaks', {}, 'no such config'),
+    ('', {}, 'a config is missing'),
+    ('balanced30_artist_s9', {}, 'no such config'),
+    ('multitask', {'image_size': 2}, 'expected 16 to 10000'),
+    ('multitask_320px', {'image_size': 64}, 'the name says image_size=320'),
+    ('multitask', {'attribution': 'loose'}, 'expected as_published or strict'),
+    ('challenge2014', {'seed': 3}, 'takes no such seed'),
+    ('multitask', {'seed': -1}, 'takes no such seed'),
+    ('multitask', {'objects_file': 'nowhere.csv'}, 'No such file'),
+  ],
+)
+def test_bad_options(museum, tmp_path, config, options, message):
+  refused(museum, tmp_path, message, config, **options)
+
+
+def test_list_of_strangers(museum, tmp_path):
+  (tmp_path / 'list.csv').write_text('stem\n1_nobody\n')
+  refused(museum, tmp_path / 'data', 'none of its 1 stems', objects_file=tmp_path / 'list.csv')
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_no_rights_to_write(museum, tmp_path):
+  (tmp_path / 'data').mkdir(mode=0o500)
+  with pytest.raises(PermissionError):
+    prepare('rijksmuseum/full', manual_dir=museum, data_dir=tmp_path / 'data', processes=1)
+
+
+def test_disk_full_while_writing_leaves_nothing(museum, tmp_path, monkeypatch):
+  from tfds_rijks.rijksmuseum import rijksmuseum_dataset_builder as module
+
+  def full(*_: object) -> None:
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(module, 'write_json', full)
+  with pytest.raises(OSError, match='No space left'):
+    prepare(
+      'rijksmuseum/full',
+      manual_dir=copy(museum, tmp_path / 's'),
+      data_dir=tmp_path / 'data',
+      processes=1,
+    )
+  assert not [
+    path for path in (tmp_path / 'data').rglob('*') if path.is_file() and path.name != '.lock'
+  ]
+
+
+def test_names_say_every_option():
+  names = [config.name for config in configs.CONFIGS]
+  assert len(names) == len(set(names)) == 3 + 3 + 15
+  assert names[0] == 'multitask'
+  for protocol in configs.PROTOCOLS:
+    other = (
+      'strict' if configs.PROTOCOLS[protocol].attribution == 'as_published' else 'as_published'
+    )
+    config = configs.make(protocol, attribution=other, image_size=96)
+    assert config.name == f'{protocol}_{other}_96px'
+    assert configs.parse_name(config.name) == (protocol, {'attribution': other, 'image_size': 96})
+    assert config.version == configs.VERSION
+  assert Preparation('full_seed7', Path()).config.seed == 7
