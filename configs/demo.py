@@ -18,8 +18,8 @@ def get_config():
   config.data.data_dir = 'runs/demo_museum/prepared'
   config.data.synthetic_objects = 1200
   config.data.image_size = 48
-  config.train.epochs = 10.0
-  config.train.batch_size = 16
+  config.train.epochs = 6.0
+  config.train.batch_size = 32
   config.optim.name = 'adam'
   config.optim.learning_rate = 1e-3
   config.optim.schedule = 'cosine'
