@@ -82,7 +82,7 @@ def cached_originals(model: str) -> Iterator[Candidate]:
     snapshots = hub / f'models--{repository.replace("/", "--")}' / 'snapshots'
     for path in sorted(snapshots.glob('*/model.safetensors')):
       blob = path.resolve().name  # the hub's cache names large files by their SHA-256 ...
-      if re.fullmatch(r'[0-9a-f]{64}', blob):  # ... except where links do not exist: nothing to check
+      if re.fullmatch(r'[0-9a-f]{64}', blob):  # ... but not without links
         _check_prefix(path, blob)
         yield 'timm', path
 

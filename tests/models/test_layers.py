@@ -1,0 +1,140 @@
+"""BatchNorm, pooling and padding against their definitions in NumPy."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from flaxart.models.layers import (
+  BatchNorm,
+  Conv,
+  average_pool,
+  batch_norms,
+  global_average,
+  max_pool,
+  scaled,
+)
+
+
+def norm_with(features: int = 3, **fields) -> BatchNorm:
+  """A BatchNorm whose parameters and statistics are far from their initial values."""
+  norm = BatchNorm(features, epsilon=1e-3, momentum=0.9, **fields)
+  rng = np.random.default_rng(0)
+  if norm.scale is not None:
+    norm.scale[...] = jnp.asarray(rng.uniform(0.5, 2, features), jnp.float32)
+  norm.bias[...] = jnp.asarray(rng.normal(size=features), jnp.float32)
+  norm.mean[...] = jnp.asarray(rng.normal(size=features), jnp.float32)
+  norm.var[...] = jnp.asarray(rng.uniform(0.5, 2, features), jnp.float32)
+  return norm
+
+
+def normalised(x: np.ndarray, mean, var, norm: BatchNorm) -> np.ndarray:
+  scale = 1.0 if norm.scale is None else np.asarray(norm.scale[...])
+  return (x - mean) / np.sqrt(var + norm.epsilon) * scale + np.asarray(norm.bias[...])
+
+
+@pytest.mark.parametrize('use_scale', [True, False])
+def test_batch_norm_by_its_definition(use_scale):
+  norm = norm_with(use_scale=use_scale)
+  x = np.random.default_rng(1).normal(1, 2, (4, 5, 6, 3)).astype(np.float32)
+  old_mean, old_var = np.asarray(norm.mean[...]), np.asarray(norm.var[...])
+
+  np.testing.assert_allclose(norm(jnp.asarray(x), train=False),
+                             normalised(x, old_mean, old_var, norm), atol=2e-6)
+  np.testing.assert_array_equal(norm.mean[...], old_mean)  # inference moves nothing
+
+  mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+  np.testing.assert_allclose(norm(jnp.asarray(x), train=True), normalised(x, mean, var, norm),
+                             atol=2e-5)
+  np.testing.assert_allclose(norm.mean[...], 0.9 * old_mean + 0.1 * mean, rtol=1e-5)
+  np.testing.assert_allclose(norm.var[...], 0.9 * old_var + 0.1 * var, rtol=1e-5)
+
+
+def test_frozen_norm_keeps_its_statistics_in_training():
+  norm = norm_with()
+  norm.frozen = True
+  x = jax.random.normal(jax.random.key(0), (4, 5, 6, 3)) * 3 + 1
+  before = np.asarray(norm.mean[...]), np.asarray(norm.var[...])
+  np.testing.assert_array_equal(norm(x, train=True), norm(x, train=False))
+  np.testing.assert_array_equal(norm.mean[...], before[0])
+  np.testing.assert_array_equal(norm.var[...], before[1])
+
+
+def test_variance_survives_a_large_mean():
+  norm = BatchNorm(1, epsilon=1e-3, momentum=0.9)
+  norm.mean[...] = jnp.array([10_000.0])  # where training has brought it
+  x = 10_002 + np.random.default_rng(0).normal(size=(8, 16, 16, 1)).astype(np.float32)
+  norm(jnp.asarray(x), train=True)
+  batch = (np.asarray(norm.var[...]) - 0.9) / 0.1
+  np.testing.assert_allclose(batch, x.astype(np.float64).var(), rtol=1e-3)
+  naive = np.mean(x * x, dtype=np.float32) - np.mean(x, dtype=np.float32) ** 2
+  assert abs(naive - 1) > 0.5  # what the pivot is for
+
+
+def test_gradient_flows_through_batch_statistics():
+  norm = norm_with()
+  graphdef, params, stats = nnx.split(norm, nnx.Param, nnx.BatchStat)
+  x = jax.random.normal(jax.random.key(0), (4, 3, 3, 3))
+
+  def total(x):
+    return jnp.sum(nnx.merge(graphdef, params, stats, copy=True)(x, train=True) ** 3)
+
+  def reference(x):
+    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    y = (x - mean) / jnp.sqrt(var + norm.epsilon) * norm.scale[...] + norm.bias[...]
+    return jnp.sum(y ** 3)
+
+  np.testing.assert_allclose(jax.grad(total)(x), jax.grad(reference)(x), atol=2e-3, rtol=1e-3)
+
+
+def test_bfloat16_statistics_are_float32():
+  norm = norm_with()
+  x = (300 + jax.random.normal(jax.random.key(0), (8, 8, 8, 3))).astype(jnp.bfloat16)
+  assert norm(x, train=True).dtype == jnp.bfloat16
+  assert norm.mean[...].dtype == norm.var[...].dtype == jnp.float32
+  batch = (np.asarray(norm.mean[...]) - 0.9 * np.asarray(norm_with().mean[...])) / 0.1
+  np.testing.assert_allclose(batch, np.asarray(x, np.float64).mean((0, 1, 2)), rtol=1e-4)
+
+
+def test_max_pool_by_its_definition():
+  x = np.random.default_rng(0).normal(-5, 1, (1, 6, 7, 2)).astype(np.float32)  # padding never wins
+  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+  expected = np.array([[padded[0, 2 * i:2 * i + 3, 2 * j:2 * j + 3].max((0, 1))
+                        for j in range(4)] for i in range(3)])[None]
+  np.testing.assert_array_equal(max_pool(jnp.asarray(x), 3, stride=2, padding=1), expected)
+
+
+@pytest.mark.parametrize('count_padding', [True, False])
+def test_average_pool_at_the_border(count_padding):
+  y = average_pool(jnp.ones((1, 4, 4, 1)), 3, count_padding=count_padding)[0, :, :, 0]
+  corner, edge = (4 / 9, 6 / 9) if count_padding else (1, 1)
+  np.testing.assert_allclose([y[0, 0], y[0, 1], y[1, 1]], [corner, edge, 1], rtol=1e-6)
+
+
+def test_global_average_sums_in_float32():
+  x = jnp.full((1, 64, 64, 1), 1.0, jnp.bfloat16).at[0, 0, 0, 0].set(3.0)
+  y = global_average(x)
+  assert y.dtype == jnp.float32
+  np.testing.assert_allclose(y[0, 0], 1 + 2 / 4096, rtol=1e-6)
+
+
+def test_batch_norms_lists_every_layer_with_its_path():
+  class Two(nnx.Module):
+    def __init__(self):
+      rngs = nnx.Rngs(0)
+      self.first = Conv(3, 4, 1, rngs=rngs, norm=BatchNorm(4, epsilon=1e-3, momentum=0.9))
+      self.second = Conv(4, 4, 1, rngs=rngs, use_bias=True)
+      self.third = Conv(4, 5, 1, rngs=rngs, norm=BatchNorm(5, epsilon=1e-3, momentum=0.9))
+
+  model = Two()
+  found = dict(batch_norms(model))
+  assert list(found) == [('first', 'norm'), ('third', 'norm')]
+  found['third', 'norm'].frozen = True
+  assert model.third.norm.frozen and not model.first.norm.frozen
+
+
+def test_width_multiplier_rounds_and_keeps_one_channel():
+  assert [scaled(64, w) for w in (1.0, 0.125, 0.001)] == [64, 8, 1]
