@@ -124,10 +124,10 @@ def _decode_other(data: bytes, *, name: str, max_pixels: int) -> np.ndarray:
     raise ImageError(name, 'an HTML page, not a picture')
   with Image.open(io.BytesIO(data), formats=FORMATS) as image:
     _check_size(*image.size, name=name, max_pixels=max_pixels)
-    orientation = _orientation_of(image)
     icc = image.info.get('icc_profile') or b''
     image.load()  # an animated picture or a TIFF of several pages: the first
-    return _upright(_to_rgb(image, icc, name=name), orientation)
+    # Asked after loading: Pillow has turned a TIFF by then and taken its tag off.
+    return _upright(_to_rgb(image, icc, name=name), _orientation_of(image))
 
 
 def _check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:

@@ -48,7 +48,9 @@ def read_header(data: bytes) -> JpegHeader:
       break
     (length,) = struct.unpack_from('>H', data, at + 2)
     body = data[at + 4 : at + 2 + length]
-    if length < 2 or len(body) < length - 2:
+    if marker == 0 or length < 2:
+      raise ValueError('a marker without a length')
+    if len(body) < length - 2:
       raise ValueError('header ends early')
     if marker in _FRAMES and len(body) >= 6:
       bits, height, width, components = struct.unpack_from('>BHHB', body)
