@@ -115,7 +115,8 @@ def read_all(
     )
     looks[task.name] = seen.look
     offset += len(seen.data)
-  again = [task for task in tasks if task.name in _candidates(shelf.pictures, looks)]
+  candidates = _candidates(shelf.pictures, looks)
+  again = [task for task in tasks if task.name in candidates]
   found = pool.run(_digest, again, what='comparing pictures', processes=processes)
   for task, digest in zip(again, found, strict=True):
     if isinstance(digest, str):
