@@ -315,7 +315,7 @@ def test_what_is_no_usable_picture_is_refused_before_it_costs_memory(data, reaso
 
 def test_the_limit_can_be_moved(monkeypatch):
   data = encode(picture(), 'PNG')
-  with pytest.raises(ImageError, match='64 x 48; expected at most 3,000'):
+  with pytest.raises(ImageError, match=r'64 x 48; expected at most 3,000'):
     images.decode(data, name='x', max_pixels=3000)
   monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)  # Pillow refuses from twice its own limit
   assert images.decode(data, name='x', max_pixels=4000).shape == (48, 64, 3)
