@@ -41,8 +41,9 @@ def encode(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
 def quarters(image: np.ndarray) -> list[tuple[int, int, int]]:
   """The colours in the middle of the quarters, row by row."""
   h, w = image.shape[:2]
-  return [tuple(int(v) for v in image[y, x])
-          for y in (h // 4, 3 * h // 4) for x in (w // 4, 3 * w // 4)]
+  return [
+    tuple(int(v) for v in image[y, x]) for y in (h // 4, 3 * h // 4) for x in (w // 4, 3 * w // 4)
+  ]
 
 
 def near(found, wanted, within: int = 6) -> bool:
@@ -54,12 +55,23 @@ FLAT = [colour for row in COLOURS for colour in row]
 
 @pytest.mark.parametrize(
   ('kind', 'options'),
-  [('JPEG', {'quality': 95, 'subsampling': 0}), ('JPEG', {'quality': 95, 'subsampling': 2}),
-   ('JPEG', {'quality': 95, 'progressive': True}), ('PNG', {}), ('GIF', {}),
-   ('TIFF', {'compression': 'tiff_lzw'}), ('TIFF', {'compression': 'raw'}),
-   ('TIFF', {'compression': 'tiff_adobe_deflate'}), ('WEBP', {'lossless': True}), ('BMP', {}),
-   ('PPM', {}), ('JPEG2000', {'irreversible': False}), ('AVIF', {'quality': 95})],
-  ids=lambda value: value if isinstance(value, str) else '-'.join(map(str, value.values())))
+  [
+    ('JPEG', {'quality': 95, 'subsampling': 0}),
+    ('JPEG', {'quality': 95, 'subsampling': 2}),
+    ('JPEG', {'quality': 95, 'progressive': True}),
+    ('PNG', {}),
+    ('GIF', {}),
+    ('TIFF', {'compression': 'tiff_lzw'}),
+    ('TIFF', {'compression': 'raw'}),
+    ('TIFF', {'compression': 'tiff_adobe_deflate'}),
+    ('WEBP', {'lossless': True}),
+    ('BMP', {}),
+    ('PPM', {}),
+    ('JPEG2000', {'irreversible': False}),
+    ('AVIF', {'quality': 95}),
+  ],
+  ids=lambda value: value if isinstance(value, str) else '-'.join(map(str, value.values())),
+)
 def test_every_format_gives_the_same_picture(kind, options):
   image = images.decode(encode(picture(), kind, **options), name='x')
   assert image.shape == (48, 64, 3)
@@ -71,9 +83,15 @@ def test_every_format_gives_the_same_picture(kind, options):
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_exif_orientation_is_applied(kind, orientation):
   stored = {  # how a camera stores the upright picture under each orientation (CIPA DC-008)
-    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2), 6: lambda a: a.transpose(1, 0, 2)[::-1],
-    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2), 8: lambda a: a.transpose(1, 0, 2)[:, ::-1]}
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: a.transpose(1, 0, 2)[::-1],
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: a.transpose(1, 0, 2)[:, ::-1],
+  }
   exif = Image.Exif()
   exif[0x0112] = orientation
   options = {'quality': 95, 'subsampling': 0} if kind == 'JPEG' else {}
@@ -102,13 +120,18 @@ def test_sixteen_bit_grey_is_scaled(kind):
 
 def png16(pixels: np.ndarray, colour_type: int) -> bytes:
   """A 16-bit PNG of 2 (RGB), 4 (LA) or 6 (RGBA); Pillow writes none."""
+
   def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack('>I', len(data)) + name + data + struct.pack(
-      '>I', zlib.crc32(name + data))
+    return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+
   height, width = pixels.shape[:2]
   rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in pixels)
-  return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 16,
-          colour_type, 0, 0, 0)) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+  return (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 16, colour_type, 0, 0, 0))
+    + chunk(b'IDAT', zlib.compress(rows))
+    + chunk(b'IEND', b'')
+  )
 
 
 def test_sixteen_bit_colour_is_scaled():
@@ -127,9 +150,17 @@ def test_sixteen_bit_with_alpha_lies_on_white():
 def tiff16(pixels: np.ndarray, order: str) -> bytes:
   """An uncompressed TIFF of three 16-bit channels, '<' or '>'; Pillow writes none."""
   height, width = pixels.shape[:2]
-  entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8), (259, 3, 1, 1),
-             (262, 3, 1, 2), (273, 4, 1, 14), (277, 3, 1, 3), (278, 4, 1, height),
-             (279, 4, 1, pixels.size * 2)]
+  entries = [
+    (256, 4, 1, width),
+    (257, 4, 1, height),
+    (258, 3, 3, 8),
+    (259, 3, 1, 1),
+    (262, 3, 1, 2),
+    (273, 4, 1, 14),
+    (277, 3, 1, 3),
+    (278, 4, 1, height),
+    (279, 4, 1, pixels.size * 2),
+  ]
   body = struct.pack(f'{order}HHH', 16, 16, 16) + pixels.astype(f'{order}u2').tobytes()
   out = (b'II*\0' if order == '<' else b'MM\0*') + struct.pack(f'{order}I', 8 + len(body)) + body
   out += struct.pack(f'{order}H', len(entries))
@@ -179,8 +210,9 @@ def test_other_modes_become_rgb(mode):
   source = Image.fromarray(picture())
   if mode == 'LAB':
     lab = ImageCms.createProfile('LAB')
-    source = ImageCms.profileToProfile(source, ImageCms.createProfile('sRGB'), lab,
-                                       outputMode='LAB')
+    source = ImageCms.profileToProfile(
+      source, ImageCms.createProfile('sRGB'), lab, outputMode='LAB'
+    )
   else:
     source = (grey if mode in ('1', 'L') else source).convert(mode, palette=Image.Palette.ADAPTIVE)
   image = images.decode(encode(source, 'TIFF'), name='x')
@@ -204,8 +236,10 @@ def test_grey_jpeg():
 def swapped_profile() -> bytes:
   """An ICC profile that exchanges red and green: what it does cannot be overlooked."""
   profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
-  tags = {bytes(profile[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i
-          for i in range(struct.unpack_from('>I', profile, 128)[0])}
+  tags = {
+    bytes(profile[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i
+    for i in range(struct.unpack_from('>I', profile, 128)[0])
+  }
   red, green = tags[b'rXYZ'], tags[b'gXYZ']
   profile[red : red + 4], profile[green : green + 4] = b'gXYZ', b'rXYZ'
   return bytes(profile).replace('sRGB'.encode('utf-16-be'), 'swap'.encode('utf-16-be'))
@@ -265,8 +299,12 @@ def jpeg_claiming(width: int, height: int) -> bytes:
 
 def png_claiming(width: int, height: int) -> bytes:
   header = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
-  return (b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + header + struct.pack('>I', zlib.crc32(b'IHDR' + header))
-          + b'\0\0\0\0IEND\xaeB`\x82')
+  return (
+    b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'
+    + header
+    + struct.pack('>I', zlib.crc32(b'IHDR' + header))
+    + b'\0\0\0\0IEND\xaeB`\x82'
+  )
 
 
 TEXT_BOMB = PngImagePlugin.PngInfo()
@@ -290,16 +328,20 @@ REFUSED = [
   ('PNG with a text bomb', encode(picture(), 'PNG', pnginfo=TEXT_BOMB), None),
   ('float TIFF', encode(Image.new('F', (8, 8), 0.5), 'TIFF'), 'pixel type not supported'),
   ('32-bit TIFF', encode(Image.new('I', (8, 8), 100_000), 'TIFF'), 'pixel type not supported'),
-  ('PostScript', b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n',
-   'unknown format'),
+  (
+    'PostScript',
+    b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n',
+    'unknown format',
+  ),
   ('PDF', b'%PDF-1.7\n', 'unknown format'),
   ('SVG', b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'unknown format'),
   ('zip', b'PK\3\4' + bytes(100), 'unknown format'),
 ]
 
 
-@pytest.mark.parametrize(('data', 'reason'), [case[1:] for case in REFUSED],
-                         ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize(
+  ('data', 'reason'), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
 def test_what_is_no_usable_picture_is_refused_before_it_costs_memory(data, reason):
   tracemalloc.start()
   with pytest.raises(ImageError) as error:
@@ -328,11 +370,15 @@ def test_a_flipped_file_name_does_not_matter():
 def test_errors_cross_process_borders():
   error = pickle.loads(pickle.dumps(ImageError('a', 'truncated', 'why')))
   assert (error.name, error.reason, str(error)) == (
-    'a', 'truncated', 'a: truncated (why); replace the file or leave it out')
+    'a',
+    'truncated',
+    'a: truncated (why); replace the file or leave it out',
+  )
 
 
-@pytest.mark.parametrize(('short_side', 'wanted'), [(None, 480), (480, 480), (500, 480), (60, 60),
-                                                    (100, 120), (15, 60)])
+@pytest.mark.parametrize(
+  ('short_side', 'wanted'), [(None, 480), (480, 480), (500, 480), (60, 60), (100, 120), (15, 60)]
+)
 def test_scaled_decoding_never_goes_below_what_is_needed(short_side, wanted):
   data = encode(picture(480, 640), 'JPEG', quality=95)
   image = images.decode(data, name='x', short_side=short_side)
@@ -371,8 +417,13 @@ def test_shrink_keeps_small_plain_jpegs_and_rewrites_the_rest():
   assert simplejpeg.decode_jpeg_header(large)[3] == '444'
   exif = Image.Exif()
   exif[0x0112] = 6
-  turned = encode(np.ascontiguousarray(picture().transpose(1, 0, 2)[::-1]), 'JPEG', exif=exif,
-                  quality=95, subsampling=0)
+  turned = encode(
+    np.ascontiguousarray(picture().transpose(1, 0, 2)[::-1]),
+    'JPEG',
+    exif=exif,
+    quality=95,
+    subsampling=0,
+  )
   stored = images.shrink(turned, name='x', image_size=48)
   assert not Image.open(io.BytesIO(stored)).getexif()
   assert near(quarters(np.asarray(Image.open(io.BytesIO(stored)))), FLAT)
@@ -392,13 +443,18 @@ def test_pixel_digest_sees_pixels_and_shape_only():
 
 
 SEEDS = [noise(kind) for kind in ('JPEG', 'PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'PPM')]
-SEEDS += [noise('JPEG', progressive=True), noise('TIFF', compression='tiff_lzw'),
-          noise('JPEG', icc_profile=swapped_profile()), png16(np.ones((9, 9, 4), np.uint16), 6)]
+SEEDS += [
+  noise('JPEG', progressive=True),
+  noise('TIFF', compression='tiff_lzw'),
+  noise('JPEG', icc_profile=swapped_profile()),
+  png16(np.ones((9, 9, 4), np.uint16), 6),
+]
 
 
 @pytest.mark.filterwarnings('ignore::UserWarning:PIL')
-@settings(max_examples=400, deadline=2000, derandomize=True,
-          suppress_health_check=[HealthCheck.too_slow])
+@settings(
+  max_examples=400, deadline=2000, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.data())
 def test_mutated_files_give_a_picture_or_an_image_error(data):
   seed = bytearray(data.draw(st.sampled_from(SEEDS)))
