@@ -285,7 +285,7 @@ def noise(kind: str, **options) -> bytes:
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'PPM', 'JPEG2000'])
 @pytest.mark.parametrize('at', [0.3, 0.7, 0.95])
 def test_truncated_pictures_are_refused(kind, at):
-  with pytest.raises(ImageError, match='^here/x') as error:
+  with pytest.raises(ImageError, match=r'^here/x') as error:
     images.decode(broken(noise(kind), at), name='here/x')
   assert error.value.reason in ('truncated', 'damaged', 'unknown format')
 
