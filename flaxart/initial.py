@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,63 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from flaxart import checkpoint, workdirs
+from flaxart.models.classifier import TrunkSpec
 from flaxart.sharding import create_mesh
 from flaxart.state import abstract_parts
+from flaxart.weights.find import find_imagenet
+from flaxart.weights.load import read_trunk
 from tfds_rijks.errors import UserError
 
+SCRATCH = {'source': 'scratch', 'sha256': None}
 
-def initial_trunk(config: ConfigDict) -> dict[str, Any] | None:
-  """`{'params', 'batch_stats', 'about'}` of the trunk to start from; None for `scratch`.
 
-  `params` and `batch_stats` are nested dictionaries of arrays below `trunk`; `about` says what they
-  are (source and SHA-256 at least). Raises `UserError` if there is nothing to start from.
+@dataclasses.dataclass(frozen=True)
+class Start:
+  """A trunk to start from: `spec` and `about` (source, SHA-256) always, arrays unless scratch.
+
+  `params` and `batch_stats` are nested dictionaries of arrays, named as below `trunk`.
   """
-  init = config.init
-  if init == 'scratch':
-    return None
-  path = Path(init).expanduser()
-  if init != 'imagenet' and path.is_dir():
+
+  spec: TrunkSpec
+  about: dict[str, Any]
+  params: dict[str, Any] | None = None
+  batch_stats: dict[str, Any] | None = None
+
+
+def initial_trunk(config: ConfigDict, workdir: Path) -> Start:
+  """The trunk that `config.init` names; a run with checkpoints of its own needs no arrays again.
+
+  Raises `UserError` if there is nothing to start from, or if it is another network.
+  """
+  if checkpoint.steps_on_disk(workdir):
+    stored = workdirs.read_trunk_json(workdir)
+    return Start(TrunkSpec.from_json(stored['spec']), stored['about'])
+  if config.init == 'scratch':
+    return Start(TrunkSpec(), SCRATCH)
+  path = Path(config.init).expanduser()
+  if config.init != 'imagenet' and path.is_dir():
     return trunk_of_run(path, config)
-  raise UserError(
-    f'config.init: {init!r} is neither scratch, imagenet, a weights file nor the workdir of a run'
+  if config.init != 'imagenet' and not path.exists():
+    raise UserError(
+      f'config.init: {config.init!r} is neither scratch, imagenet, a weights file nor the '
+      'workdir of a run'
+    )
+  if config.model.width != 1 or config.model.shallow:
+    raise UserError(
+      f'config.init: {config.init!r} holds the whole network; found model.width='
+      f'{config.model.width} and model.shallow={config.model.shallow}, expected 1 and False'
+    )
+  path = find_imagenet(config.model.name) if config.init == 'imagenet' else path
+  read = read_trunk(path, model=config.model.name)
+  return Start(
+    TrunkSpec(read['variant'], read['preprocess']),
+    dict(read['about']),
+    read['params'],
+    read['batch_stats'],
   )
 
 
-def trunk_of_run(workdir: Path, config: ConfigDict) -> dict[str, Any]:
+def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
   """The trunk of another run's best checkpoint; the networks must be the same."""
   other, tasks = workdirs.read_run(workdir)
   for field in ('name', 'width', 'shallow'):
@@ -42,20 +77,18 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> dict[str, Any]:
         f'has {config.model[field]!r}; use the same'
       )
   step = checkpoint.best_on_disk(workdir)
-  _, params, batch_stats = abstract_parts(other, tasks, nnx.Param, nnx.BatchStat)
+  spec = TrunkSpec.from_json(workdirs.read_trunk_json(workdir)['spec'])
+  _, params, batch_stats = abstract_parts(other, tasks, spec, nnx.Param, nnx.BatchStat)
   wanted = {'params': {'trunk': nnx.to_pure_dict(params)['trunk']}}
   stats = nnx.to_pure_dict(batch_stats)
   if stats:
     wanted['batch_stats'] = {'trunk': stats['trunk']}
   tree = checkpoint.load_part(workdir, step, checkpoint.abstract(wanted, create_mesh()))
-  source = {'source': f'run {workdir.name}, step {step}', 'model': other.model.name}
+  about = {'source': f'run {workdir.name}, step {step}', 'model': other.model.name}
   results = workdir / 'results.json'
   if results.exists():
     was = json.loads(results.read_text(encoding='utf-8'))['provenance']
-    source['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
-  params = tree['params']['trunk']
-  return {
-    'params': params,
-    'batch_stats': tree.get('batch_stats', {}).get('trunk', {}),
-    'about': {**source, 'sha256': checkpoint.sha256_of(params)},
-  }
+    about['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
+  about['sha256'] = checkpoint.sha256_of(tree['params']['trunk'])
+  stats = tree['batch_stats']['trunk'] if stats else {}
+  return Start(spec, about, tree['params']['trunk'], stats)

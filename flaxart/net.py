@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart import checkpoint, workdirs
+from flaxart.models.classifier import TrunkSpec
 from flaxart.sharding import create_mesh
 from flaxart.state import Network, TrainState, abstract_parts
 from flaxart.tasks import SIGMOID, SOFTMAX, Task
@@ -37,7 +38,7 @@ class Net:
     self.tasks: tuple[Task, ...] = network.tasks
     self.labels = {task.name: task.classes for task in network.tasks}
     self.image_size: int = config.data.image_size
-    self.fit: str = config.data.fit
+    self.fit: pictures.Fit = config.data.fit
     self.about = dict(about)
     self._arrays = (state.trainable, state.frozen, state.batch_stats)
     model = network.merge(*self._arrays)
@@ -88,6 +89,7 @@ def load(workdir: str | Path, *, step: int | None = None) -> Net:
   step = checkpoint.best_on_disk(workdir) if step is None else step
   network, state = restore_network(workdir, step, config, tasks, mesh=create_mesh())
   about = {
+    'weights': workdirs.read_trunk_json(workdir)['about'],
     'workdir': str(workdir),
     'step': step,
     'model': config.model.name,
@@ -102,9 +104,10 @@ def restore_network(
   workdir: Path, step: int, config: ConfigDict, tasks: list[Task], *, mesh: Mesh
 ) -> tuple[Network, TrainState]:
   """Network and arrays of a stored step, without optimizer state."""
+  spec = TrunkSpec.from_json(workdirs.read_trunk_json(workdir)['spec'])
   # All parameters count as frozen here: nothing is going to learn.
   graphdef, trainable, params, batch_stats = abstract_parts(
-    config, tasks, nnx.Nothing(), nnx.Param, nnx.BatchStat
+    config, tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat
   )
   params, batch_stats = checkpoint.restore_params(workdir, step, params, batch_stats, mesh=mesh)
   state = TrainState(jnp.asarray(step, jnp.int32), trainable, params, batch_stats, ())

@@ -36,7 +36,7 @@ def collect(
   *,
   mesh: Mesh,
   floors: dict[str, int | None],
-  trunk: Mapping[str, Any] | None,
+  weights: Mapping[str, Any],
   train: dict[str, Any],
   best_step: int,
 ) -> dict[str, Any]:
@@ -54,13 +54,11 @@ def collect(
     for task, scores in pixels.items():
       summary['test'][task].update(scores)
   summary['train'] = {**train, 'best_step': best_step}
-  summary['provenance'] = provenance(config, dataset, trunk)
+  summary['provenance'] = provenance(config, dataset, weights)
   return summary
 
 
-def provenance(
-  config: ConfigDict, dataset: Dataset, trunk: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any]) -> dict[str, Any]:
   """Everything needed to say what a number is a number of."""
   build = dataset.build
   return {
@@ -71,7 +69,7 @@ def provenance(
     'config': config.to_dict(),
     'splits': {name: {'records': len(s), 'sha256': s.sha256} for name, s in dataset.splits.items()},
     'grouping_rule': build.get('grouping_rule', 'none stated by the dataset'),
-    'weights': dict(trunk['about']) if trunk else {'source': 'scratch', 'sha256': None},
+    'weights': dict(weights),
     'seed': config.seed,
     'hardware': hardware(),
     'packages': {name: importlib.metadata.version(name) for name in PACKAGES},

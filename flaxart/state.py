@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.models import layers
-from flaxart.models.classifier import Classifier
+from flaxart.models.classifier import Classifier, TrunkSpec
 from flaxart.sharding import replicated
 from flaxart.tasks import Task
 from tfds_rijks.errors import UserError
@@ -73,9 +73,9 @@ def batch_norm_mode(config: ConfigDict) -> str:
   return 'batch' if config.init == 'scratch' else 'frozen'
 
 
-def build_model(config: ConfigDict, tasks: Sequence[Task]) -> Classifier:
+def build_model(config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec) -> Classifier:
   """A freshly initialised model whose frozen BatchNorm layers are marked as such."""
-  model = Classifier.create(config, tasks, rngs=nnx.Rngs(config.seed))
+  model = Classifier.create(config, tasks, spec, rngs=nnx.Rngs(config.seed))
   for path, norm in layers.batch_norms(model):
     own = [(*path, name) for name in ('scale', 'bias') if getattr(norm, name, None) is not None]
     norm.frozen = batch_norm_mode(config) == 'frozen' or not any(
@@ -84,24 +84,11 @@ def build_model(config: ConfigDict, tasks: Sequence[Task]) -> Classifier:
   return model
 
 
-def abstract_parts(config: ConfigDict, tasks: Sequence[Task], *filters: Any) -> tuple[Any, ...]:
+def abstract_parts(
+  config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec, *filters: Any
+) -> tuple[Any, ...]:
   """`nnx.split` of the model by `filters`, with shapes in place of arrays."""
-  return nnx.split(nnx.eval_shape(lambda: build_model(config, tasks)), *filters)
-
-
-def create_model_state(
-  config: ConfigDict, tasks: Sequence[Task], *, mesh: Mesh
-) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
-  """Graph definition, all parameters and all statistics, born on the mesh."""
-
-  def init() -> tuple[nnx.State, nnx.State]:
-    parts: tuple[Any, ...] = nnx.split(build_model(config, tasks), nnx.Param, nnx.BatchStat)
-    return parts[1], parts[2]
-
-  # Shapes first, arrays second: nothing is allocated for the graph definition.
-  graphdef = abstract_parts(config, tasks, nnx.Param, nnx.BatchStat)[0]
-  params, batch_stats = jax.jit(init, out_shardings=replicated(mesh))()
-  return graphdef, params, batch_stats
+  return nnx.split(nnx.eval_shape(lambda: build_model(config, tasks, spec)), *filters)
 
 
 def create_train_state(
@@ -110,24 +97,32 @@ def create_train_state(
   tx: optax.GradientTransformation,
   *,
   mesh: Mesh,
-  trunk: Any = None,
+  spec: TrunkSpec,
+  trunk_params: dict[str, Any] | None = None,
+  trunk_batch_stats: dict[str, Any] | None = None,
 ) -> tuple[Network, TrainState]:
-  """A run before its first step; `trunk` holds the arrays of a trunk to start from.
+  """A run before its first step; the trunk's arrays are given unless it starts from scratch.
 
   Raises `UserError` if `config.trainable` matches nothing, or leaves a new head at random.
   """
-  _, params, batch_stats = create_model_state(config, tasks, mesh=mesh)
-  if trunk is not None:
-    place = lambda tree: jax.device_put(tree, replicated(mesh))  # noqa: E731
-    nnx.replace_by_pure_dict(params, {'trunk': place(trunk['params'])})
-    nnx.replace_by_pure_dict(batch_stats, {'trunk': place(trunk['batch_stats'])})
+
+  def init() -> tuple[nnx.State, nnx.State]:
+    parts: tuple[Any, ...] = nnx.split(build_model(config, tasks, spec), nnx.Param, nnx.BatchStat)
+    return parts[1], parts[2]
+
+  everywhere = replicated(mesh)
+  params, batch_stats = jax.jit(init, out_shardings=everywhere)()  # born on the mesh
+  if trunk_params is not None:
+    nnx.replace_by_pure_dict(params, {'trunk': jax.device_put(trunk_params, everywhere)})
+    if trunk_batch_stats:
+      placed = jax.device_put(trunk_batch_stats, everywhere)
+      nnx.replace_by_pure_dict(batch_stats, {'trunk': placed})
   check_trainable(config, params)
-  # Split anew in three, so that the graph definition knows the order of the pieces.
   is_trainable = nnx.All(nnx.Param, lambda path, _: learns(config.trainable, path))
-  graphdef = abstract_parts(config, tasks, is_trainable, nnx.Param, nnx.BatchStat)[0]
+  graphdef = abstract_parts(config, tasks, spec, is_trainable, nnx.Param, nnx.BatchStat)[0]
   trainable, frozen = nnx.split_state(params, is_trainable, nnx.Param)
-  opt_state = jax.jit(tx.init, out_shardings=replicated(mesh))(trainable)
-  step = jax.device_put(jnp.zeros((), jnp.int32), replicated(mesh))
+  opt_state = jax.jit(tx.init, out_shardings=everywhere)(trainable)
+  step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
   return (
     Network(graphdef, tuple(tasks), tx),
     TrainState(step, trainable, frozen, batch_stats, opt_state),

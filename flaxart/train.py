@@ -68,9 +68,15 @@ def train_and_evaluate(
   # The network, from scratch or around a trunk that exists.
   mesh = create_mesh()
   learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
-  trunk = initial_trunk(config)
+  begin = initial_trunk(config, workdir)
   network, state = create_train_state(
-    config, tasks, create_optimizer(config, learning_rate), mesh=mesh, trunk=trunk
+    config,
+    tasks,
+    create_optimizer(config, learning_rate),
+    mesh=mesh,
+    spec=begin.spec,
+    trunk_params=begin.params,
+    trunk_batch_stats=begin.batch_stats,
   )
   train_step = make_train_step(network, config, learning_rate)
   log.info('%s', parameter_line(state))
@@ -91,7 +97,7 @@ def train_and_evaluate(
   plan.refuse_if_too_large()
   if dry_run:
     return None
-  workdirs.begin(workdir, config, tasks)
+  workdirs.begin(workdir, config, tasks, spec=begin.spec, about=begin.about)
   log.info('to continue this run: %s', workdirs.continue_command(workdir))
 
   with Checkpointer(workdir) as checkpointer:
@@ -149,7 +155,7 @@ def train_and_evaluate(
       dataset,
       mesh=mesh,
       floors=floors,
-      trunk=trunk,
+      weights=begin.about,
       train=meter.summary(),
       best_step=best,
     )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from flaxart.config import differences, read, to_json
 from flaxart.data.source import Dataset
+from flaxart.models.classifier import TrunkSpec
 from flaxart.tasks import Task, labels_json, tasks_from_json
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
 
-CONFIG, LABELS = 'config.json', 'labels.json'
+CONFIG, LABELS, TRUNK = 'config.json', 'labels.json', 'trunk.json'
 
 
 def dated(config: ConfigDict) -> Path:
@@ -70,11 +73,19 @@ def check_labels(workdir: Path, tasks: list[Task], dataset: Dataset) -> None:
       )
 
 
-def begin(workdir: Path, config: ConfigDict, tasks: list[Task]) -> None:
-  """Writes `config.json` and `labels.json`; nothing changes when a run is continued."""
+def begin(
+  workdir: Path, config: ConfigDict, tasks: list[Task], *, spec: TrunkSpec, about: dict[str, Any]
+) -> None:
+  """Writes `config.json`, `labels.json` and `trunk.json` (what the trunk started from).
+
+  Nothing changes when a run is continued.
+  """
   workdir.mkdir(parents=True, exist_ok=True)
   if not (workdir / LABELS).exists():
     write_text(workdir / LABELS, labels_json(tasks))
+  if not (workdir / TRUNK).exists():
+    entry = {'spec': spec.to_json(), 'about': about}
+    write_text(workdir / TRUNK, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
   if not (workdir / CONFIG).exists():  # last: a folder with a config is a run that has begun
     write_text(workdir / CONFIG, to_json(config))
 
@@ -86,6 +97,15 @@ def read_run(workdir: Path) -> tuple[ConfigDict, list[Task]]:
   if not path.exists():
     raise UserError(f'{path}: not found; --workdir must be the folder of a run')
   return config, tasks_from_json(path.read_text(encoding='utf-8'), source=str(path))
+
+
+def read_trunk_json(workdir: Path) -> dict[str, Any]:
+  """`{'spec', 'about'}`: variant and preprocessing of a run's trunk, and where it came from."""
+  path = workdir / TRUNK
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    raise UserError(f'{path}: not found; --workdir must be the folder of a run') from None
 
 
 def continue_command(workdir: Path) -> str:

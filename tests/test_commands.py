@@ -12,22 +12,28 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments, cwd=ROOT):
-  return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd,
-                        timeout=300)
+  return subprocess.run(
+    [sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, timeout=300
+  )
 
 
-@pytest.mark.parametrize(('arguments', 'line'), [
-  (['--config=configs/mtl.py', '--config.optim.learning_rat=0.1'],
-   'Did you mean "learning_rate" instead of "learning_rat"?'),
-  (['--config=configs/mtl.py', '--config.train.batch_size=many'], 'train.batch_size'),
-  (['--config=configs/nothing.py'], 'configs/nothing.py'),
-  (['configs/mtl.py'], "'configs/mtl.py' is no flag; write --config=configs/mtl.py?"),
-  (['--mode=evaluate'], 'mode'),
-  (['--mode=eval'], 'give --config=FILE to train, or --workdir=FOLDER of a run'),
-  (['--workdir=nowhere'], 'nowhere/config.json: not found'),
-  (['--config=configs/mtl.py', '--config.data.data_dir=nowhere'], "is not prepared in nowhere"),
-  (['--config=configs/frozen.py', '--config.init=imagenet.safetensors'], 'config.'),
-])
+@pytest.mark.parametrize(
+  ('arguments', 'line'),
+  [
+    (
+      ['--config=configs/mtl.py', '--config.optim.learning_rat=0.1'],
+      'Did you mean "learning_rate" instead of "learning_rat"?',
+    ),
+    (['--config=configs/mtl.py', '--config.train.batch_size=many'], 'train.batch_size'),
+    (['--config=configs/nothing.py'], 'configs/nothing.py'),
+    (['configs/mtl.py'], "'configs/mtl.py' is no flag; write --config=configs/mtl.py?"),
+    (['--mode=evaluate'], 'mode'),
+    (['--mode=eval'], 'give --config=FILE to train, or --workdir=FOLDER of a run'),
+    (['--workdir=nowhere'], 'nowhere/config.json: not found'),
+    (['--config=configs/mtl.py', '--config.data.data_dir=nowhere'], 'is not prepared in nowhere'),
+    (['--config=configs/frozen.py', '--config.init=imagenet.safetensors'], 'config.'),
+  ],
+)
 def test_main(arguments, line):
   done = run('-m', 'flaxart.main', *arguments)
   assert done.returncode == 2, done.stderr
@@ -35,11 +41,18 @@ def test_main(arguments, line):
   assert line in done.stderr
 
 
-@pytest.mark.parametrize(('module', 'arguments', 'line'), [
-  ('flaxart.predict', [], 'the following arguments are required: --workdir, --images, --output'),
-  ('flaxart.predict', ['--workdir=w', '--images=nowhere', '--output=o.csv'], 'nowhere is no folder'),
-  ('flaxart.verify', ['--workdir=nowhere'], 'nowhere holds no checkpoints'),
-])
+@pytest.mark.parametrize(
+  ('module', 'arguments', 'line'),
+  [
+    ('flaxart.predict', [], 'the following arguments are required: --workdir, --images, --output'),
+    (
+      'flaxart.predict',
+      ['--workdir=w', '--images=nowhere', '--output=o.csv'],
+      'nowhere is no folder',
+    ),
+    ('flaxart.verify', ['--workdir=nowhere'], 'nowhere holds no checkpoints'),
+  ],
+)
 def test_other_commands(module, arguments, line):
   done = run('-m', module, *arguments)
   assert done.returncode == 2 and done.stderr.count('\n') == 1, done.stderr

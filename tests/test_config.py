@@ -40,27 +40,30 @@ def test_differences_are_named_and_where_the_data_lies_is_none():
   assert c.differences(old, new) == {'optim.learning_rate': (1e-3, 0.5)}
 
 
-@pytest.mark.parametrize(('field', 'value', 'line'), [
-  ('model.name', 'resnet51', "config.model.name: found 'resnet51', expected one of vgg19"),
-  ('data.fit', 'stretch', "config.data.fit: found 'stretch'"),
-  ('optim.name', 'lion', "config.optim.name: found 'lion'"),
-  ('optim.schedule', 'step', "config.optim.schedule: found 'step'"),
-  ('model.bn', 'on', "config.model.bn: found 'on'"),
-  ('model.dtype', 'float16', "config.model.dtype: found 'float16'"),
-  ('checkpoint.best', 'top1', "config.checkpoint.best: found 'top1'"),
-  ('train.epochs', 0.0, 'config.train.epochs: found 0.0, expected a number above 0'),
-  ('train.batch_size', -1, 'config.train.batch_size: found -1'),
-  ('optim.learning_rate', float('nan'), 'config.optim.learning_rate: found nan'),
-  ('model.dropout', 1.0, 'config.model.dropout: found 1.0, expected a number below 1'),
-  ('augment.zoom', -0.1, 'config.augment.zoom: found -0.1, expected a number of at least 0'),
-  ('data.workers', -2, 'config.data.workers: found -2'),
-  ('tasks', ' , ', 'config.tasks is empty'),
-  ('tasks', 'artist,artist', "config.tasks: 'artist,artist' names a task twice"),
-  ('trainable', 'heads/(', "config.trainable: 'heads/(' is neither heads, all nor a valid regex"),
-  ('init', '', 'config.init is empty'),
-  ('train.task_weights', 'year=1', "config.train.task_weights: 'year' is no task"),
-  ('train.task_weights', 'artist=much', "config.train.task_weights: 'artist=much' has no number"),
-])
+@pytest.mark.parametrize(
+  ('field', 'value', 'line'),
+  [
+    ('model.name', 'resnet51', "config.model.name: found 'resnet51', expected one of vgg19"),
+    ('data.fit', 'stretch', "config.data.fit: found 'stretch'"),
+    ('optim.name', 'lion', "config.optim.name: found 'lion'"),
+    ('optim.schedule', 'step', "config.optim.schedule: found 'step'"),
+    ('model.bn', 'on', "config.model.bn: found 'on'"),
+    ('model.dtype', 'float16', "config.model.dtype: found 'float16'"),
+    ('checkpoint.best', 'top1', "config.checkpoint.best: found 'top1'"),
+    ('train.epochs', 0.0, 'config.train.epochs: found 0.0, expected a number above 0'),
+    ('train.batch_size', -1, 'config.train.batch_size: found -1'),
+    ('optim.learning_rate', float('nan'), 'config.optim.learning_rate: found nan'),
+    ('model.dropout', 1.0, 'config.model.dropout: found 1.0, expected a number below 1'),
+    ('augment.zoom', -0.1, 'config.augment.zoom: found -0.1, expected a number of at least 0'),
+    ('data.workers', -2, 'config.data.workers: found -2'),
+    ('tasks', ' , ', 'config.tasks is empty'),
+    ('tasks', 'artist,artist', "config.tasks: 'artist,artist' names a task twice"),
+    ('trainable', 'heads/(', "config.trainable: 'heads/(' is neither heads, all nor a valid regex"),
+    ('init', '', 'config.init is empty'),
+    ('train.task_weights', 'year=1', "config.train.task_weights: 'year' is no task"),
+    ('train.task_weights', 'artist=much', "config.train.task_weights: 'artist=much' has no number"),
+  ],
+)
 def test_a_wrong_value_is_one_line_that_names_the_field(field, value, line):
   config = c.default_config()
   with config.unlocked():

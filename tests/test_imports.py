@@ -12,13 +12,23 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = [*(ROOT / 'flaxart').rglob('*.py'), *(ROOT / 'tfds_rijks').rglob('*.py')]
 # Lower may not import higher; what stands in no layer here (models, data, weights) is checked below.
-LAYERS = [('main',), ('again', 'train', 'predict', 'verify'),
-          ('results', 'estimate', 'initial', 'net', 'prepared'), ('baselines', 'evaluate', 'meter'),
-          ('workdirs', 'checkpoint', 'optim', 'metrics', 'writer'), ('state',), ('classifier',),
-          ('tasks', 'sharding', 'layers', 'preprocess', 'source', 'loader', 'augment', 'config')]
+LAYERS = [
+  ('main',),
+  ('again', 'train', 'predict', 'verify'),
+  ('results', 'estimate', 'initial', 'net', 'prepared'),
+  ('baselines', 'evaluate', 'meter'),
+  ('workdirs', 'checkpoint', 'optim', 'metrics', 'writer'),
+  ('state',),
+  ('classifier',),
+  ('tasks', 'sharding', 'layers', 'preprocess', 'source', 'loader', 'augment', 'config'),
+]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
-WORKER_FILES = [ROOT / 'flaxart/data/source.py', ROOT / 'flaxart/data/loader.py',
-                ROOT / 'flaxart/data/__init__.py', *(ROOT / 'tfds_rijks').rglob('*.py')]
+WORKER_FILES = [
+  ROOT / 'flaxart/data/source.py',
+  ROOT / 'flaxart/data/loader.py',
+  ROOT / 'flaxart/data/__init__.py',
+  *(ROOT / 'tfds_rijks').rglob('*.py'),
+]
 
 
 def imported(path):
@@ -46,8 +56,9 @@ def test_what_runs_in_a_data_worker_imports_no_jax(path):
     assert not [name for name in names if name.split('.')[0] == 'flaxart']
 
 
-@pytest.mark.parametrize('path', [p for p in FILES if 'flaxart' in p.parts and p.stem in LEVEL],
-                         ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+  'path', [p for p in FILES if 'flaxart' in p.parts and p.stem in LEVEL], ids=lambda p: p.stem
+)
 def test_imports_run_one_way(path):
   for name in imported(path):
     parts = name.split('.')
@@ -61,6 +72,8 @@ def test_only_one_file_knows_orbax():
 
 
 def test_importing_the_packages_is_cheap():
-  code = ('import sys, flaxart, tfds_rijks.images; bad = {"jax", "tensorflow", "orbax", "flax"} '
-          '& set(sys.modules); assert not bad, bad')
+  code = (
+    'import sys, flaxart, tfds_rijks.images; bad = {"jax", "tensorflow", "orbax", "flax"} '
+    '& set(sys.modules); assert not bad, bad'
+  )
   subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)

@@ -25,13 +25,12 @@ def in_batches(task, logits, labels, *, size):
   """Counts summed over padded batches, as `evaluate` does."""
   total = None
   for start in range(0, len(logits), size):
-    part, truth = logits[start:start + size], labels[start:start + size]
+    part, truth = logits[start : start + size], labels[start : start + size]
     pad = size - len(part)
     mask = np.arange(size) < len(part)
     part = np.concatenate([part, np.repeat(logits[:1], pad, 0)])
     truth = np.concatenate([truth, np.repeat(labels[:1], pad, 0)])
-    counts = jax.tree.map(lambda x: np.asarray(x, np.float64),
-                          counts_jit(task, part, truth, mask))
+    counts = jax.tree.map(lambda x: np.asarray(x, np.float64), counts_jit(task, part, truth, mask))
     total = counts if total is None else jax.tree.map(np.add, total, counts)
   return total
 
@@ -55,8 +54,9 @@ def test_softmax_scores_match_scikit_learn(seed):
     return
   truth, guess = labels[known], logits[known].argmax(1)
   assert scores['top1'] == pytest.approx(oracle.accuracy_score(truth, guess), abs=1e-9)
-  recalls = oracle.recall_score(truth, guess, labels=np.unique(truth), average='macro',
-                                zero_division=0)
+  recalls = oracle.recall_score(
+    truth, guess, labels=np.unique(truth), average='macro', zero_division=0
+  )
   assert scores['balanced_accuracy'] == pytest.approx(recalls, abs=1e-9)
   order = np.argsort(-logits[known], axis=1, kind='stable')[:, :5]
   assert scores['top5'] == pytest.approx((order == truth[:, None]).any(1).mean(), abs=1e-9)
@@ -71,14 +71,16 @@ def test_sigmoid_scores_match_scikit_learn(seed):
   rng, _, logits = draw(seed)
   labels = rng.random(logits.shape) < 0.3
   known = labels.any(1)
-  scores = finish(MULTI, in_batches(MULTI, logits, labels, size=8), scores=logits[known],
-                  truth=labels[known])
+  scores = finish(
+    MULTI, in_batches(MULTI, logits, labels, size=8), scores=logits[known], truth=labels[known]
+  )
   if not known.any():
     assert scores['map'] is None and scores['f1_micro'] is None
     return
   present = labels[known].any(0)
-  expected = oracle.average_precision_score(labels[known][:, present], logits[known][:, present],
-                                            average='macro')
+  expected = oracle.average_precision_score(
+    labels[known][:, present], logits[known][:, present], average='macro'
+  )
   assert scores['map'] == pytest.approx(expected, abs=1e-9)
   f1 = oracle.f1_score(labels[known], logits[known] > 0, average='micro', zero_division=0)
   assert scores['f1_micro'] == pytest.approx(f1, abs=1e-9)

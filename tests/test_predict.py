@@ -34,8 +34,17 @@ def folder(tmp_path):
   source = draw_collection(tmp_path / 'source', objects=12, seed=5)
   pictures = sorted(source.glob('*.png'))
   folder = tmp_path / 'my pictures'
-  names = ['a b.png', 'café/Dürer & Söhne.png', 'café/0007.png', '=SUM(A1).png', 'z/deep/er/1.png',
-           '-5.png', 'm.png', 'n.png', 'o.png']
+  names = [
+    'a b.png',
+    'café/Dürer & Söhne.png',
+    'café/0007.png',
+    '=SUM(A1).png',
+    'z/deep/er/1.png',
+    '-5.png',
+    'm.png',
+    'n.png',
+    'o.png',
+  ]
   for name, picture in zip(names, pictures, strict=False):
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(picture, folder / name)
@@ -57,17 +66,38 @@ def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
   predict(workdir, folder, tmp_path / 'out.csv', batch_size=4)
   rows = read(tmp_path / 'out.csv')
   assert list(rows[0]) == [
-    'image', 'id', 'status', 'reason', 'artist_1', 'artist_1_p', 'artist_2', 'artist_2_p', 'artist_3',
-    'artist_3_p', 'artist_decision', 'type_1', 'type_1_p', 'type_2', 'type_2_p', 'type_3', 'type_3_p',
-    'type_decision']
+    'image',
+    'id',
+    'status',
+    'reason',
+    'artist_1',
+    'artist_1_p',
+    'artist_2',
+    'artist_2_p',
+    'artist_3',
+    'artist_3_p',
+    'artist_decision',
+    'type_1',
+    'type_1_p',
+    'type_2',
+    'type_2_p',
+    'type_3',
+    'type_3_p',
+    'type_decision',
+  ]
   paths, others = find_pictures(folder)
   assert [row['image'] for row in rows] == [defuse(p) for p in paths] and others == 1
-  assert {row['image'] for row in rows if row['status'] != 'ok'} == {'a c.png', 'empty.jpg',
-                                                                    'page.jpg'}
+  assert {row['image'] for row in rows if row['status'] != 'ok'} == {
+    'a c.png',
+    'empty.jpg',
+    'page.jpg',
+  }
   net = flaxart.load(workdir)
   for path, row in zip(paths, rows, strict=True):
     if row['status'] != 'ok':
-      assert row['reason'] and not any(v for k, v in row.items() if k.startswith(('artist', 'type')))
+      assert row['reason'] and not any(
+        v for k, v in row.items() if k.startswith(('artist', 'type'))
+      )
       continue
     own = net(net.square((folder / path).read_bytes())[None])['artist'][0]
     assert row['artist_1'] == net.labels['artist'][int(own.argmax())]
@@ -85,8 +115,14 @@ def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_p
   rows = {row['image']: row for row in read(tmp_path / 'out.csv')}
   assert rows['m.png']['id'] == rows['a c.png']['id'] == '0012'
   assert rows['café/0007.png']['id'] == '0007' and rows['o.png']['id'] == ''
-  predict(workdir, folder, tmp_path / 'objects.csv', metadata=str(table), id_column='objectnummer',
-          per='object')
+  predict(
+    workdir,
+    folder,
+    tmp_path / 'objects.csv',
+    metadata=str(table),
+    id_column='objectnummer',
+    per='object',
+  )
   objects = read(tmp_path / 'objects.csv')
   assert len(objects) == len(rows) - 2
   one = next(row for row in objects if row['id'] == '0012')
@@ -96,8 +132,13 @@ def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_p
 
 
 def test_averaging_keeps_pictures_without_a_number_apart():
-  answers = {'a': {'t': np.array([1.0, 0.0])}, 'b': 'truncated', 'c': {'t': np.array([0.0, 1.0])},
-             'd': {'t': np.array([0.5, 0.5])}, 'e': 'empty'}
+  answers = {
+    'a': {'t': np.array([1.0, 0.0])},
+    'b': 'truncated',
+    'c': {'t': np.array([0.0, 1.0])},
+    'd': {'t': np.array([0.5, 0.5])},
+    'e': 'empty',
+  }
   result = average_objects(answers, {'a': '1', 'b': '1', 'c': '1'})
   assert list(result) == ['a', 'd', 'e']
   np.testing.assert_array_equal(result['a']['t'], [0.5, 0.5])
@@ -114,7 +155,10 @@ def test_pictures_join_by_file_name_where_the_table_has_no_column_image(tmp_path
 def test_a_file_name_that_two_records_share_decides_nothing(tmp_path):
   table = tmp_path / 'export.csv'
   table.write_text('id,image\n1,a/1.png\n2,b/1.png\n3,c/2.png\n')
-  assert object_ids(table, 'id', ['x/1.png', 'b/1.png', 'y/2.png']) == {'b/1.png': '2', 'y/2.png': '3'}
+  assert object_ids(table, 'id', ['x/1.png', 'b/1.png', 'y/2.png']) == {
+    'b/1.png': '2',
+    'y/2.png': '3',
+  }
 
 
 @pytest.mark.parametrize('cell', ['=1+1', '+1', '-1', '@x', '\tx', '\rx'])
@@ -132,7 +176,10 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
     ({'folder': tmp_path / 'void'}, 'holds no picture'),
     ({'workdir': tmp_path}, 'config.json: not found'),
     ({'output': tmp_path / 'x' / 'out.csv'}, 'does not exist; create it'),
-    ({'metadata': str(table), 'id_column': 'id'}, "has no column 'id'; its columns are number, image"),
+    (
+      {'metadata': str(table), 'id_column': 'id'},
+      "has no column 'id'; its columns are number, image",
+    ),
     ({'metadata': str(table)}, 'go together'),
     ({'per': 'object'}, '--per=object needs --metadata'),
     ({'batch_size': 0}, '--batch_size: found 0'),

@@ -19,14 +19,19 @@ ALL = (ARTIST, TAGS, YEAR)
 
 
 def batch(artist, tags, year):
-  return {'artist': jnp.array(artist, jnp.int32), 'tags': jnp.array(tags, bool),
-          'year': jnp.array(year, jnp.float32)}
+  return {
+    'artist': jnp.array(artist, jnp.int32),
+    'tags': jnp.array(tags, bool),
+    'year': jnp.array(year, jnp.float32),
+  }
 
 
 def logits(seed, n):
   keys = jax.random.split(jax.random.key(seed), 3)
-  return {task.name: jax.random.normal(key, (n, task.outputs))
-          for task, key in zip(ALL, keys, strict=True)}
+  return {
+    task.name: jax.random.normal(key, (n, task.outputs))
+    for task, key in zip(ALL, keys, strict=True)
+  }
 
 
 def test_the_total_is_the_weighted_sum_of_means_over_labelled_records():
@@ -36,9 +41,11 @@ def test_the_total_is_the_weighted_sum_of_means_over_labelled_records():
   p = jax.nn.log_softmax(out['artist'])
   assert means['artist'] == pytest.approx(float(-(p[0, 0] + p[2, 2]) / 2), rel=1e-5)
   assert means['year'] == pytest.approx(
-    float((out['year'][0, 0] ** 2 + (out['year'][2, 0] - 2) ** 2) / 2), rel=1e-5)
+    float((out['year'][0, 0] ** 2 + (out['year'][2, 0] - 2) ** 2) / 2), rel=1e-5
+  )
   assert total == pytest.approx(
-    float(means['artist'] + 0.5 * means['tags'] + means['year']), rel=1e-6)
+    float(means['artist'] + 0.5 * means['tags'] + means['year']), rel=1e-6
+  )
 
 
 def test_a_missing_label_has_no_gradient_and_an_all_missing_batch_is_fine():
@@ -60,13 +67,19 @@ def test_labels_survive_the_way_through_json_and_edits_are_refused():
 def test_kinds_follow_from_features_and_mistakes_are_named():
   tfds = pytest.importorskip('tensorflow_datasets')
   features = {
-    'image': tfds.features.Image(), 'object_number': tfds.features.Text(),
+    'image': tfds.features.Image(),
+    'object_number': tfds.features.Text(),
     'artist': tfds.features.ClassLabel(names=['Anna', 'Bert']),
     'tags': tfds.features.Sequence(tfds.features.ClassLabel(names=['oak', 'tin'])),
-    'year': tfds.features.Scalar(np.float32), 'only': tfds.features.ClassLabel(names=['one'])}
+    'year': tfds.features.Scalar(np.float32),
+    'only': tfds.features.ClassLabel(names=['one']),
+  }
   found = t.tasks_from_features(features, {'artist': 1.0, 'tags': 1.0, 'year': 2.0})
   assert [(x.name, x.kind, x.outputs, x.weight) for x in found] == [
-    ('artist', t.SOFTMAX, 2, 1.0), ('tags', t.SIGMOID, 2, 1.0), ('year', t.REGRESSION, 1, 2.0)]
+    ('artist', t.SOFTMAX, 2, 1.0),
+    ('tags', t.SIGMOID, 2, 1.0),
+    ('year', t.REGRESSION, 1, 2.0),
+  ]
   with pytest.raises(UserError, match="'artst' is no such feature .* its labels are artist, tags"):
     t.tasks_from_features(features, {'artst': 1.0})
   with pytest.raises(UserError, match="'object_number' is a feature of kind Text"):

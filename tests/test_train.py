@@ -56,12 +56,23 @@ def test_results_hold_what_the_contract_says(finished):
   assert json.loads((workdir / 'results.json').read_text()) == json.loads(json.dumps(summary))
   for split in ('val', 'test'):
     for task in ('artist', 'type'):
-      assert {'n', 'classes', 'loss', 'top1', 'top5', 'balanced_accuracy',
-              'floor'} <= summary[split][task].keys()
+      assert {'n', 'classes', 'loss', 'top1', 'top5', 'balanced_accuracy', 'floor'} <= summary[
+        split
+      ][task].keys()
     assert {'n', 'mae', 'rmse', 'within_50'} <= summary[split]['year'].keys()
   assert {'steps', 'epochs', 'seconds', 'images_per_second'} <= summary['train'].keys()
-  assert {'version', 'commit', 'dataset', 'dataset_version', 'config', 'splits', 'weights', 'seed',
-          'grouping_rule', 'hardware'} <= summary['provenance'].keys()
+  assert {
+    'version',
+    'commit',
+    'dataset',
+    'dataset_version',
+    'config',
+    'splits',
+    'weights',
+    'seed',
+    'grouping_rule',
+    'hardware',
+  } <= summary['provenance'].keys()
   # The colour and the shape are plain to see: a network that learns nothing stays at the floor.
   for task in ('artist', 'type'):
     assert summary['test'][task]['top1'] > summary['test'][task]['floor'] + 0.15
@@ -76,25 +87,26 @@ def test_eval_reproduces_the_results(finished):
 def test_five_steps_stop_five_steps_equal_ten_bit_for_bit(tiny, tmp_path, monkeypatch):
   tiny.augment.flip, tiny.augment.zoom, tiny.model.dropout = True, 0.2, 0.1
   straight, stopped = tmp_path / 'straight', tmp_path / 'stopped'
-  tiny.train.epochs = 10 * 16 / len(open_dataset('collection', data_dir=tiny.data.data_dir,
-                                                 tasks=[]).split('train'))
+  tiny.train.epochs = (
+    10 * 16 / len(open_dataset('collection', data_dir=tiny.data.data_dir, tasks=[]).split('train'))
+  )
   tiny.checkpoint.every_steps = 5
   drawn = record_draws(monkeypatch)
   train_and_evaluate(tiny, straight)
   ids_straight = drawn.pop('ids')
 
-  class Stop(Exception):
+  class StopError(Exception):
     pass
 
   # The interruption comes right after the sixth step, one beyond the checkpoint.
   def stop_at_six(self, done, metrics, add=flaxart.meter.StepMeter.add):
     add(self, done, metrics)
     if done == 6:
-      raise Stop
+      raise StopError
 
   with monkeypatch.context() as patch:
     patch.setattr('flaxart.meter.StepMeter.add', stop_at_six)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
       train_and_evaluate(tiny, stopped)
   assert set(checkpoint.steps_on_disk(stopped)) == {5}
   first = drawn.pop('ids')[:5]
@@ -121,8 +133,9 @@ def test_the_order_of_examples_is_a_function_of_seed_and_step(tiny):
   split = open_dataset('collection', data_dir=tiny.data.data_dir, tasks=['artist']).split('train')
 
   def order(*, start, steps, workers=0, seed=3):
-    batches = train_batches(split, seed=seed, batch_size=10, start_step=start, size=32, fit='squash',
-                            workers=workers)
+    batches = train_batches(
+      split, seed=seed, batch_size=10, start_step=start, size=32, fit='squash', workers=workers
+    )
     return [next(batches)['record'].tolist() for _ in range(steps)]
 
   whole = order(start=0, steps=30)
@@ -130,13 +143,14 @@ def test_the_order_of_examples_is_a_function_of_seed_and_step(tiny):
   assert order(start=4, steps=3, workers=2) == whole[4:7]
   assert order(start=0, steps=3, seed=4) != whole[:3]
   flat = [r for batch in whole for r in batch]
-  first, second = flat[:len(split)], flat[len(split):2 * len(split)]
+  first, second = flat[: len(split)], flat[len(split) : 2 * len(split)]
   assert sorted(first) == sorted(second) == list(range(len(split))) and first != second
 
 
 @pytest.mark.parametrize('trainable', ['heads', r'heads/.*|trunk/stage4/.*'])
-def test_what_is_frozen_stays_bit_for_bit_and_has_no_optimizer_slot(finished, tiny, tmp_path,
-                                                                    trainable):
+def test_what_is_frozen_stays_bit_for_bit_and_has_no_optimizer_slot(
+  finished, tiny, tmp_path, trainable
+):
   source, _, _ = finished
   tiny.init, tiny.trainable, tiny.model.bn = str(source), trainable, 'batch'
   tiny.optim.weight_decay, tiny.optim.name = 0.1, 'adamw'
@@ -149,12 +163,18 @@ def test_what_is_frozen_stays_bit_for_bit_and_has_no_optimizer_slot(finished, ti
       assert_same_bits(before[part]['trunk'][stage], after[part]['trunk'][stage])
   if trainable != 'heads':
     for part in ('params', 'batch_stats'):
-      changed = jax.tree.map(lambda a, b: bool((a != b).any()),
-                             before[part]['trunk']['stage4'], after[part]['trunk']['stage4'])
+      changed = jax.tree.map(
+        lambda a, b: bool((a != b).any()),
+        before[part]['trunk']['stage4'],
+        after[part]['trunk']['stage4'],
+      )
       assert all(jax.tree.leaves(changed)), changed
   # Adam keeps two moments of every parameter that learns, and two counters.
-  learning = [path for path, _ in jax.tree_util.tree_leaves_with_path(after['params'])
-              if path[0].key == 'heads' or (trainable != 'heads' and path[1].key == 'stage4')]
+  learning = [
+    path
+    for path, _ in jax.tree_util.tree_leaves_with_path(after['params'])
+    if path[0].key == 'heads' or (trainable != 'heads' and path[1].key == 'stage4')
+  ]
   assert len(after['opt_state']) == 2 * len(learning) + 2
 
 
@@ -165,11 +185,15 @@ def test_fine_tuning_starts_at_the_trunk_it_was_given(finished, tiny, tmp_path):
   train_and_evaluate(tiny, tmp_path / 'run')
   before = stored(source, checkpoint.best_on_disk(source))
   after = stored(tmp_path / 'run', checkpoint.best_on_disk(tmp_path / 'run'))
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-               before['params']['trunk'], after['params']['trunk'])
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+    before['params']['trunk'],
+    after['params']['trunk'],
+  )
   results = json.loads((tmp_path / 'run' / 'results.json').read_text())
   assert results['provenance']['weights']['source'] == (
-    f'run finished, step {checkpoint.best_on_disk(source)}')
+    f'run finished, step {checkpoint.best_on_disk(source)}'
+  )
   assert len(results['provenance']['weights']['sha256']) == 64
 
 
@@ -184,8 +208,9 @@ def test_load_gives_a_network_ready_to_call(finished, collection):
   np.testing.assert_allclose(out['artist'].sum(1), 1, rtol=1e-5)
   assert net.features(images).shape == (5, 256)
   # The same numbers as the evaluation gives.
-  network, state = restore_network(workdir, checkpoint.best_on_disk(workdir), config, list(net.tasks),
-                                   mesh=create_mesh())
+  network, state = restore_network(
+    workdir, checkpoint.best_on_disk(workdir), config, list(net.tasks), mesh=create_mesh()
+  )
   logits = network.merge(state.trainable, state.frozen, state.batch_stats)(images, train=False)
   np.testing.assert_allclose(jax.nn.softmax(logits['artist']), out['artist'], rtol=1e-4, atol=1e-6)
   with pytest.raises(UserError, match=r'images: found float32 .* expected uint8'):
@@ -198,8 +223,11 @@ def test_another_config_is_refused_by_field(finished):
   workdir, config, _ = finished
   other = config.copy_and_resolve_references()
   other.optim.learning_rate = 0.5
-  with pytest.raises(UserError, match=r'another config \(config.optim.learning_rate: 0.003 there, '
-                                      r'0.5 here\)'):
+  with pytest.raises(
+    UserError,
+    match=r'another config \(config.optim.learning_rate: 0.003 there, '
+    r'0.5 here\)',
+  ):
     train_and_evaluate(other, workdir)
 
 
@@ -216,8 +244,9 @@ def test_other_classes_are_refused_by_name(finished):
   text = path.read_text()
   tasks = workdirs.read_run(workdir)[1]
   try:
-    swapped = [t if t.name != 'artist' else type(t)(t.name, t.kind, ('Anna', 'Cleo', 'Bert'))
-               for t in tasks]
+    swapped = [
+      t if t.name != 'artist' else type(t)(t.name, t.kind, ('Anna', 'Cleo', 'Bert')) for t in tasks
+    ]
     from flaxart.tasks import labels_json
 
     path.write_text(labels_json(swapped))
@@ -255,13 +284,19 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny, tmp_path):
     train_and_evaluate(tiny, tmp_path / 'run')
 
 
-@pytest.mark.parametrize(('change', 'line'), [
-  ({'data.dataset': 'colection'}, "'colection' is not prepared in .*found: collection"),
-  ({'tasks': 'artist,colour'}, "'colour' is no such feature in the dataset; its labels are artist"),
-  ({'trainable': 'trunk/stage9/.*'}, 'matches none of'),
-  ({'trainable': 'trunk/stage4/.*'}, r'leaves heads/artist/\w+ frozen at its random start'),
-  ({'init': 'nowhere'}, "config.init: 'nowhere' is neither scratch"),
-])
+@pytest.mark.parametrize(
+  ('change', 'line'),
+  [
+    ({'data.dataset': 'colection'}, "'colection' is not prepared in .*found: collection"),
+    (
+      {'tasks': 'artist,colour'},
+      "'colour' is no such feature in the dataset; its labels are artist",
+    ),
+    ({'trainable': 'trunk/stage9/.*'}, 'matches none of'),
+    ({'trainable': 'trunk/stage4/.*'}, r'leaves heads/artist/\w+ frozen at its random start'),
+    ({'init': 'nowhere'}, "config.init: 'nowhere' is neither scratch"),
+  ],
+)
 def test_bad_settings_are_one_line_and_begin_nothing(tiny, tmp_path, change, line):
   tiny.update_from_flattened_dict(change)
   with pytest.raises(UserError, match=line):
@@ -278,11 +313,12 @@ def test_a_workdir_of_another_network_is_no_start(finished, tiny, tmp_path):
 def test_the_state_is_cut_where_trainable_says(finished, tiny):
   import optax
 
+  from flaxart.models.classifier import TrunkSpec
   from flaxart.state import count_parameters, create_train_state
 
   tiny.trainable = 'heads'
   tasks = workdirs.read_run(finished[0])[1]
-  _, state = create_train_state(tiny, tasks, optax.sgd(0.1), mesh=create_mesh())
+  _, state = create_train_state(tiny, tasks, optax.sgd(0.1), mesh=create_mesh(), spec=TrunkSpec())
   counts = count_parameters(state)
   assert counts['trainable'] == 3 * 257 + 2 * 257 + 257
   assert counts['total'] == counts['trainable'] + counts['frozen']

@@ -35,7 +35,7 @@ class Decode:
 
   split: Split
   size: int
-  fit: str
+  fit: images.Fit
 
   def __call__(self, record: int) -> dict[str, Any]:
     """`{'image': uint8 [S, S, 3], 'record': int, task: label}`."""
@@ -62,7 +62,7 @@ def train_batches(
   batch_size: int,
   start_step: int,
   size: int,
-  fit: str,
+  fit: images.Fit,
   workers: int = 0,
   shard: Shard = Shard(),
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -104,7 +104,13 @@ class Draw:
 
 
 def eval_batches(
-  split: Split, *, batch_size: int, size: int, fit: str, workers: int = 0, shard: Shard = Shard()
+  split: Split,
+  *,
+  batch_size: int,
+  size: int,
+  fit: images.Fit,
+  workers: int = 0,
+  shard: Shard = Shard(),
 ) -> Iterator[dict[str, np.ndarray]]:
   """Every record once, in the order of the split; `mask` `[b]` is False on the padding that fills
   the last batch, so that every process runs equally many steps of one shape.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,28 @@ from ml_collections import ConfigDict
 from flaxart.models import create_trunk
 from flaxart.models.preprocess import Preprocess
 from flaxart.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class TrunkSpec:
+  """What a trunk's weights decide: whose details it follows and what stands before it.
+
+  `preprocess` None is the network's own.
+  """
+
+  variant: str = 'keras'
+  preprocess: Preprocess | None = None
+
+  def to_json(self) -> dict[str, Any]:
+    """As it is stored in a workdir."""
+    preprocess = self.preprocess and json.loads(self.preprocess.to_json())
+    return {'variant': self.variant, 'preprocess': preprocess}
+
+  @classmethod
+  def from_json(cls, entry: dict[str, Any]) -> TrunkSpec:
+    """The inverse of `to_json`."""
+    stored = entry['preprocess']
+    return cls(entry['variant'], stored and Preprocess.from_json(json.dumps(stored)))
 
 
 class Classifier(nnx.Module):
@@ -38,26 +62,22 @@ class Classifier(nnx.Module):
 
   @classmethod
   def create(
-    cls,
-    config: ConfigDict,
-    tasks: Sequence[Task],
-    *,
-    rngs: nnx.Rngs,
-    preprocess: Preprocess | None = None,
+    cls, config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec, *, rngs: nnx.Rngs
   ) -> Classifier:
-    """The network that `config.model` describes, with random weights."""
+    """The network that `config.model` and `spec` describe, with random weights."""
     trunk: Any = create_trunk(
       config.model.name,
       rngs=rngs,
       dtype=compute_dtype(config),
       width=config.model.width,
       shallow=config.model.shallow,
+      variant=spec.variant,
       bn_momentum=config.model.bn_momentum,
     )
     return cls(
       trunk,
       tasks,
-      preprocess=preprocess or trunk.preprocess,
+      preprocess=spec.preprocess or trunk.preprocess,
       dropout=config.model.dropout,
       rngs=rngs,
     )

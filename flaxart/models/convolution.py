@@ -114,8 +114,8 @@ def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
 def _direct(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
   """XLA's own convolution: as fast as a product over patches, and smaller; but not on tiny maps.
 
-  An input smaller than the window (the last stage at 64 px and below) sends XLA into plain loops, 50
-  times slower than the product; up to `TINY` pixels the product is at least as fast.
+  An input smaller than the window (the last stage at 64 px and below) sends XLA into plain loops,
+  50 times slower than the product; up to `TINY` pixels the product is at least as fast.
   """
   if min(x.shape[1:3]) > TINY:
     return _native(x, kernel, stride, pads)
