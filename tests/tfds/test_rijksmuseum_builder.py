@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -21,9 +21,10 @@ import tfds_rijks  # noqa: F401  # registers the builders
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
-from tfds_rijks.rijksmuseum import configs
+from tfds_rijks.rijksmuseum import configs, creators, synthetic
 from tfds_rijks.rijksmuseum.preparing import Preparation
 from tfds_rijks.rijksmuseum.synthetic import draw_museum
+from tfds_rijks.rijksmuseum.synthetic.records import Work, oai_dc
 
 OBJECTS = 300
 
@@ -279,6 +280,73 @@ def test_lists_restrict_and_split(museum, tmp_path):
     prepare(f'rijksmuseum/{path.parent.name}', manual_dir=museum, data_dir=tmp_path / 'data')
 
 
+def test_a_published_list_is_the_selection(tmp_path):
+  """90 lines of Tonkes and Sabatelli's material set (ViTTransferLearningForArtClassification)."""
+  listed = Path(__file__).parent / 'rijksmuseum_material_excerpt.csv'
+  rows = list(csv.DictReader(listed.open()))
+  (tmp_path / 'source' / 'jpg2').mkdir(parents=True)
+  (tmp_path / 'source' / 'xml2').mkdir()
+  rng = np.random.default_rng(0)
+  for row in [*rows, {'jpg': '0000001_SK-A-1.jpg', 'material': 'papier'}]:
+    stem = row['jpg'].removesuffix('.jpg')
+    work = Work(
+      stem=stem,
+      number=stem.partition('_')[2],
+      title='',
+      creators=(' : ',),
+      types=(),
+      materials=(row['material'],),
+      techniques=(),
+      years=None,
+    )
+    pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    (tmp_path / 'source' / 'jpg2' / row['jpg']).write_bytes(images.encode_jpeg(pixels))
+    (tmp_path / 'source' / 'xml2' / f'{stem}.xml').write_bytes(oai_dc(work))
+  path = prepare(
+    'rijksmuseum/balanced30_material_s0',
+    manual_dir=tmp_path / 'source',
+    data_dir=tmp_path / 'data',
+    objects_file=listed,
+    processes=1,
+  )
+  found = json.loads((path / 'build_report.json').read_text())
+  assert sum(found['splits'].values()) == len(rows) == 90
+  assert found['tasks']['material']['counts'] == Counter(row['material'] for row in rows)
+  assert len(found['tasks']['material']['counts']) == 30
+  assert found['list']['labels_that_differ'] == {}
+  assert found['list']['not_in_the_museum'] == []
+  assert found['comparable']['published'] is False  # 90 of the 7,788
+
+
+def test_dummy_data(tmp_path):
+  """The folder that TFDS asks for beside a builder: written by the generator of this package."""
+  folder = Path(synthetic.__file__).parents[1] / 'dummy_data'
+  assert json.loads((folder / 'synthetic.json').read_text())['recipe'] == synthetic.museum.RECIPE
+  prepare('rijksmuseum/challenge2014', manual_dir=folder, data_dir=tmp_path, processes=1)
+  assert sum(report(tmp_path, 'challenge2014')['splits'].values()) == 16  # 20, 3 broken, 1 missing
+  drawn = draw_museum(tmp_path / 'again', objects=20)
+  assert sorted(path.name for path in (drawn / 'jpg2').iterdir()) == sorted(
+    path.name for path in (folder / 'jpg2').iterdir()
+  )
+
+
+def test_the_folder_follows_tfds_conventions(data_dir):
+  folder = Path(synthetic.__file__).parents[1]
+  for name in ('README.md', 'CITATIONS.bib', 'TAGS.txt', 'checksums.tsv', 'dummy_data'):
+    assert (folder / name).exists()
+  info = tfds.builder('rijksmuseum/full', data_dir=str(data_dir)).info
+  assert 'mensink2014rijksmuseum' in info.citation
+  assert info.description.startswith('# The Rijksmuseum Challenge 2014')
+
+
+def test_the_readme_names_every_config_qualifier_and_role():
+  text = (Path(synthetic.__file__).parents[1] / 'README.md').read_text()
+  for word in (*creators.DISTANCING, *creators.NEUTRAL, *creators.PUBLISHERS, *creators.NOT_MAKERS):
+    assert f'`{word}`' in text
+  for protocol in configs.PROTOCOLS:
+    assert protocol in text or protocol.endswith(('_s1', '_s2', '_s3', '_s4'))
+
+
 def test_from_archives(museum, tmp_path):
   source = copy(museum, tmp_path / 'plain', keep=60)
   packed = tmp_path / 'packed'
@@ -373,11 +441,18 @@ def test_list_of_strangers(museum, tmp_path):
   refused(museum, tmp_path / 'data', 'none of its 1 stems', objects_file=tmp_path / 'list.csv')
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
-def test_no_rights_to_write(museum, tmp_path):
-  (tmp_path / 'data').mkdir(mode=0o500)
-  with pytest.raises(PermissionError):
-    prepare('rijksmuseum/full', manual_dir=museum, data_dir=tmp_path / 'data', processes=1)
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs a place where even root may not write')
+def test_no_rights_to_write(museum):
+  command = [sys.executable, '-m', 'tfds_rijks.prepare', '--dataset=rijksmuseum/full']
+  done = subprocess.run(
+    [*command, f'--manual_dir={museum}', '--data_dir=/sys/flaxart'],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 2
+  assert done.stderr.splitlines()[-1].startswith('error: /sys/flaxart')
+  assert 'Traceback' not in done.stderr
 
 
 def test_disk_full_while_writing_leaves_nothing(museum, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfds_rijks.errors import UserError
@@ -40,9 +40,9 @@ class ObjectList:
 
   name: str
   digest: str
-  stems: tuple[str, ...]
-  splits: Mapping[str, str] | None
-  labels: Mapping[str, Mapping[str, str]]
+  stems: tuple[str, ...] = field(repr=False)  # TFDS logs the config with everything in it
+  splits: Mapping[str, str] | None = field(repr=False)
+  labels: Mapping[str, Mapping[str, str]] = field(repr=False)
 
 
 def read(path: Path) -> ObjectList:

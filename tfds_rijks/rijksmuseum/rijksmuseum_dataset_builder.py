@@ -81,7 +81,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       splits=config.objects.splits if config.objects else None,
     )
     outcome = protocols.run(
-      config.protocol, _objects(groups, records), choice, stems=found.stems, truth=truth
+      config.protocol, protocol_objects(groups, records), choice, stems=found.stems, truth=truth
     )
     if not outcome.splits:
       raise UserError(
@@ -164,7 +164,7 @@ class _Written:
     return values
 
 
-def _objects(groups: Mapping[str, str], records: survey.Records) -> list[protocols.Object]:
+def protocol_objects(groups: Mapping[str, str], records: survey.Records) -> list[protocols.Object]:
   """The objects with a readable picture, in the order of their stems."""
   objects = []
   for stem in sorted(groups):
