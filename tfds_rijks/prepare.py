@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import io
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -199,7 +201,13 @@ def _build(plan: Preparation, source: Path, staging: Path) -> Path:
   builder = plan.builder(staging)
   config = tfds.download.DownloadConfig(manual_dir=str(source))
   with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of a download and of the staging
-    builder.download_and_prepare(download_config=config)
+    try:
+      builder.download_and_prepare(download_config=config)
+    except (RuntimeError, OSError) as error:
+      # ArrayRecord wraps the system's message; a temporary file has no name to show.
+      if os.strerror(errno.ENOSPC) not in str(error):
+        raise
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(staging)) from error
   return Path(builder.data_path)
 
 

@@ -150,6 +150,45 @@ def test_an_interrupted_build_leaves_what_was_there(source, monkeypatch, error, 
   assert len(records(path)) == 24
 
 
+@pytest.mark.parametrize(
+  'error',
+  [
+    RuntimeError(
+      'Failed to finalize writing of split "train": write() failed: No space left on '
+      'device; writing /x/y.array_record; at byte 3039232'
+    ),
+    OSError(errno.ENOSPC, 'No space left on device'),
+  ],
+)
+def test_a_full_disk_is_one_line(source, monkeypatch, capsys, error):
+  from tfds_rijks.command import run
+  from tfds_rijks.pictures import Shelf
+
+  def full(self, name):
+    raise error
+
+  monkeypatch.setattr(Shelf, 'data', full)
+  monkeypatch.setattr(
+    sys,
+    'argv',
+    [
+      'prepare',
+      '--dataset=collection',
+      f'--manual_dir={source}',
+      f'--data_dir={source.parent / "out"}',
+      '--min_per_class=1',
+    ],
+  )
+  with pytest.raises(SystemExit) as left:
+    run(command.main)
+  assert left.value.code == 2
+  assert capsys.readouterr().err == (
+    f'error: {source.parent}/out/collection/.staging: no space left on the device; free some or '
+    'choose another folder\n'
+  )
+  assert not list((source.parent / 'out' / 'collection').glob('[!.]*'))
+
+
 def run_command(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
   return subprocess.run(
     [sys.executable, '-m', 'tfds_rijks.prepare', *arguments],
