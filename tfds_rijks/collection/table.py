@@ -82,9 +82,11 @@ def read(path: Path) -> Table:
 def decode(data: bytes, *, path: Path) -> tuple[str, str]:
   """Bytes -> (text, encoding): by mark, else UTF-8, else Windows-1252."""
   encoding = next((name for mark, name in _MARKS if data.startswith(mark)), '')
-  if not encoding and b'\0' in data[:4096]:
-    # UTF-16 without a mark has its zeros on one side of every plain letter.
-    encoding = 'utf-16-le' if data[1:4096:2].count(0) > data[:4096:2].count(0) else 'utf-16-be'
+  if not encoding:
+    # UTF-16 without a mark: every plain letter has a zero beside it, always on the same side.
+    even, odd = data[:4096:2].count(0), data[1:4096:2].count(0)
+    if max(even, odd) > len(data[:4096]) // 4:
+      encoding = 'utf-16-le' if odd > even else 'utf-16-be'
   try:
     return data.decode(encoding or 'utf-8'), encoding or 'utf-8'
   except UnicodeDecodeError as error:
