@@ -123,7 +123,10 @@ def read(folder: Path, options: Options) -> Collection:
     for record in records:
       record.numbers['year'] = middle(record.numbers['year_begin'], record.numbers['year_end'])
   report.update(
-    not_numbers=odd, aliases=dict(cleaner.aliased), distancing=dict(cleaner.distanced.most_common())
+    not_numbers=odd,
+    aliases=dict(cleaner.aliased),
+    alias_table=cleaner.aliases,  # travels with the data
+    distancing=dict(cleaner.distanced.most_common()),
   )
   return Collection(records, kinds, report)
 
