@@ -8,7 +8,7 @@ import stat
 import tarfile
 import zipfile
 from collections import namedtuple
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -180,6 +180,13 @@ def test_a_header_that_lies(tmp_path):
   real = (len(JPG) * 10).to_bytes(4, 'little')
   path.write_bytes(data.replace(real, (len(JPG)).to_bytes(4, 'little')))
   refused(path, tmp_path / 'data', r'declares|not a whole')
+
+
+@pytest.mark.parametrize('size', [9, 11])
+def test_copies_exactly_the_size_that_was_judged(size):
+  member = archive.Member(PurePosixPath('a.jpg'), size, zipfile.ZipInfo('a.jpg'))
+  with pytest.raises(UserError, match=f'holds other than the {size} bytes'):
+    archive._copy(io.BytesIO(b'0123456789'), io.BytesIO(), member, Path('a.zip'))
 
 
 def test_the_same_member_twice(tmp_path):

@@ -185,6 +185,12 @@ BOMB = (
       ).encode('utf-16'),
       'XML has a DOCTYPE',
     ),
+    (
+      ('<!DOCTYPE r SYSTEM "file:///etc/passwd">' + wrap('<dc:title>x</dc:title>')).encode(
+        'utf-16'
+      ),
+      'XML has a DOCTYPE',
+    ),
     (wrap('<a>' * 10 + '<dc:title>x</dc:title>' + '</a>' * 10).encode(), 'XML is nested too deep'),
     (b'<a>' * 100_000, 'XML is nested too deep'),
     (wrap('<dc:subject/>' * 6000).encode(), 'XML has too many elements'),
