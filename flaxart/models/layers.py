@@ -118,7 +118,8 @@ class Conv(nnx.Module):
     self.dtype = dtype
     init = jax.nn.initializers.he_uniform()
     self.kernel = nnx.Param(init(rngs.params(), (*window, inputs, outputs), jnp.float32))
-    self.bias = nnx.Param(jnp.zeros(outputs)) if use_bias else None
+    # `data`: folding sets a bias where there was none.
+    self.bias = nnx.data(nnx.Param(jnp.zeros(outputs)) if use_bias else None)
     self.norm = norm
 
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
