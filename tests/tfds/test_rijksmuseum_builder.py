@@ -117,6 +117,8 @@ def test_report_counts_everything(data_dir):
   assert found['creators']['qualifiers']['toegeschreven aan'] > 0
   assert found['creators']['roles']['prentmaker'] > 20
   assert found['creators']['first_anonymous'] > 10
+  years = [one['year'] for split in found['splits'] for one in records(data_dir, 'full', split)]
+  assert found['dated'] == np.isfinite(years).sum()
   assert found['siblings_in_train'] == {'test': found['splits']['test'], 'leaked': 0, 'share': 0.0}
   assert found['leak']['leaked'] > 0
   assert found['comparable']['published'] is False

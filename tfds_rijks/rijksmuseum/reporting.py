@@ -52,6 +52,9 @@ def build_report(
     'splits': {name: len(stems) for name, stems in outcome.splits.items()},
     'tasks': _tasks(outcome),
     'creators': _creators(records),
+    'dated': sum(
+      records.by_stem[stem].years is not None for stem in split_of if stem in records.by_stem
+    ),
     'groups': {
       'groups': len(set(kept_groups.values())),
       'largest': _largest(kept_groups),
