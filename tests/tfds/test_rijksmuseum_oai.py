@@ -249,7 +249,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
   st.one_of(
     st.lists(PIECES, max_size=40).map(b''.join),
@@ -263,6 +263,7 @@ PIECES = st.sampled_from(
   )
 )
 def test_any_bytes_give_a_record_or_a_reason(data):
+  began = time.process_time()  # of this process: a busy machine is no failure
   try:
     record = oai.read(data, name='x.xml')
   except oai.RecordError as error:
@@ -271,11 +272,12 @@ def test_any_bytes_give_a_record_or_a_reason(data):
     assert all(
       text == ' '.join(text.split()) for text in (*record.creators, *record.types, record.title)
     )
+  assert time.process_time() - began < 1
 
 
 def test_hostile_input_costs_neither_time_nor_memory():
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  began = time.monotonic()
+  began = time.process_time()
   for data in (
     b'<a>' * 300_000,
     b'&' * oai.MAX_BYTES,
@@ -288,6 +290,6 @@ def test_hostile_input_costs_neither_time_nor_memory():
   ):
     with pytest.raises(oai.RecordError):
       oai.read(data, name='x.xml')
-  assert time.monotonic() - began < 10
+  assert time.process_time() - began < 10
   grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
   assert grown < 300_000  # KiB
