@@ -70,6 +70,7 @@ class Original:
   source: str
   save: Callable[[Path], Path]
   run: Callable[..., Outputs]
+  net: Any  # the Keras model or PyTorch module, classifier included
 
 
 def missing_peer(source: str) -> str | None:
@@ -147,7 +148,7 @@ def keras_original(model: str, *, seed: int) -> Original:
     whole.save_weights(path)
     return path
 
-  return Original(model, 'keras', save, run)
+  return Original(model, 'keras', save, run, whole)
 
 
 def import_torchvision() -> Any:
@@ -218,7 +219,7 @@ def torch_original(model: str, source: str, *, seed: int) -> Original:
       torch.save(net.state_dict(), path)
     return path
 
-  return Original(model, source, save, run)
+  return Original(model, source, save, run, net)
 
 
 def our_outputs(trunk: LoadedTrunk, images: np.ndarray, *, top: bool) -> Outputs:

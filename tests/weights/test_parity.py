@@ -1,0 +1,152 @@
+"""Our networks, files and preprocessing against the originals themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from flaxart.weights import parity
+from flaxart.weights.convert import convert, timm_preprocess
+from flaxart.weights.torch_file import read_state
+
+pytestmark = pytest.mark.parity
+
+
+def need(source: str) -> None:
+  """Skips with the reason where the original is not installed."""
+  reason = parity.missing_peer(source)
+  if reason:
+    pytest.skip(reason)
+
+
+@pytest.mark.parametrize(('model', 'source'), parity.PAIRS)
+def test_networks_compute_what_their_originals_compute(model, source):
+  need(source)
+  result = parity.measure(model, source)
+  figures = {name: value for name, value in result.items() if isinstance(value, float)}
+  inner = parity.INNER[model]['ours']
+  assert set(figures) == {'features', 'logits', 'features odd', *inner,
+                          *(f'{name} odd' for name in inner)}
+  assert all(value <= parity.LIMIT for value in figures.values()), figures
+
+
+@pytest.mark.parametrize('model', ['xception', 'inception_v3'])
+def test_every_keras_format_with_running_numbers_that_do_not_begin_at_zero(model, tmp_path):
+  need('keras')
+  keras = parity.import_keras()
+  keras.layers.Conv2D(1, 1)
+  keras.layers.BatchNormalization()  # two layers that some other model of the session had
+  net = parity.original(model, 'keras').net
+  net.save_weights(tmp_path / 'a.weights.h5')
+  net.save(tmp_path / 'a.keras')
+  net.save(tmp_path / 'a.h5')  # a whole model in the legacy format
+  paths = [*tmp_path.iterdir()]
+  assert len(paths) == 3
+  converted = [convert(model, source='keras', path=path, keep_top=True) for path in paths]
+  assert len({weights.about['sha256'] for weights in converted}) == 1
+  assert converted[0].top['predictions/kernel'].shape == (2048, 1000)
+
+
+def test_both_pth_formats_are_read_as_torch_reads_them(tmp_path):
+  need('torchvision')
+  import torch
+
+  state = {'a': torch.arange(6.0).reshape(2, 3).T, 'b': torch.tensor(3), 'c': torch.ones(2).half()}
+  state['shared'] = state['a'][1:]
+  state['parameter'] = torch.nn.Parameter(torch.rand(3, 2, 1, 1))
+  for name, new in (('new.pth', True), ('old.pth', False)):
+    torch.save(state, tmp_path / name, _use_new_zipfile_serialization=new)
+    read = read_state(tmp_path / name)
+    assert list(read) == list(state)
+    for key, tensor in state.items():
+      np.testing.assert_array_equal(read[key], tensor.detach().numpy())
+      assert read[key].dtype == tensor.detach().numpy().dtype
+
+
+def picture(width: int = 403, height: int = 331) -> np.ndarray:
+  """Smooth colours with noise, so that crops, resizes and channel orders all show."""
+  y, x = np.mgrid[0:height, 0:width]
+  base = np.stack([255 * x / width, 255 * y / height, 255 * (x + y) / (width + height)], -1)
+  return np.clip(base + np.random.default_rng(0).normal(0, 25, base.shape), 0, 255).astype(np.uint8)
+
+
+def ours(preprocess, image: np.ndarray) -> np.ndarray:
+  square = preprocess.square(Image.fromarray(image))
+  return np.asarray(preprocess.apply(jnp.asarray(square)[None]))[0]
+
+
+@pytest.mark.parametrize('model', ['vgg19', 'inception_v3', 'xception', 'resnet50'])
+def test_preprocessing_equals_kerass(model, tmp_path):
+  need('keras')
+  keras = parity.import_keras()
+  module = getattr(keras.applications, model)
+  from flaxart.weights.names import abstract_trunk
+
+  preprocess = abstract_trunk(model, 'keras').preprocess
+  Image.fromarray(picture()).save(tmp_path / 'p.png')
+  loaded = keras.utils.load_img(tmp_path / 'p.png', target_size=(preprocess.size,) * 2,
+                                interpolation='bilinear')
+  theirs = module.preprocess_input(np.asarray(loaded, np.float32))
+  np.testing.assert_allclose(ours(preprocess, picture()), theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize(('model', 'generation', 'name'), [
+  ('vgg19', 'VGG19_Weights.IMAGENET1K_V1', 'vgg19-dcbb9e9d.pth'),
+  ('resnet50', 'ResNet50_Weights.IMAGENET1K_V1', 'resnet50-0676ba61.pth'),
+  ('resnet50', 'ResNet50_Weights.IMAGENET1K_V2', 'resnet50-11ad3fa6.pth'),
+  ('inception_v3', 'Inception_V3_Weights.IMAGENET1K_V1', 'inception_v3_google-0cc3c7bd.pth')])
+@pytest.mark.parametrize('size', [(403, 331), (257, 600)])
+def test_preprocessing_equals_torchvisions(model, generation, name, size):
+  need('torchvision')
+  import torch
+
+  from flaxart.weights.convert import preprocess_of
+  from flaxart.weights.names import abstract_trunk
+
+  vision = parity.import_torchvision()
+  enum, member = generation.split('.')
+  weights = getattr(getattr(vision.models, enum), member)
+  assert name in weights.url
+  theirs = weights.transforms()(Image.fromarray(picture(*size)))
+  if model == 'inception_v3':  # with these weights torchvision's network changes its input first
+    net = vision.models.inception_v3(weights=None, init_weights=False, transform_input=True)
+    theirs = net._transform_input(theirs[None])[0]
+  preprocess = preprocess_of(abstract_trunk(model, 'torchvision'), 'torchvision', Path(name))
+  assert isinstance(theirs, torch.Tensor)
+  np.testing.assert_allclose(ours(preprocess, picture(*size)), theirs.numpy().transpose(1, 2, 0),
+                             atol=1e-5)
+
+
+@pytest.mark.parametrize(('model', 'name'), [
+  ('vgg19', 'vgg19'), ('inception_v3', 'inception_v3'), ('xception', 'legacy_xception'),
+  ('resnet50', 'resnet50')])
+def test_preprocessing_equals_timms(model, name):
+  need('timm')
+  parity.import_torchvision()
+  import timm
+
+  cfg = timm.get_pretrained_cfg(name).to_dict()
+  transform = timm.data.create_transform(**timm.data.resolve_data_config({}, pretrained_cfg=cfg))
+  theirs = transform(Image.fromarray(picture())).numpy().transpose(1, 2, 0)
+  preprocess = timm_preprocess(model, Path('model.safetensors'))
+  np.testing.assert_allclose(ours(preprocess, picture()), theirs, atol=1e-5)
+
+
+def test_the_page_names_every_pair():
+  page = (Path(__file__).parents[2] / 'docs' / 'backbones.md').read_text(encoding='utf-8')
+  for model, source in parity.PAIRS:
+    assert f'| {model} | {source} |' in page
+  assert 'python -m flaxart.weights.parity' in page
+
+
+def test_figures_see_a_difference():
+  """A measure that could not fail would be worth nothing."""
+  a = np.random.default_rng(0).normal(size=(2, 512))
+  assert parity.relative(a, a) == 0
+  b = a.copy()
+  b[0, 0] += 0.1
+  assert parity.relative(a, b) > parity.LIMIT
