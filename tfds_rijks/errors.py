@@ -8,3 +8,16 @@ class UserError(Exception):
 
   def __init__(self, message: str):
     super().__init__(' '.join(message.split()))
+
+
+class ImageError(UserError):
+  """A picture that cannot be used: `name` says which, `reason` is a short phrase to count by."""
+
+  def __init__(self, name: str, reason: str, detail: str = ''):
+    super().__init__(
+      f'{name}: {reason}{f" ({detail})" if detail else ""}; replace the file or leave it out'
+    )
+    self.name, self.reason, self.detail = name, reason, detail
+
+  def __reduce__(self):
+    return ImageError, (self.name, self.reason, self.detail)  # errors cross process borders

@@ -8,7 +8,6 @@ header before any pixel is allocated. The work is done in C without the GIL, so 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import warnings
@@ -16,9 +15,10 @@ from typing import Literal
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageCms
+from PIL import Image
 
-from tfds_rijks.errors import UserError
+from tfds_rijks.colour import to_rgb, to_srgb
+from tfds_rijks.errors import ImageError as ImageError
 from tfds_rijks.jpeg_header import JpegHeader, read_header
 
 MAX_PIXELS = 100_000_000
@@ -43,27 +43,11 @@ SUFFIXES = frozenset(
   }
 )
 _ORIENTATION = 0x0112
-_ALPHA = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
-_SIXTEEN = {'I;16', 'I;16B', 'I;16L', 'I;16N'}
-_STRIP = 1024  # rows composited at a time: a large transparent picture is not copied as a whole
 
 # Sizes are checked here, against the caller's limit, before Pillow allocates anything.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 Fit = Literal['crop', 'squash', 'pad']
-
-
-class ImageError(UserError):
-  """A picture that cannot be used: `name` says which, `reason` is a short phrase to count by."""
-
-  def __init__(self, name: str, reason: str, detail: str = ''):
-    super().__init__(
-      f'{name}: {reason}{f" ({detail})" if detail else ""}; replace the file or leave it out'
-    )
-    self.name, self.reason, self.detail = name, reason, detail
-
-  def __reduce__(self):
-    return ImageError, (self.name, self.reason, self.detail)  # errors cross process borders
 
 
 def decode(
@@ -103,7 +87,7 @@ def _decode_jpeg(data: bytes, *, name: str, short_side: int | None, max_pixels: 
   # Strict: a file that ends early would otherwise come back in full size, grey below.
   image = simplejpeg.decode_jpeg(data, 'RGB', min_height=least[0], min_width=least[1], strict=True)
   if header.icc:
-    image = _to_srgb(Image.fromarray(image), header.icc)
+    image = to_srgb(Image.fromarray(image), header.icc)
   return _upright(np.asarray(image), _orientation(header.exif))
 
 
@@ -127,7 +111,7 @@ def _decode_other(data: bytes, *, name: str, max_pixels: int) -> np.ndarray:
     icc = image.info.get('icc_profile') or b''
     image.load()  # an animated picture or a TIFF of several pages: the first
     # Asked after loading: Pillow has turned a TIFF by then and taken its tag off.
-    return _upright(_to_rgb(image, icc, name=name), _orientation_of(image))
+    return _upright(to_rgb(image, icc, name=name), _orientation_of(image))
 
 
 def _check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
@@ -137,67 +121,6 @@ def _check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
     )
   if width * height == 0:
     raise ImageError(name, 'no pixels', f'{width} x {height}')
-
-
-def _to_rgb(image: Image.Image, icc: bytes, *, name: str) -> np.ndarray:
-  """Pillow image of any mode -> uint8 `[H, W, 3]`."""
-  if image.mode in _SIXTEEN or image.mode == 'I':
-    image = Image.fromarray(_eight_bits(image, name=name))
-  elif image.mode == 'F':
-    raise ImageError(name, 'pixel type not supported', 'floating point; expected 8 or 16 bits')
-  if image.mode == 'P' or 'transparency' in image.info:
-    image = image.convert('RGBA')
-  if image.mode in _ALPHA:
-    return _on_white(image, icc)
-  if icc:
-    return np.asarray(_to_srgb(image, icc).convert('RGB'))
-  if image.mode == 'LAB':
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile('LAB'))
-    return np.asarray(_to_srgb(image, lab.tobytes()))
-  return np.asarray(image.convert('RGB'))
-
-
-def _eight_bits(image: Image.Image, *, name: str) -> np.ndarray:
-  """16-bit grey -> uint8 by dividing by 257 (Pillow's own conversion clips, to near white)."""
-  values = np.asarray(image).astype(np.int64)
-  if values.min() < 0 or values.max() > 65535:
-    raise ImageError(name, 'pixel type not supported', '32-bit integers; expected 8 or 16 bits')
-  return ((values + 128) // 257).astype(np.uint8)
-
-
-def _on_white(image: Image.Image, icc: bytes) -> np.ndarray:
-  out = np.empty((image.height, image.width, 3), np.uint8)
-  for top in range(0, image.height, _STRIP):
-    strip = image.crop((0, top, image.width, min(top + _STRIP, image.height))).convert('RGBA')
-    colour, alpha = strip.convert('RGB'), strip.getchannel('A')
-    if icc:
-      colour = _to_srgb(colour, icc).convert('RGB')
-    ground = Image.new('RGB', strip.size, (255, 255, 255))
-    ground.paste(colour, (0, 0), alpha)
-    out[top : top + _STRIP] = np.asarray(ground)
-  return out
-
-
-def _to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
-  """Applies an embedded profile; one that fits another kind of picture says nothing and is left."""
-  transform = _transform(icc, image.mode)
-  return image if transform is None else transform.apply(image)
-
-
-@functools.lru_cache(maxsize=32)
-def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-  try:
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    if mode == 'RGB' and 'srgb' in ImageCms.getProfileDescription(profile).lower():
-      return None
-    return ImageCms.buildTransform(profile, _srgb(), mode, 'RGB')
-  except (ImageCms.PyCMSError, OSError, ValueError):  # damaged, or of another colour space
-    return None
-
-
-@functools.lru_cache(maxsize=1)
-def _srgb() -> ImageCms.ImageCmsProfile:
-  return ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB'))
 
 
 def _orientation(exif: bytes) -> int:
@@ -290,19 +213,23 @@ def shrink(data: bytes, *, name: str, image_size: int, max_pixels: int = MAX_PIX
   all else is decoded, reduced if it is larger, and written as JPEG of quality 95, 4:4:4.
   """
   image = decode(data, name=name, short_side=image_size, max_pixels=max_pixels)
-  return store(image, data=data, image_size=image_size)
+  return store(reduce(image, image_size), data=data, image_size=image_size)
+
+
+def reduce(image: np.ndarray, image_size: int) -> np.ndarray:
+  """uint8 `[H, W, 3]` -> the same with a short side of at most `image_size`, antialiased."""
+  height, width = image.shape[:2]
+  if min(height, width) <= image_size:
+    return image
+  scale = image_size / min(height, width)
+  return np.asarray(_resize(image, (max(1, round(width * scale)), max(1, round(height * scale)))))
 
 
 def store(image: np.ndarray, *, data: bytes, image_size: int) -> bytes:
-  """As `shrink`, for a picture that has been decoded already (`data` is what it came from)."""
-  height, width = image.shape[:2]
-  if min(height, width) > image_size:
-    scale = image_size / min(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    image = np.asarray(_resize(image, size))
-  elif _is_plain_jpeg(data):
-    return data
-  return encode_jpeg(image)
+  """As `shrink`, for a picture that has been decoded and reduced (`data` is what it came from)."""
+  size = jpeg_size(data)  # of the file: a scaled decode may have met `image_size` exactly
+  small = size is not None and min(size) <= image_size
+  return data if small and _is_plain_jpeg(data) else encode_jpeg(image)
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:

@@ -153,10 +153,11 @@ def _see(task: _Task) -> _Seen:
   )
   size = images.jpeg_size(data) or image.shape[:2]
   digest = images.pixel_digest(image) if size == image.shape[:2] else ''
+  stored = b''
+  if task.image_size is not None:
+    image = images.reduce(image, task.image_size)
+    stored = images.store(image, data=data, image_size=task.image_size)
   look = images.fit(image, _LOOK, how='squash').tobytes()
-  stored = (
-    b'' if task.image_size is None else images.store(image, data=data, image_size=task.image_size)
-  )
   height, width = size
   return _Seen(digest, height, width, look, stored)
 

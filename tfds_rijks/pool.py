@@ -112,7 +112,7 @@ class _Worker:
   """One process; `call` sends items and waits for the results."""
 
   def __init__(self, function: Callable[[Any], Any]):
-    self.setup = pickle.dumps((list(sys.path), function.__module__, function.__qualname__))
+    self.setup = pickle.dumps((list(sys.path), _module(function), function.__qualname__))
     self.stopped = False
     self.exit_code: int | None = None
     self.process = self._start()
@@ -123,6 +123,7 @@ class _Worker:
       [sys.executable, '-c', _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
     _send(process.stdin, self.setup)
+    self.greeted = False
     return process
 
   def call(self, chunk: Sequence[Any]) -> list[tuple[str, Any]]:
@@ -134,6 +135,8 @@ class _Worker:
 
   def _ask(self, chunk: Sequence[Any]) -> list[tuple[str, Any]] | None:
     """The worker's answer; None if it died over it (a fresh one then stands ready)."""
+    if not self.greeted and not self.stopped:
+      self._greet()
     try:
       _send(self.process.stdin, pickle.dumps(list(chunk)))
       return pickle.loads(_receive(self.process.stdout))
@@ -143,6 +146,15 @@ class _Worker:
       if not self.stopped:
         self.process = self._start()
       return None
+
+  def _greet(self) -> None:
+    """Waits until the worker has found its function: one that cannot start is no item's fault."""
+    try:
+      _receive(self.process.stdout)
+    except EOFError:
+      if not self.stopped:
+        raise WorkerError(f'a worker could not start (exit code {self.process.wait()})') from None
+    self.greeted = True
 
   def _dead(self, item: Any) -> tuple[str, Any]:
     return 'value', ImageError(
@@ -171,6 +183,7 @@ def serve() -> None:
   function: Any = importlib.import_module(module)
   for part in name.split('.'):
     function = getattr(function, part)
+  _send(answers, b'')
   while True:
     try:
       chunk = pickle.loads(_receive(requests))
@@ -186,6 +199,16 @@ def _call(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
     return 'value', error
   except Exception:
     return 'bug', traceback.format_exc()
+
+
+def _module(function: Callable[[Any], Any]) -> str:
+  """The importable name of a function's module, also of a command run by `python -m`."""
+  if function.__module__ != '__main__':
+    return function.__module__
+  spec = getattr(sys.modules['__main__'], '__spec__', None)
+  if spec is None:
+    raise ValueError(f'{function.__qualname__} stands in a script; put it into a module')
+  return spec.name
 
 
 def _name(item: Any) -> str:

@@ -43,6 +43,19 @@ def test_workers_import_neither_jax_nor_flaxart():
   assert list(pool.run(pool_work.modules, range(20), what='x', processes=2)) == [[]] * 20
 
 
+def test_a_worker_that_cannot_start_is_no_items_fault(monkeypatch):
+  monkeypatch.setattr(pool_work.slow, '__module__', 'no_such_module')
+  with pytest.raises(pool.WorkerError, match='could not start'):
+    list(pool.run(pool_work.slow, range(20), what='x', processes=2))
+
+
+def test_a_function_of_a_script_is_refused(monkeypatch):
+  monkeypatch.setattr(pool_work.slow, '__module__', '__main__')
+  monkeypatch.setattr(sys.modules['__main__'], '__spec__', None)
+  with pytest.raises(ValueError, match='slow stands in a script'):
+    list(pool.run(pool_work.slow, range(20), what='x', processes=2))
+
+
 def test_large_results_stream():
   total = 0
   for i, data in enumerate(pool.run(pool_work.big, range(120), what='x', processes=2)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from tfds_rijks.collection.options import Options
 from tfds_rijks.collection.records import Collection
 from tfds_rijks.errors import UserError
 from tfds_rijks.pictures import Shelf, check_budget, read_all
+from tfds_rijks.progress import track
 
 
 @dataclasses.dataclass(eq=False)
@@ -86,11 +87,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       getattr(classes, 'feature', classes).names = list(names)
     report.write_json(folder / report.FILE, {'dataset': self.info.full_name, **made.report})
     return {
-      split: self._generate_examples(examples, shelf) for split, examples in made.examples.items()
+      split: self._generate_examples(track(examples, f'writing {split}', len(examples)), shelf)
+      for split, examples in made.examples.items()
     }
 
   def _generate_examples(
-    self, examples: Sequence[tuple[str, Mapping[str, Any]]], shelf: Shelf
+    self, examples: Iterable[tuple[str, Mapping[str, Any]]], shelf: Shelf
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, values in examples:
       yield name, {'image': shelf.data(name), **values}
