@@ -10,13 +10,14 @@ import numpy as np
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Split
 from flaxart.tasks import SOFTMAX, Task
+from tfds_rijks import images
 from tfds_rijks.progress import Progress
 
 PIXELS = 16  # side of the thumbnails
 CHUNK = 1024  # test records compared at once
 
 
-def thumbnails(split: Split, *, fit: str) -> np.ndarray:
+def thumbnails(split: Split, *, fit: images.Fit) -> np.ndarray:
   """`[N, 16 * 16 * 3]` float32 in [0, 1], in the order of the split."""
   progress = Progress(f'16x16 pixels of {split.name}', len(split), unit='img')
   parts = []
@@ -28,7 +29,7 @@ def thumbnails(split: Split, *, fit: str) -> np.ndarray:
 
 
 def nearest_pixels(
-  train: Split, test: Split, tasks: Sequence[Task], *, fit: str
+  train: Split, test: Split, tasks: Sequence[Task], *, fit: images.Fit
 ) -> dict[str, dict[str, Any]]:
   """Top-1 and balanced accuracy of the nearest training picture's label, Euclidean on 16x16 pixels.
 

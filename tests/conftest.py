@@ -1,4 +1,4 @@
-"""What all tests share: CPU, parsed flags, a compilation cache, and one tiny prepared collection."""
+"""What all tests share: CPU, parsed flags, a compilation cache, one tiny prepared collection."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -250,7 +252,7 @@ def test_other_classes_are_refused_by_name(finished):
     from flaxart.tasks import labels_json
 
     path.write_text(labels_json(swapped))
-    with pytest.raises(UserError, match="class 1 of artist was 'Cleo' .* is 'Bert'"):
+    with pytest.raises(UserError, match=r"class 1 of artist was 'Cleo' .* is 'Bert'"):
       train_and_evaluate(config, workdir)
   finally:
     path.write_text(text)
@@ -323,3 +325,17 @@ def test_the_state_is_cut_where_trainable_says(finished, tiny):
   assert counts['trainable'] == 3 * 257 + 2 * 257 + 257
   assert counts['total'] == counts['trainable'] + counts['frozen']
   assert len(nnx.to_flat_state(all_params(state))) > 20
+
+
+def test_a_run_that_cannot_fit_on_the_disk_does_not_begin(tiny, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    'flaxart.estimate.shutil.disk_usage', lambda path: SimpleNamespace(free=10_000_000)
+  )
+  with pytest.raises(UserError, match=r'has 0.01 GB free, the run needs 0.0\d GB'):
+    train_and_evaluate(tiny, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_nothing_of_a_whole_run_imports_tensorflow(finished):
+  flaxart.load(finished[0])
+  assert not {'tensorflow', 'clu'} & set(sys.modules)
