@@ -19,6 +19,13 @@ from tfds_rijks.pictures import Shelf, check_budget, read_all
 from tfds_rijks.progress import track
 
 
+DESCRIPTION = (
+  'A collection of pictures with labels, prepared by tfds_rijks from a folder with a table. '
+  'build_report.json beside the data says what it holds. A missing label is -1, an empty sequence '
+  'or NaN; splits are drawn by group.'
+)
+
+
 @dataclasses.dataclass(eq=False)
 class Config(tfds.core.BuilderConfig):
   """The name of a collection that shares a `data_dir` with others."""
@@ -60,7 +67,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
           **{name: _feature(kind) for name, kind in self.kinds.items()},
         }
       )
-    return self.dataset_info_from_configs(features=features)
+    # Not from the package's README.md, which is about the builder: the data are the user's own.
+    return tfds.core.DatasetInfo(builder=self, features=features, description=DESCRIPTION)
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[Any, Any]]]:
     if self.collection is None:
