@@ -18,7 +18,6 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.pictures import Shelf, check_budget, read_all
 from tfds_rijks.progress import track
 
-
 DESCRIPTION = (
   'A collection of pictures with labels, prepared by tfds_rijks from a folder with a table. '
   'build_report.json beside the data says what it holds. A missing label is -1, an empty sequence '
