@@ -22,6 +22,9 @@ from tfds_rijks.errors import ImageError as ImageError
 from tfds_rijks.jpeg_header import JpegHeader, read_header
 
 MAX_PIXELS = 100_000_000
+# Of a progressive JPEG; encoders write about ten, and each costs a pass over all coefficients, so
+# that a small file with thousands would keep a core busy for hours.
+MAX_SCANS = 200
 # Pictures only: no format that runs a program (EPS) or is a document (PDF), and none that needs a
 # guess. JPEG stands here for CMYK, which simplejpeg does not turn into RGB.
 FORMATS = ('PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'JPEG', 'JPEG2000', 'PPM', 'AVIF')
@@ -64,7 +67,8 @@ def decode(
 
   Raises:
     ImageError: the reasons are 'empty file', 'an HTML page, not a picture', 'unknown format',
-      'truncated', 'damaged', 'too many pixels', 'no pixels', 'pixel type not supported'.
+      'truncated', 'damaged', 'too many pixels', 'too many scans', 'no pixels',
+      'pixel type not supported'.
   """
   if not data:
     raise ImageError(name, 'empty file')
@@ -83,6 +87,8 @@ def _decode_jpeg(data: bytes, *, name: str, short_side: int | None, max_pixels: 
   _check_size(header.width, header.height, name=name, max_pixels=max_pixels)
   if header.components == 4 or header.bits != 8:
     return _decode_other(data, name=name, max_pixels=max_pixels)
+  if header.several_scans and (scans := data.count(b'\xff\xda')) > MAX_SCANS:
+    raise ImageError(name, 'too many scans', f'{scans}; expected at most {MAX_SCANS}')
   least = _scaled_minimum(header, short_side)
   # Strict: a file that ends early would otherwise come back in full size, grey below.
   image = simplejpeg.decode_jpeg(data, 'RGB', min_height=least[0], min_width=least[1], strict=True)

@@ -9,18 +9,23 @@ import struct
 _BARE = {0x01, *range(0xD0, 0xD9)}
 # SOF0 to SOF15 without DHT, JPG and DAC, which share the range.
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _ICC = b'ICC_PROFILE\0'
 _EXIF = b'Exif\0\0'
 
 
 @dataclasses.dataclass
 class JpegHeader:
-  """Size in pixels, number of colour components (1, 3 or 4), bits per sample, raw metadata."""
+  """Size in pixels, number of colour components (1, 3 or 4), bits per sample, raw metadata.
+
+  `several_scans`: progressive, or one component after the other.
+  """
 
   height: int
   width: int
   components: int
   bits: int
+  several_scans: bool
   exif: bytes
   icc: bytes
 
@@ -32,6 +37,7 @@ def read_header(data: bytes) -> JpegHeader:
   """
   frame: tuple[int, int, int, int] | None = None
   exif = b''
+  several_scans = False
   icc: dict[int, bytes] = {}
   at = 2
   while at + 4 <= len(data):
@@ -55,13 +61,17 @@ def read_header(data: bytes) -> JpegHeader:
     if marker in _FRAMES and len(body) >= 6:
       bits, height, width, components = struct.unpack_from('>BHHB', body)
       frame = (height, width, components, bits)
+      several_scans = marker in _PROGRESSIVE
     elif marker == 0xE1 and body.startswith(_EXIF):
       exif = exif or body
     elif marker == 0xE2 and body.startswith(_ICC) and len(body) > 14:
       icc[body[12]] = body[14:]  # chunk number, count, data
     elif marker == 0xDA:
+      several_scans |= frame is not None and body[:1] != bytes([frame[2]])
       break
     at += 2 + length
   if frame is None:
     raise ValueError('no frame header')
-  return JpegHeader(*frame, exif=exif, icc=b''.join(icc[i] for i in sorted(icc)))
+  return JpegHeader(
+    *frame, several_scans=several_scans, exif=exif, icc=b''.join(icc[i] for i in sorted(icc))
+  )

@@ -356,6 +356,14 @@ def test_what_is_no_usable_picture_is_refused_before_it_costs_memory(data, reaso
   assert peak < 80e6
 
 
+def test_a_progressive_bomb_is_refused_at_once():
+  data = noise('JPEG', progressive=True)
+  last = data.rindex(b'\xff\xda')
+  with pytest.raises(ImageError, match='too many scans') as error:
+    images.decode(data[:-2] + data[last:-2] * 1000 + data[-2:], name='x')
+  assert error.value.reason == 'too many scans'
+
+
 def test_the_limit_can_be_moved(monkeypatch):
   data = encode(picture(), 'PNG')
   with pytest.raises(ImageError, match=r'64 x 48; expected at most 3,000'):
