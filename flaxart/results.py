@@ -68,7 +68,7 @@ def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any])
     'dataset_version': dataset.version,
     'config': config.to_dict(),
     'splits': {name: {'records': len(s), 'sha256': s.sha256} for name, s in dataset.splits.items()},
-    'grouping_rule': build.get('grouping_rule', 'none stated by the dataset'),
+    'grouping_rule': build.get('split_rule') or build.get('rule') or 'not stated by the dataset',
     'weights': dict(weights),
     'seed': config.seed,
     'hardware': hardware(),
