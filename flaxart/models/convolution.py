@@ -19,14 +19,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 Padding = str | int | Pads  # 'SAME', 'VALID', the same number on all sides, or each side
 
+TINY = 4  # pixels, of the shorter side of a feature map
 # Below this many input channels all taps go into one product: narrow products are slow. Above it
 # each tap has its own, which is as fast and holds one tap at a time instead of kh * kw of them.
-TINY = 4  # pixels, of the shorter side of a feature map
 FEW_CHANNELS = 64
 
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
@@ -164,13 +165,21 @@ def _input_gradient(size: Sequence[int], kernel: jax.Array, dy: jax.Array, strid
 
 def _kernel_gradient(x: jax.Array, shape: Sequence[int], dy: jax.Array, stride: int,
                      pads: Pads) -> jax.Array:
-  """Patches, transposed, times dy; patches are built again here rather than kept."""
-  taps = list(_taps(x, shape[:2], stride, pads))
-  if shape[2] < FEW_CHANNELS:
-    taps = [jnp.concatenate(taps, axis=-1)]
+  """The pixels under each tap, transposed, times dy; gathered again here rather than kept."""
   flat = dy.reshape(-1, dy.shape[-1])
   product = lambda tap: tap.reshape(-1, tap.shape[-1]).T @ flat  # noqa: E731
-  return jnp.stack([product(tap) for tap in taps]).reshape(shape)
+  if tuple(shape[:2]) == (1, 1) or shape[2] < FEW_CHANNELS:
+    return product(jnp.concatenate(list(_taps(x, shape[:2], stride, pads)), -1)).reshape(shape)
+  x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+  height, width = ((m - 1) * stride + 1 for m in dy.shape[1:3])
+
+  def of_tap(corner: jax.Array) -> jax.Array:
+    start = (0, corner[0], corner[1], 0)
+    under = lax.dynamic_slice(x, start, (x.shape[0], height, width, x.shape[3]))
+    return product(under[:, ::stride, ::stride])
+
+  # A loop, because unrolled XLA gathers all taps before the first product: twice the memory.
+  return lax.map(of_tap, jnp.array(list(np.ndindex(*shape[:2])))).reshape(shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -167,7 +167,8 @@ def torch_original(model: str, source: str, *, seed: int) -> Original:
   torch: Any = importlib.import_module('torch')
   vision = import_torchvision()
   if source == 'torchvision':
-    extra = {'aux_logits': True, 'init_weights': False} if model == 'inception_v3' else {}
+    # Their own initialisation would be overwritten, and takes longer than all the rest.
+    extra = {} if model == 'resnet50' else {'init_weights': False}
     net = getattr(vision.models, model)(weights=None, **extra)
   else:
     name = 'legacy_xception' if model == 'xception' else model
