@@ -48,7 +48,6 @@ def default_config() -> ConfigDict:
   data.manual_dir = ''  # the source folder; given, the dataset is prepared when it is not there yet
   data.image_size = 224  # pixels; pictures enter the network as squares
   data.fit = 'squash'  # how a picture becomes a square: squash (the paper), crop, or pad with white
-  data.prepare_size = 0  # when preparing: re-encode with this short side (0 = bytes as they are)
   data.workers = 0  # decoding processes; 0 = threads of this process
   data.synthetic_objects = 0  # draw a museum of so many objects into manual_dir first (the demo)
 
@@ -107,7 +106,6 @@ def validate(config: ConfigDict) -> None:
     in_range(config, field, above=0)
   for field in (
     'data.workers',
-    'data.prepare_size',
     'data.synthetic_objects',
     'optim.weight_decay',
     'optim.warmup_epochs',

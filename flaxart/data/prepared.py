@@ -20,16 +20,16 @@ def prepare_if_missing(config: ConfigDict, *, dry_run: bool = False) -> bool:
   from tfds_rijks.prepare import prepare
 
   manual_dir = Path(data.manual_dir).expanduser()
-  if data.synthetic_objects and not (manual_dir / 'rijksgt.mat').exists():
+  if data.synthetic_objects:
     from tfds_rijks.rijksmuseum.synthetic import draw_museum
 
+    # What was drawn with the same arguments is reused.
     draw_museum(manual_dir, objects=data.synthetic_objects, seed=0)
   missing = find(data.dataset, data.data_dir) is None
   prepare(
     data.dataset,
     manual_dir=manual_dir,
     data_dir=Path(data.data_dir).expanduser(),
-    image_size=data.prepare_size or None,
     dry_run=dry_run,
   )
   return not (dry_run and missing)
