@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tfds_rijks.images import ImageError
+from tfds_rijks.images import SUFFIXES, ImageError
 
 import flaxart
 from flaxart.net import Net, load
@@ -26,7 +26,6 @@ from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import Progress
 
-PICTURES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.gif', '.webp', '.bmp')
 TOP = 3  # names a task
 FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that begins so
 
@@ -120,13 +119,13 @@ def find_pictures(folder: Path) -> tuple[list[str], int]:
   paths, others = [], 0
   for root, _, names in os.walk(folder):
     for name in names:
-      if name.lower().endswith(PICTURES):
+      if Path(name).suffix.lower() in SUFFIXES:
         paths.append((Path(root) / name).relative_to(folder).as_posix())
       else:
         others += 1
   if not paths:
     raise UserError(
-      f'--images: {folder} holds no picture ({", ".join(PICTURES)}) among {others} '
+      f'--images: {folder} holds no picture ({", ".join(sorted(SUFFIXES))}) among {others} '
       'files; give the folder that holds the pictures'
     )
   return sorted(paths), others
