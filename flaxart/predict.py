@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tfds_rijks.images import SUFFIXES, ImageError
 
 import flaxart
 from flaxart.net import Net, load
@@ -24,6 +23,7 @@ from flaxart.tasks import REGRESSION, SIGMOID, Task
 from flaxart.writer import write_text
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
+from tfds_rijks.images import SUFFIXES, ImageError
 from tfds_rijks.progress import Progress
 
 TOP = 3  # names a task

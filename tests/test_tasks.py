@@ -80,7 +80,8 @@ def test_kinds_follow_from_features_and_mistakes_are_named():
     ('tags', t.SIGMOID, 2, 1.0),
     ('year', t.REGRESSION, 1, 2.0),
   ]
-  with pytest.raises(UserError, match=r"'artst' is no such feature .* its labels are artist, only, tags, year"):
+  line = r"'artst' is no such feature .* its labels are artist, only, tags, year"
+  with pytest.raises(UserError, match=line):
     t.tasks_from_features(features, {'artst': 1.0})
   with pytest.raises(UserError, match="'object_number' is a feature of kind Text"):
     t.tasks_from_features(features, {'object_number': 1.0})
