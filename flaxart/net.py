@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from flaxart import checkpoint, workdirs
 from flaxart.models.classifier import TrunkSpec
+from flaxart.models.fold import fold_batchnorm
 from flaxart.sharding import create_mesh
 from flaxart.state import Network, TrainState, abstract_parts
 from flaxart.tasks import SIGMOID, SOFTMAX, Task
@@ -40,12 +41,14 @@ class Net:
     self.image_size: int = config.data.image_size
     self.fit: pictures.Fit = config.data.fit
     self.about = dict(about)
-    self._arrays = (state.trainable, state.frozen, state.batch_stats)
-    model = network.merge(*self._arrays)
+    model = network.merge(state.trainable, state.frozen, state.batch_stats)
+    # Inference only from here on: BatchNorm becomes part of the convolutions (equal to 1e-5).
+    model.trunk = fold_batchnorm(model.trunk)
+    graphdef, self._arrays = nnx.split(model)
     self.preprocess = model.preprocess
     self._smallest = model.trunk.min_size
-    self._probabilities = jax.jit(functools.partial(_probabilities, network))
-    self._features = jax.jit(functools.partial(_features, network))
+    self._probabilities = jax.jit(functools.partial(_probabilities, graphdef, self.tasks))
+    self._features = jax.jit(functools.partial(_features, graphdef))
 
   def __call__(self, images: Any) -> dict[str, np.ndarray]:
     """`[B, H, W, 3]` uint8 -> `{task: [B, C] float32 probabilities}`.
@@ -115,11 +118,11 @@ def restore_network(
 
 
 def _probabilities(
-  network: Network, arrays: tuple[nnx.State, ...], images: jax.Array
+  graphdef: nnx.GraphDef, tasks: tuple[Task, ...], arrays: nnx.State, images: jax.Array
 ) -> dict[str, jax.Array]:
-  logits = network.merge(*arrays)(images, train=False)
+  logits = nnx.merge(graphdef, arrays)(images, train=False)
   result = {}
-  for task in network.tasks:
+  for task in tasks:
     value = logits[task.name]
     if task.kind == SOFTMAX:
       result[task.name] = jax.nn.softmax(value)
@@ -130,5 +133,5 @@ def _probabilities(
   return result
 
 
-def _features(network: Network, arrays: tuple[nnx.State, ...], images: jax.Array) -> jax.Array:
-  return network.merge(*arrays).features(images, train=False)
+def _features(graphdef: nnx.GraphDef, arrays: nnx.State, images: jax.Array) -> jax.Array:
+  return nnx.merge(graphdef, arrays).features(images, train=False)

@@ -50,7 +50,9 @@ def test_frozen_features_of_the_run_are_those_of_the_file(weights, tiny, tmp_pat
   assert net.preprocess == trunk.preprocess == imagenet_statistics(resize=256, fit='crop')
   images = np.random.default_rng(0).integers(0, 256, (3, 48, 40, 3), dtype=np.uint8)
   expected = trunk(trunk.preprocess.apply(jnp.asarray(images)))
-  np.testing.assert_allclose(net.features(images), expected, rtol=1e-4, atol=1e-5)
+  # The run's network has its BatchNorm folded, the file's has not: equal but for rounding.
+  error = np.linalg.norm(net.features(images) - expected) / np.linalg.norm(expected)
+  assert error < 1e-5
   assert net.about['weights']['licence'] == 'BSD-3-Clause'
   stored = json.loads((tmp_path / 'run' / 'results.json').read_text())['provenance']['weights']
   assert stored['sha256'] == trunk.about['sha256'] and stored['variant'] == 'torchvision'
