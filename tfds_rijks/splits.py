@@ -10,6 +10,18 @@ from tfds_rijks.errors import UserError
 
 FRACTIONS: Mapping[str, float] = {'train': 0.8, 'val': 0.1, 'test': 0.1}
 
+# What tables call the splits.
+SPLIT_NAMES = {
+  'train': 'train',
+  'training': 'train',
+  'val': 'val',
+  'valid': 'val',
+  'validation': 'val',
+  'dev': 'val',
+  'test': 'test',
+  'testing': 'test',
+}
+
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
   """Raises `UserError` unless the shares are positive and sum to 1."""

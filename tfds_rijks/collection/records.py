@@ -17,20 +17,11 @@ from tfds_rijks.collection.options import Options, names
 from tfds_rijks.collection.table import Cell, Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
+from tfds_rijks.splits import SPLIT_NAMES
 
 Kind = Literal['label', 'labels', 'number']
 IMAGE, ID, GROUP, SPLIT = ('image', 'file_name'), ('object_number', 'id'), ('group',), ('split',)
 YEARS = ('year', 'year_begin', 'year_end')
-SPLIT_NAMES = {
-  'train': 'train',
-  'training': 'train',
-  'val': 'val',
-  'valid': 'val',
-  'validation': 'val',
-  'dev': 'val',
-  'test': 'test',
-  'testing': 'test',
-}
 
 
 @dataclasses.dataclass

@@ -12,18 +12,9 @@ from pathlib import Path
 
 from tfds_rijks.errors import UserError
 from tfds_rijks.rijksmuseum.oai import clean
+from tfds_rijks.splits import SPLIT_NAMES
 
 STEM_COLUMNS = ('stem', 'jpg', 'image', 'imageid', 'image_id', 'file', 'filename')
-SPLIT_NAMES = {
-  'train': 'train',
-  'training': 'train',
-  'val': 'val',
-  'valid': 'val',
-  'validation': 'val',
-  'dev': 'val',
-  'test': 'test',
-  'testing': 'test',
-}
 
 
 @dataclass(frozen=True)
