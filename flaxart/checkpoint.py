@@ -5,12 +5,15 @@ step `n`. The latest and the best checkpoint are kept, the best by a score that 
 Orbax would delete the best one at the first NaN. `force=True` on every save, because its default
 policy drops saves in silence while another one is being written.
 
-Layout: `checkpoints/<step>/state` with `params`, `batch_stats`, `opt_state`, `step`, as plain
-nested dictionaries, so that `orbax.checkpoint.v1.load` reads it without flaxart.
+Layout: `checkpoints/<step>/state` with `params`, `batch_stats`, `opt_state`, `watch` and `step`, as
+plain nested dictionaries, so that `orbax.checkpoint.v1.load` reads it without flaxart. Under a
+running average of the weights `params` and `batch_stats` are the average, and `raw` goes on
+learning.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from pathlib import Path
@@ -25,6 +28,7 @@ from orbax.checkpoint import v1 as ocp
 from flaxart import manifest
 from flaxart.sharding import replicated
 from flaxart.state import TrainState, all_params
+from flaxart.watch import Watch
 from tfds_rijks.errors import UserError
 
 FOLDER = 'checkpoints'
@@ -107,14 +111,16 @@ class Checkpointer:
       tree = self._orbax.load(step, abstract(state_tree(like), mesh))
     except (ValueError, KeyError, FileNotFoundError) as error:
       raise UserError(_unreadable(self._folder, step, error)) from error
-    params, opt_state = tree['params'], tree['opt_state']
-    trainable, frozen = like.trainable, like.frozen
+    kept = (fill(like.trainable, tree['params']), fill(like.batch_stats, tree['batch_stats']))
+    learning = tree.get('raw', tree)
     return TrainState(
       step=tree['step'],
-      trainable=fill(trainable, params),
-      frozen=fill(frozen, params),
-      batch_stats=fill(like.batch_stats, tree['batch_stats']),
-      opt_state=fill_leaves(like.opt_state, opt_state),
+      trainable=fill(like.trainable, learning['params']),
+      frozen=fill(like.frozen, tree['params']),
+      batch_stats=fill(like.batch_stats, learning['batch_stats']),
+      opt_state=fill_leaves(like.opt_state, tree['opt_state']),
+      watch=Watch(**tree['watch']),
+      average=None if like.average is None else kept,
     )
 
 
@@ -176,12 +182,20 @@ def best_on_disk(workdir: Path) -> int:
 def state_tree(state: TrainState) -> dict[str, Any]:
   """What is stored: nested dictionaries of arrays, and the optimizer's leaves by number."""
   leaves = jax.tree.leaves(state.opt_state)
-  return {
-    'params': nnx.to_pure_dict(all_params(state)),
-    'batch_stats': nnx.to_pure_dict(state.batch_stats),
+  kept = state.evaluated()
+  tree = {
+    'params': nnx.to_pure_dict(all_params(kept)),
+    'batch_stats': nnx.to_pure_dict(kept.batch_stats),
     'opt_state': {f'{i:04d}': leaf for i, leaf in enumerate(leaves)},
+    'watch': dataclasses.asdict(state.watch),
     'step': state.step,
   }
+  if state.average is not None:
+    tree['raw'] = {
+      'params': nnx.to_pure_dict(state.trainable),
+      'batch_stats': nnx.to_pure_dict(state.batch_stats),
+    }
+  return tree
 
 
 def sha256_of(tree: Any) -> str:

@@ -20,6 +20,9 @@ MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
 MAY_CHANGE = ('data.data_dir', 'data.manual_dir', 'data.workers', 'log.every_steps')
 
 
+LEARNED = 'learned'
+
+
 def default_config() -> ConfigDict:
   """The defaults: fine-tuning a converted ImageNet trunk at 224 px, three heads."""
   config = ConfigDict()
@@ -37,6 +40,8 @@ def default_config() -> ConfigDict:
   model.shallow = False  # one block per stage, for tests and quick trials
   # BatchNorm that learns: 'batch' = statistics of the batch, 'frozen' = the stored ones,
   # 'auto' = frozen for a trunk that starts from weights, batch for one from scratch.
+  # 'keras2_frozen' repeats what Keras 2 did to a frozen layer, for comparison only: statistics of
+  # the batch in training, the stored ones in evaluation (keras-team/keras pull request 9965).
   model.bn = 'auto'
   model.bn_momentum = 0.99  # share of the old running statistics kept; 0.9 for under 1,000 steps
   model.dropout = 0.0  # on the pooled features
@@ -48,34 +53,55 @@ def default_config() -> ConfigDict:
   data.manual_dir = ''  # the source folder; given, the dataset is prepared when it is not there yet
   data.image_size = 224  # pixels; pictures enter the network as squares
   data.fit = 'squash'  # how a picture becomes a square: squash (the paper), crop, or pad with white
+  data.pixels = 'network'  # what enters the network: its own preprocessing, or zero_one (x / 255)
+  data.shuffle = True  # False: the same order in every epoch, as the paper's released code has it
   data.workers = 0  # decoding processes; 0 = threads of this process
   data.synthetic_objects = 0  # draw a museum of so many objects into manual_dir first (the demo)
 
   config.augment = augment = ConfigDict()
   augment.flip = False  # mirror half of the training pictures
   augment.zoom = 0.0  # random crop of at least 1 - zoom of each side, resized back
+  augment.randaugment = 0  # operations a picture, drawn from flaxart/data/randaugment.py
+  augment.magnitude = 9.0  # of these operations, 0 to 10
+  augment.mixup = 0.0  # alpha of the Beta distribution that mixes pairs of pictures; 0 = off
 
   config.train = train = ConfigDict()
   train.epochs = 20.0
   train.batch_size = 32  # global: over all devices and processes
   train.eval_every_epochs = 1.0
-  train.task_weights = ''  # 'artist=1,type=0.5'; not named = 1 (the paper sums the losses)
+  train.accumulate = 1  # parts in which a batch is computed, one after the other, to save memory
+  # Weight of each task's loss: 'artist=1,type=0.5' (not named = 1: the paper sums the losses), or
+  # 'learned' (homoscedastic uncertainty).
+  train.task_weights = ''
+  # Weight of each class: none | sqrt | inverse | effective, for all tasks or 'artist=sqrt'.
+  train.class_weights = ''
+  train.class_weight_cap = 10.0  # no class counts more than so many average records
+  train.logit_adjustment = 0.0  # times the log of the class's share (Menon et al., 2021); 0 = off
+  train.early_stop_patience = 0  # evaluations without a lower val loss; 0 = never (the paper: 7)
+  train.unfreeze = ''  # '0:heads/.*;3:.*': what learns from which epoch on; empty = all at once
 
   config.optim = optim = ConfigDict()
-  optim.name = 'sgd'  # sgd (Nesterov momentum) | adam | adamw | rmsprop
+  optim.name = 'sgd'  # sgd (with momentum) | adam | adamw | rmsprop
   optim.learning_rate = 1e-3
   optim.momentum = 0.9
+  optim.nesterov = True
   optim.weight_decay = 0.0  # decoupled, on kernels only
-  optim.schedule = 'constant'  # constant | cosine (to zero at the last step)
+  optim.schedule = 'constant'  # constant | cosine (to zero at the last step) | plateau
+  optim.plateau_patience = 2  # evaluations without a lower val loss before the rate falls
+  optim.plateau_factor = 0.1
   optim.warmup_epochs = 0.0
   optim.clip_norm = 0.0  # global gradient norm; 0 = off
+  optim.multipliers = ''  # 'trunk/.*=0.1': factors on the learning rate; the first match counts
+  optim.label_smoothing = 0.0
+  optim.ema = 0.0  # decay of a running average of the weights, which is evaluated and kept; 0 = off
 
   config.checkpoint = checkpoint = ConfigDict()
   checkpoint.every_steps = 0  # saves between evaluations; 0 = only after each evaluation
-  checkpoint.best = 'score'  # score (mean main score over the tasks) | loss: on the val split
+  checkpoint.best = 'score'  # on val: score (mean main score of the tasks) | loss; or last
 
   config.eval = evaluation = ConfigDict()
   evaluation.batch_size = 64
+  evaluation.test = True  # False: a candidate of a grid, chosen on val; test is not looked at
   evaluation.baselines = True  # nearest neighbour on 16x16 pixels beside the test scores
 
   config.log = log = ConfigDict()
@@ -87,12 +113,13 @@ def default_config() -> ConfigDict:
 def validate(config: ConfigDict) -> None:
   """Raises `UserError` naming field, value found, and values allowed."""
   one_of(config, 'model.name', MODELS)
-  one_of(config, 'model.bn', ('auto', 'batch', 'frozen'))
+  one_of(config, 'model.bn', ('auto', 'batch', 'frozen', 'keras2_frozen'))
   one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
   one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
   one_of(config, 'optim.name', ('sgd', 'adam', 'adamw', 'rmsprop'))
-  one_of(config, 'optim.schedule', ('constant', 'cosine'))
-  one_of(config, 'checkpoint.best', ('score', 'loss'))
+  one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
+  one_of(config, 'data.pixels', ('network', 'zero_one'))
+  one_of(config, 'checkpoint.best', ('score', 'loss', 'last'))
   for field in (
     'train.epochs',
     'train.batch_size',
@@ -102,6 +129,9 @@ def validate(config: ConfigDict) -> None:
     'model.width',
     'data.image_size',
     'log.every_steps',
+    'train.accumulate',
+    'train.class_weight_cap',
+    'optim.plateau_patience',
   ):
     in_range(config, field, above=0)
   for field in (
@@ -111,11 +141,33 @@ def validate(config: ConfigDict) -> None:
     'optim.warmup_epochs',
     'optim.clip_norm',
     'checkpoint.every_steps',
+    'train.early_stop_patience',
+    'train.logit_adjustment',
+    'augment.randaugment',
+    'augment.magnitude',
+    'augment.mixup',
     'seed',
   ):
     in_range(config, field, at_least=0)
-  for field in ('model.dropout', 'model.bn_momentum', 'augment.zoom', 'optim.momentum'):
+  for field in (
+    'model.dropout',
+    'model.bn_momentum',
+    'augment.zoom',
+    'optim.momentum',
+    'optim.label_smoothing',
+    'optim.ema',
+    'optim.plateau_factor',
+  ):
     in_range(config, field, at_least=0, below=1)
+  if config.augment.magnitude > 10:
+    raise UserError(
+      f'config.augment.magnitude: found {config.augment.magnitude}, expected 0 to 10'
+    )
+  if config.train.batch_size % config.train.accumulate:
+    raise UserError(
+      f'config.train.accumulate: {config.train.batch_size} pictures cannot be cut into '
+      f'{config.train.accumulate} equal parts; choose a divisor of config.train.batch_size'
+    )
   task_names(config)
   task_weights(config)
   if config.trainable not in ('heads', 'all'):
@@ -142,6 +194,8 @@ def task_names(config: ConfigDict) -> list[str]:
 def task_weights(config: ConfigDict) -> dict[str, float]:
   """The weight of each task in the summed loss; 1 where nothing is said."""
   weights = dict.fromkeys(task_names(config), 1.0)
+  if config.train.task_weights == LEARNED:
+    return weights
   for part in filter(None, config.train.task_weights.split(',')):
     name, _, value = part.partition('=')
     if name.strip() not in weights:

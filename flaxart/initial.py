@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from flaxart import checkpoint, workdirs
 from flaxart.models.classifier import TrunkSpec
+from flaxart.models.preprocess import Preprocess
 from flaxart.sharding import create_mesh
 from flaxart.state import abstract_parts
 from flaxart.weights.find import find_imagenet
@@ -42,6 +43,15 @@ def initial_trunk(config: ConfigDict, workdir: Path) -> Start:
   if checkpoint.steps_on_disk(workdir):
     stored = workdirs.read_trunk_json(workdir)
     return Start(TrunkSpec.from_json(stored['spec']), stored['about'])
+  start = named_trunk(config)
+  if config.data.pixels == 'zero_one':
+    pixels = Preprocess(config.data.image_size, scale=(1 / 255,) * 3)
+    start = dataclasses.replace(start, spec=dataclasses.replace(start.spec, preprocess=pixels))
+  return start
+
+
+def named_trunk(config: ConfigDict) -> Start:
+  """What `config.init` says: scratch, another run, ImageNet or a weights file."""
   if config.init == 'scratch':
     return Start(TrunkSpec(), SCRATCH)
   path = Path(config.init).expanduser()

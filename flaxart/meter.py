@@ -79,12 +79,16 @@ class StepMeter:
     """Ends the progress line."""
     self.progress.close()
 
-  def summary(self) -> dict[str, Any]:
-    """The `train` entry of `results.json`; seconds of all restarts, without evaluation."""
+  def summary(self, done: int, *, steps_per_epoch: float) -> dict[str, Any]:
+    """The `train` entry of `results.json` after `done` steps; seconds of all restarts, without
+    evaluation.
+    """
     seconds = max(self.seconds, 1e-9)
     return {
-      'steps': self.steps,
-      'epochs': self.config.train.epochs,
+      'steps': done,
+      'epochs': round(done / steps_per_epoch, 3),
+      'images_seen': done * self.batch,
       'seconds': round(seconds, 2),
-      'images_per_second': round(self.steps * self.batch / seconds, 2),
+      'images_per_second': round(done * self.batch / seconds, 2),
+      'settings_tried': 1,
     }

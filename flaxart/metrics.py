@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxart.tasks import REGRESSION, SIGMOID, SOFTMAX, Task, example_losses, is_labelled
+from flaxart.losses import example_losses
+from flaxart.tasks import REGRESSION, SIGMOID, SOFTMAX, Task, is_labelled
 
 YEARS = 50  # "share within 50 years" of the Rijksmuseum Challenge
 MAIN = {SOFTMAX: 'top1', SIGMOID: 'map', REGRESSION: 'within_50'}
@@ -24,7 +25,7 @@ def batch_counts(
 ) -> dict[str, jax.Array]:
   """Sums over the records of one batch that have a label and are no padding.
 
-  `logits` `[B, outputs]`, `labels` as in `tasks.example_losses`, `mask` `[B]` (False: padding).
+  `logits` `[B, outputs]`, `labels` as in `losses.example_losses`, `mask` `[B]` (False: padding).
   """
   known = is_labelled(task, labels) & mask
   losses = example_losses(task, logits, labels)

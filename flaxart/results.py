@@ -43,7 +43,7 @@ def collect(
   """Evaluates val and test with `state` and adds the baselines and the provenance."""
   summary: dict[str, Any] = {}
   for name in ('val', 'test'):
-    if name in dataset.splits:
+    if name in dataset.splits and (name == 'val' or config.eval.test):
       summary[name] = evaluate(
         network, state, dataset.split(name), config, mesh=mesh, floors=floors
       )

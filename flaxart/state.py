@@ -26,31 +26,58 @@ from flaxart.models import layers
 from flaxart.models.classifier import Classifier, TrunkSpec
 from flaxart.sharding import replicated
 from flaxart.tasks import Task
+from flaxart.unfreeze import read_stages, stage_number
+from flaxart.watch import Watch
 from tfds_rijks.errors import UserError
 
 
 @struct.dataclass
 class TrainState:
-  """`step` updates are done; everything that a step reads or changes."""
+  """`step` updates are done; everything that a step reads or changes.
+
+  `average` is the running average of `(trainable, batch_stats)` under `config.optim.ema`, or None.
+  """
 
   step: jax.Array
   trainable: nnx.State
   frozen: nnx.State
   batch_stats: nnx.State
   opt_state: optax.OptState
+  watch: Watch = struct.field(default_factory=Watch.create)
+  average: tuple[nnx.State, nnx.State] | None = None
+
+  def evaluated(self) -> TrainState:
+    """The state with the weights that are evaluated and kept: the average where there is one."""
+    if self.average is None:
+      return self
+    trainable, batch_stats = self.average
+    return dataclasses.replace(self, trainable=trainable, batch_stats=batch_stats)
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """The static side of a run: graph definition, tasks, optimizer."""
+  """The static side of a run: graph definition, tasks, optimizer.
+
+  `phases` are the graph definitions of gradual unfreezing, which differ in the BatchNorm layers
+  that are still frozen; the last one is `graphdef`.
+  """
 
   graphdef: nnx.GraphDef
   tasks: tuple[Task, ...]
   tx: optax.GradientTransformation
+  phases: tuple[nnx.GraphDef, ...] = ()
 
-  def merge(self, trainable: nnx.State, frozen: nnx.State, batch_stats: nnx.State) -> Classifier:
+  def merge(
+    self,
+    trainable: nnx.State,
+    frozen: nnx.State,
+    batch_stats: nnx.State,
+    *,
+    phase: int | None = None,
+  ) -> Classifier:
     """The model over these arrays; `copy=True` keeps updates of statistics inside the caller."""
-    return nnx.merge(self.graphdef, trainable, frozen, batch_stats, copy=True)
+    graphdef = self.graphdef if phase is None else self.phases[phase]
+    return nnx.merge(graphdef, trainable, frozen, batch_stats, copy=True)
 
 
 def path_string(path: Sequence[Any]) -> str:
@@ -62,7 +89,7 @@ def learns(trainable: str, path: Sequence[Any]) -> bool:
   """Whether the parameter at `path` is trained under the switch `config.trainable`."""
   if trainable == 'all':
     return True
-  pattern = 'heads/.*' if trainable == 'heads' else trainable
+  pattern = '(heads|log_variances)/.*' if trainable == 'heads' else trainable
   return re.fullmatch(pattern, path_string(path)) is not None
 
 
@@ -73,22 +100,37 @@ def batch_norm_mode(config: ConfigDict) -> str:
   return 'batch' if config.init == 'scratch' else 'frozen'
 
 
-def build_model(config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec) -> Classifier:
-  """A freshly initialised model whose frozen BatchNorm layers are marked as such."""
+def build_model(
+  config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec, *, phase: int | None = None
+) -> Classifier:
+  """A freshly initialised model whose frozen BatchNorm layers are marked as such.
+
+  Before the last `phase` of gradual unfreezing, layers whose turn has not come are frozen too.
+  """
   model = Classifier.create(config, tasks, spec, rngs=nnx.Rngs(config.seed))
+  mode, stages = batch_norm_mode(config), read_stages(config)
+
+  def moves(path: Sequence[Any]) -> bool:
+    if not learns(config.trainable, path):
+      return False
+    return phase is None or stage_number(stages, path_string(path)) <= phase
+
   for path, norm in layers.batch_norms(model):
     own = [(*path, name) for name in ('scale', 'bias') if getattr(norm, name, None) is not None]
-    norm.frozen = batch_norm_mode(config) == 'frozen' or not any(
-      learns(config.trainable, p) for p in own
-    )
+    norm.frozen = mode == 'frozen' or not any(moves(p) for p in own)
+    norm.keras2 = mode == 'keras2_frozen'
   return model
 
 
 def abstract_parts(
-  config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec, *filters: Any
+  config: ConfigDict,
+  tasks: Sequence[Task],
+  spec: TrunkSpec,
+  *filters: Any,
+  phase: int | None = None,
 ) -> tuple[Any, ...]:
   """`nnx.split` of the model by `filters`, with shapes in place of arrays."""
-  return nnx.split(nnx.eval_shape(lambda: build_model(config, tasks, spec)), *filters)
+  return nnx.split(nnx.eval_shape(lambda: build_model(config, tasks, spec, phase=phase)), *filters)
 
 
 def create_train_state(
@@ -119,13 +161,18 @@ def create_train_state(
       nnx.replace_by_pure_dict(batch_stats, {'trunk': placed})
   check_trainable(config, params)
   is_trainable = nnx.All(nnx.Param, lambda path, _: learns(config.trainable, path))
-  graphdef = abstract_parts(config, tasks, spec, is_trainable, nnx.Param, nnx.BatchStat)[0]
+  stages = len(read_stages(config))
+  phases = tuple(
+    abstract_parts(config, tasks, spec, is_trainable, nnx.Param, nnx.BatchStat, phase=i)[0]
+    for i in range(stages)
+  )
   trainable, frozen = nnx.split_state(params, is_trainable, nnx.Param)
   opt_state = jax.jit(tx.init, out_shardings=everywhere)(trainable)
-  step = jax.device_put(jnp.zeros((), jnp.int32), everywhere)
+  step, watch = jax.device_put((jnp.zeros((), jnp.int32), Watch.create()), everywhere)
+  average = jax.tree.map(jnp.copy, (trainable, batch_stats)) if config.optim.ema else None
   return (
-    Network(graphdef, tuple(tasks), tx),
-    TrainState(step, trainable, frozen, batch_stats, opt_state),
+    Network(phases[-1], tuple(tasks), tx, phases),
+    TrainState(step, trainable, frozen, batch_stats, opt_state, watch, average),
   )
 
 
@@ -139,10 +186,10 @@ def check_trainable(config: ConfigDict, params: nnx.State) -> None:
       f'parameters; paths look like {path_string(paths[0])}'
     )
   for path in paths:
-    if path[0] == 'heads' and path not in chosen:
+    if path[0] in ('heads', 'log_variances') and path not in chosen:
       raise UserError(
         f'config.trainable: {config.trainable!r} leaves {path_string(path)} frozen at '
-        'its random start; add |heads/.* to the regex'
+        f'its random start; add |{path[0]}/.* to the regex'
       )
 
 

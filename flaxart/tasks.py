@@ -1,4 +1,4 @@
-"""A task is a labelled feature of the dataset: its kind, its classes, its loss.
+"""A task is a labelled feature of the dataset: its kind and its classes.
 
 The kind follows from the TFDS feature and is typed nowhere: `ClassLabel` is softmax,
 `Sequence(ClassLabel)` is sigmoid, a float is regression.
@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from tfds_rijks.errors import UserError
 
@@ -138,37 +137,3 @@ def is_labelled(task: Task, labels: jax.Array) -> jax.Array:
   if task.kind == SIGMOID:
     return labels.any(axis=-1)
   return ~jnp.isnan(labels)
-
-
-def example_losses(task: Task, logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Loss of each record, `[B]`, exactly 0 (with zero gradient) where the label is missing.
-
-  `logits`: `[B, outputs]` float32; `labels`: `[B]` int, `[B, C]` multi-hot or `[B]` float.
-  Softmax: cross-entropy in nats. Sigmoid: sum over classes of binary cross-entropies, divided by
-  the number of classes. Regression: squared error in units of the task's scale.
-  """
-  known = is_labelled(task, labels)
-  if task.kind == SOFTMAX:
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
-  elif task.kind == SIGMOID:
-    losses = optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype)).mean(axis=-1)
-  else:
-    target = (jnp.where(known, labels, task.center) - task.center) / task.scale
-    losses = jnp.square(logits[:, 0] - target)
-  return jnp.where(known, losses, 0.0)
-
-
-def total_loss(
-  tasks: Sequence[Task], logits: Mapping[str, jax.Array], labels: Mapping[str, jax.Array]
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-  """Weighted sum over tasks of the mean over labelled records, and the means themselves.
-
-  A batch in which nothing carries a label adds exactly 0 for that task. Summing with equal weights
-  is the rule behind Figure 2 of Sabatelli, Kestemont and Geurts.
-  """
-  means = {}
-  for task in tasks:
-    losses = example_losses(task, logits[task.name], labels[task.name])
-    count = is_labelled(task, labels[task.name]).sum()
-    means[task.name] = losses.sum() / jnp.maximum(count, 1)
-  return sum((task.weight * means[task.name] for task in tasks), jnp.float32(0)), means

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import optax
-from flax import nnx
 from ml_collections import ConfigDict
 
 from flaxart import estimate, results, workdirs
 from flaxart.checkpoint import Checkpointer
 from flaxart.config import task_names, task_weights, validate
-from flaxart.data.augment import augment
 from flaxart.data.loader import Shard, train_batches
 from flaxart.data.prepared import prepare_if_missing
-from flaxart.data.source import open_dataset
+from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluate import evaluate, labelled_records, largest_classes, with_target_scale
 from flaxart.initial import initial_trunk
+from flaxart.losses import create_objective
 from flaxart.meter import StepMeter
 from flaxart.metrics import main_score
 from flaxart.optim import create_learning_rate_fn, create_optimizer
 from flaxart.sharding import check_batch_size, create_mesh, put_batch
-from flaxart.state import Network, TrainState, count_parameters, create_train_state
-from flaxart.tasks import tasks_from_features, total_loss
+from flaxart.state import TrainState, count_parameters, create_train_state
+from flaxart.step import make_train_step
+from flaxart.tasks import tasks_from_features
+from flaxart.unfreeze import phase_at, read_stages
+from flaxart.watch import after_evaluation, has_stopped
 from flaxart.writer import MetricWriter, flat_scores, log
 from tfds_rijks.errors import UserError
-
-TrainStep = Callable[[TrainState, dict[str, Any]], tuple[TrainState, dict[str, jax.Array]]]
 
 
 def train_and_evaluate(
@@ -61,6 +60,7 @@ def train_and_evaluate(
         f'config.tasks: no record of the training split has a label for '
         f'{task.name!r}; leave the task out'
       )
+  check_val(config, dataset)
   workdirs.check_labels(workdir, tasks, dataset)
   steps_per_epoch = len(train_split) / config.train.batch_size
   steps = max(1, round(config.train.epochs * steps_per_epoch))
@@ -69,16 +69,21 @@ def train_and_evaluate(
   mesh = create_mesh()
   learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
   begin = initial_trunk(config, workdir)
+  stages = read_stages(config)
   network, state = create_train_state(
     config,
     tasks,
-    create_optimizer(config, learning_rate),
+    create_optimizer(config, learning_rate, stages),
     mesh=mesh,
     spec=begin.spec,
     trunk_params=begin.params,
     trunk_batch_stats=begin.batch_stats,
   )
-  train_step = make_train_step(network, config, learning_rate)
+  objective = create_objective(config, tasks, train_split)
+  train_steps = [
+    make_train_step(network, config, learning_rate, objective, phase=phase)
+    for phase in range(len(stages))
+  ]
   log.info('%s', parameter_line(state))
 
   # What it will take, from measured steps, before anything is written.
@@ -86,7 +91,7 @@ def train_and_evaluate(
     config,
     network,
     state,
-    train_step,
+    train_steps[-1],
     train_split,
     dataset,
     steps=steps,
@@ -118,23 +123,30 @@ def train_and_evaluate(
       fit=config.data.fit,
       workers=config.data.workers,
       shard=Shard(jax.process_index(), jax.process_count()),
+      shuffle=config.data.shuffle,
     )
     meter = StepMeter(writer, config, start=start, steps=steps)
     every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
 
-    for step in range(start, steps):
-      state, metrics = train_step(state, put_batch(next(batches), mesh))
-      done = step + 1
+    done, stopped = start, has_stopped(state.watch, config)
+    while done < steps and not stopped:
+      phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
+      state, metrics = train_steps[phase](state, put_batch(next(batches), mesh))
+      done += 1
       meter.add(done, metrics)
       if done % every == 0 or done == steps:
         meter.flush(done)
         score = None
         if 'val' in dataset.splits:
-          scores = evaluate(network, state, dataset.split('val'), config, mesh=mesh, floors=floors)
+          scores = evaluate(
+            network, state.evaluated(), dataset.split('val'), config, mesh=mesh, floors=floors
+          )
           writer.write(done, 'val', flat_scores(scores))
-          score = main_score(scores, tasks)
-          if config.checkpoint.best == 'loss':
-            score = -float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
+          loss = float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
+          by_rule = {'score': main_score(scores, tasks), 'loss': -loss, 'last': None}
+          score = by_rule[config.checkpoint.best]
+          state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, config))
+          stopped = has_stopped(state.watch, config)
           meter.note = f'val {main_score(scores, tasks):.3f}'
         checkpointer.save(state, score=score)
         meter.resume_clock()
@@ -142,6 +154,13 @@ def train_and_evaluate(
         meter.flush(done)
         checkpointer.save(state)
     meter.close()
+    if stopped:
+      log.info(
+        'stopped early at step %d of %d: the val loss has not fallen for %d evaluations',
+        done,
+        steps,
+        config.train.early_stop_patience,
+      )
     checkpointer.wait()
 
     # The test split is looked at once, with the checkpoint that val chose.
@@ -151,12 +170,12 @@ def train_and_evaluate(
     summary = results.collect(
       config,
       network,
-      state,
+      state.evaluated(),
       dataset,
       mesh=mesh,
       floors=floors,
       weights=begin.about,
-      train=meter.summary(),
+      train=meter.summary(done, steps_per_epoch=steps_per_epoch),
       best_step=best,
     )
     for split in ('val', 'test'):
@@ -168,38 +187,19 @@ def train_and_evaluate(
   return summary
 
 
-def make_train_step(
-  network: Network, config: ConfigDict, learning_rate: optax.Schedule
-) -> TrainStep:
-  """The jitted step; the state is donated, so the caller must drop the one it passes in."""
-  names = [task.name for task in network.tasks]
-
-  def train_step(
-    state: TrainState, batch: dict[str, Any]
-  ) -> tuple[TrainState, dict[str, jax.Array]]:
-    images = augment(batch['image'], batch['draw'], config, seed=config.seed)
-    dropout_key = jax.random.fold_in(jax.random.key(config.seed + 1), state.step)
-
-    def loss_fn(trainable: nnx.State) -> tuple[jax.Array, tuple[nnx.State, dict[str, jax.Array]]]:
-      model = network.merge(trainable, state.frozen, state.batch_stats)
-      logits = model(images, train=True, dropout_key=dropout_key)
-      loss, of_task = total_loss(network.tasks, logits, {name: batch[name] for name in names})
-      return loss, (nnx.state(model, nnx.BatchStat), of_task)
-
-    (loss, (batch_stats, of_task)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-      state.trainable
-    )
-    updates, opt_state = network.tx.update(grads, state.opt_state, state.trainable)
-    trainable = optax.apply_updates(state.trainable, updates)
-    metrics = {
-      'loss': loss,
-      'grad_norm': optax.tree.norm(grads),
-      'learning_rate': learning_rate(state.step),
-      **{f'loss/{name}': value for name, value in of_task.items()},
-    }
-    return TrainState(state.step + 1, trainable, state.frozen, batch_stats, opt_state), metrics
-
-  return jax.jit(train_step, donate_argnums=0)
+def check_val(config: ConfigDict, dataset: Dataset) -> None:
+  """What goes by the val split cannot be had without one."""
+  for field, asked in (
+    ('train.early_stop_patience', config.train.early_stop_patience),
+    ('optim.schedule=plateau', config.optim.schedule == 'plateau'),
+    ('checkpoint.best=loss', config.checkpoint.best == 'loss'),
+    ('eval.test=False', not config.eval.test),
+  ):
+    if asked and 'val' not in dataset.splits:
+      raise UserError(
+        f'config.{field}: goes by the val split, and {dataset.name} has {", ".join(dataset.splits)}'
+        ' only; prepare it with a val split, or leave this setting at its default'
+      )
 
 
 def parameter_line(state: TrainState) -> str:

@@ -16,11 +16,13 @@ LAYERS = [
   ('main',),
   ('again', 'train', 'predict', 'verify'),
   ('results', 'estimate', 'initial', 'net', 'prepared'),
-  ('baselines', 'evaluate', 'meter'),
+  ('baselines', 'evaluate', 'meter', 'step'),
   ('workdirs', 'checkpoint', 'optim', 'metrics', 'writer'),
-  ('state',),
+  ('state', 'losses'),
+  ('unfreeze', 'watch'),
   ('classifier',),
   ('tasks', 'sharding', 'layers', 'preprocess', 'source', 'loader', 'augment', 'config'),
+  ('randaugment',),
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 WORKER_FILES = [

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flaxart import losses
 from flaxart import tasks as t
 from tfds_rijks.errors import UserError
 
@@ -37,7 +38,7 @@ def logits(seed, n):
 def test_the_total_is_the_weighted_sum_of_means_over_labelled_records():
   labels = batch([0, -1, 2], [[1, 0], [0, 0], [1, 1]], [1700, float('nan'), 1800])
   out = logits(0, 3)
-  total, means = t.total_loss(ALL, out, labels)
+  total, means = losses.total_loss(ALL, out, labels)
   p = jax.nn.log_softmax(out['artist'])
   assert means['artist'] == pytest.approx(float(-(p[0, 0] + p[2, 2]) / 2), rel=1e-5)
   assert means['year'] == pytest.approx(
@@ -50,7 +51,7 @@ def test_the_total_is_the_weighted_sum_of_means_over_labelled_records():
 
 def test_a_missing_label_has_no_gradient_and_an_all_missing_batch_is_fine():
   labels = batch([0, -1], [[0, 0], [0, 0]], [float('nan')] * 2)
-  grads = jax.grad(lambda out: t.total_loss(ALL, out, labels)[0])(logits(1, 2))
+  grads = jax.grad(lambda out: losses.total_loss(ALL, out, labels)[0])(logits(1, 2))
   assert np.all(np.asarray(grads['artist'][1]) == 0) and np.any(np.asarray(grads['artist'][0]) != 0)
   assert np.all(np.asarray(grads['tags']) == 0) and np.all(np.asarray(grads['year']) == 0)
 

@@ -65,6 +65,7 @@ def train_batches(
   fit: images.Fit,
   workers: int = 0,
   shard: Shard = Shard(),
+  shuffle: bool = True,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Endless batches from step `start_step` on: `image` uint8 `[b, S, S, 3]`, labels `[b, ...]`,
   `record` `[b]` (number within the split) and `draw` `[b]` (how many examples the run had drawn
@@ -77,7 +78,8 @@ def train_batches(
     )
   if not len(split):
     raise UserError(f'split {split.name}: holds no records; prepare the dataset again')
-  order = grain.MapDataset.source(range(len(split))).seed(seed).shuffle().repeat()
+  order = grain.MapDataset.source(range(len(split))).seed(seed)
+  order = (order.shuffle() if shuffle else order).repeat()
   first = start_step * batch_size + shard.index
   decode = Decode(split, size, fit)
   examples = (

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
+from flaxart.config import LEARNED
 from flaxart.models import create_trunk
 from flaxart.models.preprocess import Preprocess
 from flaxart.tasks import Task
@@ -50,6 +51,7 @@ class Classifier(nnx.Module):
     preprocess: Preprocess,
     dropout: float,
     rngs: nnx.Rngs,
+    learned_weights: bool = False,
   ):
     self.trunk = trunk
     self.preprocess = preprocess
@@ -59,6 +61,8 @@ class Classifier(nnx.Module):
       self.heads[task.name] = nnx.Linear(
         trunk.features, task.outputs, rngs=rngs, kernel_init=nnx.initializers.glorot_uniform()
       )
+    if learned_weights:  # one log variance a task: see `losses.total_loss`
+      self.log_variances: Any = nnx.Dict({t.name: nnx.Param(jnp.zeros(())) for t in tasks})
 
   @classmethod
   def create(
@@ -80,6 +84,7 @@ class Classifier(nnx.Module):
       preprocess=spec.preprocess or trunk.preprocess,
       dropout=config.model.dropout,
       rngs=rngs,
+      learned_weights=config.train.task_weights == LEARNED,
     )
 
   def features(self, images: jax.Array, *, train: bool = False) -> jax.Array:
@@ -94,6 +99,10 @@ class Classifier(nnx.Module):
     if train and self.dropout and dropout_key is not None:
       keep = jax.random.bernoulli(dropout_key, 1 - self.dropout, features.shape)
       features = jnp.where(keep, features / (1 - self.dropout), 0)
+    return self.logits(features)
+
+  def logits(self, features: jax.Array) -> dict[str, jax.Array]:
+    """`[B, D]` float32 -> `{task: [B, outputs] float32}`: the heads alone."""
     return {name: head(features) for name, head in self.heads.items()}
 
 

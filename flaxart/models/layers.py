@@ -54,6 +54,9 @@ class BatchNorm(nnx.Module):
   pictures unlike ImageNet undo what the weights were trained for (Keras's transfer-learning guide
   gives the same advice), and the only choice for a layer whose parameters do not learn.
 
+  A frozen layer with `keras2` uses the statistics of the batch in training all the same, and leaves
+  the running ones alone: what `trainable=False` meant in Keras 2 before TensorFlow 2.
+
   `axis_name` is for `shard_map` and averages the statistics over that mesh axis; under `jit` they
   are over the global batch without it.
   """
@@ -63,6 +66,7 @@ class BatchNorm(nnx.Module):
     self.momentum = momentum
     self.use_scale = use_scale
     self.frozen = False
+    self.keras2 = False
     self.axis_name: str | None = None
     self.scale = nnx.Param(jnp.ones(features)) if use_scale else None
     self.bias = nnx.Param(jnp.zeros(features))
@@ -72,8 +76,9 @@ class BatchNorm(nnx.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`[B, H, W, C]` -> the same shape and dtype; arithmetic in float32 at least."""
     mean, var = self.mean[...], self.var[...]
-    if train and not self.frozen:
+    if train and (self.keras2 or not self.frozen):
       mean, var = self._batch_statistics(x, mean)
+    if train and not self.frozen:
       old = self.momentum
       self.mean[...] = old * self.mean[...] + (1 - old) * lax.stop_gradient(mean)
       self.var[...] = old * self.var[...] + (1 - old) * lax.stop_gradient(var)
