@@ -211,6 +211,19 @@ def task_weights(config: ConfigDict) -> dict[str, float]:
   return weights
 
 
+def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:
+  """The mode in `--config=configs/X.py:mode=MODE`; a mistake is named with what there is."""
+  name, _, mode = arguments.partition('=')
+  if not arguments:
+    return default
+  if name != 'mode' or mode not in modes:
+    raise UserError(
+      f'--config: found {arguments!r} behind the file, expected mode=M, '
+      f'M one of {", ".join(modes)}'
+    )
+  return mode
+
+
 def read(path: Path) -> ConfigDict:
   """The settings of a stored run; fields that are newer than the run get their default."""
   try:

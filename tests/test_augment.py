@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
 
 from flaxart.config import default_config
-from flaxart.data.augment import augment
+from flaxart.data import randaugment
+from flaxart.data.augment import augment, mixup
 
 
 def pictures(n=16):
@@ -54,3 +56,70 @@ def test_choices_depend_on_the_example_not_on_its_place_in_the_batch():
   np.testing.assert_array_equal(part, whole[[3, 15, 0, 1]])
   other = np.asarray(augment(pictures(), jnp.arange(100, 116), config, seed=8))
   assert (other != whole).any()
+
+
+def test_every_operation_of_randaugment_changes_pictures_and_stays_in_range():
+  x = pictures(2).astype(jnp.float32)
+  for name in randaugment.OPERATIONS:
+    out = np.asarray(randaugment.apply(x, name, sign=1.0, magnitude=8.0))
+    assert out.shape == x.shape and out.min() >= 0 and out.max() <= 255
+    assert (name == 'identity') == bool(np.array_equal(out, x)), name
+    still = np.asarray(randaugment.apply(x, name, sign=1.0, magnitude=0.0))
+    np.testing.assert_array_equal(still, x)
+
+
+def test_operations_agree_with_pillow():
+  x = np.asarray(pictures(1))
+  picture = Image.fromarray(x[0])
+
+  def ours(name, sign):
+    return np.asarray(
+      randaugment.apply(jnp.asarray(x, jnp.float32), name, sign=sign, magnitude=5.0)
+    )[0]
+
+  for name, enhance in (
+    ('brightness', ImageEnhance.Brightness),
+    ('color', ImageEnhance.Color),
+    ('contrast', ImageEnhance.Contrast),
+    ('sharpness', ImageEnhance.Sharpness),
+  ):
+    for sign in (1.0, -1.0):
+      theirs = np.asarray(enhance(picture).enhance(1 + sign * 0.45), int)
+      inner = (slice(1, -1), slice(1, -1))  # Pillow leaves the border of a filtered picture alone
+      assert np.abs(ours(name, sign)[inner] - theirs[inner]).max() <= 2.5, (name, sign)
+  np.testing.assert_array_equal(ours('solarize', 1.0), np.where(x[0] >= 127.5, 255 - x[0], x[0]))
+  np.testing.assert_array_equal(ours('posterize', 1.0), np.asarray(ImageOps.posterize(picture, 6)))
+  turned = np.asarray(picture.rotate(15, Image.Resampling.BILINEAR), int)
+  middle = (slice(7, 17), slice(7, 17))
+  assert (
+    min(np.abs(ours('rotate', sign)[middle] - turned[middle]).max() for sign in (1.0, -1.0)) <= 3
+  )
+
+
+def test_translation_moves_by_its_share_and_repeats_the_border():
+  x = pictures(1).astype(jnp.float32)
+  moved = np.asarray(randaugment.apply(x, 'translate_x', sign=1.0, magnitude=10 * 6 / (0.45 * 24)))
+  np.testing.assert_allclose(moved[0, :, :18], x[0, :, 6:], atol=1e-3)
+  np.testing.assert_allclose(moved[0, :, 18:], np.repeat(x[0, :, -1:], 6, 1), atol=1e-3)
+
+
+def test_randaugment_draws_other_operations_for_other_examples():
+  config = settings()
+  config.augment.randaugment, config.augment.magnitude = 2, 9.0
+  out = np.asarray(augment(pictures(32), jnp.arange(32), config, seed=0))
+  assert len({picture.tobytes() for picture in out}) > 16
+  again = np.asarray(augment(pictures(4), jnp.array([3, 9, 1, 31]), config, seed=0))
+  np.testing.assert_array_equal(again, out[[3, 9, 1, 31]])
+
+
+def test_mixup_mixes_each_picture_with_its_neighbour():
+  rng = np.random.default_rng(0)
+  images = jnp.asarray(rng.integers(0, 256, (6, 8, 8, 3), np.uint8))
+  labels = {'artist': jnp.arange(6)}
+  mixed, share, partner = mixup(images, labels, jnp.arange(6), alpha=0.4, seed=0)
+  assert partner['artist'].tolist() == [5, 0, 1, 2, 3, 4]
+  share = np.asarray(share)
+  assert (share >= 0.5).all() and (share <= 1).all() and len(set(share.tolist())) == 6
+  x = np.asarray(images, np.float32)
+  expected = share[:, None, None, None] * x + (1 - share)[:, None, None, None] * np.roll(x, 1, 0)
+  np.testing.assert_allclose(mixed, expected, rtol=1e-5)

@@ -25,6 +25,11 @@ def test_every_shipped_config_is_valid_and_says_how_to_run_it(path):
   module = shipped(path)
   c.validate(module.get_config())
   assert f'--config=configs/{path.name}' in module.__doc__
+  for mode in getattr(module, 'MODES', ()):
+    c.validate(module.get_config(f'mode={mode}'))
+  if hasattr(module, 'MODES'):
+    with pytest.raises(UserError, match=r"found 'mode=best' behind the file, expected mode=M"):
+      module.get_config('mode=best')
 
 
 def test_a_stored_config_is_read_back_equal(tmp_path):
@@ -56,6 +61,15 @@ def test_differences_are_named_and_where_the_data_lies_is_none():
     ('model.dropout', 1.0, 'config.model.dropout: found 1.0, expected a number below 1'),
     ('augment.zoom', -0.1, 'config.augment.zoom: found -0.1, expected a number of at least 0'),
     ('data.workers', -2, 'config.data.workers: found -2'),
+    ('optim.ema', 1.0, 'config.optim.ema: found 1.0, expected a number below 1'),
+    ('optim.label_smoothing', -0.1, 'config.optim.label_smoothing: found -0.1'),
+    ('augment.magnitude', 11.0, 'config.augment.magnitude: found 11.0, expected 0 to 10'),
+    (
+      'train.accumulate',
+      5,
+      'config.train.accumulate: 32 pictures cannot be cut into 5 equal parts',
+    ),
+    ('data.pixels', 'minus_one', "config.data.pixels: found 'minus_one', expected one of network"),
     ('tasks', ' , ', 'config.tasks is empty'),
     ('tasks', 'artist,artist', "config.tasks: 'artist,artist' names a task twice"),
     ('trainable', 'heads/(', "config.trainable: 'heads/(' is neither heads, all nor a valid regex"),
