@@ -76,6 +76,35 @@ def test_the_folder_it_writes(root, tmp_path):
   assert 'shapes/stars' not in (tmp_path / 'out' / 'metadata.csv').read_text()
 
 
+def test_the_halves_share_no_artist_and_no_picture(root, tmp_path):
+  put(root, 'tools/copy_of_dog', ['Zoe'], seed=1)  # Ann's first dog under another name
+  put(root, 'tools/hammer', ['Zoe'], seed=9)
+  first = openclipart.write_collection(root, tmp_path / 'one', half=1)
+  second = openclipart.write_collection(root, tmp_path / 'two', half=2)
+  artists = [{work.artist for work in half} for half in (first, second)]
+  assert not artists[0] & artists[1] and artists[0] | artists[1] == {
+    '',
+    'Ann',
+    'Mo',
+    'PeterM',
+    'Zoe',
+    'codifiedivining',
+  }
+  # Ann, Mo and Zoe have two works each: Ann | Mo | Zoe, PeterM | codifiedivining by turns.
+  assert artists[0] == {'', 'Ann', 'Zoe'} and artists[1] == {'Mo', 'PeterM', 'codifiedivining'}
+  names = {work.object_number for work in first}
+  assert names == {
+    'animals/dog_ann_01',
+    'animals/dog_ann_02',
+    'unsorted/x',
+    'tools/copy_of_dog',
+    'tools/hammer',
+  }
+  put(root, 'tools/star', ['Zoe'], seed=5)  # a picture of the second half
+  again = openclipart.write_collection(root, tmp_path / 'one', half=1)
+  assert 'tools/star' not in {work.object_number for work in again}
+
+
 def test_bad_roots_and_folders(root, tmp_path):
   with pytest.raises(UserError, match='has no folder png; expected that of Debian'):
     openclipart.write_collection(tmp_path / 'no', tmp_path / 'out')

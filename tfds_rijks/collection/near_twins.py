@@ -18,6 +18,7 @@ from tfds_rijks import images, pool, splits
 
 SIDE = 32  # pixels of the grey version that is compared
 CORRELATION = 0.9  # of grey values, either sign: an inverted drawing is the same drawing
+COPY = 0.99  # above it two pictures by different makers are one
 _FLAT = 1.0  # standard deviation in grey levels below which a picture is blank and like no other
 # fmt: off
 COLOURS = frozenset((
@@ -42,7 +43,7 @@ def near_twins(paths: Sequence[Path], *, makers: Sequence[str]) -> list[int]:
   looks = list(pool.run(_look, [str(path) for path in paths], what='looking for near twins'))
   by_maker: dict[str, list[int]] = defaultdict(list)
   for i, (look, maker) in enumerate(zip(looks, makers, strict=True)):
-    if isinstance(look, np.ndarray):
+    if look is not None:
       by_maker[maker].append(i)
   for members in by_maker.values():
     stacked = np.stack([looks[i] for i in members])  # [N, 1024], zero mean and unit norm
@@ -54,6 +55,18 @@ def near_twins(paths: Sequence[Path], *, makers: Sequence[str]) -> list[int]:
         keys[_id(i)].append(f'like {i}')
   groups = splits.merge(keys)
   return [int(groups[_id(i)]) for i in range(len(paths))]
+
+
+def found_in(paths: Sequence[Path], others: Sequence[Path]) -> set[int]:
+  """Indices of the pictures that are, in grey and whoever made them, one of `others` (or its
+  negative).
+  """
+  looks = list(pool.run(_look, [str(p) for p in (*paths, *others)], what='looking for copies'))
+  blank = np.zeros(SIDE * SIDE, np.float32)
+  stacked = np.stack([blank if look is None else look for look in looks])
+  mine, theirs = stacked[: len(paths)], stacked[len(paths) :]
+  likeness = np.abs(mine @ theirs.T).max(axis=1, initial=0)
+  return set(np.flatnonzero(likeness >= COPY).tolist())
 
 
 def name_without_version(stem: str) -> str:

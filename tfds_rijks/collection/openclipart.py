@@ -14,11 +14,12 @@ import html
 import io
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tfds_rijks.collection.near_twins import near_twins
+from tfds_rijks.collection.near_twins import found_in, near_twins
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
@@ -47,7 +48,7 @@ class Work(NamedTuple):
 
 
 def write_collection(
-  root: str | Path, output: str | Path, *, without: Sequence[str] = ()
+  root: str | Path, output: str | Path, *, without: Sequence[str] = (), half: int = 0
 ) -> list[Work]:
   """Writes metadata.csv and the link `png` into `output`; returns the works.
 
@@ -55,9 +56,12 @@ def write_collection(
     root: the folder with png/ and svg/.
     without: folders below png/ to leave out, such as 'shapes/stars' (1,375 pictures that a script
       drew, under one name).
+    half: 1 or 2 takes the works of one half of the artists, for trials of transfer: see `halved`.
   """
   root, output = Path(root).expanduser(), Path(output).expanduser()
   works = list(read_works(root, without=without))
+  if half:
+    works = halved(root, works)[half - 1]
   groups = near_twins([root / work.image for work in works], makers=[work.artist for work in works])
   output.mkdir(parents=True, exist_ok=True)
   _link(output / 'png', root / 'png')
@@ -98,6 +102,25 @@ def read_works(root: Path, *, without: Sequence[str] = ()) -> Iterator[Work]:
       type='' if kind in NO_TYPE else kind,
       subject='' if kind in NO_TYPE or len(work.parts) < 3 else work.parts[1],
     )
+
+
+def halved(root: Path, works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
+  """Two collections without a common artist or picture: one to learn from, one to transfer to.
+
+  Artists are dealt out by the number of their works, the larger ones first, each to the half that
+  is smaller by then. Works without an artist, and copies of the second half's pictures under other
+  names, belong to the first half and to none.
+  """
+  count = Counter(work.artist for work in works if work.artist)
+  size = [0, 0]
+  side: dict[str, int] = {}
+  for name, number in sorted(count.items(), key=lambda item: (-item[1], item[0])):
+    side[name] = int(size[1] < size[0])
+    size[side[name]] += number
+  second = [work for work in works if side.get(work.artist, 0) == 1]
+  first = [work for work in works if side.get(work.artist, 0) == 0]
+  copies = found_in([root / w.image for w in first], [root / w.image for w in second])
+  return [work for i, work in enumerate(first) if i not in copies], second
 
 
 def artist(creators: Sequence[str], names: dict[str, str]) -> str:
@@ -160,9 +183,18 @@ def main() -> int | None:
   )
   parser.add_argument('--output', required=True, help='the folder to write')
   parser.add_argument('--without', default='', help='folders to leave out, with commas between')
+  parser.add_argument(
+    '--half',
+    type=int,
+    choices=(1, 2),
+    default=0,
+    help='only the works of one half of the artists; the halves share no artist and no picture',
+  )
   arguments = parser.parse_args()
   without = [name for name in arguments.without.split(',') if name]
-  works = write_collection(arguments.root, arguments.output, without=without)
+  works = write_collection(
+    arguments.root, arguments.output, without=without, half=arguments.half
+  )
   named = sum(bool(work.artist) for work in works)
   print(
     f'{arguments.output}: {len(works):,} works, {named:,} with an artist '
