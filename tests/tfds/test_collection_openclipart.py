@@ -79,6 +79,7 @@ def test_the_folder_it_writes(root, tmp_path):
 def test_the_halves_share_no_artist_and_no_picture(root, tmp_path):
   put(root, 'tools/copy_of_dog', ['Zoe'], seed=1)  # Ann's first dog under another name
   put(root, 'tools/hammer', ['Zoe'], seed=9)
+  (root / 'png' / 'unsorted' / 'broken.png').write_bytes(b'no picture')  # is like nothing
   first = openclipart.write_collection(root, tmp_path / 'one', half=1)
   second = openclipart.write_collection(root, tmp_path / 'two', half=2)
   artists = [{work.artist for work in half} for half in (first, second)]
@@ -97,6 +98,7 @@ def test_the_halves_share_no_artist_and_no_picture(root, tmp_path):
     'animals/dog_ann_01',
     'animals/dog_ann_02',
     'unsorted/x',
+    'unsorted/broken',
     'tools/copy_of_dog',
     'tools/hammer',
   }
