@@ -102,9 +102,12 @@ def test_the_halves_share_no_artist_and_no_picture(root, tmp_path):
     'tools/copy_of_dog',
     'tools/hammer',
   }
-  put(root, 'tools/star', ['Zoe'], seed=5)  # a picture of the second half
+  put(root, 'unsorted/star', [], seed=5)  # a picture of the second half
   again = openclipart.write_collection(root, tmp_path / 'one', half=1)
-  assert 'tools/star' not in {work.object_number for work in again}
+  assert {work.object_number for work in again} == names
+  # What is left out moves no artist to the other half.
+  rest = openclipart.write_collection(root, tmp_path / 'two', half=2, without=['shapes/stars'])
+  assert {work.artist for work in rest} == {'Mo', 'PeterM'}
 
 
 def test_bad_roots_and_folders(root, tmp_path):
