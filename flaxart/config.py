@@ -17,7 +17,14 @@ from tfds_rijks.errors import UserError
 
 MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
 # Fields that may differ when a run is continued: they change neither the data nor the arithmetic.
-MAY_CHANGE = ('data.data_dir', 'data.manual_dir', 'data.workers', 'log.every_steps')
+MAY_CHANGE = (
+  'data.data_dir',
+  'data.manual_dir',
+  'data.workers',
+  'head_devices',
+  'log.every_steps',
+  'parallelism',
+)
 
 
 LEARNED = 'learned'
@@ -34,6 +41,11 @@ def default_config() -> ConfigDict:
   # Where the trunk starts: 'scratch', 'imagenet', a weights file, or the workdir of another run.
   config.init = 'imagenet'
 
+  # How a step runs on several devices: jit (one program over the global batch) | shard_map (one a
+  # device, with explicit sums).
+  config.parallelism = 'jit'
+  config.head_devices = 1  # among how many devices the classes of a large head are divided
+
   config.model = model = ConfigDict()
   model.name = 'resnet50'  # vgg19 | inception_v3 | xception | resnet50
   model.width = 1.0  # multiplies all channel counts; 1 is the published network
@@ -44,6 +56,8 @@ def default_config() -> ConfigDict:
   # the batch in training, the stored ones in evaluation (keras-team/keras pull request 9965).
   model.bn = 'auto'
   model.bn_momentum = 0.99  # share of the old running statistics kept; 0.9 for under 1,000 steps
+  # Under shard_map: statistics of the global batch, or of each device's part of it (faster).
+  model.bn_sync = True
   model.dropout = 0.0  # on the pooled features
   model.dtype = 'auto'  # compute: float32 | bfloat16 | auto (float32 on CPU, bfloat16 elsewhere)
 
@@ -113,6 +127,7 @@ def default_config() -> ConfigDict:
 def validate(config: ConfigDict) -> None:
   """Raises `UserError` naming field, value found, and values allowed."""
   one_of(config, 'model.name', MODELS)
+  one_of(config, 'parallelism', ('jit', 'shard_map'))
   one_of(config, 'model.bn', ('auto', 'batch', 'frozen', 'keras2_frozen'))
   one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
   one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
@@ -127,6 +142,7 @@ def validate(config: ConfigDict) -> None:
     'eval.batch_size',
     'optim.learning_rate',
     'model.width',
+    'head_devices',
     'data.image_size',
     'log.every_steps',
     'train.accumulate',
@@ -170,6 +186,11 @@ def validate(config: ConfigDict) -> None:
     )
   task_names(config)
   task_weights(config)
+  if config.parallelism == 'shard_map' and config.head_devices > 1:
+    raise UserError(
+      f'config.head_devices: found {config.head_devices}, expected 1 under parallelism=shard_map; '
+      'heads are divided under jit only'
+    )
   if config.trainable not in ('heads', 'all'):
     try:
       re.compile(config.trainable)

@@ -1,25 +1,45 @@
-"""The mesh of devices and how state and batches lie on it.
+"""The mesh of devices, how state and batches lie on it, and the two wrappers of one train step.
 
-One axis, `data`: a batch is cut along it, the state is copied to every device. Under `jit` a step
-sees the global batch, so BatchNorm's statistics are over all devices and one device gives the same
-result as eight. Axis types are Auto: `jax.make_mesh` gives Explicit ones unless told.
+Two axes: a batch is cut over both, `data x model`; the classes of a large head are cut over `model`
+(one device wide unless `config.head_devices` says otherwise); everything else is copied to every
+device. Axis types are Auto: `jax.make_mesh` gives Explicit ones unless told.
+
+* `jit`: the step is written for the global batch and XLA cuts it up. BatchNorm's statistics are
+  over all devices, and one device gives the same result as eight.
+* `shard_map`: the step is written for what one device sees. `view` has the sums that make it one
+  step again: of gradients, losses and label counts. BatchNorm is over the global batch or, with
+  `config.model.bn_sync = False`, over each device's own part, its running statistics averaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 from tfds_rijks.errors import UserError
 
+DATA, MODEL = 'data', 'model'
+LARGE = 256  # classes from which on a head is worth cutting
+Step = Callable[[Any, dict[str, Any]], tuple[Any, dict[str, jax.Array]]]
+Tree = TypeVar('Tree')
 
-def create_mesh() -> Mesh:
-  """All devices of all processes on one axis."""
-  return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
+
+def create_mesh(*, head_devices: int = 1) -> Mesh:
+  """All devices of all processes, `head_devices` of them along `model`."""
+  count = jax.device_count()
+  if count % head_devices:
+    raise UserError(
+      f'config.head_devices: {count} devices cannot be divided by {head_devices}; choose a divisor'
+    )
+  shape = (count // head_devices, head_devices)
+  return jax.make_mesh(shape, (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -29,7 +49,24 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def over_batch(mesh: Mesh) -> NamedSharding:
   """The first axis is cut into equal parts, one a device."""
-  return NamedSharding(mesh, PartitionSpec('data'))
+  return NamedSharding(mesh, PartitionSpec((DATA, MODEL)))
+
+
+def places(tree: Any, mesh: Mesh) -> Any:
+  """The sharding of each array of (a part of) a train state, by its path and shape.
+
+  What belongs to a head, its optimizer slots and averages too, is cut along the last axis, the
+  classes, if these are many and divide evenly.
+  """
+
+  def place(path: tuple[Any, ...], x: Any) -> NamedSharding:
+    names = [str(getattr(part, 'key', getattr(part, 'name', part))) for part in path]
+    classes = x.shape[-1] if x.shape and 'heads' in names else 0
+    if mesh.shape[MODEL] == 1 or classes < LARGE or classes % mesh.shape[MODEL]:
+      return replicated(mesh)
+    return NamedSharding(mesh, PartitionSpec(*[None] * (len(x.shape) - 1), MODEL))
+
+  return jax.tree_util.tree_map_with_path(place, tree)
 
 
 def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
@@ -47,3 +84,62 @@ def check_batch_size(batch_size: int, *, field: str) -> None:
       f'config.{field}: {batch_size} cannot be divided among {jax.device_count()} '
       f'devices; choose a multiple of {jax.device_count()}'
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+  """What a step sees: the global batch (`axis` None) or one device's part of it."""
+
+  axis: str | None = None
+
+  def sum(self, tree: Tree) -> Tree:
+    """Sums of values that each device has a part of."""
+    return tree if self.axis is None else lax.psum(tree, self.axis)
+
+  def mean(self, tree: Tree) -> Tree:
+    """Means over devices, of statistics that each has its own of."""
+    return tree if self.axis is None else lax.pmean(tree, self.axis)
+
+  def key(self, key: jax.Array) -> jax.Array:
+    """A random key of this device's own."""
+    return key if self.axis is None else jax.random.fold_in(key, lax.axis_index(self.axis))
+
+  @property
+  def share(self) -> float:
+    """This device's share of a term that does not depend on the batch."""
+    return 1.0 if self.axis is None else 1.0 / lax.axis_size(self.axis)
+
+
+def view(config: ConfigDict) -> View:
+  """The view of a step under `config.parallelism`."""
+  return View(DATA if config.parallelism == 'shard_map' else None)
+
+
+def wrap(step: Step, config: ConfigDict) -> Step:
+  """The compiled step over the mesh that its first state lies on; the state is donated."""
+  compiled: list[Step] = []
+
+  def call(state: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, jax.Array]]:
+    if not compiled:
+      compiled.append(_compiled(step, config, state))
+    return compiled[0](state, batch)
+
+  return call
+
+
+def _compiled(step: Step, config: ConfigDict, state: Any) -> Step:
+  if config.parallelism == 'shard_map':
+    whole = PartitionSpec()
+    step = jax.shard_map(
+      step,
+      mesh=state.step.sharding.mesh,
+      in_specs=(whole, PartitionSpec(DATA)),
+      out_specs=(whole, whole),
+      # Checked, gradients of replicated parameters are summed already, and the convolutions'
+      # hand-written gradients are refused.
+      check_vma=False,
+    )
+    return jax.jit(step, donate_argnums=0)
+  # The state stays where it is: XLA would be free to lay it out anew.
+  kept = jax.tree.map(lambda x: x.sharding, state)
+  return jax.jit(step, donate_argnums=0, out_shardings=(kept, None))

@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from flaxart.models import layers
 from flaxart.models.classifier import Classifier, TrunkSpec
-from flaxart.sharding import replicated
+from flaxart.sharding import DATA, places, replicated
 from flaxart.tasks import Task
 from flaxart.unfreeze import read_stages, stage_number
 from flaxart.watch import Watch
@@ -119,6 +119,7 @@ def build_model(
     own = [(*path, name) for name in ('scale', 'bias') if getattr(norm, name, None) is not None]
     norm.frozen = mode == 'frozen' or not any(moves(p) for p in own)
     norm.keras2 = mode == 'keras2_frozen'
+    norm.axis_name = DATA if config.parallelism == 'shard_map' and config.model.bn_sync else None
   return model
 
 
@@ -153,7 +154,7 @@ def create_train_state(
     return parts[1], parts[2]
 
   everywhere = replicated(mesh)
-  params, batch_stats = jax.jit(init, out_shardings=everywhere)()  # born on the mesh
+  params, batch_stats = jax.jit(init, out_shardings=places(jax.eval_shape(init), mesh))()
   if trunk_params is not None:
     nnx.replace_by_pure_dict(params, {'trunk': jax.device_put(trunk_params, everywhere)})
     if trunk_batch_stats:
@@ -167,7 +168,8 @@ def create_train_state(
     for i in range(stages)
   )
   trainable, frozen = nnx.split_state(params, is_trainable, nnx.Param)
-  opt_state = jax.jit(tx.init, out_shardings=everywhere)(trainable)
+  slots = places(jax.eval_shape(tx.init, trainable), mesh)
+  opt_state = jax.jit(tx.init, out_shardings=slots)(trainable)
   step, watch = jax.device_put((jnp.zeros((), jnp.int32), Watch.create()), everywhere)
   average = jax.tree.map(jnp.copy, (trainable, batch_stats)) if config.optim.ema else None
   return (

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from flaxart.data.augment import augment, mixup
 from flaxart.losses import Mix, Objective, label_counts, total_loss
 from flaxart.optim import leaf_paths
+from flaxart.sharding import view, wrap
 from flaxart.state import Network, TrainState
 from flaxart.unfreeze import read_stages, stage_number
 
@@ -35,6 +36,7 @@ def make_train_step(
   """
   names = [task.name for task in network.tasks]
   stages = read_stages(config)
+  seen = view(config)
 
   def train_step(
     state: TrainState, batch: dict[str, Any]
@@ -47,8 +49,8 @@ def make_train_step(
         images, labels, batch['draw'], alpha=config.augment.mixup, seed=config.seed
       )
       part |= {'image': mixed, 'share': share, 'partner': partner}
-    counts = label_counts(network.tasks, labels, mix_of(part))
-    dropout_key = jax.random.fold_in(jax.random.key(config.seed + 1), state.step)
+    counts = seen.sum(label_counts(network.tasks, labels, mix_of(part)))
+    dropout_key = seen.key(jax.random.fold_in(jax.random.key(config.seed + 1), state.step))
 
     def loss_fn(
       trainable: nnx.State, batch_stats: nnx.State, part: dict[str, Any], key: jax.Array
@@ -64,19 +66,22 @@ def make_train_step(
         mix=mix_of(part),
         log_variances=log_variances(model),
         counts=counts,
-        share=1 / config.train.accumulate,
+        share=seen.share / config.train.accumulate,
       )
       return loss, (nnx.state(model, nnx.BatchStat), of_task)
 
     grads, loss, batch_stats, of_task = in_parts(
       jax.value_and_grad(loss_fn, has_aux=True), state, part, dropout_key, config.train.accumulate
     )
+    grads, loss, of_task = seen.sum((grads, loss, of_task))
+    batch_stats = seen.mean(batch_stats)
     updates, opt_state = network.tx.update(grads, state.opt_state, state.trainable, phase=phase)
     rate = learning_rate(state.step)
     if config.optim.schedule == 'plateau':
       rate = rate * state.watch.lr_scale
       updates = jax.tree.map(lambda u: u * state.watch.lr_scale, updates)
     trainable = optax.apply_updates(state.trainable, updates)
+    average = averaged(state, (trainable, batch_stats), decay=config.optim.ema)
     metrics = {
       'loss': loss,
       'grad_norm': optax.tree.norm(grads),
@@ -90,11 +95,11 @@ def make_train_step(
       batch_stats,
       opt_state,
       state.watch,
-      averaged(state, (trainable, batch_stats), decay=config.optim.ema),
+      average,
     )
     return after, metrics
 
-  return jax.jit(train_step, donate_argnums=0)
+  return wrap(train_step, config)
 
 
 def mix_of(part: dict[str, Any]) -> Mix | None:

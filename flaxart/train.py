@@ -66,7 +66,7 @@ def train_and_evaluate(
   steps = max(1, round(config.train.epochs * steps_per_epoch))
 
   # The network, from scratch or around a trunk that exists.
-  mesh = create_mesh()
+  mesh = create_mesh(head_devices=config.head_devices)
   learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
   begin = initial_trunk(config, workdir)
   stages = read_stages(config)
