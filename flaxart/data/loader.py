@@ -17,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from flaxart.data.source import Split
+from flaxart.data.workers import start as start_worker
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
 
@@ -41,7 +42,14 @@ class Decode:
     """`{'image': uint8 [S, S, 3], 'record': int, task: label}`."""
     name = self.split.ids[record]
     try:
-      picture = images.decode(self.split.picture(record), name=name, short_side=self.size)
+      encoded = self.split.picture(record)
+    except Exception as error:  # ArrayRecord's reader raises what its C++ gives it
+      raise UserError(
+        f'{name}: cannot be read from the prepared data ({error}); check that the data are still '
+        'there and the disk is sound'
+      ) from None
+    try:
+      picture = images.decode(encoded, name=name, short_side=self.size)
     except images.ImageError as error:
       raise UserError(
         f'{error}; the prepared data was readable when it was built: check the disk, '
@@ -153,4 +161,6 @@ def _prefetched(examples: grain.MapDataset, workers: int, batch: int) -> grain.I
     flags.FLAGS.mark_as_parsed()
   return examples.to_iter_dataset(
     grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
-  ).mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
+  ).mp_prefetch(
+    grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2), start_worker
+  )

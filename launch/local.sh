@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# One host, several processes:
+#   launch/local.sh 2 --config=configs/mtl.py --workdir=runs/mtl
+# The first argument is the number of processes; the rest goes to python -m flaxart.main.
+# With GPUs each process takes one; on CPUs the processes talk through Gloo.
+# SIGTERM and Ctrl-C go to all of them: they save at the same step and exit with 75.
+set -euo pipefail
+set -m # a process group each: Ctrl-C comes here alone, and is passed on once
+
+if [[ $# -lt 1 || ! $1 =~ ^[1-9][0-9]*$ ]]; then
+  echo "usage: launch/local.sh PROCESSES [flags of python -m flaxart.main]" >&2
+  exit 2
+fi
+processes=$1
+shift
+
+# A port that is free now. Set JAX_COORDINATOR_PORT where a firewall leaves only some open.
+port=${JAX_COORDINATOR_PORT:-$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')}
+export JAX_COORDINATOR_ADDRESS="127.0.0.1:$port" JAX_COORDINATOR_BIND_ADDRESS="127.0.0.1:$port"
+export JAX_NUM_PROCESSES=$processes
+
+gpus=0
+if command -v nvidia-smi >/dev/null && [[ ${JAX_PLATFORMS:-} != cpu ]]; then
+  gpus=$(nvidia-smi --list-gpus | wc -l)
+  if ((gpus > 0 && processes > gpus)); then
+    echo "launch/local.sh: $processes processes were asked for, $gpus GPUs are there; one process takes one" >&2
+    exit 2
+  fi
+fi
+
+pids=()
+stop_all() { kill -TERM "${pids[@]}" 2>/dev/null || true; }
+trap stop_all TERM INT
+
+for ((i = 0; i < processes; i++)); do
+  if ((gpus > 0)); then
+    JAX_PROCESS_ID=$i JAX_LOCAL_DEVICE_IDS=$i python -m flaxart.main --processes="$processes" "$@" &
+  else
+    JAX_PROCESS_ID=$i python -m flaxart.main --processes="$processes" "$@" &
+  fi
+  pids+=($!)
+done
+
+# `wait` returns early at a trapped signal: ask again until every process has gone.
+code=0
+for pid in "${pids[@]}"; do
+  while :; do
+    status=0
+    wait "$pid" || status=$?
+    if kill -0 "$pid" 2>/dev/null; then continue; fi
+    break
+  done
+  if ((status != 0 && code == 0)); then
+    code=$status
+    # The others would wait for the one that failed: 75 is a stop that all of them make together.
+    if ((status != 75)); then stop_all; fi
+  fi
+done
+exit "$code"
