@@ -8,30 +8,41 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flaxart import checkpoint, results, workdirs
+from flaxart import checkpoint, identity, results, workdirs
 from flaxart.data.source import open_dataset
 from flaxart.evaluate import evaluate, largest_classes
 from flaxart.net import restore_network
+from flaxart.remap import by_class_name
 from flaxart.sharding import create_mesh
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
 
 
 def evaluate_again(
-  workdir: Path, *, split: str, config: ConfigDict | None = None
+  workdir: Path,
+  *,
+  split: str,
+  config: ConfigDict | None = None,
+  fallback: bool = False,
+  remap_classes: bool = False,
 ) -> dict[str, Any]:
   """`{task: scores}` of `split`, printed and written to `eval_<split>.json`.
 
-  Equal to the entry of `results.json`, digit for digit, on the same data and machine.
+  Equal to the entry of `results.json`, digit for digit, on the same data and machine. `fallback`
+  passes over damaged checkpoints, `remap_classes` takes other data and matches classes by name.
   """
   stored, tasks = workdirs.read_run(workdir)
   config = config or stored
   mesh = create_mesh()
-  step = checkpoint.best_on_disk(workdir)
+  step = checkpoint.best_on_disk(workdir, fallback=fallback)
   dataset = open_dataset(
     config.data.dataset, data_dir=config.data.data_dir, tasks=[task.name for task in tasks]
   )
-  workdirs.check_labels(workdir, with_classes(tasks, dataset), dataset)
+  if remap_classes:
+    dataset = by_class_name(dataset, tasks)
+  else:
+    identity.check_dataset(workdir, dataset)
+    identity.check_labels(workdir, with_classes(tasks, dataset), dataset)
   network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
   floors = largest_classes(dataset.split('train'), tasks)
   scores = evaluate(network, state, dataset.split(split), config, mesh=mesh, floors=floors)

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +27,33 @@ from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from flaxart import manifest
+from flaxart import identity, manifest, processes
 from flaxart.sharding import replicated
 from flaxart.state import TrainState, all_params
 from flaxart.watch import Watch
 from tfds_rijks.errors import UserError
 
 FOLDER = 'checkpoints'
+DAMAGED = 'checkpoints-damaged'  # where a fallback puts what it passes over
 NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is no number
+# What Orbax raises for files that are not what they should be, or that it cannot write.
+_FAILURES = (ValueError, KeyError, OSError, RuntimeError)
+log = logging.getLogger('flaxart')
 
 
 class Checkpointer:
   """Saves in the background, keeps best and latest, restores; use as a context manager."""
 
-  def __init__(self, workdir: Path):
+  def __init__(self, workdir: Path, *, fallback: bool = False):
     policies = ocp.training.preservation_policies
     keep = policies.AnyPreservationPolicy(
       [policies.LatestN(1), policies.BestN(get_metric_fn=_score, reverse=False, n=1)]
     )
-    # What a killed save left behind is removed at the start; finished checkpoints never are.
+    self._workdir = workdir
     self._folder = (workdir / FOLDER).resolve()
+    if fallback:
+      set_aside_damaged(workdir)
+    # What a killed save left behind is removed at the start; finished checkpoints never are.
     self._orbax = ocp.training.Checkpointer(
       self._folder, preservation_policy=keep, cleanup_tmp_directories=True
     )
@@ -57,21 +66,36 @@ class Checkpointer:
     self.close()
 
   def save(self, state: TrainState, *, score: float | None = None) -> None:
-    """Starts writing `state` and returns; an error of the save before this one is raised here."""
-    self._seal()
+    """Starts writing `state` and returns.
+
+    Raises `UserError` if there is no room for it, or if the save before this one failed.
+    """
+    self.wait()
+    step, tree = int(state.step), state_tree(state)
+    needed = sum(x.nbytes for x in jax.tree.leaves(tree))
+    free = shutil.disk_usage(self._folder).free
+    if needed > free:
+      raise UserError(
+        self._unwritten(f'needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free', step)
+      )
     finite = score is not None and math.isfinite(score)
-    tree = state_tree(state)
-    self._orbax.save_async(
-      int(state.step),
-      tree,
-      force=True,
-      overwrite=True,
-      metrics={'score': float(score) if finite and score is not None else NO_SCORE},
-    )
+    try:
+      self._orbax.save_async(
+        step,
+        tree,
+        force=True,
+        overwrite=True,
+        metrics={'score': float(score) if finite and score is not None else NO_SCORE},
+      )
+    except _FAILURES as error:
+      raise UserError(self._unwritten(_first_line(error), step)) from error
 
   def wait(self) -> None:
-    """Returns when everything is on disk."""
-    self._orbax.wait()
+    """Returns when everything is on disk; an error of the last save is raised here."""
+    try:
+      self._orbax.wait()
+    except _FAILURES as error:
+      raise UserError(self._unwritten(_first_line(error))) from error
     self._seal()
 
   def close(self) -> None:
@@ -82,12 +106,29 @@ class Checkpointer:
       self._orbax.close()
 
   def _seal(self) -> None:
-    """Writes the manifests of finished saves; process 0 writes, as it does everything else."""
-    if jax.process_index() == 0:
-      for checkpoint in self._orbax.checkpoints:
-        folder = self._folder / str(checkpoint.step)
-        if folder.is_dir() and not (folder / manifest.FILE).exists():
-          manifest.seal(folder)
+    """Completes the newest finished save: what is needed to read it, and the manifest over all.
+
+    Only the newest can lack one: a save waits until the one before it is sealed. Process 0 writes,
+    as it does everything else.
+    """
+    newest = self.latest_step()
+    if newest is not None and jax.process_index() == 0:
+      folder = self._folder / str(newest)
+      if not (folder / manifest.FILE).exists():
+        identity.copy_into(folder, self._workdir)
+        manifest.seal(folder)
+    processes.wait_for_all('checkpoint sealed')
+
+  def _unwritten(self, why: str, step: int | None = None) -> str:
+    name = 'a checkpoint' if step is None else f'checkpoint {step}'
+    steps = _steps(self._folder)
+    intact = (
+      f'steps {", ".join(map(str, steps))} are intact' if steps else 'there is no earlier one'
+    )
+    return (
+      f'{self._folder}: {name} could not be written ({why}); {intact}: free some space or make the '
+      'folder writable, then start the run again'
+    )
 
   def latest_step(self) -> int | None:
     """The newest complete checkpoint, or None."""
@@ -107,9 +148,10 @@ class Checkpointer:
   def restore(self, step: int, like: TrainState, *, mesh: Mesh) -> TrainState:
     """The stored state of `step`, in the shape and on the devices of `like`; files are checked."""
     check_files(self._folder / str(step))
+    identity.check_checkpoint(self._workdir, self._folder / str(step))
     try:
       tree = self._orbax.load(step, abstract(state_tree(like), mesh))
-    except (ValueError, KeyError, FileNotFoundError) as error:
+    except _FAILURES as error:
       raise UserError(_unreadable(self._folder, step, error)) from error
     kept = (fill(like.trainable, tree['params']), fill(like.batch_stats, tree['batch_stats']))
     learning = tree.get('raw', tree)
@@ -122,6 +164,21 @@ class Checkpointer:
       watch=Watch(**tree['watch']),
       average=None if like.average is None else kept,
     )
+
+  def roll_back(self, state: TrainState, *, mesh: Mesh) -> TrainState:
+    """The latest checkpoint, but at the step of `state`: the pictures between are passed over.
+
+    The counter alone goes on, because the same pictures would give the same loss again.
+    """
+    self.wait()
+    step, latest = int(state.step), self.latest_step()
+    if latest is None:
+      raise UserError(
+        f'step {step}: a loss is no number and there is no checkpoint to go back to yet; lower '
+        'config.optim.learning_rate, set config.optim.clip_norm or config.checkpoint.every_steps'
+      )
+    log.warning('step %d: a loss is no number: back to the state of step %d', step, latest)
+    return dataclasses.replace(self.restore(latest, state, mesh=mesh), step=state.step)
 
 
 def restore_params(
@@ -139,12 +196,13 @@ def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any
   """The part of a stored state that `wanted` (abstract arrays) names."""
   folder = (workdir / FOLDER).resolve()
   check_files(folder / str(step))
+  identity.check_checkpoint(workdir, folder / str(step))
   try:
     context = ocp.Context()
     context.pytree.loading.partial_load = True
     with context:
       return ocp.load(folder / str(step), wanted)
-  except (ValueError, KeyError, FileNotFoundError) as error:
+  except _FAILURES as error:
     raise UserError(_unreadable(folder, step, error)) from error
 
 
@@ -154,8 +212,8 @@ def check_files(folder: Path) -> None:
   if wrong:
     more = f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''
     raise UserError(
-      f'{wrong[0]}{more}; the checkpoint is damaged: restore it from a copy, or remove the folder '
-      f'{folder.name} to use another step'
+      f'{wrong[0]}{more}; the checkpoint is damaged: restore it from a copy, or give --fallback to '
+      'use the newest sound one'
     )
 
 
@@ -168,15 +226,44 @@ def steps_on_disk(workdir: Path) -> dict[int, float]:
     return {c.step: _score(c.metrics) for c in orbax.checkpoints}
 
 
-def best_on_disk(workdir: Path) -> int:
-  """The best checkpoint of a run, or a line that says there is none."""
+def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
+  """The best checkpoint of a run, or a line that says there is none.
+
+  With `fallback` the best one whose files are sound; damaged ones that are passed over are logged.
+  """
   steps = steps_on_disk(workdir)
   if not steps:
     raise UserError(
       f'{workdir / FOLDER}: holds no complete checkpoint; give the workdir of a run '
       'that has been evaluated at least once'
     )
-  return max(steps, key=lambda step: (steps[step], -step if steps[step] > NO_SCORE else step))
+  rank = lambda step: (steps[step], -step if steps[step] > NO_SCORE else step)  # noqa: E731
+  for step in sorted(steps, key=rank, reverse=True):
+    wrong = manifest.problems(workdir / FOLDER / str(step)) if fallback else []
+    if not wrong:
+      return step
+    log.warning('step %d is damaged (%s): using the next best one', step, wrong[0])
+  raise UserError(f'{workdir / FOLDER}: every checkpoint is damaged; restore one from a copy')
+
+
+def set_aside_damaged(workdir: Path) -> None:
+  """Moves damaged checkpoints to `checkpoints-damaged/`, so that a run goes on from a sound one.
+
+  Nothing is deleted. A newest one without a manifest is left: its save was cut off before that.
+  """
+  folder = workdir / FOLDER
+  if jax.process_index() == 0:
+    for step in _steps(folder):
+      path = folder / str(step)
+      unsealed = step == _steps(folder)[-1] and not (path / manifest.FILE).exists()
+      wrong = [] if unsealed else manifest.problems(path)
+      if wrong:
+        log.warning('step %d is damaged (%s): moved to %s', step, wrong[0], workdir / DAMAGED)
+        (workdir / DAMAGED).mkdir(exist_ok=True)
+        target = workdir / DAMAGED / str(step)
+        shutil.rmtree(target, ignore_errors=True)
+        path.rename(target)
+  processes.wait_for_all('damaged checkpoints set aside')
 
 
 def state_tree(state: TrainState) -> dict[str, Any]:
@@ -209,9 +296,15 @@ def sha256_of(tree: Any) -> str:
 
 
 def abstract(tree: Any, mesh: Mesh) -> Any:
-  """Shapes, dtypes and the sharding to restore to: without it a checkpoint is bound to its mesh."""
+  """Shapes, dtypes and the sharding to restore to: without it a checkpoint is bound to its mesh.
+
+  Arrays keep the sharding that they have in `tree`; shapes alone are copied to every device.
+  """
   return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), tree
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=getattr(x, 'sharding', None) or replicated(mesh)
+    ),
+    tree,
   )
 
 
@@ -234,13 +327,23 @@ def fill_leaves(like: Any, stored: dict[str, Any]) -> Any:
   return jax.tree.unflatten(jax.tree.structure(like), [stored[key] for key in sorted(stored)])
 
 
+def _steps(folder: Path) -> list[int]:
+  """The finished checkpoints in a folder (a save in progress has a longer name), oldest first."""
+  return sorted(int(path.name) for path in folder.glob('*') if path.name.isdigit())
+
+
 def _score(metrics: Any) -> float:
   return float((metrics or {}).get('score', NO_SCORE))
 
 
+def _first_line(error: BaseException) -> str:
+  while error.__cause__ is not None:  # what went wrong, not what was being done
+    error = error.__cause__
+  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def _unreadable(folder: Path, step: int, error: Exception) -> str:
-  first = str(error).strip().splitlines() or [type(error).__name__]
   return (
-    f'{folder / str(step)}: cannot be restored ({first[0][:200]}); the checkpoint is damaged or '
-    'belongs to another network: remove this step to go on from an earlier one'
+    f'{folder / str(step)}: cannot be restored ({_first_line(error)}); the checkpoint is damaged '
+    'or belongs to another network: remove this step to go on from an earlier one'
   )

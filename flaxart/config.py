@@ -83,6 +83,10 @@ def default_config() -> ConfigDict:
   train.epochs = 20.0
   train.batch_size = 32  # global: over all devices and processes
   train.eval_every_epochs = 1.0
+  # A loss or gradient that is no number: abort = stop, skip = leave the update out, rollback = go
+  # back to the latest checkpoint and on with the pictures that come next.
+  train.on_nonfinite = 'abort'
+  train.max_skipped = 10  # such steps that skip and rollback pass over before they stop, too
   train.accumulate = 1  # parts in which a batch is computed, one after the other, to save memory
   # Weight of each task's loss: 'artist=1,type=0.5' (not named = 1: the paper sums the losses), or
   # 'learned' (homoscedastic uncertainty).
@@ -133,6 +137,7 @@ def validate(config: ConfigDict) -> None:
   one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
   one_of(config, 'optim.name', ('sgd', 'adam', 'adamw', 'rmsprop'))
   one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
+  one_of(config, 'train.on_nonfinite', ('abort', 'skip', 'rollback'))
   one_of(config, 'data.pixels', ('network', 'zero_one'))
   one_of(config, 'checkpoint.best', ('score', 'loss', 'last'))
   for field in (
@@ -157,6 +162,7 @@ def validate(config: ConfigDict) -> None:
     'optim.warmup_epochs',
     'optim.clip_norm',
     'checkpoint.every_steps',
+    'train.max_skipped',
     'train.early_stop_patience',
     'train.logit_adjustment',
     'augment.randaugment',

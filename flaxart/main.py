@@ -3,6 +3,7 @@
 --config=configs/X.py --workdir=W [--config.a.b=v ...]   train, validate, test (or continue W)
 --workdir=W                                               continue W with the config it holds
 --mode=eval --workdir=W --split=test                      evaluate W's best checkpoint again
+--fallback, --remap_classes, --processes=N                see docs/reliability.md
 --dry_run                                                 say what it would do and take, and stop
 """
 
@@ -30,6 +31,18 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string('split', 'test', 'Split to evaluate with --mode=eval.')
 flags.DEFINE_bool(
+  'fallback', False, 'Where a checkpoint is damaged, go on from the newest sound one and say so.'
+)
+flags.DEFINE_bool(
+  'remap_classes', False, 'The data are others than the run began with: match classes by name.'
+)
+flags.DEFINE_integer(
+  'processes',
+  0,
+  'How many processes the run must have; 0 = as many as the launcher started.',
+  lower_bound=0,
+)
+flags.DEFINE_bool(
   'dry_run', False, 'Print what the run would do, with hours and gigabytes, and stop.'
 )
 
@@ -40,15 +53,32 @@ def main() -> int:
     print(__doc__, FLAGS.main_module_help(), sep='\n')
     return 0
   config, workdir = parse(sys.argv)
-  start_jax()
+  start_jax(processes=FLAGS.processes)
   if FLAGS.mode == 'eval':
     from flaxart.again import evaluate_again
 
-    evaluate_again(workdir, split=FLAGS.split, config=config)
+    evaluate_again(
+      workdir,
+      split=FLAGS.split,
+      config=config,
+      fallback=FLAGS.fallback,
+      remap_classes=FLAGS.remap_classes,
+    )
   else:
+    from flaxart.interrupt import EXIT_CODE, StoppedError
     from flaxart.train import train_and_evaluate
 
-    train_and_evaluate(config, workdir, dry_run=FLAGS.dry_run)
+    try:
+      train_and_evaluate(
+        config,
+        workdir,
+        dry_run=FLAGS.dry_run,
+        fallback=FLAGS.fallback,
+        remap_classes=FLAGS.remap_classes,
+      )
+    except StoppedError as stopped:
+      print(stopped, file=sys.stderr, flush=True)
+      return EXIT_CODE
   return 0
 
 
@@ -91,17 +121,24 @@ def explanation(error: BaseException) -> str:
   return f'{type(error).__name__}: {text[:300]}'
 
 
-def start_jax() -> None:
-  """Log lines, and a compilation cache that is private to the user (it holds executable code)."""
+def start_jax(*, processes: int = 0) -> None:
+  """Log lines, the other processes of the run if there are any, and a compilation cache that is
+  private to the user (it holds executable code).
+  """
   logging.basicConfig(format='%(message)s', stream=sys.stderr)
   logging.getLogger('flaxart').setLevel(logging.INFO)
   absl_logging.set_verbosity(absl_logging.WARNING)
+  # Orbax logs a traceback in each of its threads for an error that it also raises, which we report.
+  absl_logging.get_absl_logger().addFilter(lambda record: '/orbax/' not in record.pathname)
   import jax
 
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     cache = Path('~/.cache/flaxart/compiled').expanduser()
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     jax.config.update('jax_compilation_cache_dir', str(cache))
+  from flaxart.processes import join
+
+  join(expected=processes)
 
 
 if __name__ == '__main__':

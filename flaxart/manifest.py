@@ -13,16 +13,19 @@ FILE = 'manifest.json'
 
 def seal(folder: Path) -> None:
   """Writes `manifest.json` over all files of a finished checkpoint."""
-  write_text(folder / FILE, json.dumps({'sha256': digests(folder)}, indent=1) + '\n')
+  write_text(folder / FILE, _text(digests(folder)))
 
 
 def problems(folder: Path) -> list[str]:
   """What differs from the manifest, one line a file; empty if everything is as it was written."""
   try:
-    expected = json.loads((folder / FILE).read_text(encoding='utf-8'))['sha256']
+    text = (folder / FILE).read_text(encoding='utf-8')
+    expected = json.loads(text)['sha256']
   except FileNotFoundError:
     return [f'{folder / FILE}: missing (the save was interrupted before it was complete)']
   except (ValueError, KeyError, TypeError):
+    return [f'{folder / FILE}: damaged']
+  if text != _text(expected):
     return [f'{folder / FILE}: damaged']
   found = digests(folder)
   lines = [f'{folder / name}: missing' for name in sorted(expected.keys() - found.keys())]
@@ -42,8 +45,12 @@ def digests(folder: Path) -> dict[str, str]:
   return {
     path.relative_to(folder).as_posix(): _sha256(path)
     for path in sorted(folder.rglob('*'))
-    if path.is_file() and path.name != FILE
+    if path.is_file() and path != folder / FILE
   }
+
+
+def _text(sha256: dict[str, str]) -> str:
+  return json.dumps({'sha256': sha256}, indent=1) + '\n'
 
 
 def _sha256(path: Path) -> str:

@@ -9,20 +9,22 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from flaxart.nonfinite import Guard
 from flaxart.writer import MetricWriter
-from tfds_rijks.errors import UserError
 from tfds_rijks.progress import Progress
 
 
 class StepMeter:
   """Collects step metrics on the device, writes their mean now and then, shows progress.
 
-  Metrics are fetched one step behind, so that the host never waits for the device; a loss that is
-  no number stops the run and names the step.
+  Metrics are fetched one step behind, so that the host never waits for the device; what happens at
+  a loss that is no number is the guard's to decide.
   """
 
-  def __init__(self, writer: MetricWriter, config: ConfigDict, *, start: int, steps: int):
-    self.writer, self.config = writer, config
+  def __init__(
+    self, writer: MetricWriter, config: ConfigDict, guard: Guard, *, start: int, steps: int
+  ):
+    self.writer, self.config, self.guard = writer, config, guard
     self.batch = config.train.batch_size
     self.progress = Progress('training', steps * self.batch, unit='img', start=start * self.batch)
     self.pending: list[tuple[int, dict[str, jax.Array]]] = []
@@ -46,18 +48,21 @@ class StepMeter:
       return
     self.pending = self.pending[len(ready) :]
     values = jax.device_get([m for _, m in ready])
-    for (step, _), metrics in zip(ready, values, strict=True):
-      if not np.isfinite(metrics['loss']):
-        raise UserError(
-          f'step {step}: the loss is {metrics["loss"]}; earlier checkpoints are intact: '
-          'lower config.optim.learning_rate or set config.optim.clip_norm'
-        )
+    before = self.guard.passed
+    sound = [
+      metrics
+      for (step, _), metrics in zip(ready, values, strict=True)
+      if self.guard.check(step, 'loss', metrics['loss'])
+      and self.guard.check(step, 'norm of the gradient', metrics['grad_norm'])
+    ]
     elapsed = time.monotonic() - self.clock
     self.clock += elapsed
     self.seconds += elapsed
     self.measured += len(ready)
     self.measured_s += elapsed
-    mean = {key: float(np.mean([v[key] for v in values])) for key in values[0]}
+    mean = {key: float(np.mean([v[key] for v in sound])) for key in values[0] if sound}
+    if self.guard.passed > before:
+      mean['nonfinite'] = self.guard.passed - before
     self.writer.write(
       ready[-1][0],
       'train',
@@ -67,9 +72,13 @@ class StepMeter:
         'train_s': round(self.seconds, 3),
       },
     )
-    self.note = f'loss {mean["loss"]:.3f}' + (
+    self.note = f'loss {mean.get("loss", float("nan")):.3f}' + (
       f', {self.note.split(", ")[-1]}' if 'val' in self.note else ''
     )
+
+  def forget(self) -> None:
+    """Drops steps that were not looked at yet: they belong to a state that was given up."""
+    self.pending = []
 
   def resume_clock(self) -> None:
     """Called after evaluating and saving, whose time is not training time."""

@@ -82,14 +82,15 @@ class Net:
     return array
 
 
-def load(workdir: str | Path, *, step: int | None = None) -> Net:
+def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False) -> Net:
   """The best checkpoint of a finished run (or `step`), ready to call.
 
-  Needs the workdir only, not the dataset. Raises `UserError` if it holds no run or no checkpoint.
+  With `fallback` the best one whose files are sound. Needs the workdir only, not the dataset.
+  Raises `UserError` if it holds no run or no checkpoint.
   """
   workdir = Path(workdir).expanduser()
   config, tasks = workdirs.read_run(workdir)
-  step = checkpoint.best_on_disk(workdir) if step is None else step
+  step = checkpoint.best_on_disk(workdir, fallback=fallback) if step is None else step
   network, state = restore_network(workdir, step, config, tasks, mesh=create_mesh())
   about = {
     'weights': workdirs.read_trunk_json(workdir)['about'],

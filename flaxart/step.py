@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from flaxart.data.augment import augment, mixup
 from flaxart.losses import Mix, Objective, label_counts, total_loss
+from flaxart.nonfinite import SKIP, is_sound, keep_if
 from flaxart.optim import leaf_paths
 from flaxart.sharding import view, wrap
 from flaxart.state import Network, TrainState
@@ -82,6 +83,12 @@ def make_train_step(
       updates = jax.tree.map(lambda u: u * state.watch.lr_scale, updates)
     trainable = optax.apply_updates(state.trainable, updates)
     average = averaged(state, (trainable, batch_stats), decay=config.optim.ema)
+    if config.train.on_nonfinite == SKIP:
+      trainable, batch_stats, opt_state, average = keep_if(
+        is_sound(loss, grads, updates),
+        (trainable, batch_stats, opt_state, average),
+        (state.trainable, state.batch_stats, state.opt_state, state.average),
+      )
     metrics = {
       'loss': loss,
       'grad_norm': optax.tree.norm(grads),

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from flaxart import estimate, results, workdirs
+from flaxart import estimate, identity, processes, results, workdirs
 from flaxart.checkpoint import Checkpointer
 from flaxart.config import task_names, task_weights, validate
 from flaxart.data.loader import Shard, train_batches
@@ -18,10 +18,13 @@ from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluate import evaluate, labelled_records, largest_classes, with_target_scale
 from flaxart.initial import initial_trunk
+from flaxart.interrupt import Interrupt, StoppedError
 from flaxart.losses import create_objective
 from flaxart.meter import StepMeter
 from flaxart.metrics import main_score
+from flaxart.nonfinite import Guard
 from flaxart.optim import create_learning_rate_fn, create_optimizer
+from flaxart.remap import by_class_name
 from flaxart.sharding import check_batch_size, create_mesh, put_batch
 from flaxart.state import TrainState, count_parameters, create_train_state
 from flaxart.step import make_train_step
@@ -33,12 +36,19 @@ from tfds_rijks.errors import UserError
 
 
 def train_and_evaluate(
-  config: ConfigDict, workdir: Path, *, dry_run: bool = False
+  config: ConfigDict,
+  workdir: Path,
+  *,
+  dry_run: bool = False,
+  fallback: bool = False,
+  remap_classes: bool = False,
 ) -> dict[str, Any] | None:
   """Trains as `config` says, keeps the best checkpoint by the val split, tests it once at the end.
 
   Returns what `results.json` holds; None after a dry run, which leaves no trace. A workdir that
-  holds a run of the same config is continued from its latest checkpoint.
+  holds a run of the same config is continued from its latest checkpoint (the latest sound one with
+  `fallback`), on the data it was begun with (on other data whose classes match by name with
+  `remap_classes`). Raises `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
   """
   validate(config)
   check_batch_size(config.train.batch_size, field='train.batch_size')
@@ -61,7 +71,13 @@ def train_and_evaluate(
         f'{task.name!r}; leave the task out'
       )
   check_val(config, dataset)
-  workdirs.check_labels(workdir, tasks, dataset)
+  if remap_classes and workdirs.is_run(workdir):
+    tasks = workdirs.read_run(workdir)[1]
+    dataset = by_class_name(dataset, tasks)
+    train_split = dataset.split('train')
+  else:
+    identity.check_dataset(workdir, dataset)
+    identity.check_labels(workdir, tasks, dataset)
   steps_per_epoch = len(train_split) / config.train.batch_size
   steps = max(1, round(config.train.epochs * steps_per_epoch))
 
@@ -102,10 +118,15 @@ def train_and_evaluate(
   plan.refuse_if_too_large()
   if dry_run:
     return None
-  workdirs.begin(workdir, config, tasks, spec=begin.spec, about=begin.about)
-  log.info('to continue this run: %s', workdirs.continue_command(workdir))
 
-  with Checkpointer(workdir) as checkpointer:
+  with (
+    workdirs.held(workdir, config, tasks, dataset, spec=begin.spec, about=begin.about),
+    Checkpointer(workdir, fallback=fallback) as checkpointer,
+    Interrupt(
+      client=processes.client(), process=jax.process_index(), processes=jax.process_count()
+    ) as interrupt,
+  ):
+    log.info('to continue this run: %s', workdirs.continue_command(workdir))
     # Where do I start from? 1. the latest checkpoint of this workdir, if there is one; else a new
     # run, whose trunk came from 2. another run, 3. converted ImageNet weights, or 4. scratch.
     start = checkpointer.latest_step() or 0
@@ -125,7 +146,8 @@ def train_and_evaluate(
       shard=Shard(jax.process_index(), jax.process_count()),
       shuffle=config.data.shuffle,
     )
-    meter = StepMeter(writer, config, start=start, steps=steps)
+    guard = Guard(config, passed=writer.nonfinite)
+    meter = StepMeter(writer, config, guard, start=start, steps=steps)
     every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
 
     done, stopped = start, has_stopped(state.watch, config)
@@ -134,25 +156,37 @@ def train_and_evaluate(
       state, metrics = train_steps[phase](state, put_batch(next(batches), mesh))
       done += 1
       meter.add(done, metrics)
-      if done % every == 0 or done == steps:
+      evaluates = done % every == 0 or done == steps
+      stops = interrupt.requested(done) and done < steps
+      between = config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0
+      if evaluates or stops or between:
         meter.flush(done)
-        score = None
-        if 'val' in dataset.splits:
-          scores = evaluate(
-            network, state.evaluated(), dataset.split('val'), config, mesh=mesh, floors=floors
-          )
-          writer.write(done, 'val', flat_scores(scores))
-          loss = float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
-          by_rule = {'score': main_score(scores, tasks), 'loss': -loss, 'last': None}
-          score = by_rule[config.checkpoint.best]
-          state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, config))
-          stopped = has_stopped(state.watch, config)
-          meter.note = f'val {main_score(scores, tasks):.3f}'
+        guard.check_state(done, state.trainable)
+      if guard.must_roll_back:
+        state = checkpointer.roll_back(state, mesh=mesh)
+        guard.must_roll_back = False
+        meter.forget()
+      score = None
+      if evaluates and 'val' in dataset.splits:
+        scores = evaluate(
+          network, state.evaluated(), dataset.split('val'), config, mesh=mesh, floors=floors
+        )
+        writer.write(done, 'val', flat_scores(scores))
+        loss = float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
+        by_rule = {'score': main_score(scores, tasks), 'loss': -loss, 'last': None}
+        score = by_rule[config.checkpoint.best]
+        state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, config))
+        stopped = has_stopped(state.watch, config)
+        meter.note = f'val {main_score(scores, tasks):.3f}'
+      if evaluates or stops or between:
         checkpointer.save(state, score=score)
         meter.resume_clock()
-      elif config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0:
-        meter.flush(done)
-        checkpointer.save(state)
+      if stops:
+        checkpointer.wait()
+        raise StoppedError(
+          f'stopped by {interrupt.signal or "another process"}, saved step {done} of {steps}; to '
+          f'continue: {workdirs.continue_command(workdir)}'
+        )
     meter.close()
     if stopped:
       log.info(

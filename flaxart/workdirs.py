@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
+from flaxart import identity, lock, processes
 from flaxart.config import differences, read, to_json
 from flaxart.data.source import Dataset
+from flaxart.identity import CONFIG, LABELS, RUN, TRUNK
 from flaxart.models.classifier import TrunkSpec
 from flaxart.tasks import Task, labels_json, tasks_from_json
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
-
-CONFIG, LABELS, TRUNK = 'config.json', 'labels.json', 'trunk.json'
 
 
 def dated(config: ConfigDict) -> Path:
@@ -33,6 +36,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
     raise UserError(f'--workdir: {workdir} is a file; give a folder')
   stored = workdir / CONFIG
   if stored.exists():
+    identity.check_format(workdir)
     changed = differences(read(stored), config)
     if changed:
       fields = '; '.join(
@@ -42,56 +46,63 @@ def check(workdir: Path, config: ConfigDict) -> None:
         f'{workdir}: holds a run with another config ({fields}); use the same values '
         'to continue it, or another --workdir'
       )
-  elif workdir.is_dir() and any(workdir.iterdir()):
+  elif workdir.is_dir() and not all(_is_of_a_beginning(path) for path in workdir.iterdir()):
     raise UserError(
       f'--workdir: {workdir} is not empty and holds no run (no {CONFIG}); give a new folder'
     )
 
 
-def check_labels(workdir: Path, tasks: list[Task], dataset: Dataset) -> None:
-  """Refuses to go on with other classes than the run began with, naming the first that differs."""
-  stored = workdir / LABELS
-  if not stored.exists():
-    return
-  old = {t.name: t for t in tasks_from_json(stored.read_text(encoding='utf-8'), source=str(stored))}
-  for task in tasks:
-    was = old.get(task.name)
-    if was is None or was.kind != task.kind:
-      raise UserError(
-        f'{workdir}: was begun without {task.name!r} as a {task.kind} task; use another --workdir'
-      )
-    if was.classes != task.classes:
-      where = next(
-        (i for i, (a, b) in enumerate(zip(was.classes, task.classes, strict=False)) if a != b),
-        min(len(was.classes), len(task.classes)),
-      )
-      here = task.classes[where] if where < len(task.classes) else 'nothing'
-      there = was.classes[where] if where < len(was.classes) else 'nothing'
-      raise UserError(
-        f'{workdir}: class {where} of {task.name} was {there!r} when the run began and is {here!r} '
-        f'in {dataset.path}; give the data it was trained on, or another --workdir'
-      )
+@contextlib.contextmanager
+def held(
+  workdir: Path,
+  config: ConfigDict,
+  tasks: list[Task],
+  dataset: Dataset,
+  *,
+  spec: TrunkSpec,
+  about: dict[str, Any],
+) -> Iterator[None]:
+  """The workdir, begun if it is new and locked against a second trainer.
+
+  Process 0 does both; the others wait for it.
+  """
+  with lock.WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+    if jax.process_index() == 0:
+      begin(workdir, config, tasks, dataset, spec=spec, about=about)
+    processes.wait_for_all('workdir begun')
+    yield
 
 
 def begin(
-  workdir: Path, config: ConfigDict, tasks: list[Task], *, spec: TrunkSpec, about: dict[str, Any]
+  workdir: Path,
+  config: ConfigDict,
+  tasks: list[Task],
+  dataset: Dataset,
+  *,
+  spec: TrunkSpec,
+  about: dict[str, Any],
 ) -> None:
-  """Writes `config.json`, `labels.json` and `trunk.json` (what the trunk started from).
-
-  Nothing changes when a run is continued.
+  """Writes `run.json` (format and data), `labels.json`, `trunk.json` (what the trunk started from)
+  and `config.json`; nothing changes when a run is continued.
   """
   workdir.mkdir(parents=True, exist_ok=True)
-  if not (workdir / LABELS).exists():
-    write_text(workdir / LABELS, labels_json(tasks))
-  if not (workdir / TRUNK).exists():
-    entry = {'spec': spec.to_json(), 'about': about}
-    write_text(workdir / TRUNK, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
-  if not (workdir / CONFIG).exists():  # last: a folder with a config is a run that has begun
-    write_text(workdir / CONFIG, to_json(config))
+  if (workdir / CONFIG).exists():
+    return
+  identity.write_run(workdir, dataset)
+  write_text(workdir / LABELS, labels_json(tasks))
+  entry = {'spec': spec.to_json(), 'about': about}
+  write_text(workdir / TRUNK, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
+  write_text(workdir / CONFIG, to_json(config))  # last: a folder with a config is a run
+
+
+def is_run(workdir: Path) -> bool:
+  """Whether a run has begun in this folder."""
+  return (workdir / CONFIG).exists()
 
 
 def read_run(workdir: Path) -> tuple[ConfigDict, list[Task]]:
   """Config and tasks of a run, from what the workdir holds."""
+  identity.check_format(workdir)
   config = read(workdir / CONFIG)
   path = workdir / LABELS
   if not path.exists():
@@ -106,6 +117,12 @@ def read_trunk_json(workdir: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding='utf-8'))
   except FileNotFoundError:
     raise UserError(f'{path}: not found; --workdir must be the folder of a run') from None
+
+
+def _is_of_a_beginning(path: Path) -> bool:
+  """Whether a run that was killed before `config.json` was there may have left this file."""
+  ours = (lock.FILE, RUN, LABELS, TRUNK)
+  return path.name in ours or (path.name.startswith('.') and path.suffix == '.tmp')
 
 
 def continue_command(workdir: Path) -> str:

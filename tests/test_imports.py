@@ -17,17 +17,19 @@ LAYERS = [
   ('again', 'train', 'predict', 'verify'),
   ('results', 'estimate', 'initial', 'net', 'prepared'),
   ('baselines', 'evaluate', 'meter', 'step'),
-  ('workdirs', 'checkpoint', 'optim', 'metrics', 'writer'),
+  ('workdirs', 'checkpoint', 'remap'),
+  ('identity', 'lock', 'interrupt', 'nonfinite', 'optim', 'metrics', 'writer', 'manifest'),
   ('state', 'losses'),
   ('unfreeze', 'watch'),
   ('classifier',),
   ('tasks', 'sharding', 'layers', 'preprocess', 'source', 'loader', 'augment', 'config'),
-  ('randaugment',),
+  ('randaugment', 'processes', 'workers'),
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 WORKER_FILES = [
   ROOT / 'flaxart/data/source.py',
   ROOT / 'flaxart/data/loader.py',
+  ROOT / 'flaxart/data/workers.py',
   ROOT / 'flaxart/data/__init__.py',
   *(ROOT / 'tfds_rijks').rglob('*.py'),
 ]

@@ -1,0 +1,89 @@
+"""A loss or gradient that is no number: stop, leave the update out, or go back to a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from tfds_rijks.errors import UserError
+
+log = logging.getLogger('flaxart')
+
+ABORT, SKIP, ROLLBACK = 'abort', 'skip', 'rollback'
+CHOICES = (ABORT, SKIP, ROLLBACK)
+Tree = TypeVar('Tree')
+
+
+class NonFiniteError(UserError):
+  """The loss of `step` is no number; `step` counts from 1."""
+
+  def __init__(self, step: int, what: str, found: float):
+    super().__init__(
+      f'step {step}: the {what} is {found}; earlier checkpoints are intact: lower '
+      'config.optim.learning_rate or set config.optim.clip_norm'
+    )
+    self.step, self.what, self.found = step, what, found
+
+
+def is_sound(loss: jax.Array, grads: Any, updates: Any) -> jax.Array:
+  """Whether an update may be applied: loss, gradients and updates are all finite (scalar bool)."""
+  norms = optax.tree.norm(grads), optax.tree.norm(updates)
+  return jnp.isfinite(jnp.stack([loss, *norms])).all()
+
+
+def keep_if(sound: jax.Array, new: Tree, old: Tree) -> Tree:
+  """`new` where `sound`, else `old`, leaf by leaf; for use inside the jitted step."""
+  return jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, old)
+
+
+@jax.jit
+def all_finite(tree: Any) -> jax.Array:
+  """Whether no floating-point leaf holds NaN or infinity: asked before a state is saved."""
+  leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+  return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) if leaves else jnp.bool_(True)
+
+
+class Guard:
+  """Follows the losses of a run on the host and decides by `config.train.on_nonfinite`.
+
+  `passed` counts the steps that were passed over so far, restarts included.
+  """
+
+  def __init__(self, config: ConfigDict, *, passed: int = 0):
+    self.mode: str = config.train.on_nonfinite
+    self.limit: int = config.train.max_skipped
+    self.passed = passed
+    self.must_roll_back = False
+
+  def check(self, step: int, what: str, value: Any) -> bool:
+    """Whether `value` of `step` is finite; raises `NonFiniteError` where the run has to end."""
+    if np.isfinite(value):
+      return True
+    if self.must_roll_back:  # what follows a bad step is bad as well, and counts as one
+      return False
+    self.passed += 1
+    if self.mode == ABORT:
+      raise NonFiniteError(step, what, float(value))
+    if self.passed > self.limit:
+      raise UserError(
+        f'step {step}: the {what} is {value}, which is number {self.passed} and '
+        f'config.train.max_skipped is {self.limit}; earlier checkpoints are intact: lower '
+        'config.optim.learning_rate or set config.optim.clip_norm'
+      )
+    if self.mode == SKIP:
+      log.warning('step %d: the %s is %s: the update was left out', step, what, value)
+    self.must_roll_back = self.mode == ROLLBACK
+    return False
+
+  def check_state(self, step: int, trainable: Any) -> None:
+    """The same for parameters that are about to be saved: a checkpoint is never without numbers."""
+    if not bool(all_finite(trainable)):
+      if self.mode == SKIP:  # nothing was there to leave out: the update itself overflowed
+        raise NonFiniteError(step, 'largest parameter', float('inf'))
+      self.check(step, 'largest parameter', float('inf'))

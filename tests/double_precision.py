@@ -1,0 +1,50 @@
+"""A config file for trainers under test: a stored config, in float64, that says what it trains on.
+
+`--config=tests/double_precision.py:FOLDER` reads `FOLDER/config.json`. Every process writes the
+records of its steps to `FOLDER/ids-*.jsonl`, and process `STOP_PROCESS` sends itself SIGTERM at
+step `STOP_AT` (environment variables).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from flaxart import train
+from flaxart.config import read
+from flaxart.models import classifier
+
+
+def get_config(folder):
+  """Patches this process and returns the settings."""
+  jax.config.update('jax_enable_x64', True)
+  config = read(Path(folder) / 'config.json')
+  create_train_state, put_batch = train.create_train_state, train.put_batch
+  stop_at = int(os.environ.get('STOP_AT', -1))
+
+  def in_float64(*args, **kwargs):
+    network, state = create_train_state(*args, **kwargs)
+    return network, jax.tree.map(
+      lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 and x.size > 1 else x, state
+    )
+
+  def recorded(batch, mesh):
+    step = int(batch['draw'][0]) // config.train.batch_size
+    path = Path(folder) / f'ids-{os.getpid()}-{jax.process_index()}.jsonl'
+    with path.open('a') as file:
+      file.write(json.dumps([step, jax.process_index(), batch['record'].tolist()]) + '\n')
+    if 0 <= stop_at <= step:
+      if step == stop_at and jax.process_index() == int(os.environ['STOP_PROCESS']):
+        os.kill(os.getpid(), signal.SIGTERM)
+      time.sleep(0.1)  # the other processes have to hear of it before the run ends
+    return put_batch(batch, mesh)
+
+  classifier.compute_dtype = lambda config: jnp.float64
+  train.create_train_state, train.put_batch = in_float64, recorded
+  return config

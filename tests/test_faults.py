@@ -1,0 +1,280 @@
+"""What becomes of a run when something goes wrong: signals, a second trainer, disk, numbers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from trainer import ROOT, command, metric_lines, set_steps, wait_for
+
+from flaxart import checkpoint, nonfinite
+from flaxart.interrupt import EXIT_CODE, Interrupt, StoppedError
+from flaxart.lock import WorkdirLock
+from flaxart.meter import StepMeter
+from flaxart.train import train_and_evaluate
+from flaxart.verify import verify
+from tfds_rijks.errors import UserError
+
+
+def at_step(monkeypatch, step, action):
+  """Calls `action` right after `step` has been dispatched."""
+
+  def add(self, done, metrics, add=StepMeter.add):
+    add(self, done, metrics)
+    if done == step:
+      action()
+
+  monkeypatch.setattr(StepMeter, 'add', add)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_at_the_end_of_the_step(tiny, tmp_path, monkeypatch, number):
+  set_steps(tiny, 6)
+  handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+  with monkeypatch.context() as patch:
+    at_step(patch, 3, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(StoppedError, match=r'saved step 3 of 6; to continue: python -m flaxart'):
+      train_and_evaluate(tiny, tmp_path / 'run')
+  assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+  assert set(checkpoint.steps_on_disk(tmp_path / 'run')) == {3}
+  assert verify(tmp_path / 'run') == {3: []}
+  assert train_and_evaluate(tiny, tmp_path / 'run')['train']['steps'] == 6
+
+
+def test_the_command_exits_with_a_code_of_its_own_and_the_second_signal_stops_at_once(
+  tiny, tmp_path
+):
+  set_steps(tiny, 100_000)
+  tiny.train.eval_every_epochs = tiny.train.epochs
+  run = tmp_path / 'run'
+  trainer = subprocess.Popen(command(tiny, run, tmp_path), cwd=ROOT, stderr=subprocess.PIPE)
+  wait_for(lambda: len(metric_lines(run)) > 2)
+  trainer.terminate()
+  _, said = trainer.communicate(timeout=60)
+  assert trainer.returncode == EXIT_CODE == 75
+  assert f'to continue: python -m flaxart.main --workdir={run}' in said.decode()
+  (step,) = checkpoint.steps_on_disk(run)
+  assert verify(run) == {step: []}
+
+  # Continued; stopped so hard that nothing is saved.
+  trainer = subprocess.Popen(command(tiny, run, tmp_path), cwd=ROOT, stderr=subprocess.PIPE)
+  lines = len(metric_lines(run))
+  wait_for(lambda: len(metric_lines(run)) > lines + 2)
+  os.kill(trainer.pid, signal.SIGSTOP)  # both signals arrive before the step ends
+  trainer.terminate()
+  os.kill(trainer.pid, signal.SIGINT)
+  os.kill(trainer.pid, signal.SIGCONT)
+  trainer.communicate(timeout=60)
+  assert trainer.returncode in (-signal.SIGTERM, -signal.SIGINT)
+  assert set(checkpoint.steps_on_disk(run)) == {step}
+
+
+def test_a_second_signal_is_not_caught():
+  code = (
+    'import os, signal\nfrom flaxart.interrupt import Interrupt\n'
+    'with Interrupt():\n  os.kill(os.getpid(), signal.SIGTERM)\n'
+    '  print("first", flush=True)\n  os.kill(os.getpid(), signal.SIGTERM)\n  print("second")\n'
+  )
+  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+  assert (done.returncode, done.stdout) == (-signal.SIGTERM, 'first\n')
+
+
+class SharedKeys:
+  """The key-value client of `jax.distributed`, for threads of one process."""
+
+  def __init__(self):
+    import threading
+
+    self.values, self.changed = {}, threading.Condition()
+
+  def key_value_set(self, key, value):
+    with self.changed:
+      assert key not in self.values
+      self.values[key] = value
+      self.changed.notify_all()
+
+  def key_value_dir_get(self, folder):
+    with self.changed:
+      return [(k, v) for k, v in self.values.items() if k.startswith(folder)]
+
+  def blocking_key_value_get(self, key, wait_ms):
+    with self.changed:
+      assert self.changed.wait_for(lambda: key in self.values, wait_ms / 1000)
+      return self.values[key]
+
+
+def test_processes_at_different_steps_agree_on_one_to_stop_after():
+  client = SharedKeys()
+  interrupts = [Interrupt(client=client, process=i, processes=2) for i in range(2)]
+  for interrupt in interrupts:
+    interrupt._key = 'test'
+  with interrupts[0], interrupts[1]:
+    assert not interrupts[0].requested(7) and not interrupts[1].requested(9)
+    interrupts[0]._note(signal.SIGTERM, None)
+    wait_for(lambda: all(i._stop_at for i in interrupts), 10)
+    assert [i._stop_at for i in interrupts] == [10, 10]
+    assert not interrupts[0].requested(9) and interrupts[1].requested(10)
+    assert interrupts[0].requested(10)
+
+
+def test_a_second_trainer_on_a_workdir_is_refused_by_pid_and_host(tiny, tmp_path):
+  run = tmp_path / 'run'
+  with (
+    WorkdirLock(run),
+    pytest.raises(UserError, match=rf'is being trained by process {os.getpid()} on \S+; wait'),
+  ):
+    train_and_evaluate(tiny, run)
+  assert [p.name for p in run.iterdir()] == ['.lock']  # it was refused before it wrote anything
+  with WorkdirLock(run):  # a lock ends with its holder
+    pass
+
+
+def poison(monkeypatch, steps):
+  """Makes the labels of the year a NaN that is not taken for a missing one, at these steps."""
+  from flaxart import train
+
+  count = iter(range(1, 10_000))
+  put_batch = train.put_batch
+
+  def put(batch, mesh):
+    if next(count) in steps:
+      batch = {**batch, 'year': np.full_like(batch['year'], np.inf)}
+    return put_batch(batch, mesh)
+
+  monkeypatch.setattr(train, 'put_batch', put)
+
+
+def lines_of(run, split='train'):
+  return {line['step']: line for line in metric_lines(run) if line['split'] == split}
+
+
+@pytest.fixture
+def with_year(tiny):
+  tiny.tasks, tiny.model.name = 'artist,year', 'vgg19'  # it compiles fastest
+  set_steps(tiny, 6)
+  return tiny
+
+
+def test_abort_stops_at_the_first_loss_that_is_no_number(with_year, tmp_path, monkeypatch):
+  with_year.checkpoint.every_steps = 2
+  poison(monkeypatch, {4})
+  with pytest.raises(UserError, match=r'step 4: the loss is inf; earlier checkpoints are intact'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert set(checkpoint.steps_on_disk(tmp_path / 'run')) == {2}
+  assert verify(tmp_path / 'run') == {2: []}
+
+
+def test_skip_leaves_the_update_out_and_says_so(with_year, tmp_path, monkeypatch, caplog):
+  with_year.train.on_nonfinite = 'skip'
+  with_year.checkpoint.every_steps = 4
+  poison(monkeypatch, {4})
+  with caplog.at_level('WARNING', 'flaxart'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert 'step 4: the loss is inf: the update was left out' in caplog.text
+  lines = lines_of(tmp_path / 'run')
+  assert [step for step in lines if lines[step].get('nonfinite')] == [4]
+  assert all(np.isfinite(line['loss']) for step, line in lines.items() if step != 4)
+
+
+def test_skip_ends_when_it_has_skipped_enough(with_year, tmp_path, monkeypatch):
+  with_year.train.on_nonfinite, with_year.train.max_skipped = 'skip', 1
+  poison(monkeypatch, {2, 3})
+  with pytest.raises(UserError, match=r'step 3: .* number 2 and config.train.max_skipped is 1'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+
+
+def test_rollback_goes_back_to_the_checkpoint_and_on_with_what_comes_next(
+  with_year, tmp_path, monkeypatch, caplog
+):
+  with_year.train.on_nonfinite = 'rollback'
+  with_year.checkpoint.every_steps = 2
+  poison(monkeypatch, {3})
+  with caplog.at_level('WARNING', 'flaxart'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert 'back to the state of step 2' in caplog.text
+  lines = lines_of(tmp_path / 'run')
+  assert sum(line.get('nonfinite', 0) for line in lines.values()) == 1
+  assert np.isfinite(lines[6]['loss'])
+
+
+def test_a_checkpoint_never_holds_what_is_no_number():
+  assert nonfinite.all_finite({'a': np.ones(3), 'n': np.ones(2, int)})
+  assert not nonfinite.all_finite({'a': np.ones(3), 'b': np.array([1.0, np.nan])})
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A file system of 16 MB."""
+  folder = tmp_path / 'disk'
+  folder.mkdir()
+  mounted = subprocess.run(
+    ['mount', '-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', folder], capture_output=True, check=False
+  )
+  if mounted.returncode:
+    pytest.skip('needs the right to mount a file system')
+  yield folder
+  subprocess.run(['umount', '-l', folder], check=True)
+
+
+def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
+  tiny, small_disk, monkeypatch
+):
+  set_steps(tiny, 6)
+  tiny.checkpoint.every_steps = 2
+  monkeypatch.setattr('flaxart.estimate.LOGS_GB', 0.0)
+  run = small_disk / 'run'
+  usage = shutil.disk_usage(small_disk)
+
+  def fill():
+    wait_for((run / 'checkpoints' / '2').exists)
+    now = os.statvfs(small_disk)
+    with (small_disk / 'thesis.pdf').open('wb') as file:
+      file.write(bytes(now.f_bavail * now.f_frsize - 200_000))
+
+  with monkeypatch.context() as patch:
+    at_step(patch, 3, fill)
+    # Free space is looked up before a save; here somebody else takes it afterwards.
+    patch.setattr('flaxart.checkpoint.shutil.disk_usage', lambda path: usage)
+    with pytest.raises(UserError, match=r'could not be written .*steps 2 are intact: free some'):
+      train_and_evaluate(tiny, run)
+  (small_disk / 'thesis.pdf').unlink()
+  assert train_and_evaluate(tiny, run)['train']['steps'] == 6
+  assert [line for lines in verify(run).values() for line in lines] == []
+
+
+def test_a_failed_save_is_one_line_that_names_what_is_intact(tiny, tmp_path, monkeypatch):
+  set_steps(tiny, 6)
+  tiny.checkpoint.every_steps = 2
+  run = tmp_path / 'run'
+  usage = shutil.disk_usage(tmp_path)
+
+  def no_room():
+    full = type(usage)(usage.total, usage.total, 1000)
+    monkeypatch.setattr('flaxart.checkpoint.shutil.disk_usage', lambda path: full)
+
+  at_step(monkeypatch, 3, no_room)
+  with pytest.raises(UserError, match=r'checkpoint 4 could not be written \(needs \d\.\d MB') as e:
+    train_and_evaluate(tiny, run)
+  assert 'steps 2 are intact' in str(e.value)
+  assert verify(run) == {2: []}
+
+
+def test_data_that_vanish_are_one_line_with_the_record(tiny, tmp_path, monkeypatch):
+  data = tmp_path / 'data'
+  shutil.copytree(tiny.data.data_dir, data)
+  tiny.data.data_dir = str(data)
+  set_steps(tiny, 40)
+  tiny.train.eval_every_epochs = tiny.train.epochs
+
+  def cut():
+    for path in data.rglob('*.array_record*'):
+      os.truncate(path, 100)
+
+  at_step(monkeypatch, 2, cut)
+  with pytest.raises(UserError, match=r'^\d{4}\.png: (empty file|cannot be read)'):
+    train_and_evaluate(tiny, tmp_path / 'run')
