@@ -1,0 +1,81 @@
+"""A trainer that is killed at random moments loses the steps since its last save, and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import signal
+import subprocess
+import time
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+from trainer import ROOT, command, metric_lines, set_steps, wait_for
+
+from flaxart import manifest
+from flaxart.checkpoint import Checkpointer, state_tree
+from flaxart.train import train_and_evaluate
+
+TIMINGS = ('wall_s', 'images_per_second', 'train_s')
+
+
+def leaves(tree):
+  """`{path: (dtype, SHA-256)}`; a list's numbers come back from a checkpoint as text."""
+  digest = lambda leaf: hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest()  # noqa: E731
+  return {
+    jax.tree_util.keystr(path).replace("'", ''): (str(leaf.dtype), digest(leaf))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def stored(folder):
+  shapes = ocp.metadata(folder).metadata
+  return leaves(ocp.load(folder, jax.tree.map(lambda x: np.empty(x.shape, x.dtype), shapes)))
+
+
+def steps_of(run):
+  return sorted(int(p.name) for p in (run / 'checkpoints').glob('*') if p.name.isdigit())
+
+
+@pytest.mark.parametrize('kills', [5, pytest.param(100, marks=pytest.mark.slow)])
+def test_kill_9_costs_the_steps_since_the_last_save(tiny, tmp_path, monkeypatch, kills):
+  set_steps(tiny, 30 * kills)
+  tiny.model.name, tiny.optim.clip_norm = 'vgg19', 1.0
+  tiny.train.eval_every_epochs = tiny.train.epochs
+  tiny.checkpoint.every_steps = 1  # always in the middle of a save, or just before or after one
+  states = {}
+
+  def save(self, state, *, score=None, save=Checkpointer.save):
+    states[int(state.step)] = leaves(state_tree(state))
+    save(self, state, score=score)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Checkpointer, 'save', save)
+    train_and_evaluate(tiny, tmp_path / 'straight')
+
+  run, rng, last, unfinished = tmp_path / 'killed', random.Random(kills), 0, 0
+  for _ in range(kills):
+    trainer = subprocess.Popen(command(tiny, run, tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL)
+    wait_for(lambda last=last: steps_of(run) and steps_of(run)[-1] > last)
+    time.sleep(rng.uniform(0, 0.6))
+    assert trainer.poll() is None, 'the run ended before it was killed'
+    trainer.kill()
+    assert trainer.wait() == -signal.SIGKILL
+    unfinished += any('tmp' in path.name for path in (run / 'checkpoints').iterdir())
+    for step in steps_of(run):
+      folder = (run / 'checkpoints' / str(step)).resolve()
+      assert stored(folder) == states[step]
+      if step != steps_of(run)[-1] or (folder / manifest.FILE).exists():
+        assert manifest.problems(folder) == []
+    assert steps_of(run)[-1] > last
+    last = steps_of(run)[-1]
+  assert unfinished or kills < 20  # some kills did come in the middle of a save
+
+  train_and_evaluate(tiny, run)
+  end = steps_of(run)[-1]
+  assert end == 30 * kills and stored((run / 'checkpoints' / str(end)).resolve()) == states[end]
+  without = lambda line: {k: v for k, v in line.items() if k not in TIMINGS}  # noqa: E731
+  lines = [[without(line) for line in metric_lines(tmp_path / n)] for n in ('straight', 'killed')]
+  assert lines[0] == lines[1]
