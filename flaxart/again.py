@@ -8,9 +8,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flaxart import checkpoint, identity, results, workdirs
+from flaxart import calibration, checkpoint, identity, results, workdirs
+from flaxart.assess import assess
 from flaxart.data.source import open_dataset
-from flaxart.evaluate import evaluate, largest_classes
+from flaxart.evaluate import largest_classes
 from flaxart.net import restore_network
 from flaxart.remap import by_class_name
 from flaxart.sharding import create_mesh
@@ -45,7 +46,17 @@ def evaluate_again(
     identity.check_labels(workdir, with_classes(tasks, dataset), dataset)
   network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
   floors = largest_classes(dataset.split('train'), tasks)
-  scores = evaluate(network, state, dataset.split(split), config, mesh=mesh, floors=floors)
+  assessed = assess(
+    config,
+    network,
+    state,
+    dataset,
+    [dataset.split(split).name],
+    mesh=mesh,
+    floors=floors,
+    stored=calibration.read(workdir),
+  )
+  scores = assessed.scores[split]
   write_text(
     workdir / f'eval_{split}.json',
     json.dumps(

@@ -9,6 +9,7 @@ import numpy as np
 
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Split
+from flaxart.scores import accuracies
 from flaxart.tasks import SOFTMAX, Task
 from tfds_rijks import images
 from tfds_rijks.progress import Progress
@@ -29,30 +30,32 @@ def thumbnails(split: Split, *, fit: images.Fit) -> np.ndarray:
 
 
 def nearest_pixels(
-  train: Split, test: Split, tasks: Sequence[Task], *, fit: images.Fit
-) -> dict[str, dict[str, Any]]:
-  """Top-1 and balanced accuracy of the nearest training picture's label, Euclidean on 16x16 pixels.
+  train: Split, asked: Sequence[Split], tasks: Sequence[Task], *, fit: images.Fit
+) -> dict[str, dict[str, dict[str, Any]]]:
+  """`{split: {task: scores}}`: answers the label of the nearest training picture, Euclidean on
+  16x16 pixels.
 
   No learning at all; on a split that puts near-twins on both sides it looks brilliant, which is why
   it stands beside every score. Softmax tasks only; neighbours without the label are passed over.
   """
   known = thumbnails(train, fit=fit)
-  asked = thumbnails(test, fit=fit)
-  result: dict[str, dict[str, Any]] = {}
-  for task in tasks:
-    if task.kind != SOFTMAX:
-      continue
-    has, wants = train.labels[task.name] >= 0, test.labels[task.name] >= 0
-    truth = test.labels[task.name][wants]
-    if not has.any() or not wants.any():
-      result[task.name] = {'pixels16_top1': None, 'pixels16_balanced_accuracy': None}
-      continue
-    guess = train.labels[task.name][has][_nearest(known[has], asked[wants])]
-    recall = [(guess[truth == c] == c).mean() for c in np.unique(truth)]
-    result[task.name] = {
-      'pixels16_top1': float((guess == truth).mean()),
-      'pixels16_balanced_accuracy': float(np.mean(recall)),
-    }
+  result: dict[str, dict[str, dict[str, Any]]] = {}
+  for split in asked:
+    pixels = thumbnails(split, fit=fit)
+    result[split.name] = {}
+    for task in tasks:
+      if task.kind != SOFTMAX:
+        continue
+      labels, truth = train.labels[task.name], split.labels[task.name]
+      has, wants = labels >= 0, truth >= 0
+      top1 = balanced = None
+      if has.any() and wants.any():
+        guess = labels[has][_nearest(known[has], pixels[wants])]
+        top1, balanced = accuracies(guess, truth[wants])
+      result[split.name][task.name] = {
+        'pixels16_top1': top1,
+        'pixels16_balanced_accuracy': balanced,
+      }
   return result
 
 

@@ -120,7 +120,7 @@ def default_config() -> ConfigDict:
   config.eval = evaluation = ConfigDict()
   evaluation.batch_size = 64
   evaluation.test = True  # False: a candidate of a grid, chosen on val; test is not looked at
-  evaluation.baselines = True  # nearest neighbour on 16x16 pixels beside the test scores
+  evaluation.baselines = True  # nearest neighbour on 16x16 pixels, and label-only
 
   config.log = log = ConfigDict()
   log.every_steps = 20

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,24 +15,43 @@ from ml_collections import ConfigDict
 from flaxart import metrics
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Split
-from flaxart.sharding import put_batch
+from flaxart.records import Rows, fetch, without_logits
+from flaxart.scores import finish
+from flaxart.sharding import put_batch, replicated
 from flaxart.state import Network, TrainState
 from flaxart.tasks import REGRESSION, SIGMOID, SOFTMAX, Task
 from tfds_rijks.progress import Progress
 
+Counts = dict[str, dict[str, jax.Array]]
 
-@functools.partial(jax.jit, static_argnames=('network',))
+
+@functools.partial(jax.jit, static_argnames=('network',), donate_argnames=('counts',))
 def eval_step(
-  state: TrainState, batch: dict[str, Any], *, network: Network
-) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-  """Counts of one batch per task (`metrics.batch_counts`), and the scores of sigmoid tasks."""
+  state: TrainState, counts: Counts, batch: dict[str, Any], *, network: Network
+) -> tuple[Counts, dict[str, dict[str, jax.Array]]]:
+  """Adds a batch to the counts of each task (`metrics.count`); returns them and what each record
+  gave. The counts passed in are used up.
+  """
   model = network.merge(state.trainable, state.frozen, state.batch_stats)
   logits = model(batch['image'], train=False)
-  counts = {
-    task.name: metrics.batch_counts(task, logits[task.name], batch[task.name], batch['mask'])
+  done = {
+    task.name: metrics.count(
+      task, counts[task.name], logits[task.name], batch[task.name], batch['mask']
+    )
     for task in network.tasks
   }
-  return counts, {task.name: logits[task.name] for task in network.tasks if task.kind == SIGMOID}
+  return {k: new for k, (new, _) in done.items()}, {k: found for k, (_, found) in done.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """A split, evaluated: `counts` and `found` per task as `metrics.count` gives them, on the host
+  and in the order of the split, and the `scores` made of them.
+  """
+
+  scores: dict[str, dict[str, Any]]
+  counts: dict[str, dict[str, np.ndarray]]
+  found: dict[str, dict[str, np.ndarray]]
 
 
 def evaluate(
@@ -41,13 +61,30 @@ def evaluate(
   config: ConfigDict,
   *,
   mesh: Mesh,
-  floors: dict[str, int | None],
+  floors: Mapping[str, int | None],
 ) -> dict[str, dict[str, Any]]:
   """`{task: scores}` on a split; `floors` are the classes of `largest_classes(train)`."""
+  return evaluate_records(network, state, split, config, mesh=mesh, floors=floors).scores
+
+
+def evaluate_records(
+  network: Network,
+  state: TrainState,
+  split: Split,
+  config: ConfigDict,
+  *,
+  mesh: Mesh,
+  floors: Mapping[str, int | None],
+  keep_logits: bool = False,
+) -> Evaluation:
+  """As `evaluate`, with what each record gave; the logits of softmax tasks only if asked for, since
+  they are as many as records times classes.
+  """
   batch_size = -(-config.eval.batch_size // jax.device_count()) * jax.device_count()
   shard = Shard(jax.process_index(), jax.process_count())
-  total: Any = None
-  scores: dict[str, list[np.ndarray]] = {task.name: [] for task in network.tasks}
+  zero = {task.name: metrics.zero_counts(task) for task in network.tasks}
+  counts: Any = jax.device_put(zero, replicated(mesh))
+  rows, behind = Rows(len(split)), None
   progress = Progress(f'evaluating {split.name}', len(split), unit='img')
   batches = eval_batches(
     split,
@@ -58,28 +95,41 @@ def evaluate(
     shard=shard,
   )
   for step, batch in enumerate(batches):
-    counts, of_batch = eval_step(state, put_batch(batch, mesh), network=network)
-    # Adding on the host in float64: the sum over many batches keeps every digit.
-    counts = jax.tree.map(lambda x: np.asarray(x, np.float64), counts)
-    total = counts if total is None else jax.tree.map(np.add, total, counts)
-    for name, value in of_batch.items():
-      scores[name].append(np.asarray(value))
+    placed = put_batch(batch, mesh)
+    counts, found = eval_step(state, counts, placed, network=network)
+    if not keep_logits:
+      found = without_logits(network.tasks, found)
+    # One batch behind: the device is never left waiting for the host to take its results.
+    if behind is not None:
+      rows.add(*fetch(behind))
+    behind = found, placed['record'], placed['mask']
     progress.update(min(len(split), (step + 1) * batch_size))
+  rows.add(*fetch(behind))
   progress.close()
-  result = {}
-  for task in network.tasks:
-    truth = split.labels[task.name]
-    extra = {}
-    if task.kind == SIGMOID:
-      known = truth.any(axis=1)
-      extra = {
-        'scores': np.concatenate(scores[task.name])[: len(split)][known],
-        'truth': truth[known],
-      }
-    result[task.name] = metrics.finish(
-      task, total[task.name], floor_class=floors[task.name], **extra
+  counts = fetch(counts)
+  scores = split_scores(network.tasks, split, counts, rows.found, floors=floors)
+  return Evaluation(scores, counts, rows.found)
+
+
+def split_scores(
+  tasks: Sequence[Task],
+  split: Split,
+  counts: Mapping[str, Mapping[str, np.ndarray]],
+  found: Mapping[str, Mapping[str, np.ndarray]],
+  *,
+  floors: Mapping[str, int | None],
+) -> dict[str, dict[str, Any]]:
+  """`{task: scores}` from the counts of a split and what its records gave, in their order."""
+  return {
+    task.name: finish(
+      task,
+      counts[task.name],
+      found[task.name],
+      split.labels[task.name],
+      floor_class=floors[task.name],
     )
-  return result
+    for task in tasks
+  }
 
 
 def largest_classes(train: Split, tasks: Sequence[Task]) -> dict[str, int | None]:
@@ -94,8 +144,6 @@ def largest_classes(train: Split, tasks: Sequence[Task]) -> dict[str, int | None
 
 def with_target_scale(tasks: Sequence[Task], train: Split) -> list[Task]:
   """Regression tasks with the mean and standard deviation of the training labels."""
-  import dataclasses
-
   scaled = []
   for task in tasks:
     if task.kind == REGRESSION:

@@ -1,12 +1,16 @@
-"""Scores: counts on the device, divisions on the host, so that padding and batch size never matter.
+"""Scores, first half: what the eval step counts on the device.
 
-`batch_counts` runs inside the jitted eval step and returns sums over the records of a batch;
-sums of batches are added, and `finish` turns the total into the scores of `results.json`.
-Average precision needs the ranking of all records, so a sigmoid task also hands its scores over.
+`count` runs inside the jitted eval step. It adds whole numbers to counts that stay on the device
+from batch to batch (a confusion matrix of thousands of classes never travels), and gives what is
+left of each record: its five best classes, its loss. `scores.finish` makes the scores of both.
+
+Padding, batch size and the number of processes cannot change a digit: counts are integers, and
+whatever is no integer is summed on the host, record by record in the order of the split.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,119 +20,97 @@ import numpy as np
 from flaxart.losses import example_losses
 from flaxart.tasks import REGRESSION, SIGMOID, SOFTMAX, Task, is_labelled
 
-YEARS = 50  # "share within 50 years" of the Rijksmuseum Challenge
+TOP = 5  # classes kept of each record; scores go from top-1 to top-5
+REST = 'rest'  # its class for every creator without a class of their own
 MAIN = {SOFTMAX: 'top1', SIGMOID: 'map', REGRESSION: 'within_50'}
 
 
-def batch_counts(
-  task: Task, logits: jax.Array, labels: jax.Array, mask: jax.Array
-) -> dict[str, jax.Array]:
-  """Sums over the records of one batch that have a label and are no padding.
+def zero_counts(task: Task) -> dict[str, np.ndarray]:
+  """Counts before the first batch, all int32.
+
+  Softmax: `n`, `of_class` `[C]` (records by true class), `hits` `[5, C]` (those among the first
+  1 to 5 answers), `hits_without_rest` (as if the class "rest" could not be answered; only where
+  there is one), `confusion` `[C, C]` (true class, answer). Sigmoid: `n`, and by class `so` (true),
+  `said` (score above one half) and `true_positive`. Regression: `n`.
+  """
+  C = task.outputs
+  shapes: dict[str, tuple[int, ...]] = {'n': ()}
+  if task.kind == SOFTMAX:
+    shapes |= {'of_class': (C,), 'hits': (TOP, C), 'confusion': (C, C)}
+    if REST in task.classes:
+      shapes['hits_without_rest'] = (TOP, C)
+  elif task.kind == SIGMOID:
+    shapes |= {'so': (C,), 'said': (C,), 'true_positive': (C,)}
+  return {name: np.zeros(shape, np.int32) for name, shape in shapes.items()}
+
+
+def count(
+  task: Task,
+  counts: Mapping[str, jax.Array],
+  logits: jax.Array,
+  labels: jax.Array,
+  mask: jax.Array,
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+  """Adds a batch to `counts`; returns them, and what each record gave (`[B, ...]`).
 
   `logits` `[B, outputs]`, `labels` as in `losses.example_losses`, `mask` `[B]` (False: padding).
+  Of records: `logits`; softmax and sigmoid: `loss` float32 (0 where there is no label); softmax:
+  `top` `[B, min(5, C)]` int32 classes by falling probability, and `p` their probabilities.
   """
   known = is_labelled(task, labels) & mask
-  losses = example_losses(task, logits, labels)
-  counts = {'n': known.sum(), 'loss': jnp.where(known, losses, 0.0).sum()}
-  if task.kind == SOFTMAX:
-    truth = jnp.maximum(labels, 0)
-    # A record's rank is the number of classes that score higher; ties go to the lower index, as in
-    # argmax, so that equal scores cannot count as a hit twice.
-    own = jnp.take_along_axis(logits, truth[:, None], axis=1)
-    earlier = jnp.arange(logits.shape[1])[None, :] < truth[:, None]
-    rank = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
-    # A logit that is not a number beats nothing and is beaten by nothing: call it wrong.
-    rank = jnp.where(jnp.isnan(logits).any(axis=1), logits.shape[1], rank)
-    zeros = jnp.zeros(task.outputs, jnp.int32)
-    counts['of_class'] = zeros.at[truth].add(known.astype(jnp.int32))
-    counts['hits'] = zeros.at[truth].add((known & (rank < 1)).astype(jnp.int32))
-    counts['hits5'] = (known & (rank < 5)).sum()
-  elif task.kind == SIGMOID:
+  counts = {**counts, 'n': counts['n'] + known.sum(dtype=jnp.int32)}
+  found = {'logits': logits}
+  if task.kind == REGRESSION:
+    return counts, found
+  found['loss'] = jnp.where(known, example_losses(task, logits, labels), 0.0)
+  if task.kind == SIGMOID:
     says, is_so = logits > 0, labels.astype(bool)
-    known = known[:, None]
-    counts['true_positive'] = (known & says & is_so).sum()
-    counts['said'] = (known & says).sum()
-    counts['so'] = (known & is_so).sum()
-  else:
-    error = jnp.abs(logits[:, 0] * task.scale + task.center - labels)
-    error = jnp.where(known, error, 0.0)
-    counts['absolute'] = error.sum()
-    counts['square'] = jnp.square(error).sum()
-    counts['near'] = (known & (error <= YEARS)).sum()
-  return counts
+    for name, these in (('said', says), ('so', is_so), ('true_positive', says & is_so)):
+      counts[name] = counts[name] + (known[:, None] & these).sum(axis=0, dtype=jnp.int32)
+    return counts, found
+  new, best = _count_softmax(task, counts, logits, labels, known)
+  return counts | new, found | best
 
 
-def finish(
+def _count_softmax(
   task: Task,
-  counts: dict[str, Any],
-  *,
-  floor_class: int | None = None,
-  scores: np.ndarray | None = None,
-  truth: np.ndarray | None = None,
-) -> dict[str, Any]:
-  """The scores of one task on one split, as fractions (years for `mae` and `rmse`).
+  counts: Mapping[str, jax.Array],
+  logits: jax.Array,
+  labels: jax.Array,
+  known: jax.Array,
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+  """The counts of a softmax task but `n`, and `top` and `p` of the records."""
+  truth = jnp.maximum(labels, 0)
+  # Ties go to the lower class, here as in `rank`: equal scores cannot count as a hit twice. (For
+  # top_k, 0 is more than -0.)
+  _, top = jax.lax.top_k(jnp.where(logits == 0, 0.0, logits), min(TOP, task.outputs))
+  p = jnp.take_along_axis(jax.nn.softmax(logits), top, axis=1)
+  # A logit that is not a number beats nothing and is beaten by nothing: call it wrong.
+  broken = jnp.isnan(logits).any(axis=1)
+  # A record's rank is the number of classes that score higher.
+  own = jnp.take_along_axis(logits, truth[:, None], axis=1)
+  earlier = jnp.arange(task.outputs)[None, :] < truth[:, None]
+  higher = (logits > own) | ((logits == own) & earlier)
+  rank = jnp.where(broken, task.outputs + TOP, higher.sum(axis=1))
 
-  `floor_class` is the training split's largest class; `scores` and `truth` `[N, C]` are given for
-  sigmoid tasks. Without any labelled record the scores are None, never a number.
-  """
-  n = int(counts['n'])
-  result: dict[str, Any] = {'n': n}
-  if task.kind != REGRESSION:
-    result['classes'] = len(task.classes)
-  result['loss'] = _divide(counts['loss'], n)
-  if task.kind == SOFTMAX:
-    of_class, hits = np.asarray(counts['of_class']), np.asarray(counts['hits'])
-    present = of_class > 0
-    result['top1'] = _divide(hits.sum(), n)
-    result['top5'] = _divide(counts['hits5'], n)
-    result['balanced_accuracy'] = float((hits[present] / of_class[present]).mean()) if n else None
-    result['floor'] = _divide(of_class[floor_class], n) if floor_class is not None else None
-  elif task.kind == SIGMOID:
-    exact, interpolated = average_precisions(scores, truth) if n else ([], [])
-    result['map'] = float(np.mean(exact)) if exact else None
-    result['map_interpolated'] = float(np.mean(interpolated)) if interpolated else None
-    result['f1_micro'] = _divide(2 * counts['true_positive'], counts['said'] + counts['so'])
-  else:
-    result['mae'] = _divide(counts['absolute'], n)
-    result['rmse'] = float(np.sqrt(counts['square'] / n)) if n else None
-    result['within_50'] = _divide(counts['near'], n)
-  return result
+  def add_hits(hits: jax.Array, rank: jax.Array) -> jax.Array:
+    within = rank[None, :] <= jnp.arange(TOP)[:, None]  # [5, B]
+    return hits.at[:, truth].add((within & known).astype(jnp.int32))
 
-
-def average_precisions(
-  scores: np.ndarray | None, truth: np.ndarray | None
-) -> tuple[list[float], list[float]]:
-  """Average precision of each class with a positive record: exact, and 11-point interpolated.
-
-  Records with equal scores are one threshold, as in scikit-learn, so the order of the file cannot
-  change the result. The interpolated form (precision at recall 0, 0.1 ... 1, each the best at that
-  recall or above) is what the Rijksmuseum Challenge reports.
-  """
-  exact: list[float] = []
-  interpolated: list[float] = []
-  if scores is None or truth is None:
-    raise ValueError('average precision needs the scores and labels of all records')
-  for score, positive in zip(scores.T, truth.T.astype(bool), strict=True):
-    if not positive.any():
-      continue
-    order = np.argsort(-score, kind='stable')
-    threshold = np.r_[np.flatnonzero(np.diff(score[order])), len(score) - 1]
-    hits = np.cumsum(positive[order])[threshold]
-    precision = hits / (threshold + 1)
-    recall = hits / hits[-1]
-    exact.append(float(np.sum(np.diff(recall, prepend=0.0) * precision)))
-    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(recall, np.linspace(0, 1, 11) - 1e-12)
-    interpolated.append(float(best_from_here[at].mean()))
-  return exact, interpolated
+  answered = (known & ~broken).astype(jnp.int32)
+  new = {
+    'of_class': counts['of_class'].at[truth].add(known.astype(jnp.int32)),
+    'hits': add_hits(counts['hits'], rank),
+    'confusion': counts['confusion'].at[truth, top[:, 0]].add(answered),
+  }
+  if 'hits_without_rest' in counts:
+    beaten_by_rest = higher[:, task.classes.index(REST)]
+    new['hits_without_rest'] = add_hits(counts['hits_without_rest'], rank - beaten_by_rest)
+  return new, {'top': top, 'p': p}
 
 
-def main_score(scores: dict[str, dict[str, Any]], tasks: list[Task]) -> float:
+def main_score(scores: Mapping[str, Mapping[str, Any]], tasks: Sequence[Task]) -> float:
   """Mean over the tasks of top-1, mAP or the share within 50 years: what `best` goes by."""
   values = [scores[task.name][MAIN[task.kind]] for task in tasks]
   known = [value for value in values if value is not None]
   return float(np.mean(known)) if known else float('nan')
-
-
-def _divide(a: Any, b: Any) -> float | None:
-  return float(a) / float(b) if b else None

@@ -15,7 +15,8 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from flaxart import checkpoint, workdirs
+from flaxart import calibration, checkpoint, workdirs
+from flaxart.calibration import decide
 from flaxart.models.classifier import TrunkSpec
 from flaxart.models.fold import fold_batchnorm
 from flaxart.sharding import create_mesh
@@ -29,18 +30,24 @@ class Net:
   """A trained network in inference mode.
 
   Attributes: `labels` `{task: class names in the order of the outputs}`, `preprocess` (what happens
-  to the uint8 values), `image_size` and `fit` (how pictures become squares), `tasks`, `about` (run,
-  step, dataset, version).
+  to the uint8 values), `image_size` and `fit` (how pictures become squares), `tasks`,
+  `calibration` (what `decide` goes by), `about` (run, step, dataset, version).
   """
 
   def __init__(
-    self, network: Network, state: TrainState, config: ConfigDict, about: Mapping[str, Any]
+    self,
+    network: Network,
+    state: TrainState,
+    config: ConfigDict,
+    about: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None = None,
   ):
     self.tasks: tuple[Task, ...] = network.tasks
     self.labels = {task.name: task.classes for task in network.tasks}
     self.image_size: int = config.data.image_size
     self.fit: pictures.Fit = config.data.fit
     self.about = dict(about)
+    self.calibration = dict(calibration or {})
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
     # Inference only from here on: BatchNorm becomes part of the convolutions (equal to 1e-5).
     model.trunk = fold_batchnorm(model.trunk)
@@ -61,6 +68,19 @@ class Net:
   def features(self, images: Any) -> np.ndarray:
     """`[B, H, W, 3]` uint8 -> `[B, D]` float32 pooled features of the trunk."""
     return np.asarray(self._features(self._arrays, self._checked(images)))
+
+  def decide(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, list[list[str]]]:
+    """What the network gives for pictures -> for each task and picture the names to be given.
+
+    No name where its calibrated probability does not pass the threshold that val chose (see
+    `flaxart.calibration`), or where a run has none; several only for sigmoid tasks.
+    """
+    return {
+      task.name: [
+        decide(task, self.calibration.get(task.name), p) for p in probabilities[task.name]
+      ]
+      for task in self.tasks
+    }
 
   def square(self, data: bytes, *, name: str = 'picture') -> np.ndarray:
     """An encoded picture -> uint8 `[S, S, 3]` as in training; `ImageError` if unreadable."""
@@ -101,7 +121,7 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
     'init': config.init,
     'classes_sha256': {task.name: task.sha256 for task in tasks},
   }
-  return Net(network, state, config, about)
+  return Net(network, state, config, about, calibration.read(workdir))
 
 
 def restore_network(

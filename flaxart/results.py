@@ -16,10 +16,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import flaxart
-from flaxart.baselines import nearest_pixels
+from flaxart import calibration, records
+from flaxart.assess import assess, warn_never_trained
 from flaxart.data.source import Dataset
-from flaxart.evaluate import evaluate
 from flaxart.metrics import MAIN
+from flaxart.scores import table as table_of
 from flaxart.state import Network, TrainState
 from flaxart.tasks import REGRESSION, SOFTMAX, Task
 from flaxart.writer import write_text
@@ -39,20 +40,31 @@ def collect(
   weights: Mapping[str, Any],
   train: dict[str, Any],
   best_step: int,
+  workdir: Path,
 ) -> dict[str, Any]:
-  """Evaluates val and test with `state` and adds the baselines and the provenance."""
-  summary: dict[str, Any] = {}
-  for name in ('val', 'test'):
-    if name in dataset.splits and (name == 'val' or config.eval.test):
-      summary[name] = evaluate(
-        network, state, dataset.split(name), config, mesh=mesh, floors=floors
-      )
-  if config.eval.baselines and 'test' in summary:
-    pixels = nearest_pixels(
-      dataset.split('train'), dataset.split('test'), network.tasks, fit=config.data.fit
-    )
-    for task, scores in pixels.items():
-      summary['test'][task].update(scores)
+  """Assesses `state` on val and test and adds the provenance.
+
+  Leaves the long form in the workdir: what each record was given, tables, the calibration.
+  """
+  names = [
+    name
+    for name in ('val', 'test')
+    if name in dataset.splits and (name == 'val' or config.eval.test)
+  ]
+  warn_never_trained(network.tasks, dataset, names)
+  assessed = assess(config, network, state, dataset, names, mesh=mesh, floors=floors)
+  tables = {}
+  for name, evaluation in assessed.evaluations.items():
+    arrays = records.predictions(dataset.split(name), network.tasks, evaluation.found)
+    records.write_predictions(workdir, name, arrays)
+    tables[name] = {
+      task.name: table_of(task, evaluation.counts[task.name])
+      for task in network.tasks
+      if task.kind != REGRESSION
+    }
+  records.write_tables(workdir, tables)
+  calibration.write(workdir, assessed.calibration)
+  summary: dict[str, Any] = {**assessed.scores, 'calibration': assessed.calibration}
   summary['train'] = {**train, 'best_step': best_step}
   summary['provenance'] = provenance(config, dataset, weights)
   return summary
@@ -131,8 +143,10 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
     'score',
     'largest class',
     '16x16 pixels',
+    'label-only',
     'top-5',
     'balanced',
+    'decided',
   ]
   rows = [head]
   for task in tasks:
@@ -142,11 +156,13 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
       cells = [
         percent(s['floor']),
         percent(s.get('pixels16_top1')),
+        percent(s.get('label_only_top1')),
         percent(s['top5']),
         percent(s['balanced_accuracy']),
       ]
     else:
-      cells = ['', '', '', '']
+      cells = [''] * 5
+    cells.append('' if task.kind == REGRESSION else percent(s.get('decided_coverage')))
     unit = f'{percent(s[main])} {main}'
     if task.kind == REGRESSION and s['mae'] is not None:
       unit += f', mae {s["mae"]:.1f}'

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flaxart.data.source import is_label
 from tfds_rijks.errors import UserError
 
 SOFTMAX, SIGMOID, REGRESSION = 'softmax', 'sigmoid', 'regression'
@@ -66,7 +67,7 @@ def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float
     ):
       task = Task(name, REGRESSION, (), weight)
     else:
-      labels = sorted(key for key, value in features.items() if _is_label(value))
+      labels = sorted(key for key, value in features.items() if is_label(value))
       found = (
         'no such feature' if feature is None else f'a feature of kind {type(feature).__name__}'
       )
@@ -81,15 +82,6 @@ def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float
       )
     tasks.append(task)
   return tasks
-
-
-def _is_label(feature: Any) -> bool:
-  kinds = ('ClassLabel',)
-  inner = getattr(feature, 'feature', None)
-  if type(feature).__name__ in kinds or type(inner).__name__ in kinds:
-    return True
-  dtype = getattr(feature, 'np_dtype', None)
-  return getattr(feature, 'shape', None) == () and dtype in (np.float32, np.float64)
 
 
 def labels_json(tasks: Sequence[Task]) -> str:

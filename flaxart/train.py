@@ -211,6 +211,7 @@ def train_and_evaluate(
       weights=begin.about,
       train=meter.summary(done, steps_per_epoch=steps_per_epoch),
       best_step=best,
+      workdir=workdir,
     )
     for split in ('val', 'test'):
       if split in summary:

@@ -74,10 +74,15 @@ class MetricWriter:
 
 def write_text(path: Path, text: str) -> None:
   """Writes the whole file or nothing: temporary file, fsync, rename."""
+  write_bytes(path, text.encode('utf-8'))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+  """As `write_text`."""
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   try:
-    with temporary.open('w', encoding='utf-8') as file:
-      file.write(text)
+    with temporary.open('wb') as file:
+      file.write(data)
       file.flush()
       os.fsync(file.fileno())
     temporary.replace(path)

@@ -16,14 +16,17 @@ LAYERS = [
   ('main',),
   ('again', 'train', 'predict', 'verify'),
   ('results', 'estimate', 'initial', 'net', 'prepared'),
-  ('baselines', 'evaluate', 'meter', 'step'),
+  ('assess',),
+  ('baselines', 'label_only', 'evaluate', 'meter', 'step'),
+  ('calibration', 'records'),
+  ('scores',),
   ('workdirs', 'checkpoint', 'remap'),
   ('identity', 'lock', 'interrupt', 'nonfinite', 'optim', 'metrics', 'writer', 'manifest'),
   ('state', 'losses'),
   ('unfreeze', 'watch'),
   ('classifier',),
   ('tasks', 'sharding', 'layers', 'preprocess', 'source', 'loader', 'augment', 'config'),
-  ('randaugment', 'processes', 'workers'),
+  ('randaugment', 'processes', 'workers', 'ranking'),
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 WORKER_FILES = [

@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+RARE = '_rare'  # `artist_rare`: the text feature that keeps a label too rare to be a class
+
 
 def normalise(text: str) -> str:
   """NFC, without control and zero-width characters, white space folded to single blanks.

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from tfds_rijks.errors import UserError
+from tfds_rijks.labels import RARE
 from tfds_rijks.progress import track
-
-KEYS = ('image', 'object_number', 'group')  # features that are no labels
 
 
 @dataclasses.dataclass
@@ -45,6 +45,19 @@ class Split:
 
 
 @dataclasses.dataclass
+class Context:
+  """What else is known of a split's records: for baselines and scores, never for the network.
+
+  `others`: the label features that are no tasks of the run, as in `Split.labels` (multi-hot as a
+  sparse matrix). `rare` `{task: [N] bool}`: whose label is missing only because too few works have
+  it (empty for a dataset that does not say).
+  """
+
+  others: dict[str, Any] = dataclasses.field(default_factory=dict)
+  rare: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
 class Dataset:
   """A prepared dataset: where it lies, what its labels are, its splits."""
 
@@ -53,6 +66,7 @@ class Dataset:
   path: Path
   features: Mapping[str, Any]
   splits: dict[str, Split]
+  contexts: dict[str, Context]  # of each split
 
   def split(self, name: str) -> Split:
     """The split, or a line that names those there are."""
@@ -106,32 +120,58 @@ def open_dataset(
   if 'image' not in features or 'object_number' not in features:
     raise UserError(f'{path}: has features {", ".join(features)}; expected image and object_number')
   names = [name for name in builder.info.splits if splits is None or name in splits]
+  read = {name: _read_split(builder, name, features, list(tasks)) for name in names}
   return Dataset(
     name=dataset,
     version=str(builder.version),
     path=path,
     features=features,
-    splits={name: _read_split(builder, name, features, list(tasks)) for name in names},
+    splits={name: split for name, (split, _) in read.items()},
+    contexts={name: context for name, (_, context) in read.items()},
   )
 
 
-def _read_split(builder: Any, name: str, features: Mapping[str, Any], tasks: list[str]) -> Split:
+def is_label(feature: Any) -> bool:
+  """Whether a TFDS feature is a label: a class, several classes, or a number."""
+  inner = getattr(feature, 'feature', None)  # of a Sequence
+  if 'ClassLabel' in (type(feature).__name__, type(inner).__name__):
+    return True
+  dtype = getattr(feature, 'np_dtype', None)
+  return getattr(feature, 'shape', None) == () and dtype in (np.float32, np.float64)
+
+
+def _read_split(
+  builder: Any, name: str, features: Mapping[str, Any], tasks: list[str]
+) -> tuple[Split, Context]:
   import tensorflow_datasets as tfds
 
   records = builder.as_data_source(split=name, decoders={'image': tfds.decode.SkipDecoding()})
   tasks = [task for task in tasks if task in features]
-  columns: dict[str, list[Any]] = {key: [] for key in ('object_number', 'group', *tasks)}
+  others = [key for key, feature in features.items() if is_label(feature) and key not in tasks]
+  rare = {task: f'{task}{RARE}' for task in tasks if f'{task}{RARE}' in features}
+  keys = ('object_number', 'group', *tasks, *others, *rare.values())
+  columns: dict[str, list[Any]] = {key: [] for key in keys}
   for i in track(range(len(records)), f'reading labels of {name}', len(records), unit='record'):
     record = records[i]
     for key, column in columns.items():
       column.append(record.get(key, b''))
-  return Split(
+  split = Split(
     name=name,
     records=records,
     ids=[_text(value) for value in columns['object_number']],
     groups=[_text(value) for value in columns['group']],
     labels={task: _label_array(features[task], columns[task]) for task in tasks},
   )
+  context = Context(
+    others={key: _compact(_label_array(features[key], columns.pop(key))) for key in others},
+    rare={task: np.array([len(t) > 0 for t in columns[key]], bool) for task, key in rare.items()},
+  )
+  return split, context
+
+
+def _compact(labels: np.ndarray) -> Any:
+  """Multi-hot rows are nearly all zero; a thousand classes a record would not fit otherwise."""
+  return scipy.sparse.csr_array(labels) if labels.ndim == 2 else labels
 
 
 def _label_array(feature: Any, values: list[Any]) -> np.ndarray:

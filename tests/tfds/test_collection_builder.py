@@ -250,3 +250,21 @@ def test_labels_option_takes_only_what_it_names(tmp_path):
   source = simple(tmp_path / 's', 12)
   path = build(source, labels='type')
   assert set(json.loads((path / 'build_report.json').read_text())['tasks']) == {'type'}
+
+
+def test_a_value_too_rare_to_be_a_class_is_kept_as_text(tmp_path):
+  rows = [(f'{i}.png', 'Ann' if i < 20 else '' if i < 22 else 'Cy', 'a|b') for i in range(25)]
+  source = write_collection(tmp_path / 'source', ('image', 'artist', 'tags'), rows)
+  path = build(source, min_per_class=20)
+  found = {record['object_number']: record for record in records(path)}
+  for image, artist, _ in rows:
+    assert found[image]['artist_rare'] == ('Cy' if artist == 'Cy' else '')
+    assert (found[image]['artist'] == 'Ann') == (artist == 'Ann')
+  assert 'tags_rare' not in found['0.png']  # of several labels some may be rare: no one's class
+
+
+def test_a_column_may_not_take_the_name_that_rare_values_have(tmp_path):
+  rows = [(f'{i}.png', 'Ann', 'x') for i in range(25)]
+  source = write_collection(tmp_path / 'source', ('image', 'artist', 'artist_rare'), rows)
+  with pytest.raises(UserError, match='the column artist_rare has the name that is kept for rare'):
+    build(source)

@@ -90,7 +90,7 @@ def test_two_collections_share_a_folder_under_names_of_their_own(tmp_path, sourc
   path = command.prepare(
     'collection/other', manual_dir=other, data_dir=target, min_per_class=1, processes=1
   )
-  assert path == target / 'collection' / 'other' / '1.0.0'
+  assert path == target / 'collection' / 'other' / '1.1.0'
   import tensorflow_datasets as tfds
 
   assert len(tfds.data_source('collection/other', split='all', data_dir=target)) == 12
@@ -128,7 +128,7 @@ def staging(source: Path) -> Path:
 )
 @pytest.mark.parametrize('existing', [False, True])
 def test_an_interrupted_build_leaves_what_was_there(source, monkeypatch, error, existing):
-  path = source.parent / 'prepared' / 'collection' / '1.0.0'
+  path = source.parent / 'prepared' / 'collection' / '1.1.0'
   if existing:
     build(source)
   before = files(path) if existing else None
@@ -222,19 +222,19 @@ def test_killing_the_command_leaves_no_half_built_version(tmp_path):
     time.sleep(0.005)
   process.send_signal(signal.SIGKILL)
   process.wait()
-  assert not (folder / '1.0.0').exists()
+  assert not (folder / '1.1.0').exists()
   done = run_command(*arguments)
   assert done.returncode == 0, done.stderr
   assert '.staging: left by a build that was killed; removed' in done.stdout
   assert not (folder / '.staging').exists()
-  assert len(records(folder / '1.0.0')) == 300
+  assert len(records(folder / '1.1.0')) == 300
 
 
 def test_a_rebuild_killed_between_its_two_renames_is_repaired(source):
   path = build(source)
-  path.rename(path.with_name('.1.0.0.old'))
+  path.rename(path.with_name(f'.{path.name}.old'))
   assert build(source, overwrite=True) == path
-  assert not path.with_name('.1.0.0.old').exists()
+  assert not path.with_name(f'.{path.name}.old').exists()
 
 
 def test_two_builds_at_once_are_refused(source):

@@ -78,6 +78,11 @@ def assemble(collection: Collection, shelf: Shelf, options: Options, *, folder: 
             feature: _ids(record.labels[feature], vocabulary, collection.kinds[feature])
             for feature, vocabulary in vocabularies.items()
           },
+          **{
+            feature + labels.RARE: _rare(record.labels[feature], vocabulary)
+            for feature, vocabulary in vocabularies.items()
+            if collection.kinds[feature] == 'label'
+          },
           **record.numbers,
         },
       )
@@ -145,6 +150,11 @@ def _ids(found: Sequence[str], vocabulary: labels.Vocabulary, kind: str) -> int 
   if kind == 'labels':
     return vocabulary.ids(found)
   return vocabulary.id(found[0]) if found else -1
+
+
+def _rare(found: Sequence[str], vocabulary: labels.Vocabulary) -> str:
+  """The value that became a missing label because too few pictures have it, else ''."""
+  return found[0] if found and vocabulary.id(found[0]) < 0 else ''
 
 
 def _describe_number(records: Sequence[Record], feature: str) -> dict[str, Any]:

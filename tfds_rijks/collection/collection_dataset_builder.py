@@ -15,6 +15,7 @@ from tfds_rijks.collection.assemble import assemble
 from tfds_rijks.collection.options import Options
 from tfds_rijks.collection.records import Collection
 from tfds_rijks.errors import UserError
+from tfds_rijks.labels import RARE
 from tfds_rijks.pictures import Shelf, check_budget, read_all
 from tfds_rijks.progress import track
 
@@ -35,8 +36,12 @@ class Config(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
   """A museum's own pictures and labels; prepared by `python -m tfds_rijks.prepare`."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES: ClassVar = {'1.0.0': 'First release.'}
+  VERSION = tfds.core.Version('1.1.0')
+  RELEASE_NOTES: ClassVar = {
+    '1.1.0': 'Text features T_rare: the values of a single-label feature T that are too rare to be '
+    'a class. Splits, classes and labels are those of 1.0.0.',
+    '1.0.0': 'First release.',
+  }
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   manual_dir is a folder with metadata.csv: a column `image` with paths relative to the folder, and
   any label columns. Prepare it with
@@ -64,6 +69,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
           'object_number': tfds.features.Text(),
           'group': tfds.features.Text(),
           **{name: _feature(kind) for name, kind in self.kinds.items()},
+          **{
+            name + RARE: tfds.features.Text()
+            for name, kind in self.kinds.items()
+            if kind == 'label'
+          },
         }
       )
     # Not from the package's README.md, which is about the builder: the data are the user's own.

@@ -16,7 +16,7 @@ from tfds_rijks.collection.numbers import middle, number
 from tfds_rijks.collection.options import Options, names
 from tfds_rijks.collection.table import Cell, Table
 from tfds_rijks.errors import UserError
-from tfds_rijks.labels import normalise
+from tfds_rijks.labels import RARE, normalise
 from tfds_rijks.splits import SPLIT_NAMES
 
 Kind = Literal['label', 'labels', 'number']
@@ -72,6 +72,12 @@ def read(folder: Path, options: Options) -> Collection:
       f'{content.path}: columns {", ".join(features)} give the same feature name '
       'twice; rename one of them'
     )
+  for column, name in features.items():
+    if name.endswith(RARE) and name.removesuffix(RARE) in features.values():
+      raise UserError(
+        f'{content.path}: the column {column} has the name that is kept for rare values of '
+        f'{name.removesuffix(RARE)}; rename it'
+      )
   at = {column: i for i, column in enumerate(content.columns)}
   odd: dict[str, list[str]] = {}
   records = []
