@@ -77,9 +77,7 @@ def columns(dataset: Dataset, name: str) -> dict[str, Any]:
   return {key: labels[key] for key in sorted(labels) if key not in drop}
 
 
-def answer(
-  labels: np.ndarray, known: Mapping[str, Any], asked: Mapping[str, Any]
-) -> np.ndarray:
+def answer(labels: np.ndarray, known: Mapping[str, Any], asked: Mapping[str, Any]) -> np.ndarray:
   """A class for each record of `asked`, learned from `labels` `[N]` (-1: missing) and `known`.
 
   `known` and `asked` hold the other labels by feature: `[N]` int (-1: missing), `[N, C]` multi-hot

@@ -84,9 +84,7 @@ def arrays(workdir, split):
 
 
 def opened(config):
-  return open_dataset(
-    'collection', data_dir=config.data.data_dir, tasks=config.tasks.split(',')
-  )
+  return open_dataset('collection', data_dir=config.data.data_dir, tasks=config.tasks.split(','))
 
 
 @pytest.mark.parametrize('split', ['val', 'test'])
@@ -153,9 +151,7 @@ def test_makers_that_training_never_saw_are_said_and_count_as_unknown(run):
   unknown, known = rare | (label == 3), (label >= 0) & (label < 3)
   scores = summary['test']['artist']
   assert scores['unknown_n'] == unknown.sum() == rare.sum() + 10
-  expected = oracle.roc_auc_score(
-    known[known | unknown], top[known | unknown]
-  )
+  expected = oracle.roc_auc_score(known[known | unknown], top[known | unknown])
   assert scores['unknown_auroc'] == pytest.approx(expected, abs=1e-9)
   assert summary['test']['style']['unknown_n'] == 0
   assert summary['test']['style']['unknown_auroc'] is None

@@ -36,6 +36,9 @@ def overconfident(kind, *, times, n=20000, seed=0):
 def test_the_temperature_undoes_overconfidence(task, times):
   logits, truth = overconfident(task.kind, times=times)
   assert c.fit_temperature(task, logits, truth) == pytest.approx(times, rel=0.05)
+  true = scipy.special.softmax(logits / times, axis=1)
+  true = true if task is ARTIST else scipy.special.expit(logits / times)
+  np.testing.assert_allclose(c.calibrated(task, logits, times), true, rtol=1e-4)
 
 
 def brute_force(p, right):

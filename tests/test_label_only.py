@@ -57,15 +57,14 @@ def test_the_same_other_labels_answer_before_naive_bayes_does():
   assert scores['artist'] == {'label_only_top1': 1.0, 'label_only_balanced_accuracy': 1.0}
 
 
-def test_two_records_alike_are_not_enough_to_go_by():
-  train = {'artist': [1, 1, *[0] * 20, 2], 'x': [1, 1, *[0] * 20, 1], 'y': [3, 3, *[0] * 20, 1]}
-  few = lo.answer(
-    np.array(train['artist']),
-    {'x': np.array(train['x']), 'y': np.array(train['y'])},
-    {'x': np.array([1]), 'y': np.array([1])},
-  )
-  assert few.tolist() == [2]  # naive Bayes: y=1 was only ever seen with class 2
-  assert lo.ALIKE == 3
+@pytest.mark.parametrize(('alike', 'expected'), [(2, 0), (3, 1)])
+def test_two_records_alike_are_not_enough_to_go_by(alike, expected):
+  # Each label alone points to class 0; together they were only seen with class 1.
+  artist = np.array([0] * 40 + [1] * alike)
+  x = np.array([5] * 20 + [1] * 20 + [5] * alike)
+  y = np.array([1] * 20 + [5] * 20 + [5] * alike)
+  asked = {'x': np.array([5]), 'y': np.array([5])}
+  assert lo.answer(artist, {'x': x, 'y': y}, asked).tolist() == [expected]
 
 
 def test_missing_labels_sets_and_numbers_are_evidence():
@@ -76,7 +75,7 @@ def test_missing_labels_sets_and_numbers_are_evidence():
     guess = lo.answer(artist, {'tags': kind}, {'tags': kind[[0, 15, 25]]})
     assert guess.tolist() == [0, 1, 2]
   years = np.where(artist == 2, np.nan, 1600 + 50 * artist + np.arange(30) % 10).astype(np.float32)
-  guess = lo.answer(artist, {'year': years}, {'year': np.array([1602, 1655, np.nan], np.float32)})
+  guess = lo.answer(artist, {'year': years}, {'year': np.array([1600, 1655, np.nan], np.float32)})
   assert guess.tolist() == [0, 1, 2]
   missing = np.where(artist == 1, -1, artist)
   assert lo.answer(artist, {'x': missing}, {'x': np.array([-1, 0])}).tolist() == [1, 0]
