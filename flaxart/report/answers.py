@@ -1,4 +1,4 @@
-"""What runs answered on the test objects, as scores that can be drawn again (`statistics.Score`)."""
+"""What runs answered on the test objects, as scores that can be drawn again."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Answers:
   """One task of one run on the records that carry its label.
 
   `ids` `[N]`, `groups` `[N]`. Softmax: `truth` `[N]` class names, `said` `[N, K]` class names by
-  falling probability `p` `[N, K]`. Sigmoid: `truth` `[N, C]` bool, `p` `[N, C]`. Regression: `truth`
-  `[N]`, `said` `[N]`.
+  falling probability `p` `[N, K]`. Sigmoid: `truth` `[N, C]` bool, `p` `[N, C]`. Regression:
+  `truth` `[N]`, `said` `[N]`.
   """
 
   kind: str

@@ -1,4 +1,4 @@
-"""Scores of experiments with both intervals, and differences between experiments on common objects."""
+"""Scores of experiments with both intervals, and differences on common objects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ _OF_MODEL = ('model.name', 'data.image_size')
 class Cell:
   """One score of one experiment on one task; the floors are means over the runs.
 
-  `interval` is the bootstrap's, None where predictions were not recorded. `objects` are test groups.
+  `interval` is the bootstrap's, None where predictions were not recorded; `objects` are test
+  groups.
   """
 
   task: str
@@ -65,7 +66,7 @@ class Difference:
     return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def answers_of(experiment: Experiment, task: str) -> tuple[Answers, ...] | None:
   """Of every run on its test records; None if one of them recorded none."""
   found = [read_answers(run, task) for run in experiment.runs]

@@ -95,7 +95,9 @@ def legend_below(fig: Any, axes: Any, *, columns: int) -> None:
 
 def training_picture(experiment: Experiment) -> bytes | None:
   """PNG: losses on train and val left, main scores on val right, one line a seed; None if empty."""
-  if not any(line.get('split') in ('train', 'val') for run in experiment.runs for line in run.lines):
+  if not any(
+    line.get('split') in ('train', 'val') for run in experiment.runs for line in run.lines
+  ):
     return None
   with figure(1, 2, width=7.2, height=2.3) as (fig, axes):
     loss, score = axes[0]

@@ -14,8 +14,18 @@ from flaxart.config import MAY_CHANGE
 from flaxart.report.runs import NAMES, Run
 
 # They name a run or say how it is carried out, not what it computes.
-NO_PART = (*MAY_CHANGE, 'seed', 'tasks', 'log.tensorboard', 'checkpoint.every_steps', 'eval.batch_size',
-           'eval.baselines', 'eval.test', 'train.accumulate', 'data.synthetic_objects')  # fmt: skip
+NO_PART = (
+  *MAY_CHANGE,
+  'seed',
+  'tasks',
+  'log.tensorboard',
+  'checkpoint.every_steps',
+  'eval.batch_size',
+  'eval.baselines',
+  'eval.test',
+  'train.accumulate',
+  'data.synthetic_objects',
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -99,8 +99,8 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
   names = sorted({NAMES[e.first.model] for group in panels(sections).values() for e in group})
   thin = any(published.is_wanted(show_published, s.dataset) for s, _, _ in panels(sections))
   text = (
-    f'Figure 1. Accuracy on the val split after each epoch: {", ".join(names)}; dotted: fine-tuned, '
-    'dashed: off the shelf, solid orange: from scratch. One line is the mean over the seeds, '
+    f'Figure 1. Accuracy on the val split after each epoch: {", ".join(names)}; dotted: '
+    'fine-tuned, dashed: off the shelf, solid orange: from scratch. One line is the mean over the seeds, '
     'the band their range.'
   )
   if thin:

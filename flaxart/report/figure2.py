@@ -111,7 +111,8 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
   found = matches(sections)
   text = (
     'Figure 2. Accuracy on the val split after each epoch. Left: one network with a head for each '
-    'task; right: a network for each task. One line is the mean over the seeds, the band their range.'
+    'task; right: a network for each task. One line is the mean over the seeds, the band their '
+    'range.'
   )
   if any(match.matched != set(match.single) for match in found):
     text += (

@@ -55,7 +55,9 @@ def pyplot() -> Any:
 
 
 @contextmanager
-def figure(rows: int, columns: int, *, width: float, height: float, **keywords: Any) -> Iterator[Any]:
+def figure(
+  rows: int, columns: int, *, width: float, height: float, **keywords: Any
+) -> Iterator[Any]:
   """A figure and its axes `[rows, columns]`, in inches, in the report's style."""
   plt = pyplot()
   with plt.rc_context(_STYLE):

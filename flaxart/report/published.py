@@ -1,4 +1,4 @@
-"""The published curves of the paper's two figures; what they are stands in `published/README.md`."""
+"""The published curves of both figures; what they are stands in `published/README.md`."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class LeftOut:
 class Run:
   """One finished run. `lines` are those of `metrics.jsonl`; optional files are None where missing.
 
-  `labels`: `{task: {'kind', 'classes', 'sha256', ...}}`; `tables` and `calibration` as the run wrote
-  them.
+  `labels`: `{task: {'kind', 'classes', 'sha256', ...}}`; `tables` and `calibration` as the run
+  wrote them.
   """
 
   path: Path
@@ -82,7 +82,7 @@ class Run:
 
   @property
   def mode(self) -> str:
-    """off_the_shelf, fine_tuned (anything that starts from weights and moves the trunk) or scratch."""
+    """off_the_shelf, fine_tuned (starts from weights, moves the trunk), scratch or random_trunk."""
     if self.config.trainable == 'heads':
       return RANDOM_TRUNK if self.config.init == 'scratch' else OFF_THE_SHELF
     return SCRATCH if self.config.init == 'scratch' else FINE_TUNED
@@ -154,13 +154,14 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
     {
       Path(name).absolute()
       for part in pattern.split(',')
-      for name in glob.glob(str(Path(part.strip()).expanduser()))
+      # Path.glob takes no pattern that begins at the root.
+      for name in glob.glob(str(Path(part.strip()).expanduser()))  # noqa: PTH207
       if Path(name).is_dir()
     }
   )
   if not folders:
     raise UserError(
-      f'--runs: no folder matches {pattern!r}; give a pattern such as --runs=\'runs/figure1/*\''
+      f"--runs: no folder matches {pattern!r}; give a pattern such as --runs='runs/figure1/*'"
     )
   runs, left_out = [], []
   for folder in track(folders, 'reading runs', len(folders), unit='run'):

@@ -49,7 +49,7 @@ def over_seeds(values: Sequence[float | None]) -> OverSeeds:
 
 
 def group_draws(groups: int, *, draws: int = DRAWS, seed: int = 0) -> Iterator[np.ndarray]:
-  """How often each group is in a draw with replacement, in pieces `[at most 50, groups]` float64."""
+  """How often each group is in a draw with replacement; pieces `[at most 50, groups]`."""
   rng = np.random.default_rng(seed)
   for begin in range(0, draws, _CHUNK):
     rows = min(_CHUNK, draws - begin)

@@ -1,0 +1,263 @@
+"""Scores, differences and costs as tables of the page; every score has its floors in its cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flaxart.metrics import MAIN
+from flaxart.report.compare import Cell, Difference, difference
+from flaxart.report.experiments import Experiment, Section
+from flaxart.report.figure2 import Match
+from flaxart.report.markup import Html, folded, join, table, tag
+from flaxart.report.statistics import OverSeeds, over_seeds
+from flaxart.report.tables import Scored, all_scores, settings_tried
+from tfds_rijks.progress import duration
+
+MISSING = tag('span', 'not recorded', class_='empty')
+YEARS = {'mae', 'rmse'}  # not fractions
+PLAIN = {'n', 'classes', 'loss', *YEARS}
+TITLES = {
+  'main': 'Scores on the test split: top-1 accuracy (one label), mAP (several), within 50 years',
+  'balanced_accuracy': 'Balanced accuracy on the test split: the mean over classes',
+}
+
+
+def percent(value: float | None, *, sign: bool = False) -> str:
+  """`51.7`, with `sign` `+1.3`; a dash for what does not exist."""
+  return '–' if value is None else f'{100 * value:+.1f}' if sign else f'{100 * value:.1f}'
+
+
+def rows_of(section: Section) -> list[tuple[str, dict[str, Experiment]]]:
+  """Experiments with equal settings and data share a row, one task a column."""
+  rows: dict[Any, tuple[str, dict[str, Experiment]]] = {}
+  for experiment in section.experiments:
+    run = experiment.first
+    key: tuple[Any, ...] = (
+      run.data_key,
+      run.joint and tuple(sorted(run.tasks)),
+      repr(experiment.settings),
+    )
+    if key in rows and set(rows[key][1]) & set(run.tasks):  # the same head, trained beside others
+      key = (*key, tuple(run.tasks))
+    _, cells = rows.setdefault(key, (experiment.label, {}))
+    cells.update(dict.fromkeys(run.tasks, experiment))
+  return list(rows.values())
+
+
+def main_table(scored: Scored, which: str) -> Html:
+  """`which` is main or balanced_accuracy; experiments down, tasks across."""
+  section = scored.section
+  rows = []
+  for label, by_task in rows_of(section):
+    cells = [_score(scored, by_task.get(task), task, which) for task in section.tasks]
+    rows.append([_row_name(section, label, by_task), *cells])
+  return table(['% of', *section.tasks], rows, name=TITLES[which])
+
+
+def _row_name(section: Section, label: str, by_task: dict[str, Experiment]) -> Html:
+  experiments = dict.fromkeys(by_task.values())
+  seeds = sorted({len(e.seeds) for e in experiments})
+  tried = sum(settings_tried(section, e) for e in experiments)
+  return join(
+    [
+      label,
+      tag('small', f'{" or ".join(map(str, seeds))} seed{"s" if seeds != [1] else ""}'),
+      tag('small', f'{tried} setting{"s" if tried > 1 else ""} tried'),
+    ]
+  )
+
+
+def _score(scored: Scored, experiment: Experiment | None, task: str, which: str) -> Html:
+  if experiment is None:
+    return tag('span', 'no finished run', class_='empty')
+  metric = MAIN[experiment.kind(task)] if which == 'main' else which
+  entry = scored.cells.get((experiment, task, metric))
+  if entry is None or entry.seeds.mean is None:
+    return MISSING
+  return score_cell(entry)
+
+
+def score_cell(entry: Cell) -> Html:
+  """Mean, spread over seeds, interval over objects, floors, how many."""
+  seeds = entry.seeds
+  if seeds.sd is None:
+    spread = 'one seed'
+  else:
+    spread = (
+      f'sd {percent(seeds.sd)}; seeds {percent(seeds.low)} to {percent(seeds.high)} (n={seeds.n})'
+    )
+  over = (
+    f'objects {percent(entry.interval[0])} to {percent(entry.interval[1])}'
+    if (entry.interval)
+    else 'interval over objects: not recorded'
+  )
+  floors = ' · '.join(
+    f'{name} {percent(value) if value is not None else "not recorded"}'
+    for name, value in entry.floors.items()
+  )
+  objects = f' of {entry.objects:,} objects' if entry.objects is not None else ''
+  parts = [spread, over, floors, f'{entry.records:,} records{objects}']
+  return join([tag('b', percent(entry.seeds.mean)), *(tag('small', p) for p in parts if p)])
+
+
+def difference_table(found: Sequence[Difference]) -> Html:
+  """All pairs that differ in one thing."""
+  if not found:
+    return tag('p', 'No two experiments differ in one thing and have recorded predictions.')
+  head = ['A minus B', 'task', 'differ in', 'points', '95 % over objects', 'objects', 'over seeds']
+  rows = [
+    [join([d.a.label, tag('small', f'minus {d.b.label}')]), d.task, d.axis, *_difference_cells(d)]
+    for d in found
+  ]
+  return join(
+    [
+      table(head, rows, name=f'Differences on common test objects ({len(found)} pairs)'),
+      tag(
+        'p',
+        'Bold: the interval over objects leaves out zero. Intervals are not corrected for the '
+        f'number of pairs; of {len(found)} pairs without any difference, about '
+        f'{max(1, round(0.05 * len(found)))} would be bold by chance.',
+        class_='note',
+      ),
+    ]
+  )
+
+
+def _difference_cells(d: Difference) -> list[Html]:
+  interval = (
+    f'{percent(d.interval[0], sign=True)} to {percent(d.interval[1], sign=True)}'
+    if d.interval
+    else '–'
+  )
+  return [
+    tag('span', percent(d.value, sign=True), class_='clear' if d.is_clear else None),
+    tag('span', interval),
+    tag('span', f'{d.objects:,}', tag('small', f'{d.records:,} records')),
+    tag('span', _seed_difference(d.seeds)),
+  ]
+
+
+def _seed_difference(seeds: OverSeeds) -> str:
+  if seeds.mean is None:
+    return 'no common seed'
+  if seeds.sd is None:
+    return f'{percent(seeds.mean, sign=True)} (one seed)'
+  return (
+    f'{percent(seeds.mean, sign=True)} [{percent(seeds.low, sign=True)}, '
+    f'{percent(seeds.high, sign=True)}], n={seeds.n}'
+  )
+
+
+def matched_table(match: Match) -> Html:
+  """One network against one a task: scores on the same objects, and what they cost."""
+  head = [
+    'task',
+    'one network',
+    'one a task',
+    'points',
+    '95 % over objects',
+    'objects',
+    'over seeds',
+    'matched',
+  ]
+  rows = []
+  for task in match.joint.tasks:
+    metric = MAIN[match.joint.kind(task)]
+    joint = over_seeds(match.joint.scores(task, metric)).mean
+    single = match.single.get(task)
+    if single is None:
+      rows.append([task, percent(joint), tag('span', 'no finished run', class_='empty'), *[''] * 5])
+      continue
+    d = difference(match.joint, single, task, metric, axis='tasks')
+    alone = over_seeds(single.scores(task, metric)).mean
+    cells: list[Any] = list(_difference_cells(d)) if d else [MISSING, '', '', '']
+    matched = 'yes' if task in match.matched else f'no: {single.label}'
+    rows.append([task, percent(joint), percent(alone), *cells, matched])
+  name = f'One network for all tasks against one a task: {match.joint.label}'
+  return join([table(head, rows, name=name), tag('p', cost_line(match))])
+
+
+def cost_line(match: Match) -> str:
+  """One network's pictures and seconds against the sum of the single-task ones."""
+  seen, seconds = _cost(match.joint)
+  text = f'Cost of the one network, mean over seeds: {seen:,.0f} images, {duration(seconds)}.'
+  if set(match.single) != set(match.joint.tasks):
+    return f'{text} Single-task runs of some tasks are not finished: no sum to compare it with.'
+  costs = [_cost(single) for single in dict.fromkeys(match.single.values())]
+  all_seen, all_seconds = sum(c[0] for c in costs), sum(c[1] for c in costs)
+  text += (
+    f' Of the {len(costs)} networks together: {all_seen:,.0f} images, {duration(all_seconds)}. '
+    f'The one network took {100 * seconds / all_seconds:.0f} % of their time.'
+  )
+  machines = {
+    tuple(sorted(map(str, run.provenance.get('hardware', {}).items())))
+    for e in (match.joint, *match.single.values())
+    for run in e.runs
+  }
+  if len(machines) > 1:
+    text += ' They ran on different hardware: the times do not compare.'
+  return text
+
+
+def _cost(experiment: Experiment) -> tuple[float, float]:
+  runs = experiment.runs
+  return (
+    sum(run.images_seen for run in runs) / len(runs),
+    sum(run.seconds for run in runs) / len(runs),
+  )
+
+
+def cost_table(section: Section) -> Html:
+  """What each experiment took, mean over its seeds."""
+  rows = []
+  for experiment in section.experiments:
+    runs = experiment.runs
+    seen, seconds = _cost(experiment)
+    hardware = {_machine(run.provenance.get('hardware', {})) for run in runs}
+    epochs = sum(float(run.train['epochs']) for run in runs) / len(runs)
+    rows.append(
+      [
+        join([experiment.label, tag('small', ', '.join(experiment.tasks))]),
+        f'{epochs:.1f}',
+        f'{seen:,.0f}',
+        duration(seconds),
+        f'{seen / seconds:,.1f}' if seconds else '–',
+        ', '.join(sorted(hardware)),
+      ]
+    )
+  head = ['experiment', 'epochs', 'images seen', 'time', 'images/s', 'hardware']
+  return table(
+    head,
+    rows,
+    name='Cost of training, without evaluation; with the '
+    'extraction of features where there was one',
+  )
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+  if not hardware:
+    return 'not recorded'
+  kind = hardware.get('device_kind', hardware.get('backend', '?'))
+  return f'{hardware.get("devices", 1)} x {kind}, {hardware.get("cores", "?")} cores'
+
+
+def score_list(section: Section) -> Html:
+  """Every recorded score, folded: mean and standard deviation over the seeds."""
+  parts = []
+  for task in section.tasks:
+    experiments = [e for e in section.experiments if task in e.tasks]
+    values = {e: all_scores(e, task) for e in experiments}
+    names = list(dict.fromkeys(name for scores in values.values() for name in scores))
+    rows = [[e.label, *(_plain(name, values[e].get(name)) for name in names)] for e in experiments]
+    parts.append(table(['experiment', *names], rows, name=f'All test scores of {task}'))
+  return folded('All recorded test scores, mean and standard deviation over seeds', *parts)
+
+
+def _plain(name: str, value: OverSeeds | None) -> str:
+  if value is None or value.mean is None:
+    return '–'
+  scale, digits = (1, 0 if name in ('n', 'classes') else 2) if name in PLAIN else (100, 1)
+  text = f'{scale * value.mean:,.{digits}f}'
+  varies = value.sd is not None and name not in ('n', 'classes')
+  return f'{text} ± {scale * (value.sd or 0):.{digits}f}' if varies else text
