@@ -68,7 +68,7 @@ def _datasets(runs: Sequence[Run]) -> Iterable[str]:
     note = f'TFDS dataset as prepared; SHA-256 of the sorted ids begins: {", ".join(hashes)}'
     yield _entry(
       'misc',
-      f'data_{_slug(key[0])}_{str(key[1])[:6]}',
+      f'data_{_slug(key[0])}_{str(key[1])[:6]}_{str(key[3])[:6]}',
       title=f'{{{_plain(dataset)}}}',
       version=version,
       note=note,

@@ -92,12 +92,13 @@ class Section:
 
 
 def sections(runs: Iterable[Run]) -> list[Section]:
-  """The runs by what they were tested on, and within by experiment, in a stable order."""
+  """The runs by what they were tested on (most runs first), and within by experiment."""
   by_test: dict[Any, list[Run]] = defaultdict(list)
   for run in runs:
     by_test[run.test_key].append(run)
   return [
-    _section(key, sorted(group, key=_order)) for key, group in sorted(by_test.items(), key=str)
+    _section(key, sorted(group, key=_order))
+    for key, group in sorted(by_test.items(), key=lambda item: (-len(item[1]), str(item[0])))
   ]
 
 
@@ -187,4 +188,4 @@ def base_label(run: Run) -> str:
 def _order(run: Run) -> tuple[Any, ...]:
   models, modes = list(NAMES)[:4], list(NAMES)[4:]
   model = models.index(run.model) if run.model in models else len(models)
-  return model, modes.index(run.mode), run.joint, run.seed, run.name
+  return model, modes.index(run.mode), not run.joint, run.seed, run.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flaxart.metrics import MAIN
@@ -52,7 +52,7 @@ def draw_figure1(sections: Sequence[Section], *, show_published: str) -> dict[st
       if published.is_wanted(show_published, section.dataset):
         _draw_published(ax, task)
       _draw_panel(ax, task, experiments)
-      title = f'{task} ({_name(key)})' if several else task
+      title = f'{task}\n{_data_name(key, found)}' if several else task
       ax.set_title(title, fontsize=8 if several else 11)
     for ax in list(axes.flat)[len(found) :]:
       ax.set_visible(False)
@@ -85,8 +85,16 @@ def _draw_panel(ax: Any, task: str, experiments: Sequence[Experiment]) -> None:
   limits(ax, MAIN[experiments[0].kind(task)])
 
 
-def _name(key: Panel) -> str:
-  return f'{key[0].dataset}, {key[1][1][:6]}'
+def _data_name(key: Panel, all_panels: Iterable[Panel]) -> str:
+  """The dataset, with as much of the splits' hashes as tells this panel from the others."""
+  section, (dataset, train, val, test), task = key
+  others = [other for other in all_panels if other[2] == task and other != key]
+  parts = [dataset]
+  if any(other[1][0] == dataset and other[0] is not section for other in others):
+    parts.append(f'test split {str(test)[:6]}')
+  if any(other[0] is section for other in others):
+    parts.append(f'train split {str(train)[:6]}, val split {str(val)[:6]}')
+  return ', '.join(parts)
 
 
 def _style(mode: str, network: str) -> tuple[str, str, str | None]:
@@ -100,8 +108,8 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
   thin = any(published.is_wanted(show_published, s.dataset) for s, _, _ in panels(sections))
   text = (
     f'Figure 1. Accuracy on the val split after each epoch: {", ".join(names)}; dotted: '
-    'fine-tuned, dashed: off the shelf, solid orange: from scratch. One line is the mean over the seeds, '
-    'the band their range.'
+    'fine-tuned, dashed: off the shelf, solid orange: from scratch. One line is the mean over '
+    'the seeds, the band their range.'
   )
   if thin:
     text += (

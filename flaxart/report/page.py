@@ -7,19 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from flaxart.report import figure1, figure2
 from flaxart.report.bibliography import bibtex
+from flaxart.report.cost_tables import cost_table, matched_table
 from flaxart.report.details import experiment_details
 from flaxart.report.markup import Html, document, folded, join, picture, tag
 from flaxart.report.methods import paragraphs
 from flaxart.report.plotting import data_uri
 from flaxart.report.run_tables import left_out_table, notes, settings_table
 from flaxart.report.runs import LeftOut
-from flaxart.report.score_tables import (
-  cost_table,
-  difference_table,
-  main_table,
-  matched_table,
-  score_list,
-)
+from flaxart.report.score_tables import difference_table, main_table, score_list
 from flaxart.report.tables import Scored
 from tfds_rijks.progress import Progress
 

@@ -33,8 +33,7 @@ def settings_table(sections: Sequence[Section]) -> Html:
     'tried',
     'best step',
     'weights',
-    'versions',
-    'hardware',
+    'versions and hardware',
     'data',
   ]
   rows = []
@@ -62,16 +61,14 @@ def _cells(run: Run) -> list[object]:
     [str(about.get('source', 'not recorded')), *([tag('small', str(sha)[:16])] if sha else [])]
   )
   commit = run.provenance.get('commit')
-  packages = run.provenance.get('packages', {})
+  packages, hardware = (run.provenance.get(key, {}) for key in ('packages', 'hardware'))
   versions = join(
     [
       f'flaxart {run.provenance["version"]}',
       tag('small', f'commit {commit[:12]}' if commit else 'commit not recorded'),
       *(tag('small', f'{name} {version}') for name, version in packages.items()),
+      *(tag('small', f'{key} {value}') for key, value in hardware.items()),
     ]
-  )
-  hardware = join(
-    tag('small', f'{key} {value}') for key, value in run.provenance.get('hardware', {}).items()
   )
   splits = join(
     tag('small', f'{name} {entry["records"]:,} ({entry["sha256"][:8]})')
@@ -87,7 +84,6 @@ def _cells(run: Run) -> list[object]:
     run.train.get('best_step', '–'),
     weights,
     versions,
-    hardware,
     join([run.dataset, splits]),
   ]
 

@@ -24,8 +24,8 @@ NAMES = {
   'inception_v3': 'Inception-V3',
   'xception': 'Xception',
   'resnet50': 'ResNet50',
-  OFF_THE_SHELF: 'off the shelf',
   FINE_TUNED: 'fine-tuned',
+  OFF_THE_SHELF: 'off the shelf',
   SCRATCH: 'from scratch',
   RANDOM_TRUNK: 'random trunk, frozen',
 }

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from flaxart.metrics import MAIN
-from flaxart.report.compare import Cell, Difference, difference
+from flaxart.report.compare import Cell, Difference
 from flaxart.report.experiments import Experiment, Section
-from flaxart.report.figure2 import Match
 from flaxart.report.markup import Html, folded, join, table, tag
-from flaxart.report.statistics import OverSeeds, over_seeds
+from flaxart.report.statistics import OverSeeds
 from flaxart.report.tables import Scored, all_scores, settings_tried
-from tfds_rijks.progress import duration
 
 MISSING = tag('span', 'not recorded', class_='empty')
 YEARS = {'mae', 'rmse'}  # not fractions
 PLAIN = {'n', 'classes', 'loss', *YEARS}
+UNFOLDED = 12  # pairs
 TITLES = {
   'main': 'Scores on the test split: top-1 accuracy (one label), mAP (several), within 50 years',
   'balanced_accuracy': 'Balanced accuracy on the test split: the mean over classes',
@@ -58,14 +57,21 @@ def main_table(scored: Scored, which: str) -> Html:
 def _row_name(section: Section, label: str, by_task: dict[str, Experiment]) -> Html:
   experiments = dict.fromkeys(by_task.values())
   seeds = sorted({len(e.seeds) for e in experiments})
-  tried = sum(settings_tried(section, e) for e in experiments)
+  tried = {task: settings_tried(section, e) for task, e in by_task.items()}
   return join(
     [
       label,
       tag('small', f'{" or ".join(map(str, seeds))} seed{"s" if seeds != [1] else ""}'),
-      tag('small', f'{tried} setting{"s" if tried > 1 else ""} tried'),
+      tag('small', _tried(tried)),
     ]
   )
+
+
+def _tried(by_task: dict[str, int]) -> str:
+  if len(set(by_task.values())) > 1:
+    return f'settings tried: {", ".join(f"{task} {n}" for task, n in by_task.items())}'
+  n = next(iter(by_task.values()))
+  return f'{n} setting{"s" if n > 1 else ""} tried{" for each task" if len(by_task) > 1 else ""}'
 
 
 def _score(scored: Scored, experiment: Experiment | None, task: str, which: str) -> Html:
@@ -102,29 +108,38 @@ def score_cell(entry: Cell) -> Html:
 
 
 def difference_table(found: Sequence[Difference]) -> Html:
-  """All pairs that differ in one thing."""
+  """All pairs that differ in one thing; many are folded, one part a task."""
   if not found:
     return tag('p', 'No two experiments differ in one thing and have recorded predictions.')
-  head = ['A minus B', 'task', 'differ in', 'points', '95 % over objects', 'objects', 'over seeds']
+  by_task = {d.task: [other for other in found if other.task == d.task] for d in found}
+  tables = {task: _pairs(f'{task}: differences on test objects', by_task[task]) for task in by_task}
+  if len(found) > UNFOLDED:
+    parts = [
+      folded(
+        f'{task}: {len(pairs)} pairs, {sum(d.is_clear for d in pairs)} of them clear', tables[task]
+      )
+      for task, pairs in by_task.items()
+    ]
+  else:
+    parts = list(tables.values())
+  note = (
+    'Bold, or clear: the interval over objects leaves out zero. Intervals are not corrected for '
+    f'the number of pairs: of {len(found)} without any difference, about '
+    f'{max(1, round(0.05 * len(found)))} would look clear by chance.'
+  )
+  return join([*parts, tag('p', note, class_='note')])
+
+
+def _pairs(name: str, found: Sequence[Difference]) -> Html:
+  head = ['A minus B', 'differ in', 'points', '95 % over objects', 'objects', 'over seeds']
   rows = [
-    [join([d.a.label, tag('small', f'minus {d.b.label}')]), d.task, d.axis, *_difference_cells(d)]
+    [join([d.a.label, tag('small', f'minus {d.b.label}')]), d.axis, *difference_cells(d)]
     for d in found
   ]
-  return join(
-    [
-      table(head, rows, name=f'Differences on common test objects ({len(found)} pairs)'),
-      tag(
-        'p',
-        'Bold: the interval over objects leaves out zero. Intervals are not corrected for the '
-        f'number of pairs; of {len(found)} pairs without any difference, about '
-        f'{max(1, round(0.05 * len(found)))} would be bold by chance.',
-        class_='note',
-      ),
-    ]
-  )
+  return table(head, rows, name=name)
 
 
-def _difference_cells(d: Difference) -> list[Html]:
+def difference_cells(d: Difference) -> list[Html]:
   interval = (
     f'{percent(d.interval[0], sign=True)} to {percent(d.interval[1], sign=True)}'
     if d.interval
@@ -147,99 +162,6 @@ def _seed_difference(seeds: OverSeeds) -> str:
     f'{percent(seeds.mean, sign=True)} [{percent(seeds.low, sign=True)}, '
     f'{percent(seeds.high, sign=True)}], n={seeds.n}'
   )
-
-
-def matched_table(match: Match) -> Html:
-  """One network against one a task: scores on the same objects, and what they cost."""
-  head = [
-    'task',
-    'one network',
-    'one a task',
-    'points',
-    '95 % over objects',
-    'objects',
-    'over seeds',
-    'matched',
-  ]
-  rows = []
-  for task in match.joint.tasks:
-    metric = MAIN[match.joint.kind(task)]
-    joint = over_seeds(match.joint.scores(task, metric)).mean
-    single = match.single.get(task)
-    if single is None:
-      rows.append([task, percent(joint), tag('span', 'no finished run', class_='empty'), *[''] * 5])
-      continue
-    d = difference(match.joint, single, task, metric, axis='tasks')
-    alone = over_seeds(single.scores(task, metric)).mean
-    cells: list[Any] = list(_difference_cells(d)) if d else [MISSING, '', '', '']
-    matched = 'yes' if task in match.matched else f'no: {single.label}'
-    rows.append([task, percent(joint), percent(alone), *cells, matched])
-  name = f'One network for all tasks against one a task: {match.joint.label}'
-  return join([table(head, rows, name=name), tag('p', cost_line(match))])
-
-
-def cost_line(match: Match) -> str:
-  """One network's pictures and seconds against the sum of the single-task ones."""
-  seen, seconds = _cost(match.joint)
-  text = f'Cost of the one network, mean over seeds: {seen:,.0f} images, {duration(seconds)}.'
-  if set(match.single) != set(match.joint.tasks):
-    return f'{text} Single-task runs of some tasks are not finished: no sum to compare it with.'
-  costs = [_cost(single) for single in dict.fromkeys(match.single.values())]
-  all_seen, all_seconds = sum(c[0] for c in costs), sum(c[1] for c in costs)
-  text += (
-    f' Of the {len(costs)} networks together: {all_seen:,.0f} images, {duration(all_seconds)}. '
-    f'The one network took {100 * seconds / all_seconds:.0f} % of their time.'
-  )
-  machines = {
-    tuple(sorted(map(str, run.provenance.get('hardware', {}).items())))
-    for e in (match.joint, *match.single.values())
-    for run in e.runs
-  }
-  if len(machines) > 1:
-    text += ' They ran on different hardware: the times do not compare.'
-  return text
-
-
-def _cost(experiment: Experiment) -> tuple[float, float]:
-  runs = experiment.runs
-  return (
-    sum(run.images_seen for run in runs) / len(runs),
-    sum(run.seconds for run in runs) / len(runs),
-  )
-
-
-def cost_table(section: Section) -> Html:
-  """What each experiment took, mean over its seeds."""
-  rows = []
-  for experiment in section.experiments:
-    runs = experiment.runs
-    seen, seconds = _cost(experiment)
-    hardware = {_machine(run.provenance.get('hardware', {})) for run in runs}
-    epochs = sum(float(run.train['epochs']) for run in runs) / len(runs)
-    rows.append(
-      [
-        join([experiment.label, tag('small', ', '.join(experiment.tasks))]),
-        f'{epochs:.1f}',
-        f'{seen:,.0f}',
-        duration(seconds),
-        f'{seen / seconds:,.1f}' if seconds else '–',
-        ', '.join(sorted(hardware)),
-      ]
-    )
-  head = ['experiment', 'epochs', 'images seen', 'time', 'images/s', 'hardware']
-  return table(
-    head,
-    rows,
-    name='Cost of training, without evaluation; with the '
-    'extraction of features where there was one',
-  )
-
-
-def _machine(hardware: dict[str, Any]) -> str:
-  if not hardware:
-    return 'not recorded'
-  kind = hardware.get('device_kind', hardware.get('backend', '?'))
-  return f'{hardware.get("devices", 1)} x {kind}, {hardware.get("cores", "?")} cores'
 
 
 def score_list(section: Section) -> Html:
