@@ -54,11 +54,11 @@ def draw_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> b
     image = ax.imshow(shares, vmin=0, vmax=1, cmap='Blues', interpolation='nearest')
     # Class names are text from somebody's spreadsheet: no dollar sign starts a formula.
     names = [name if len(name) <= 24 else f'{name[:23]}…' for name in classes]
-    font = 8 if len(classes) <= 12 else 5
+    font = 8 if len(classes) <= 12 else 6
     ticks = range(len(classes))
     ax.set_xticks(ticks, names, rotation=90, fontsize=font, parse_math=False)
     ax.set_yticks(ticks, names, fontsize=font, parse_math=False)
     ax.set(xlabel='predicted', ylabel='true')
     ax.grid(False)
     fig.colorbar(image, ax=ax, shrink=0.6)
-    return render(fig, 'png', dpi=100)
+    return render(fig, 'png', dpi=110)

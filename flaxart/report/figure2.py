@@ -99,8 +99,10 @@ def _draw_panel(ax: Any, match: Match, which: str, *, show_published: bool) -> N
     if ours is not None:
       style = '-' if which == 'multi' or task in match.matched else '-.'
       draw(ax, ours, label=task, color=colour, linestyle=style)
+  shown = [match.joint] if which == 'multi' else list(match.single.values())
   name = 'one network, all tasks' if which == 'multi' else 'one network a task'
-  ax.set_title(f'{name}\n{match.joint.label}, {match.section.dataset}', fontsize=8)
+  labels = '; '.join(dict.fromkeys(experiment.label for experiment in shown))
+  ax.set_title(f'{name}\n{labels}, {match.section.dataset}' if shown else name, fontsize=8)
   if which == 'single' and not match.single:
     ax.text(0.5, 0.5, 'no single-task run', transform=ax.transAxes, ha='center', color='#888888')
   limits(ax, MAIN[match.joint.kind(match.joint.tasks[0])])

@@ -52,7 +52,7 @@ def page(
     tag(
       'p',
       f'{len(runs)} finished runs, {experiments} experiments (runs that differ in the seed only '
-      f'are one), {len(left_out)} runs missing. All scores in percent.',
+      f'are one), {len(left_out)} missing. All scores in percent.',
       class_='note',
     ),
     tag('nav', *(tag('a', text, href=href) for href, text in links)),

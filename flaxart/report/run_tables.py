@@ -19,7 +19,7 @@ def left_out_table(left_out: Sequence[LeftOut]) -> Html:
   rows = [[one.path.name, one.reason] for one in left_out]
   return tag(
     'div',
-    table(['run', 'why it gives no numbers'], rows, name=f'Missing: {len(left_out)} runs'),
+    table(['run', 'why it gives no numbers'], rows, name=f'Missing: {_runs(len(left_out))}'),
     class_='warn',
   )
 
@@ -88,6 +88,10 @@ def _cells(run: Run) -> list[object]:
   ]
 
 
+def _runs(number: int) -> str:
+  return f'{number} run{"s" if number != 1 else ""}'
+
+
 def notes(sections: Sequence[Section]) -> list[str]:
   """One line for everything that a reader of the tables must know."""
   lines = []
@@ -111,7 +115,7 @@ def notes(sections: Sequence[Section]) -> list[str]:
         )
     if section.candidates:
       lines.append(
-        f'{len(section.candidates)} runs on {section.dataset} are settings that were tried on val '
-        'and never tested; they are in the table of settings only.'
+        f'{_runs(len(section.candidates))} on {section.dataset} only tried a setting on val and '
+        'never tested it: in the table of settings, and nowhere else.'
       )
   return lines

@@ -99,7 +99,9 @@ def score_cell(entry: Cell) -> Html:
     else 'interval over objects: not recorded'
   )
   floors = ' · '.join(
-    f'{name} {percent(value) if value is not None else "not recorded"}'
+    f'{name} {percent(value) if value is not None else "not recorded"}'.replace(
+      ' ', '\N{NO-BREAK SPACE}'
+    )
     for name, value in entry.floors.items()
   )
   objects = f' of {entry.objects:,} objects' if entry.objects is not None else ''

@@ -91,7 +91,7 @@ def test_nothing_is_loaded_from_elsewhere_and_no_label_is_markup(made):
 
 def test_the_page_says_what_is_missing_and_what_was_not_recorded(made):
   text = ' '.join(Page((made / 'out' / 'report.html').read_text()).text)
-  assert 'unfinished (no results.json)' in text and 'Missing: 1 runs' in text
+  assert 'unfinished (no results.json)' in text and 'Missing: 1 run' in text
   assert '3 test splits are in this report' in text
   assert 'interval over objects: not recorded' in text
   assert 'Per-class table of type: not recorded' in text
