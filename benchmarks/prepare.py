@@ -94,10 +94,13 @@ def main() -> int | None:
       paths = draw(folder, count=arguments.pictures, subsampling=subsampling)
       mean = sum(Path(path).stat().st_size for path in paths.values()) / len(paths)
 
-      def ours(paths: dict[str, str] = paths) -> int:
+      stored: list[int] = []  # bytes a reduced picture
+
+      def ours(paths: dict[str, str] = paths, stored: list[int] = stored) -> int:
         shelf = pictures.read_all(
           paths, image_size=SIZE, folder=folder, processes=arguments.processes
         )
+        stored[:] = [len(shelf.data(name)) for name in list(shelf.pictures)[:50]]
         return len(shelf.pictures)
 
       def theirs(paths: dict[str, str] = paths) -> int:
@@ -119,6 +122,7 @@ def main() -> int | None:
           'ours_cpu_ms': my_cost,
           'theirs_cpu_ms': their_cost,
           'source_kilobytes': round(mean / 1000),
+          'prepared_kilobytes': round(statistics.mean(stored) / 1000),
           'processes': arguments.processes,
         }
       )

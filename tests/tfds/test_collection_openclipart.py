@@ -79,6 +79,7 @@ def test_the_folder_it_writes(root, tmp_path):
 def test_the_halves_share_no_artist_and_no_picture(root, tmp_path):
   put(root, 'tools/copy_of_dog', ['Zoe'], seed=1)  # Ann's first dog under another name
   put(root, 'tools/hammer', ['Zoe'], seed=9)
+  (root / 'png' / 'unsorted' / 'broken.png').write_bytes(b'no picture')  # is like nothing
   first = openclipart.write_collection(root, tmp_path / 'one', half=1)
   second = openclipart.write_collection(root, tmp_path / 'two', half=2)
   artists = [{work.artist for work in half} for half in (first, second)]
@@ -97,12 +98,16 @@ def test_the_halves_share_no_artist_and_no_picture(root, tmp_path):
     'animals/dog_ann_01',
     'animals/dog_ann_02',
     'unsorted/x',
+    'unsorted/broken',
     'tools/copy_of_dog',
     'tools/hammer',
   }
-  put(root, 'tools/star', ['Zoe'], seed=5)  # a picture of the second half
+  put(root, 'unsorted/star', [], seed=5)  # a picture of the second half
   again = openclipart.write_collection(root, tmp_path / 'one', half=1)
-  assert 'tools/star' not in {work.object_number for work in again}
+  assert {work.object_number for work in again} == names
+  # What is left out moves no artist to the other half.
+  rest = openclipart.write_collection(root, tmp_path / 'two', half=2, without=['shapes/stars'])
+  assert {work.artist for work in rest} == {'Mo', 'PeterM'}
 
 
 def test_bad_roots_and_folders(root, tmp_path):

@@ -43,7 +43,7 @@ def near_twins(paths: Sequence[Path], *, makers: Sequence[str]) -> list[int]:
   looks = list(pool.run(_look, [str(path) for path in paths], what='looking for near twins'))
   by_maker: dict[str, list[int]] = defaultdict(list)
   for i, (look, maker) in enumerate(zip(looks, makers, strict=True)):
-    if look is not None:
+    if isinstance(look, np.ndarray):
       by_maker[maker].append(i)
   for members in by_maker.values():
     stacked = np.stack([looks[i] for i in members])  # [N, 1024], zero mean and unit norm
@@ -63,7 +63,7 @@ def found_in(paths: Sequence[Path], others: Sequence[Path]) -> set[int]:
   """
   looks = list(pool.run(_look, [str(p) for p in (*paths, *others)], what='looking for copies'))
   blank = np.zeros(SIDE * SIDE, np.float32)
-  stacked = np.stack([blank if look is None else look for look in looks])
+  stacked = np.stack([look if isinstance(look, np.ndarray) else blank for look in looks])
   mine, theirs = stacked[: len(paths)], stacked[len(paths) :]
   likeness = np.abs(mine @ theirs.T).max(axis=1, initial=0)
   return set(np.flatnonzero(likeness >= COPY).tolist())

@@ -59,9 +59,10 @@ def write_collection(
     half: 1 or 2 takes the works of one half of the artists, for trials of transfer: see `halved`.
   """
   root, output = Path(root).expanduser(), Path(output).expanduser()
-  works = list(read_works(root, without=without))
-  if half:
-    works = halved(root, works)[half - 1]
+  _check(root, without)
+  works = list(read_works(root, without=() if half else without))
+  if half:  # dealt out before anything is left out: the halves are the same with and without it
+    works = [w for w in halved(root, works)[half - 1] if not _below(w.object_number, without)]
   groups = near_twins([root / work.image for work in works], makers=[work.artist for work in works])
   output.mkdir(parents=True, exist_ok=True)
   _link(output / 'png', root / 'png')
@@ -76,6 +77,25 @@ def write_collection(
 
 def read_works(root: Path, *, without: Sequence[str] = ()) -> Iterator[Work]:
   """Yields the works below `root`, in the order of their paths."""
+  _check(root, without)
+  names = read_names()
+  paths = sorted((root / 'png').rglob('*.png'))
+  for path in track(paths, 'reading names', len(paths), unit='work'):
+    work = path.relative_to(root / 'png')
+    if _below(work.as_posix(), without):
+      continue
+    kind = work.parts[0]
+    yield Work(
+      image=f'png/{work.as_posix()}',
+      object_number=work.with_suffix('').as_posix(),
+      artist=artist(_creators(root / 'svg' / work.with_suffix('.svg')), names),
+      type='' if kind in NO_TYPE else kind,
+      subject='' if kind in NO_TYPE or len(work.parts) < 3 else work.parts[1],
+    )
+
+
+def _check(root: Path, without: Sequence[str]) -> None:
+  """Refuses a root that is not that of the packages, and folders that it does not have."""
   for folder in ('png', 'svg'):
     if not (root / folder).is_dir():
       raise UserError(
@@ -88,20 +108,10 @@ def read_works(root: Path, *, without: Sequence[str] = ()) -> Iterator[Work]:
       raise UserError(
         f'--without={name}: no such folder below {root / "png"}; expected one such as shapes/stars'
       )
-  names = read_names()
-  paths = sorted((root / 'png').rglob('*.png'))
-  for path in track(paths, 'reading names', len(paths), unit='work'):
-    work = path.relative_to(root / 'png')
-    if any(work.is_relative_to(name) for name in without):
-      continue
-    kind = work.parts[0]
-    yield Work(
-      image=f'png/{work.as_posix()}',
-      object_number=work.with_suffix('').as_posix(),
-      artist=artist(_creators(root / 'svg' / work.with_suffix('.svg')), names),
-      type='' if kind in NO_TYPE else kind,
-      subject='' if kind in NO_TYPE or len(work.parts) < 3 else work.parts[1],
-    )
+
+
+def _below(work: str, folders: Sequence[str]) -> bool:
+  return any(Path(work).is_relative_to(folder) for folder in folders)
 
 
 def halved(root: Path, works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
@@ -192,9 +202,7 @@ def main() -> int | None:
   )
   arguments = parser.parse_args()
   without = [name for name in arguments.without.split(',') if name]
-  works = write_collection(
-    arguments.root, arguments.output, without=without, half=arguments.half
-  )
+  works = write_collection(arguments.root, arguments.output, without=without, half=arguments.half)
   named = sum(bool(work.artist) for work in works)
   print(
     f'{arguments.output}: {len(works):,} works, {named:,} with an artist '
