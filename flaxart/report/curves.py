@@ -80,7 +80,7 @@ def limits(ax: Any, metric: str) -> None:
   """Axes as in the paper: epochs from 0, and a range that the curves need."""
   ax.set(xlabel='epoch', ylabel='val accuracy' if metric == 'top1' else f'val {metric}')
   low, high = ax.get_ylim()
-  ax.set_ylim(bottom=0 if low < 0.3 else low, top=min(1.0, high))
+  ax.set_ylim(bottom=0 if low < 0.3 else low, top=min(1.02, high))
   ax.set_xlim(left=0)
 
 

@@ -113,6 +113,16 @@ def test_figure1_takes_lists_a_dataset_a_task_and_flags():
     assert command[-1] == '--config.data.image_size=48'
 
 
+def test_scratch_stays_from_scratch_whatever_the_others_start_from():
+  done, commands = launch(
+    'figure1', '--dry_run', MODELS='vgg19', TASKS='type', SEEDS='4', INIT='first/{model}_s{seed}'
+  )
+  starts = [next(f for f in c if f.startswith('--config.init=')) for c in commands[:3]]
+  assert [s.partition('=')[2] for s in starts] == ['first/vgg19_s4', 'first/vgg19_s4', 'scratch']
+  done, commands = launch('figure1', '--dry_run', '--', '--config.init=runs/a')
+  assert done.returncode == 2 and not commands and 'expected INIT=' in done.stderr
+
+
 def test_figure2_runs_multi_and_single_on_any_tasks():
   done, commands = launch('figure2', '--dry_run', TASKS='artist subject', OUT='/tmp/none')
   assert done.returncode == 0 and len(commands) == 3 * 3 + 1

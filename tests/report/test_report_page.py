@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,6 +179,15 @@ def test_pictures_of_another_split_are_not_shown(made, collection, tmp_path):
 )
 def test_only_cc0_and_public_domain_are_free(rights, free):
   assert pictures.is_free(rights) is free
+
+
+def test_credit_and_rights_are_found_as_text_and_as_classes():
+  licence = SimpleNamespace(int2str=lambda i: ('CC0', 'CC BY')[i])
+  dataset = SimpleNamespace(features={'licence': licence, 'credit_line': None})
+  record = {'credit_line': b'Gift of M. D\xc3\xbcrer', 'licence': np.int64(1), 'rights': b' '}
+  found = [pictures._first_text(dataset, record, n) for n in (pictures.CREDITS, pictures.RIGHTS)]
+  assert found == ['Gift of M. Dürer', 'CC BY']
+  assert pictures._first_text(dataset, {'licence': np.int64(-1)}, pictures.RIGHTS) == ''
 
 
 def test_bibtex_names_what_the_runs_rest_on(made):
