@@ -23,6 +23,7 @@ import numpy as np
 import flaxart
 from flaxart.net import Net, load
 from flaxart.object_ids import object_ids
+from flaxart.spreadsheet import defuse
 from flaxart.tasks import REGRESSION, SIGMOID, Task
 from flaxart.writer import write_text
 from tfds_rijks.command import Parser, run
@@ -32,7 +33,6 @@ from tfds_rijks.progress import Progress
 
 TOP = 3  # names a task
 SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
-FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that begins so
 
 
 def main() -> int:
@@ -242,11 +242,6 @@ def to_csv(rows: list[dict[str, str]], columns: list[str]) -> str:
   table.writeheader()
   table.writerows({key: defuse(value) for key, value in cells.items()} for cells in rows)
   return text.getvalue()
-
-
-def defuse(cell: str) -> str:
-  """A cell that a spreadsheet would run as a formula gets an apostrophe in front."""
-  return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 if __name__ == '__main__':

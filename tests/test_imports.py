@@ -14,6 +14,12 @@ FILES = [*(ROOT / 'flaxart').rglob('*.py'), *(ROOT / 'tfds_rijks').rglob('*.py')
 # Lower may not import higher.
 LAYERS = [
   ('main',),
+  ('page',),
+  ('details', 'cost_tables', 'run_tables'),
+  ('score_tables', 'pictures', 'methods', 'bibliography', 'figure1', 'figure2'),
+  ('tables', 'confusion', 'curves', 'compare'),
+  ('answers', 'experiments', 'markup', 'plotting'),
+  ('runs', 'statistics', 'published'),
   ('again', 'train', 'predict', 'verify'),
   ('results', 'estimate', 'initial', 'net', 'prepared'),
   ('assess',),
@@ -26,7 +32,7 @@ LAYERS = [
   ('unfreeze', 'watch'),
   ('classifier',),
   ('tasks', 'sharding', 'layers', 'preprocess', 'source', 'loader', 'augment', 'config'),
-  ('randaugment', 'processes', 'workers', 'ranking'),
+  ('randaugment', 'processes', 'workers', 'ranking', 'spreadsheet'),
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 WORKER_FILES = [

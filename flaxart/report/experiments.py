@@ -1,0 +1,191 @@
+"""Runs that differ in nothing but the seed are one experiment; experiments on the same test objects
+stand in one section.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flaxart.config import MAY_CHANGE
+from flaxart.report.runs import NAMES, Run
+
+# They name a run or say how it is carried out, not what it computes.
+NO_PART = (
+  *MAY_CHANGE,
+  'seed',
+  'tasks',
+  'log.tensorboard',
+  'checkpoint.every_steps',
+  'eval.batch_size',
+  'eval.baselines',
+  'eval.test',
+  'train.accumulate',
+  'data.synthetic_objects',
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+  """Finished and tested runs with the same data and settings, one a seed, by rising seed.
+
+  `label` tells it from the other experiments of its section; `settings` are those that define it.
+  """
+
+  label: str
+  settings: dict[str, Any]
+  runs: tuple[Run, ...]
+
+  @property
+  def first(self) -> Run:
+    """The run with the smallest seed: what it shows stands for all in pictures and tables."""
+    return self.runs[0]
+
+  @property
+  def tasks(self) -> list[str]:
+    """Tasks of the runs."""
+    return self.first.tasks
+
+  @property
+  def seeds(self) -> list[int]:
+    """Seeds of the runs."""
+    return [run.seed for run in self.runs]
+
+  def kind(self, task: str) -> str:
+    """softmax, sigmoid or regression."""
+    return str(self.first.labels[task]['kind'])
+
+  def scores(self, task: str, name: str, *, split: str = 'test') -> list[float | None]:
+    """One score of every run; None where it was not recorded."""
+    return [run.results.get(split, {}).get(task, {}).get(name) for run in self.runs]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Section:
+  """Everything that was tested on the same objects: comparable with one another."""
+
+  dataset: str
+  test_hash: str | None
+  experiments: tuple[Experiment, ...]
+  candidates: tuple[Run, ...]  # settings tried on val, never tested
+  repeated: tuple[Run, ...]  # a seed that another run of the same experiment has: not counted
+
+  @property
+  def title(self) -> str:
+    """`rijksmuseum/multitask 1.0.0, test split 1a2b3c4d`."""
+    return f'{self.dataset}, test split {self.test_hash[:8] if self.test_hash else "none"}'
+
+  @property
+  def tasks(self) -> list[str]:
+    """All tasks: material, type, artist in the paper's order, then others as they come."""
+    found = list(dict.fromkeys(task for e in self.experiments for task in e.tasks))
+    paper = [task for task in ('material', 'type', 'artist') if task in found]
+    return paper + [task for task in found if task not in paper]
+
+  @property
+  def runs(self) -> list[Run]:
+    """All runs of the section."""
+    return [*(run for e in self.experiments for run in e.runs), *self.candidates, *self.repeated]
+
+
+def sections(runs: Iterable[Run]) -> list[Section]:
+  """The runs by what they were tested on (most runs first), and within by experiment."""
+  by_test: dict[Any, list[Run]] = defaultdict(list)
+  for run in runs:
+    by_test[run.test_key].append(run)
+  return [
+    _section(key, sorted(group, key=_order))
+    for key, group in sorted(by_test.items(), key=lambda item: (-len(item[1]), str(item[0])))
+  ]
+
+
+def _section(key: tuple[str, str | None], runs: Sequence[Run]) -> Section:
+  groups: dict[Any, dict[int, Run]] = defaultdict(dict)
+  repeated = []
+  for run in runs:
+    if run.is_candidate:
+      continue
+    members = groups[_identity(run)]
+    if run.seed in members:
+      repeated.append(run)
+    else:
+      members[run.seed] = run
+  chosen = [tuple(members.values()) for members in groups.values()]
+  labels = _labels([members[0] for members in chosen])
+  return Section(
+    dataset=key[0],
+    test_hash=key[1],
+    experiments=tuple(
+      Experiment(label, defining_settings(members[0]), members)
+      for label, members in zip(labels, chosen, strict=True)
+    ),
+    candidates=tuple(run for run in runs if run.is_candidate),
+    repeated=tuple(repeated),
+  )
+
+
+def defining_settings(run: Run) -> dict[str, Any]:
+  """The settings that make an experiment, without its tasks and its seed.
+
+  A trunk that comes from a run of the same seed (`init=runs/first_s0`) counts as the same for every
+  seed: `runs/first_s*`.
+  """
+  settings = {key: value for key, value in run.settings.items() if key not in NO_PART}
+  settings['init'] = re.sub(rf'(?<![0-9])s{run.seed}(?![0-9])', 's*', str(settings['init']))
+  return settings
+
+
+def _identity(run: Run) -> tuple[Any, ...]:
+  settings = defining_settings(run)
+  weights = run.provenance.get('weights', {}).get('sha256')
+  return (
+    run.data_key,
+    tuple(sorted(run.tasks)),
+    tuple((task, run.labels[task]['sha256']) for task in sorted(run.tasks)),
+    None if '*' in settings['init'] else weights,
+    tuple(sorted((key, str(value)) for key, value in settings.items())),
+  )
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+  """A short name for each, with those settings behind it that tell equal names apart."""
+  names = [base_label(run) for run in runs]
+  labels = []
+  for run, name in zip(runs, names, strict=True):
+    twins = [
+      other for other, its in zip(runs, names, strict=True) if its == name and other is not run
+    ]
+    labels.append(', '.join([name, *_differences(run, twins)]))
+  return labels
+
+
+def _differences(run: Run, twins: Sequence[Run]) -> list[str]:
+  mine = defining_settings(run)
+  fields = [
+    key
+    for key, value in mine.items()
+    if any(defining_settings(twin).get(key) != value for twin in twins)
+  ]
+  parts = [f'{field}={mine[field]}' for field in fields]
+  for split in ('train', 'val'):
+    if any(twin.split_hash(split) != run.split_hash(split) for twin in twins):
+      records = run.provenance['splits'][split]['records']
+      parts.append(f'{split} split {str(run.split_hash(split))[:8]} ({records:,} records)')
+  if any(set(run.tasks) != set(twin.tasks) and set(run.tasks) & set(twin.tasks) for twin in twins):
+    parts.append(f'tasks {"+".join(run.tasks)}')
+  return parts
+
+
+def base_label(run: Run) -> str:
+  """`ResNet50, fine-tuned`, with `multi-task` where the tasks share what learns."""
+  parts = [NAMES.get(run.model, run.model), NAMES[run.mode]]
+  return ', '.join([*parts, *(['multi-task'] if run.joint else [])])
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+  models, modes = list(NAMES)[:4], list(NAMES)[4:]
+  model = models.index(run.model) if run.model in models else len(models)
+  return model, modes.index(run.mode), not run.joint, run.seed, run.name

@@ -1,0 +1,230 @@
+"""Finished runs as their workdirs tell them; a run that is not finished is named, never counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import glob
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from flaxart.config import flat, read, task_names
+from tfds_rijks.errors import UserError
+from tfds_rijks.progress import track
+
+SPLITS = ('train', 'val', 'test')
+OFF_THE_SHELF, FINE_TUNED, SCRATCH = 'off_the_shelf', 'fine_tuned', 'scratch'
+RANDOM_TRUNK = 'random_trunk'  # a frozen trunk that has learned nothing: a control
+NAMES = {
+  'vgg19': 'VGG19',
+  'inception_v3': 'Inception-V3',
+  'xception': 'Xception',
+  'resnet50': 'ResNet50',
+  FINE_TUNED: 'fine-tuned',
+  OFF_THE_SHELF: 'off the shelf',
+  SCRATCH: 'from scratch',
+  RANDOM_TRUNK: 'random trunk, frozen',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+  """A folder that gives no numbers, and why."""
+
+  path: Path
+  reason: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+  """One finished run. `lines` are those of `metrics.jsonl`; optional files are None where missing.
+
+  `labels`: `{task: {'kind', 'classes', 'sha256', ...}}`; `tables` and `calibration` as the run
+  wrote them.
+  """
+
+  path: Path
+  config: ConfigDict
+  labels: Mapping[str, Any]
+  results: Mapping[str, Any]
+  lines: list[dict[str, Any]]
+  tables: Mapping[str, Any] | None
+  calibration: Mapping[str, Any] | None
+
+  @property
+  def name(self) -> str:
+    """The folder's name."""
+    return self.path.name
+
+  @functools.cached_property
+  def settings(self) -> dict[str, Any]:
+    """All settings, flat: `{'optim.learning_rate': 0.001}`."""
+    return flat(self.config)
+
+  @property
+  def seed(self) -> int:
+    """`config.seed`."""
+    return int(self.config.seed)
+
+  @property
+  def tasks(self) -> list[str]:
+    """Task names in the order of the settings."""
+    return task_names(self.config)
+
+  @property
+  def model(self) -> str:
+    """`config.model.name`."""
+    return str(self.config.model.name)
+
+  @property
+  def mode(self) -> str:
+    """off_the_shelf, fine_tuned (starts from weights, moves the trunk), scratch or random_trunk."""
+    if self.config.trainable == 'heads':
+      return RANDOM_TRUNK if self.config.init == 'scratch' else OFF_THE_SHELF
+    return SCRATCH if self.config.init == 'scratch' else FINE_TUNED
+
+  @property
+  def joint(self) -> bool:
+    """Whether tasks share what learns. Heads on a frozen trunk do not: each is a run of its own."""
+    return len(self.tasks) > 1 and self.config.trainable != 'heads'
+
+  @property
+  def is_candidate(self) -> bool:
+    """Whether the test split was left alone: a setting that was tried on val."""
+    return 'test' not in self.results
+
+  @property
+  def provenance(self) -> Mapping[str, Any]:
+    """Where the numbers come from, as `results.json` says."""
+    return self.results['provenance']
+
+  @property
+  def train(self) -> Mapping[str, Any]:
+    """Steps, epochs, seconds ... of the training."""
+    return self.results['train']
+
+  @property
+  def dataset(self) -> str:
+    """`rijksmuseum/multitask 1.0.0`."""
+    return f'{self.provenance["dataset"]} {self.provenance["dataset_version"]}'
+
+  def split_hash(self, split: str) -> str | None:
+    """SHA-256 of the split's sorted ids; None if the dataset has no such split."""
+    entry = self.provenance['splits'].get(split)
+    return entry['sha256'] if entry else None
+
+  @property
+  def test_key(self) -> tuple[str, str | None]:
+    """Runs with equal keys were tested on the same objects of the same dataset."""
+    return self.dataset, self.split_hash('test')
+
+  @property
+  def data_key(self) -> tuple[Any, ...]:
+    """Runs with equal keys had the same data in every split."""
+    return (self.dataset, *(self.split_hash(split) for split in SPLITS))
+
+  @property
+  def images_seen(self) -> int:
+    """Pictures that went through training, repetitions counted."""
+    seen = self.train.get('images_seen')
+    return int(self.train['steps'] * self.config.train.batch_size if seen is None else seen)
+
+  @property
+  def seconds(self) -> float:
+    """Of training, with the extraction of features where there was one, without evaluation."""
+    return float(self.train['seconds']) + float(self.train.get('features', {}).get('seconds', 0))
+
+  @property
+  def settings_tried(self) -> int:
+    """How many settings this run chose from, on val."""
+    return int(self.train.get('settings_tried', 1))
+
+
+def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
+  """The finished runs among the folders that match `pattern` (commas separate several patterns).
+
+  Raises:
+    UserError: no folder matches, or none of them is a run.
+  """
+  folders = sorted(
+    {
+      Path(name).absolute()
+      for part in pattern.split(',')
+      # Path.glob takes no pattern that begins at the root.
+      for name in glob.glob(str(Path(part.strip()).expanduser()))  # noqa: PTH207
+      if Path(name).is_dir()
+    }
+  )
+  if not folders:
+    raise UserError(
+      f"--runs: no folder matches {pattern!r}; give a pattern such as --runs='runs/figure1/*'"
+    )
+  runs, left_out = [], []
+  for folder in track(folders, 'reading runs', len(folders), unit='run'):
+    try:
+      runs.append(read_run(folder))
+    except UserError as error:
+      left_out.append(LeftOut(folder, str(error)))
+  if not runs and not any((folder / 'config.json').exists() for folder in folders):
+    raise UserError(
+      f'--runs: none of the {len(folders)} folders that match {pattern!r} is a run (no '
+      'config.json); give the folders of runs'
+    )
+  return runs, left_out
+
+
+def read_run(folder: Path) -> Run:
+  """One finished run.
+
+  Raises:
+    UserError: the reason why the folder gives no numbers, in a few words.
+  """
+  if not (folder / 'config.json').exists():
+    raise UserError('not a run (no config.json)')
+  if not (folder / 'results.json').exists():
+    raise UserError('unfinished (no results.json)')
+  results = _json(folder / 'results.json')
+  for key in ('val', 'train', 'provenance'):
+    if key not in results and key != 'val':
+      raise UserError(f'results.json has no {key!r}; evaluate the run again')
+  labels = _json(folder / 'labels.json')
+  config = read(folder / 'config.json')
+  missing = [task for task in task_names(config) if task not in labels]
+  if missing:
+    raise UserError(f'labels.json has no {", ".join(missing)}, which config.json names')
+  return Run(
+    path=folder,
+    config=config,
+    labels=labels,
+    results=results,
+    lines=_lines(folder / 'metrics.jsonl'),
+    tables=_json(folder / 'tables.json', optional=True),
+    calibration=_json(folder / 'calibration.json', optional=True) or results.get('calibration'),
+  )
+
+
+def _json(path: Path, *, optional: bool = False) -> Any:
+  if not path.exists():
+    if optional:
+      return None
+    raise UserError(f'{path.name} is missing')
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise UserError(f'{path.name} cannot be read ({error})') from None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+  if not path.exists():
+    return []
+  lines = []
+  for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
+    try:
+      lines.append(json.loads(line))
+    except json.JSONDecodeError:  # a line that was cut off by a crash; the run wrote it again
+      continue
+  return lines

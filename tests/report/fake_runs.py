@@ -1,0 +1,274 @@
+"""Finished runs as files, by the contract that the report reads; no training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from flaxart.config import default_config, to_json
+
+CLASSES = {
+  'artist': ('Anna <b>Bijns</b>', 'Bert & Co', '=Cleo', 'Dürer, Albrecht'),
+  'type': ('bowl', 'coin'),
+  'material': ('papier', 'zilver', 'porselein'),
+}
+WIDTHS = {
+  'fine_tuned': ('all', 'sgd'),
+  'off_the_shelf': ('heads', 'rmsprop'),
+  'scratch': ('all', 'sgd'),
+}
+
+
+def sha256(lines):
+  return hashlib.sha256('\n'.join(sorted(lines)).encode()).hexdigest()
+
+
+def settings(*, tasks, mode='fine_tuned', model='resnet50', seed=0, **more):
+  """The settings of a run; `more` are flat fields such as `optim__learning_rate`."""
+  config = default_config()
+  config.tasks, config.seed, config.model.name = ','.join(tasks), seed, model
+  config.trainable, config.optim.name = WIDTHS[mode]
+  config.init = 'scratch' if mode == 'scratch' else 'weights.safetensors'
+  config.data.dataset, config.data.data_dir = 'collection', '/nowhere'
+  for field, value in more.items():
+    part, _, name = field.partition('__')
+    config[part][name] = value
+  return config
+
+
+def write_run(
+  workdir: Path,
+  *,
+  config,
+  skill=0.6,
+  ids=None,
+  groups=None,
+  labels=None,
+  classes=CLASSES,
+  kinds=None,
+  epochs=4,
+  version='1.0.0',
+  optional=True,
+  test=True,
+  train=None,
+):
+  """Writes one finished run whose network is right with probability `skill`; returns `workdir`.
+
+  `labels`: `{task: [N]}` of the test split, by default drawn from `ids` alone, so that runs on the
+  same ids agree. `optional` False leaves out the files that older runs lack.
+  """
+  tasks = config.tasks.split(',')
+  kinds = kinds or {}
+  ids = ids or [f'OBJ-{i}' for i in range(120)]
+  groups = groups or [record.rstrip('ab') for record in ids]
+  rng = np.random.default_rng([int(config.seed), *config.model.name.encode(), len(tasks)])
+  truth_rng = np.random.default_rng(5)
+  stored, scores, tables = {'ids': np.array(ids), 'groups': np.array(groups)}, {}, {}
+  for task in sorted(classes):
+    drawn = truth_rng.integers(-1, len(classes[task]), len(ids))
+    if task not in tasks:
+      continue
+    if kinds.get(task) == 'regression':
+      made = regression(rng, len(ids), skill)
+    elif kinds.get(task) == 'sigmoid':
+      made = sigmoid(rng, len(ids), len(classes[task]), skill)
+    else:
+      label = np.asarray(drawn if labels is None else labels[task], np.int32)
+      made = softmax(rng, label, classes[task], skill)
+      tables[task] = made.pop('tables')
+    scores[task] = made.pop('scores')
+    stored |= {f'{task}/{name}': value for name, value in made.items()}
+  workdir.mkdir(parents=True)
+  (workdir / 'config.json').write_text(to_json(config))
+  write_json(
+    workdir / 'labels.json',
+    {
+      task: {
+        'kind': kinds.get(task, 'softmax'),
+        'classes': list(classes[task]),
+        'sha256': sha256(classes[task]),
+        'weight': 1.0,
+        'center': 0.0,
+        'scale': 1.0,
+      }
+      for task in tasks
+    },
+  )
+  batch = config.train.batch_size
+  steps = epochs * 640 // batch
+  results = {
+    'val': scores,
+    'test': scores,
+    'train': {
+      'steps': steps,
+      'epochs': epochs,
+      'seconds': 10.0 * epochs,
+      'best_step': steps,
+      'images_per_second': 64.0,
+      'images_seen': steps * batch,
+      'settings_tried': 1,
+      **(train or {}),
+    },
+    'provenance': {
+      'version': '0.1.0',
+      'commit': 'abcdef0123456789',
+      'dataset': config.data.dataset,
+      'dataset_version': version,
+      'config': config.to_dict(),
+      'seed': config.seed,
+      'splits': {
+        'train': {'records': 640, 'sha256': sha256(['train'])},
+        'val': {'records': 80, 'sha256': sha256(['val'])},
+        'test': {'records': len(ids), 'sha256': sha256(ids)},
+      },
+      'grouping_rule': 'split by group',
+      'hardware': {'device_kind': 'cpu', 'devices': 1, 'cores': 2},
+      'weights': {
+        'source': 'keras',
+        'sha256': 'f' * 64,
+        'model': config.model.name,
+        'source_file': 'resnet50_notop.h5',
+        'licence': 'MIT (Kaiming He)',
+        'citation': 'He, Zhang, Ren and Sun, CVPR 2016',
+      },
+      'packages': {'jax': '0.10.2', 'numpy': '2.4.6'},
+    },
+  }
+  if not test:
+    del results['test']
+  lines = []
+  for epoch in range(1, epochs + 1):
+    step = epoch * 640 // batch
+    rate = 1 - 0.5**epoch
+    lines.append(
+      {
+        'step': step,
+        'wall_s': epoch,
+        'split': 'train',
+        'loss': 2 - rate,
+        **{f'loss/{task}': 2 - rate for task in tasks},
+      }
+    )
+    values = {
+      f'{t}/{k}': rate * v for t in tasks for k, v in scores[t].items() if isinstance(v, float)
+    }
+    lines.append({'step': step, 'wall_s': epoch, 'split': 'val', **values})
+  (workdir / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  if optional:
+    if test:
+      np.savez(workdir / 'predictions_test.npz', **stored)
+    write_json(workdir / 'tables.json', {'test': tables})
+    write_json(
+      workdir / 'calibration.json',
+      {
+        task: {
+          'temperature': 1.25,
+          'threshold': 0.71,
+          'precision': 0.9,
+          'val_coverage': 0.5,
+          'val_precision': 0.91,
+          'n': 80,
+        }
+        for task in tables
+      },
+    )
+  write_json(workdir / 'results.json', results)
+  return workdir
+
+
+def softmax(rng, label, classes, skill):
+  """Arrays, scores and tables of a task with one label; half of the mistakes are the next class."""
+  right = rng.random(len(label)) < skill
+  said = np.where(right, label, (label + 1) % len(classes))
+  top = (said[:, None] + np.arange(min(5, len(classes)))) % len(classes)
+  p = np.sort(rng.dirichlet(np.ones(top.shape[1]), len(label)))[:, ::-1]
+  known = label >= 0
+  hit = said[known] == label[known]
+  recall = [hit[label[known] == c].mean() for c in np.unique(label[known])]
+  pairs, counts = np.unique(np.stack([label[known], said[known]]), axis=1, return_counts=True)
+  return {
+    'label': label,
+    'top': top.astype(np.int32),
+    'p': p.astype(np.float32),
+    'scores': {
+      'n': int(known.sum()),
+      'classes': len(classes),
+      'loss': 1.0,
+      'top1': float(hit.mean()),
+      'top5': 1.0,
+      'balanced_accuracy': float(np.mean(recall)),
+      'floor': 0.25,
+      'pixels16_top1': 0.31,
+      'pixels16_balanced_accuracy': 0.3,
+      'label_only_top1': 0.42,
+      'label_only_balanced_accuracy': 0.4,
+      'mca': [0.5, 1.0],
+      'unknown_auroc': None,
+    },
+    'tables': {
+      'per_class': [
+        {
+          'class': name,
+          'n': int((label == c).sum()),
+          'predicted': int((said == c).sum()),
+          'precision': 0.5,
+          'recall': None,
+          'f1': 0.5,
+        }
+        for c, name in enumerate(classes)
+      ],
+      'confusion': [[int(t), int(s), int(n)] for (t, s), n in zip(pairs.T, counts, strict=True)],
+    },
+  }
+
+
+def sigmoid(rng, records, classes, skill):
+  label = rng.random((records, classes)) < 0.4
+  p = skill * label + rng.random((records, classes)) * (1 - skill)
+  n = int(label.any(axis=1).sum())
+  return {
+    'label': label,
+    'p': p.astype(np.float32),
+    'scores': {'n': n, 'classes': classes, 'loss': 0.4, 'map': 0.7, 'f1_micro': 0.6},
+  }
+
+
+def regression(rng, records, skill):
+  label = rng.uniform(1500, 1900, records).astype(np.float32)
+  value = label + rng.normal(0, 60 * (1 - skill) + 1, records).astype(np.float32)
+  near = float((np.abs(value - label) <= 50).mean())
+  return {
+    'label': label,
+    'value': value.astype(np.float32),
+    'scores': {'n': records, 'mae': 30.0, 'rmse': 40.0, 'within_50': near},
+  }
+
+
+def write_json(path, content):
+  path.write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
+
+
+def figure1_grid(
+  folder, *, seeds=(0, 1, 2), tasks=('artist', 'type', 'material'), models=('resnet50',)
+):
+  """The runs of Figure 1, better when fine-tuned."""
+  skills = {'fine_tuned': 0.8, 'off_the_shelf': 0.6, 'scratch': 0.4}
+  for model in models:
+    for task in tasks:
+      for mode, skill in skills.items():
+        for seed in seeds:
+          config = settings(tasks=[task], mode=mode, model=model, seed=seed)
+          write_run(folder / f'{model}_{task}_{mode}_s{seed}', config=config, skill=skill)
+  return folder
+
+
+def figure2_grid(folder, *, seeds=(0, 1, 2)):
+  """One network with three heads, and three with one, otherwise alike."""
+  for seed in seeds:
+    for name, tasks in [('multi', ['artist', 'type', 'material']), *((t, [t]) for t in CLASSES)]:
+      config = settings(tasks=tasks, seed=seed)
+      write_run(folder / f'{name}_s{seed}', config=config, skill=0.8 if name == 'multi' else 0.65)
+  return folder

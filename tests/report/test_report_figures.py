@@ -1,0 +1,108 @@
+"""The published curves, and that ours are drawn as the paper draws its own."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from fake_runs import figure1_grid, figure2_grid, settings, write_run
+from PIL import Image
+
+from flaxart.report import curves, figure1, figure2, published
+from flaxart.report.experiments import sections
+from flaxart.report.plotting import ORANGE
+from flaxart.report.runs import read_runs
+
+
+def read(folder):
+  return sections(read_runs(str(folder / '*'))[0])
+
+
+def test_published_curves_have_the_peaks_of_the_paper():
+  peaks = {
+    key: max(curve, key=lambda point: point[1]) for key, curve in published.figure1().items()
+  }
+  assert len(peaks) == 27
+  assert peaks['material', 'fine_tuned', 'resnet50'] == (11, 0.93178201)
+  assert peaks['artist', 'fine_tuned', 'resnet50'] == (10, 0.56834239)
+  assert peaks['artist', 'scratch', 'inception_v3'] == (20, 0.24595411)
+  assert peaks['artist', 'off_the_shelf', 'vgg19'][1] == pytest.approx(0.3711, abs=1e-4)
+
+
+def test_published_curves_end_where_training_ended():
+  lengths = {key: len(curve) for key, curve in published.figure2().items()}
+  assert lengths == {
+    ('artist', 'multi'): 43,
+    ('material', 'multi'): 43,
+    ('type', 'multi'): 43,
+    ('artist', 'single'): 13,
+    ('material', 'single'): 25,
+    ('type', 'single'): 7,
+  }
+  for curve in published.figure1().values():
+    assert len(curve) < 3 or curve[-1][1] != curve[-2][1]
+  # The rows that were joined from the off-the-shelf file are gone.
+  assert published.figure1()['material', 'fine_tuned', 'vgg19'][0][0] == 2
+
+
+@pytest.mark.parametrize(
+  ('switch', 'dataset', 'wanted'),
+  [
+    ('auto', 'rijksmuseum/multitask 1.0.0', True),
+    ('auto', 'collection 1.0.0', False),
+    ('yes', 'collection 1.0.0', True),
+    ('no', 'rijksmuseum/multitask 1.0.0', False),
+  ],
+)
+def test_the_switch_decides_about_published_curves(switch, dataset, wanted):
+  assert published.is_wanted(switch, dataset) is wanted
+
+
+def test_curves_are_means_over_seeds_by_epoch(tmp_path):
+  for seed in (0, 1):
+    write_run(tmp_path / f's{seed}', config=settings(tasks=['artist'], seed=seed), epochs=2 + seed)
+  ((experiment,),) = [section.experiments for section in read(tmp_path)]
+  curve = curves.val_curve(experiment, 'artist')
+  assert list(curve.epochs) == [1, 2, 3]
+  scores = experiment.scores('artist', 'top1', split='val')
+  assert curve.mean[1] == pytest.approx(0.75 * np.mean(scores))
+  assert (curve.low[1], curve.high[1]) == pytest.approx((0.75 * min(scores), 0.75 * max(scores)))
+  assert curve.mean[2] == curve.low[2] == curve.high[2]  # one seed went so far
+
+
+def test_figure1_has_a_panel_a_task_and_the_papers_lines(tmp_path, monkeypatch):
+  found = read(figure1_grid(tmp_path / 'runs', seeds=(0, 1)))
+  assert [key[2] for key in figure1.panels(found)] == ['material', 'type', 'artist']
+  drawn = []
+  monkeypatch.setattr(figure1, 'draw', lambda ax, curve, **style: drawn.append(style))
+  files = figure1.draw_figure1(found, show_published='yes')
+  lines = {style['label']: (style['linestyle'], style['color']) for style in drawn}
+  assert lines == {
+    'ResNet50, fine-tuned': (':', '#0072B2'),
+    'ResNet50, off the shelf': ('--', '#0072B2'),
+    'ResNet50, from scratch': ('-', ORANGE),
+  }
+  assert Image.open(io.BytesIO(files['png'])).width > 1000 and files['svg'].startswith(b'<?xml')
+
+
+def test_figure1_never_puts_two_datasets_into_one_panel(tmp_path):
+  write_run(tmp_path / 'a', config=settings(tasks=['artist']))
+  write_run(tmp_path / 'b', config=settings(tasks=['artist'], mode='scratch'), version='2.0.0')
+  panels = figure1.panels(read(tmp_path))
+  assert len(panels) == 2 and all(len(experiments) == 1 for experiments in panels.values())
+
+
+def test_published_curves_change_the_picture(tmp_path):
+  found = read(figure2_grid(tmp_path / 'runs', seeds=(0,)))
+  without = figure2.draw_figure2(found, show_published='no')
+  assert figure2.draw_figure2(found, show_published='yes')['png'] != without['png']
+  assert figure2.draw_figure2(found, show_published='auto')['png'] == without['png']
+  assert 'published' not in figure2.caption(found, show_published='auto')
+
+
+def test_figures_need_their_runs(tmp_path):
+  write_run(tmp_path / 'multi', config=settings(tasks=['artist', 'type']))
+  found = read(tmp_path)
+  assert figure1.draw_figure1(found, show_published='no') is None
+  assert figure2.draw_figure2(found, show_published='no') is not None

@@ -1,0 +1,167 @@
+"""Reading runs, what counts as one experiment, what is never mixed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fake_runs import settings, write_run
+
+from flaxart.report import compare
+from flaxart.report.answers import read_answers
+from flaxart.report.experiments import sections
+from flaxart.report.figure2 import matches
+from flaxart.report.runs import read_runs
+from flaxart.report.score_tables import rows_of
+from tfds_rijks.errors import UserError
+
+
+def read(folder):
+  runs, left_out = read_runs(str(folder / '*'))
+  return sections(runs), left_out
+
+
+def test_seeds_of_one_setting_are_one_experiment(tmp_path):
+  for seed in (0, 1, 2):
+    write_run(tmp_path / f's{seed}', config=settings(tasks=['artist'], seed=seed))
+  config = settings(tasks=['artist'], seed=0, optim__learning_rate=0.1)
+  write_run(tmp_path / 'z_rate', config=config)
+  ((section,), _) = read(tmp_path)
+  assert [e.label for e in section.experiments] == [
+    'ResNet50, fine-tuned, optim.learning_rate=0.001',
+    'ResNet50, fine-tuned, optim.learning_rate=0.1',
+  ]
+  assert section.experiments[0].seeds == [0, 1, 2]
+
+
+def test_a_second_run_of_a_seed_is_not_counted(tmp_path):
+  for name in ('a', 'b'):
+    write_run(tmp_path / name, config=settings(tasks=['artist']))
+  ((section,), _) = read(tmp_path)
+  assert section.experiments[0].seeds == [0] and [r.name for r in section.repeated] == ['b']
+
+
+def test_where_the_data_lies_makes_no_experiment_but_other_training_data_does(tmp_path):
+  write_run(tmp_path / 'a', config=settings(tasks=['artist'], data__data_dir='/here'))
+  write_run(tmp_path / 'b', config=settings(tasks=['artist'], seed=1, data__data_dir='/there'))
+  config = settings(tasks=['artist'], seed=2)
+  results = write_run(tmp_path / 'c', config=config) / 'results.json'
+  changed = json.loads(results.read_text())
+  changed['provenance']['splits']['train'] = {'records': 500, 'sha256': '0' * 64}
+  results.write_text(json.dumps(changed))
+  ((section,), _) = read(tmp_path)
+  assert [e.seeds for e in section.experiments] == [[0, 1], [2]]
+  assert 'train split 00000000 (500 records)' in section.experiments[1].label
+
+
+def test_a_trunk_of_the_same_seed_is_the_same_beginning(tmp_path):
+  for seed in (0, 1):
+    config = settings(tasks=['artist'], seed=seed)
+    config.init = f'runs/first_s{seed}'
+    write_run(tmp_path / f's{seed}', config=config)
+  ((section,), _) = read(tmp_path)
+  assert [e.seeds for e in section.experiments] == [[0, 1]]
+
+
+def test_other_test_objects_stand_in_another_section_and_are_never_subtracted(tmp_path):
+  write_run(tmp_path / 'a', config=settings(tasks=['artist']))
+  write_run(tmp_path / 'b', config=settings(tasks=['artist'], mode='scratch'), ids=['x', 'y', 'z'])
+  write_run(tmp_path / 'c', config=settings(tasks=['artist'], mode='scratch'), version='2.0.0')
+  found, _ = read(tmp_path)
+  assert len(found) == 3 and all(len(s.experiments) == 1 for s in found)
+  one, two, _ = (section.experiments[0] for section in found)
+  with pytest.raises(ValueError, match='different objects'):
+    compare.difference(one, two, 'artist', 'top1')
+
+
+def test_unfinished_and_broken_runs_are_named_and_give_no_number(tmp_path):
+  write_run(tmp_path / 'good', config=settings(tasks=['artist']))
+  (write_run(tmp_path / 'begun', config=settings(tasks=['artist'])) / 'results.json').unlink()
+  broken = write_run(tmp_path / 'broken', config=settings(tasks=['artist'])) / 'results.json'
+  broken.write_text('{"test": {')
+  (tmp_path / 'empty').mkdir()
+  ((section,), left_out) = read(tmp_path)
+  assert [run.name for run in section.runs] == ['good']
+  assert {one.path.name: one.reason.split(' (')[0] for one in left_out} == {
+    'begun': 'unfinished',
+    'broken': 'results.json cannot be read',
+    'empty': 'not a run',
+  }
+
+
+@pytest.mark.parametrize('made', [False, True])
+def test_a_pattern_without_runs_is_one_line(tmp_path, made):
+  if made:
+    (tmp_path / 'photos').mkdir()
+  with pytest.raises(UserError, match='is a run' if made else 'no folder matches'):
+    read_runs(str(tmp_path / '*'))
+
+
+def test_a_candidate_is_counted_as_tried_and_shown_nowhere_else(tmp_path):
+  from flaxart.report.tables import settings_tried
+
+  write_run(tmp_path / 'a', config=settings(tasks=['artist']), train={'settings_tried': 4})
+  config = settings(tasks=['artist'], optim__learning_rate=0.5)
+  write_run(tmp_path / 'b', config=config, test=False)
+  ((section,), _) = read(tmp_path)
+  (experiment,) = section.experiments
+  assert experiment.label == 'ResNet50, fine-tuned' and len(section.candidates) == 1
+  assert settings_tried(section, experiment) == 5
+
+
+def test_predictions_that_are_not_those_of_the_scores_are_not_used(tmp_path):
+  workdir = write_run(tmp_path / 'a', config=settings(tasks=['artist']))
+  ((section,), _) = read(tmp_path)
+  assert read_answers(section.runs[0], 'artist') is not None
+  results = json.loads((workdir / 'results.json').read_text())
+  results['test']['artist']['top1'] += 0.01
+  (workdir / 'results.json').write_text(json.dumps(results))
+  ((section,), _) = read(tmp_path)
+  assert read_answers(section.runs[0], 'artist') is None
+
+
+def test_every_kind_of_task_has_its_main_score_and_interval(tmp_path):
+  classes = {'artist': ('a', 'b', 'c'), 'tags': ('x', 'y'), 'year': ()}
+  config = settings(tasks=list(classes))
+  kinds = {'tags': 'sigmoid', 'year': 'regression'}
+  write_run(tmp_path / 'a', config=config, classes=classes, kinds=kinds, skill=0.3)
+  ((section,), _) = read(tmp_path)
+  (experiment,) = section.experiments
+  for task, metric in [('artist', 'top1'), ('tags', 'map'), ('year', 'within_50')]:
+    assert compare.metrics_for(experiment.kind(task))[0] == metric
+    cell = compare.cell(experiment, task, metric)
+    low, high = cell.interval
+    assert low < high and cell.objects <= cell.records
+    if metric != 'map':  # the fake score of `tags` is not computed
+      assert low <= cell.seeds.mean <= high
+
+
+def test_pairs_differ_in_one_thing_and_multi_task_is_matched(tmp_path):
+  for name, tasks, more in [
+    ('multi', ['artist', 'type'], {}),
+    ('artist', ['artist'], {}),
+    ('type', ['type'], {'train__epochs': 5.0}),
+    ('scratch', ['artist'], {'mode': 'scratch'}),
+    ('vgg', ['artist'], {'model': 'vgg19', 'mode': 'scratch'}),
+  ]:
+    write_run(tmp_path / name, config=settings(tasks=tasks, **more))
+  ((section,), _) = read(tmp_path)
+  pairs = {(d.a.first.name, d.b.first.name, d.task): d.axis for d in compare.differences(section)}
+  assert pairs == {
+    ('multi', 'artist', 'artist'): 'tasks',
+    ('artist', 'scratch', 'artist'): 'mode',
+    ('vgg', 'scratch', 'artist'): 'network',
+  }
+  (match,) = matches([section])
+  assert {task: e.first.name for task, e in match.single.items()} == {
+    'artist': 'artist',
+    'type': 'type',
+  }
+  assert match.matched == {'artist'} and not match.is_complete
+
+
+def test_heads_on_a_frozen_trunk_share_nothing(tmp_path):
+  write_run(tmp_path / 'both', config=settings(tasks=['artist', 'type'], mode='off_the_shelf'))
+  write_run(tmp_path / 'one', config=settings(tasks=['artist'], mode='off_the_shelf'))
+  ((section,), _) = read(tmp_path)
+  assert not matches([section]) and len(rows_of(section)) == 2

@@ -1,0 +1,89 @@
+"""Intervals against formulas and against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
+
+from flaxart.report import statistics as s
+from flaxart.report.answers import Answers, common, score_of
+
+
+def answers(*, records=60, groups=20, classes=4, seed=0, kind='softmax'):
+  rng = np.random.default_rng(seed)
+  names = np.array([f'class {c}' for c in range(classes)], object)
+  ids = np.array([f'r{i}' for i in range(records)], object)
+  group = np.array([f'g{i % groups}' for i in range(records)], object)
+  if kind == 'sigmoid':
+    p = rng.integers(0, 8, (records, classes)) / 8  # ties
+    return Answers(kind, ids, group, rng.random(p.shape) < 0.3, p, p)
+  truth, said = names[rng.integers(0, classes, (2, records))]
+  return Answers(kind, ids, group, truth, said[:, None], rng.random((records, 1)))
+
+
+def test_over_seeds_is_the_t_interval():
+  result = s.over_seeds([0.5, None, 0.6, 0.7])
+  assert result.n == 3 and result.mean == pytest.approx(0.6) and result.sd == pytest.approx(0.1)
+  assert result.high - result.mean == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-6)
+  assert s.over_seeds([0.5]) == s.OverSeeds(1, 0.5, None, None, None)
+  assert s.over_seeds([None]).mean is None
+
+
+def test_draws_are_of_groups_with_replacement_and_repeat_themselves():
+  weights = np.concatenate(list(s.group_draws(7, draws=120)))
+  assert weights.shape == (120, 7) and (weights.sum(axis=1) == 7).all()
+  assert weights.var() == pytest.approx(6 / 7, rel=0.15)  # of a multinomial count
+  assert (weights == np.concatenate(list(s.group_draws(7, draws=120)))).all()
+
+
+@pytest.mark.parametrize('metric', ['top1', 'balanced_accuracy', 'map'])
+def test_a_score_of_drawn_groups_is_the_score_of_the_repeated_records(metric):
+  a = answers(kind='sigmoid' if metric == 'map' else 'softmax')
+  score = score_of(a, metric)
+  names = np.unique(a.groups.astype(str))
+  for weights in (np.ones((1, 20)), next(s.group_draws(20, draws=1, seed=3))):
+    rows = np.repeat(np.arange(60), weights[0].astype(int)[np.searchsorted(names, a.groups)])
+    truth = a.truth[rows]
+    if metric == 'map':
+      known = truth.any(axis=0)
+      expected = average_precision_score(truth[:, known], a.p[rows][:, known], average='macro')
+    elif metric == 'top1':
+      expected = (a.said[rows, 0] == truth).mean()
+    else:
+      expected = balanced_accuracy_score(truth.astype(str), a.said[rows, 0].astype(str))
+    assert score(weights)[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_bootstrap_knows_the_standard_error_of_a_share():
+  a = answers(records=400, groups=400, classes=2)
+  low, high = s.bootstrap(score_of(a, 'top1'), 400)
+  assert high - low == pytest.approx(2 * 1.96 * 0.5 / 400**0.5, rel=0.1)
+  assert s.bootstrap(score_of(a, 'top1'), 1) is None
+
+
+def test_records_of_one_group_are_no_independent_witnesses():
+  """Ten copies of each record: ten times the records, and the same interval."""
+  one = answers(records=40, groups=40)
+  ten = one.at(np.repeat(np.arange(40), 10))
+  assert s.bootstrap(score_of(ten, 'top1'), 40) == pytest.approx(
+    s.bootstrap(score_of(one, 'top1'), 40)
+  )
+
+
+def test_a_difference_is_paired():
+  """Two networks that answer alike: their scores vary with the objects, their difference not."""
+  a = answers()
+  same = s.difference_of(score_of(a, 'top1'), score_of(a, 'top1'))
+  assert s.bootstrap(same, 20) == (0.0, 0.0)
+  low, high = s.bootstrap(score_of(a, 'top1'), 20)
+  assert high - low > 0.1
+
+
+def test_only_records_that_both_have_with_the_same_label_are_common():
+  a = answers()
+  b = a.at(np.arange(59, 9, -1))
+  b.truth[0] = 'another'  # record 59
+  left, right = common([a, b])
+  assert list(left.ids) == list(right.ids) == [f'r{i}' for i in range(10, 59)]
+  assert not len(common([a, answers(records=0)])[0].ids)
