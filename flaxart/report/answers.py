@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from flaxart.metrics import YEARS
+from flaxart.scores import YEARS
 from flaxart.report.runs import Run
 from flaxart.report.statistics import Score
 
