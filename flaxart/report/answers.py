@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from flaxart.scores import YEARS
 from flaxart.report.runs import Run
 from flaxart.report.statistics import Score
+from flaxart.scores import YEARS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
