@@ -3,7 +3,10 @@
 Command: python -m flaxart.main --config=configs/frozen.py --config.data.data_dir=T \
              [--config.init=WEIGHTS.safetensors | --config.init=WORKDIR]
 
-RMSprop with learning rate 1e-3, as in the paper's text. Needs weights; stops without them.
+RMSprop with learning rate 1e-3, as in the paper's text. Needs weights; stops without them. The
+trunk sees each picture once; its features are kept, so that a second run trains heads at once.
+Several optimizers and learning rates share one pass over them, and val chooses:
+--config.probe.settings=rmsprop:1e-3,adam:1e-3,adam:1e-4,sgd:0.1
 """
 
 from flaxart.config import default_config

@@ -47,13 +47,24 @@ def assess(
   mesh: Mesh,
   floors: Mapping[str, int | None],
   stored: calibration.Calibration | None = None,
+  features: Mapping[str, np.ndarray] | None = None,
 ) -> Assessment:
-  """Evaluates the splits `names`; the calibration is `stored`, or else fitted on val."""
+  """Evaluates the splits `names`; the calibration is `stored`, or else fitted on val.
+
+  `features` of each split, for a network that takes them in place of pictures.
+  """
   evaluations: dict[str, Evaluation] = {}
   fitted = stored
   for name in names:
     evaluations[name] = evaluate_records(
-      network, state, dataset.split(name), config, mesh=mesh, floors=floors, keep_logits=True
+      network,
+      state,
+      dataset.split(name),
+      config,
+      mesh=mesh,
+      floors=floors,
+      keep_logits=True,
+      features=None if features is None else features[name],
     )
     if name == 'val' and fitted is None:
       fitted = calibration.fit(network.tasks, evaluations[name].found, dataset.split(name).labels)

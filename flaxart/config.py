@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from tfds_rijks.errors import UserError
 
 MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
+OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
 # Fields that may differ when a run is continued: they change neither the data nor the arithmetic.
 MAY_CHANGE = (
   'data.data_dir',
@@ -24,6 +25,7 @@ MAY_CHANGE = (
   'head_devices',
   'log.every_steps',
   'parallelism',
+  'probe.cache_dir',
 )
 
 
@@ -113,6 +115,13 @@ def default_config() -> ConfigDict:
   optim.label_smoothing = 0.0
   optim.ema = 0.0  # decay of a running average of the weights, which is evaluated and kept; 0 = off
 
+  # Frozen trunk without augmentation: features are computed once, heads learn on them.
+  config.probe = probe = ConfigDict()
+  probe.cache_dir = ''  # where features are kept; empty = ~/.cache/flaxart/features
+  # 'rmsprop:1e-3,adam:1e-4,sgd:0.1': optimizers and learning rates that are tried side by side, the
+  # best on val is tested and kept; empty = the one of config.optim.
+  probe.settings = ''
+
   config.checkpoint = checkpoint = ConfigDict()
   checkpoint.every_steps = 0  # saves between evaluations; 0 = only after each evaluation
   checkpoint.best = 'score'  # on val: score (mean main score of the tasks) | loss; or last
@@ -135,7 +144,7 @@ def validate(config: ConfigDict) -> None:
   one_of(config, 'model.bn', ('auto', 'batch', 'frozen', 'keras2_frozen'))
   one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
   one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
-  one_of(config, 'optim.name', ('sgd', 'adam', 'adamw', 'rmsprop'))
+  one_of(config, 'optim.name', OPTIMIZERS)
   one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
   one_of(config, 'train.on_nonfinite', ('abort', 'skip', 'rollback'))
   one_of(config, 'data.pixels', ('network', 'zero_one'))

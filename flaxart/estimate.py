@@ -58,6 +58,33 @@ class Plan:
       )
 
 
+@dataclasses.dataclass(frozen=True)
+class ProbePlan(Plan):
+  """Heads on features: `pictures` are those that have to be extracted first."""
+
+  settings: int
+  features_gb: float
+  cache: Path
+  picture_s: float | None  # both measured, but only in a dry run: the real one shows its progress
+
+  @property
+  def line(self) -> str:
+    """One line for the log."""
+    took = ''
+    if self.picture_s is not None:
+      seconds = self.pictures * self.picture_s + self.steps * self.step_s
+      took = (
+        f' ({self.picture_s:.4f} s a picture and {self.step_s:.4f} s a step, measured: '
+        f'{seconds / 3600:.2f} hours, {duration(seconds)}, and evaluation)'
+      )
+    return (
+      f'estimate: features of {self.pictures:,} pictures to extract, {self.steps:,} steps of '
+      f'{self.settings} setting(s) on features{took}; {self.features_gb:.2f} GB of features in '
+      f'{self.cache}; {self.needed_gb:.2f} GB of checkpoints, {self.free_gb:.1f} GB free in '
+      f'{self.folder}'
+    )
+
+
 def training(
   config: ConfigDict,
   network: Network,
@@ -89,17 +116,34 @@ def training(
   jax.block_until_ready(metrics)
   step_s = (time.monotonic() - compiled) / MEASURED_STEPS
   pictures = sum(len(s) for s in dataset.splits.values())
-  state_bytes = sum(x.nbytes for x in jax.tree.leaves(state))
-  folder = existing_parent(workdir)
-  return Plan(
-    pictures,
-    steps,
-    compiled - began - step_s,
-    step_s,
-    CHECKPOINTS * state_bytes / 1e9 + LOGS_GB,
-    shutil.disk_usage(folder).free / 1e9,
-    folder,
+  return Plan(pictures, steps, compiled - began - step_s, step_s, *_room(state, workdir))
+
+
+def probing(
+  state: TrainState,
+  workdir: Path,
+  *,
+  pictures: int,
+  width: int,
+  cache: Path,
+  steps: int,
+  settings: int,
+  picture_s: float | None,
+  step_s: float,
+) -> ProbePlan:
+  """What heads on features `[N, width]` take; the seconds are measured by the caller, or not."""
+  features_gb = 4 * pictures * width / 1e9
+  room = _room(state, workdir)
+  return ProbePlan(
+    pictures, steps, 0.0, step_s, *room, settings, features_gb, cache, picture_s=picture_s
   )
+
+
+def _room(state: TrainState, workdir: Path) -> tuple[float, float, Path]:
+  """Gigabytes needed and free, and where."""
+  folder = existing_parent(workdir)
+  needed = CHECKPOINTS * sum(x.nbytes for x in jax.tree.leaves(state)) / 1e9 + LOGS_GB
+  return needed, shutil.disk_usage(folder).free / 1e9, folder
 
 
 def existing_parent(path: Path) -> Path:

@@ -13,11 +13,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart import metrics
-from flaxart.data.loader import Shard, eval_batches
+from flaxart.data.loader import Shard, eval_batches, feature_batches
 from flaxart.data.source import Split
 from flaxart.records import Rows, fetch, without_logits
 from flaxart.scores import finish
-from flaxart.sharding import put_batch, replicated
+from flaxart.sharding import device_batch, put_batch, replicated
 from flaxart.state import Network, TrainState
 from flaxart.tasks import REGRESSION, SIGMOID, SOFTMAX, Task
 from tfds_rijks.progress import Progress
@@ -76,24 +76,30 @@ def evaluate_records(
   mesh: Mesh,
   floors: Mapping[str, int | None],
   keep_logits: bool = False,
+  features: np.ndarray | None = None,
 ) -> Evaluation:
   """As `evaluate`, with what each record gave; the logits of softmax tasks only if asked for, since
   they are as many as records times classes.
+
+  `features` `[N, D]`, for a network that takes them in place of pictures (`heads.over_features`).
   """
-  batch_size = -(-config.eval.batch_size // jax.device_count()) * jax.device_count()
+  batch_size = device_batch(config.eval.batch_size)
   shard = Shard(jax.process_index(), jax.process_count())
   zero = {task.name: metrics.zero_counts(task) for task in network.tasks}
   counts: Any = jax.device_put(zero, replicated(mesh))
   rows, behind = Rows(len(split)), None
   progress = Progress(f'evaluating {split.name}', len(split), unit='img')
-  batches = eval_batches(
-    split,
-    batch_size=batch_size,
-    size=config.data.image_size,
-    fit=config.data.fit,
-    workers=config.data.workers,
-    shard=shard,
-  )
+  if features is not None:
+    batches = feature_batches(split, features, batch_size=batch_size, shard=shard)
+  else:
+    batches = eval_batches(
+      split,
+      batch_size=batch_size,
+      size=config.data.image_size,
+      fit=config.data.fit,
+      workers=config.data.workers,
+      shard=shard,
+    )
   for step, batch in enumerate(batches):
     placed = put_batch(batch, mesh)
     counts, found = eval_step(state, counts, placed, network=network)

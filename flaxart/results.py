@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -41,10 +42,12 @@ def collect(
   train: dict[str, Any],
   best_step: int,
   workdir: Path,
+  features: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
   """Assesses `state` on val and test and adds the provenance.
 
   Leaves the long form in the workdir: what each record was given, tables, the calibration.
+  `features` of each split, for a network that takes them in place of pictures.
   """
   names = [
     name
@@ -52,7 +55,9 @@ def collect(
     if name in dataset.splits and (name == 'val' or config.eval.test)
   ]
   warn_never_trained(network.tasks, dataset, names)
-  assessed = assess(config, network, state, dataset, names, mesh=mesh, floors=floors)
+  assessed = assess(
+    config, network, state, dataset, names, mesh=mesh, floors=floors, features=features
+  )
   tables = {}
   for name, evaluation in assessed.evaluations.items():
     arrays = records.predictions(dataset.split(name), network.tasks, evaluation.found)

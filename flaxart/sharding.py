@@ -77,6 +77,11 @@ def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
   )
 
 
+def device_batch(batch_size: int) -> int:
+  """The next batch size that can be cut into equal parts: evaluation masks the padding."""
+  return -(-batch_size // jax.device_count()) * jax.device_count()
+
+
 def check_batch_size(batch_size: int, *, field: str) -> None:
   """A batch that cannot be cut into equal parts is refused."""
   if batch_size % jax.device_count():

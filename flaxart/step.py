@@ -31,7 +31,19 @@ def make_train_step(
   *,
   phase: int = 0,
 ) -> TrainStep:
-  """The jitted step of a phase; the state is donated, so the caller must drop the one it passes.
+  """The compiled step of a phase; it eats its state, so the caller must drop the one it passes."""
+  return wrap(make_update(network, config, learning_rate, objective, phase=phase), config)
+
+
+def make_update(
+  network: Network,
+  config: ConfigDict,
+  learning_rate: optax.Schedule,
+  objective: Objective,
+  *,
+  phase: int = 0,
+) -> TrainStep:
+  """One update as a plain function, to be compiled alone (`make_train_step`) or as part of more.
 
   `batch`: `image` uint8 `[B, S, S, 3]`, `draw` `[B]`, and the labels of every task.
   """
@@ -39,7 +51,7 @@ def make_train_step(
   stages = read_stages(config)
   seen = view(config)
 
-  def train_step(
+  def update(
     state: TrainState, batch: dict[str, Any]
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     labels = {name: batch[name] for name in names}
@@ -106,7 +118,7 @@ def make_train_step(
     )
     return after, metrics
 
-  return wrap(train_step, config)
+  return update
 
 
 def mix_of(part: dict[str, Any]) -> Mix | None:

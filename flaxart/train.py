@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-from flaxart import estimate, identity, processes, results, workdirs
+from flaxart import estimate, identity, probe, processes, results, workdirs
 from flaxart.checkpoint import Checkpointer
 from flaxart.config import task_names, task_weights, validate
-from flaxart.data.loader import Shard, train_batches
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
-from flaxart.evaluate import evaluate, labelled_records, largest_classes, with_target_scale
+from flaxart.evaluate import labelled_records, largest_classes, with_target_scale
 from flaxart.initial import initial_trunk
-from flaxart.interrupt import Interrupt, StoppedError
+from flaxart.interrupt import Interrupt
+from flaxart.loop import train_network
 from flaxart.losses import create_objective
-from flaxart.meter import StepMeter
-from flaxart.metrics import main_score
-from flaxart.nonfinite import Guard
 from flaxart.optim import create_learning_rate_fn, create_optimizer
 from flaxart.remap import by_class_name
-from flaxart.sharding import check_batch_size, create_mesh, put_batch
+from flaxart.sharding import check_batch_size, create_mesh
 from flaxart.state import TrainState, count_parameters, create_train_state
 from flaxart.step import make_train_step
-from flaxart.tasks import tasks_from_features
-from flaxart.unfreeze import phase_at, read_stages
-from flaxart.watch import after_evaluation, has_stopped
+from flaxart.tasks import Task, tasks_from_features
+from flaxart.unfreeze import read_stages
 from flaxart.writer import MetricWriter, flat_scores, log
 from tfds_rijks.errors import UserError
 
@@ -64,12 +58,7 @@ def train_and_evaluate(
   tasks = with_target_scale(
     tasks_from_features(dataset.features, task_weights(config)), train_split
   )
-  for task in tasks:
-    if not labelled_records(task, train_split):
-      raise UserError(
-        f'config.tasks: no record of the training split has a label for '
-        f'{task.name!r}; leave the task out'
-      )
+  check_labelled(tasks, dataset)
   check_val(config, dataset)
   if remap_classes and workdirs.is_run(workdir):
     tasks = workdirs.read_run(workdir)[1]
@@ -102,18 +91,28 @@ def train_and_evaluate(
   ]
   log.info('%s', parameter_line(state))
 
+  # A trunk that cannot change goes over the pictures once; only heads are trained from there on.
+  heads = None
+  if probe.applies(config):
+    sizes = {'steps': steps, 'steps_per_epoch': steps_per_epoch}
+    heads = probe.Probe(config, network, state, dataset, objective, mesh=mesh, **sizes)
+    state = heads.packed(state)
+
   # What it will take, from measured steps, before anything is written.
-  plan = estimate.training(
-    config,
-    network,
-    state,
-    train_steps[-1],
-    train_split,
-    dataset,
-    steps=steps,
-    mesh=mesh,
-    workdir=workdir,
-  )
+  if heads:
+    plan = heads.plan(state, workdir, dry_run=dry_run)
+  else:
+    plan = estimate.training(
+      config,
+      network,
+      state,
+      train_steps[-1],
+      train_split,
+      dataset,
+      steps=steps,
+      mesh=mesh,
+      workdir=workdir,
+    )
   log.info('%s', plan.line)
   plan.refuse_if_too_large()
   if dry_run:
@@ -135,60 +134,34 @@ def train_and_evaluate(
       log.info('continuing after step %d of %d', start, steps)
     writer = MetricWriter(workdir, step=start, tensorboard=config.log.tensorboard)
     floors = largest_classes(train_split, tasks)
-    batches = train_batches(
-      train_split,
-      seed=config.seed,
-      batch_size=config.train.batch_size,
-      start_step=start,
-      size=config.data.image_size,
-      fit=config.data.fit,
-      workers=config.data.workers,
-      shard=Shard(jax.process_index(), jax.process_count()),
-      shuffle=config.data.shuffle,
-    )
-    guard = Guard(config, passed=writer.nonfinite)
-    meter = StepMeter(writer, config, guard, start=start, steps=steps)
-    every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
-
-    done, stopped = start, has_stopped(state.watch, config)
-    while done < steps and not stopped:
-      phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
-      state, metrics = train_steps[phase](state, put_batch(next(batches), mesh))
-      done += 1
-      meter.add(done, metrics)
-      evaluates = done % every == 0 or done == steps
-      stops = interrupt.requested(done) and done < steps
-      between = config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0
-      if evaluates or stops or between:
-        meter.flush(done)
-        guard.check_state(done, state.trainable)
-      if guard.must_roll_back:
-        state = checkpointer.roll_back(state, mesh=mesh)
-        guard.must_roll_back = False
-        meter.forget()
-      score = None
-      if evaluates and 'val' in dataset.splits:
-        scores = evaluate(
-          network, state.evaluated(), dataset.split('val'), config, mesh=mesh, floors=floors
-        )
-        writer.write(done, 'val', flat_scores(scores))
-        loss = float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
-        by_rule = {'score': main_score(scores, tasks), 'loss': -loss, 'last': None}
-        score = by_rule[config.checkpoint.best]
-        state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, config))
-        stopped = has_stopped(state.watch, config)
-        meter.note = f'val {main_score(scores, tasks):.3f}'
-      if evaluates or stops or between:
-        checkpointer.save(state, score=score)
-        meter.resume_clock()
-      if stops:
-        checkpointer.wait()
-        raise StoppedError(
-          f'stopped by {interrupt.signal or "another process"}, saved step {done} of {steps}; to '
-          f'continue: {workdirs.continue_command(workdir)}'
-        )
-    meter.close()
-    if stopped:
+    if heads:
+      train, done = heads.train(
+        state,
+        workdir=workdir,
+        checkpointer=checkpointer,
+        writer=writer,
+        interrupt=interrupt,
+        floors=floors,
+        start=start,
+      )
+    else:
+      train, done, state = train_network(
+        config,
+        network,
+        state,
+        dataset,
+        train_steps,
+        workdir=workdir,
+        checkpointer=checkpointer,
+        writer=writer,
+        interrupt=interrupt,
+        floors=floors,
+        start=start,
+        steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        mesh=mesh,
+      )
+    if done < steps:
       log.info(
         'stopped early at step %d of %d: the val loss has not fallen for %d evaluations',
         done,
@@ -201,6 +174,9 @@ def train_and_evaluate(
     best = checkpointer.best_step()
     assert best is not None  # the last step is always saved
     state = checkpointer.restore(best, state, mesh=mesh)
+    features = None
+    if heads:
+      train, (network, state), features = heads.finished(train, state)
     summary = results.collect(
       config,
       network,
@@ -209,9 +185,10 @@ def train_and_evaluate(
       mesh=mesh,
       floors=floors,
       weights=begin.about,
-      train=meter.summary(done, steps_per_epoch=steps_per_epoch),
+      train=train,
       best_step=best,
       workdir=workdir,
+      features=features,
     )
     for split in ('val', 'test'):
       if split in summary:
@@ -220,6 +197,20 @@ def train_and_evaluate(
   results.write(workdir, summary)
   print(results.table(summary, tasks), flush=True)
   return summary
+
+
+def check_labelled(tasks: list[Task], dataset: Dataset) -> None:
+  """A task without a label in the training split is refused; in another split it has no scores."""
+  for task in tasks:
+    for name, split in dataset.splits.items():
+      if labelled_records(task, split):
+        continue
+      if name == 'train':
+        raise UserError(
+          f'config.tasks: no record of the training split has a label for '
+          f'{task.name!r}; leave the task out'
+        )
+      log.warning('no record of the %s split has a label for %s: no scores there', name, task.name)
 
 
 def check_val(config: ConfigDict, dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from ml_collections import ConfigDict
 
@@ -36,6 +37,7 @@ def after_evaluation(watch: Watch, loss: float, config: ConfigDict) -> Watch:
   On the plateau schedule `optim.plateau_patience` evaluations without a better loss multiply the
   learning rate by `optim.plateau_factor`. A loss that is no number is never better.
   """
+  loss = float(np.float32(loss))  # as it is stored, or an equal loss would count as better
   better = math.isfinite(loss) and loss < float(watch.best)
   best = loss if better else float(watch.best)
   stale = 0 if better else int(watch.stale) + 1

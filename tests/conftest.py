@@ -75,5 +75,6 @@ def tiny(collection: Path) -> ConfigDict:
   config.train.batch_size, config.train.epochs = 16, 1.0
   config.optim.name, config.optim.learning_rate = 'adam', 3e-3
   config.log.every_steps, config.log.tensorboard = 1, False
+  config.probe.cache_dir = str(collection.parent / 'features')
   config.eval.baselines = False
   return config

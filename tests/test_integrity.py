@@ -35,7 +35,7 @@ def trained(tmp_path_factory, collection):
   workdir = tmp_path_factory.mktemp('runs') / 'trained'
   scores = iter([0.9, 0.9, 0.1, 0.1])
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr('flaxart.train.main_score', lambda *_: next(scores))
+    patch.setattr('flaxart.loop.main_score', lambda *_: next(scores))
     train_and_evaluate(config, workdir)
   assert set(checkpoint.steps_on_disk(workdir)) == {8, 16}
   return workdir, config

@@ -184,6 +184,13 @@ def test_val_decides_when_to_slow_down_and_when_to_stop(config):
   assert not has_stopped(watch, config)
 
 
+def test_an_equal_val_loss_is_no_better_whatever_its_last_digits(config):
+  watch = Watch.create()
+  for _ in range(3):
+    watch = after_evaluation(watch, 0.1, config)  # float32 rounds it up
+  assert int(watch.stale) == 2
+
+
 def test_keras2_frozen_trains_on_batch_statistics_and_keeps_the_stored_ones(config):
   config.trainable = 'heads'
   losses = {}

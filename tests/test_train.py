@@ -127,7 +127,7 @@ def record_draws(monkeypatch):
     drawn.setdefault('ids', []).append(batch['record'].tolist())
     return put_batch(batch, mesh)
 
-  monkeypatch.setattr('flaxart.train.put_batch', put)
+  monkeypatch.setattr('flaxart.loop.put_batch', put)
   return drawn
 
 

@@ -121,14 +121,15 @@ def eval_batches(
   fit: images.Fit,
   workers: int = 0,
   shard: Shard = Shard(),
+  first: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Every record once, in the order of the split; `mask` `[b]` is False on the padding that fills
-  the last batch, so that every process runs equally many steps of one shape.
+  """Every record from `first` on once, in the order of the split; `mask` `[b]` is False on the
+  padding that fills the last batch, so that every process runs equally many steps of one shape.
   """
-  steps = -(-len(split) // batch_size)
+  steps = -(-(len(split) - first) // batch_size)
   decode = Decode(split, size, fit)
   examples = (
-    grain.MapDataset.range(shard.index, steps * batch_size, shard.count)
+    grain.MapDataset.range(first + shard.index, first + steps * batch_size, shard.count)
     .map(Padded(decode, len(split)))
     .batch(batch_size // shard.count)
   )
@@ -146,6 +147,18 @@ class Padded:
     """As `Decode`, with `mask`."""
     real = n < self.length
     return {**self.decode(n if real else 0), 'mask': np.bool_(real)}
+
+
+def feature_batches(
+  split: Split, features: np.ndarray, *, batch_size: int, shard: Shard = Shard()
+) -> Iterator[dict[str, np.ndarray]]:
+  """As `eval_batches`, with rows of `features` `[N, D]` for pictures."""
+  steps = -(-len(split) // batch_size)
+  for step in range(steps):
+    n = np.arange(step * batch_size, (step + 1) * batch_size)[shard.index :: shard.count]
+    record = np.where(n < len(split), n, 0)
+    labels = {task: column[record] for task, column in split.labels.items()}
+    yield {'image': features[record], 'record': record, **labels, 'mask': n < len(split)}
 
 
 def _prefetched(examples: grain.MapDataset, workers: int, batch: int) -> grain.IterDataset:

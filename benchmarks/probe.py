@@ -1,0 +1,271 @@
+"""How many cached features a second the heads of an off-the-shelf run learn from.
+
+  python -m benchmarks.probe --models=resnet50 --peers=numpy,jit_loop --rounds=5 --output=F.json
+
+trains three softmax heads (375, 100 and 80 classes, a tenth of the labels missing) on random
+features of the model's width, batch 256: `ours` by `flaxart.sweep` (an epoch is one `lax.scan`, the
+features lie on the device), `theirs` by a loop over batches that are gathered on the host: the same
+jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second (one picture counts
+once, however many settings learn from it), medians of the rounds, taken in turns, after one epoch
+of each that is not measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from flaxart.config import MODELS, default_config
+from flaxart.heads import AsGiven, Given, example_order, train_data
+from flaxart.losses import Objective
+from flaxart.models.classifier import Classifier
+from flaxart.sharding import create_mesh
+from flaxart.state import Network, TrainState
+from flaxart.sweep import Sweep
+from flaxart.tasks import SOFTMAX, Task
+from tfds_rijks.command import Parser, run
+from tfds_rijks.errors import UserError
+from tfds_rijks.report import write_json
+
+CLASSES = {'artist': 375, 'material': 100, 'type': 80}
+WIDTH = {'vgg19': 512, 'inception_v3': 2048, 'xception': 2048, 'resnet50': 2048}
+SETTINGS = ('sgd:0.01', 'rmsprop:1e-3', 'adam:1e-3')
+MOMENTUM = 0.9
+
+Epoch = Callable[[int], None]  # trains one epoch, given its number
+
+
+class Width(Given):
+  """A trunk of which nothing is needed but its width."""
+
+  def __init__(self, features: int):
+    self.features = features
+
+
+class Museum:
+  """Random features and labels, and where each epoch's batches come from."""
+
+  def __init__(self, pictures: int, width: int, batch: int):
+    rng = np.random.default_rng(0)
+    self.pictures, self.width, self.batch = pictures, width, batch
+    self.features = rng.standard_normal((pictures, width), dtype=np.float32)
+    labels = {name: rng.integers(0, count, pictures) for name, count in CLASSES.items()}
+    known = {name: rng.random(pictures) > 0.1 for name in CLASSES}
+    self.labels = {
+      name: np.where(known[name], labels[name], -1).astype(np.int32) for name in labels
+    }
+    self.tasks = [Task(name, SOFTMAX, tuple(map(str, range(n)))) for name, n in CLASSES.items()]
+
+  def records(self, epoch: int) -> np.ndarray:
+    """`[S, B]`: the batches of an epoch."""
+    count = self.pictures // self.batch * self.batch
+    order = example_order(self.pictures, first=epoch * count, count=count, seed=0)
+    return order.reshape(-1, self.batch)
+
+
+def sweep_over(museum: Museum, settings: str) -> Sweep:
+  """Our heads on features, as a run makes them."""
+  config = default_config()
+  config.tasks, config.probe.settings = ','.join(CLASSES), settings
+  trunk = Width(museum.width)
+  model = Classifier(trunk, museum.tasks, preprocess=AsGiven(1), dropout=0.0, rngs=nnx.Rngs(0))
+  parts: tuple[Any, ...] = nnx.split(model, nnx.Param, nnx.Nothing(), nnx.BatchStat)
+  network = Network(parts[0], tuple(museum.tasks), optax.identity())
+  state = TrainState(jax.numpy.int32(0), *parts[1:], ())
+  return Sweep(
+    config,
+    network,
+    state,
+    objective=Objective(),
+    steps=1,
+    steps_per_epoch=museum.pictures / museum.batch,
+    mesh=create_mesh(),
+  )
+
+
+def ours(museum: Museum, settings: str) -> Epoch:
+  """One scan an epoch."""
+  sweep = sweep_over(museum, settings)
+  split: Any = SimpleNamespace(labels=museum.labels)
+  data = train_data(split, museum.features, mesh=create_mesh())
+
+  def epoch(number: int) -> None:
+    records = museum.records(number)
+    sweep.train(data, records, first=number * records.size)
+
+  return epoch
+
+
+def jit_loop(museum: Museum, settings: str) -> Epoch:
+  """The same step, dispatched for each batch and setting."""
+  sweep = sweep_over(museum, settings)
+  states = list(sweep.states)
+
+  def epoch(number: int) -> None:
+    for records in museum.records(number):
+      labels = {name: column[records] for name, column in museum.labels.items()}
+      batch = jax.device_put({'image': museum.features[records], 'draw': records, **labels})
+      for i, setting in enumerate(sweep.settings):
+        states[i], _ = setting.step(states[i], batch)
+    jax.block_until_ready(states)
+
+  return epoch
+
+
+def numpy_loop(museum: Museum, settings: str) -> Epoch:
+  """SGD with Nesterov momentum, written out; the only optimizer that it knows."""
+  rate = float(settings.removeprefix('sgd:'))
+  shapes = [(museum.width + 1, count) for count in CLASSES.values()]
+  kernels = [np.zeros(shape, np.float32) for shape in shapes]
+  traces = [np.zeros(shape, np.float32) for shape in shapes]
+
+  def epoch(number: int) -> None:
+    for records in museum.records(number):
+      x = museum.features[records]
+      for name, kernel, trace in zip(CLASSES, kernels, traces, strict=True):
+        labels = museum.labels[name][records]
+        known = labels >= 0
+        logits = x @ kernel[:-1] + kernel[-1]
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        error = odds / odds.sum(axis=1, keepdims=True)
+        error[np.arange(len(x)), np.maximum(labels, 0)] -= 1
+        error *= known[:, None] / max(1, known.sum())
+        gradient = np.concatenate([x.T @ error, error.sum(axis=0, keepdims=True)])
+        trace *= MOMENTUM
+        trace += gradient
+        kernel -= rate * (gradient + MOMENTUM * trace)
+
+  return epoch
+
+
+def torch_loop(museum: Museum, settings: str) -> Epoch:
+  """`nn.Linear`, `cross_entropy` and `torch.optim`, features gathered by `index_select`."""
+  try:
+    import torch
+    from torch.nn.functional import cross_entropy
+  except ImportError:
+    raise UserError('--peers: torch is not installed; install the extra `parity`') from None
+
+  name, _, rate = settings.partition(':')
+  features = torch.from_numpy(museum.features)
+  labels = {n: torch.from_numpy(column).long() for n, column in museum.labels.items()}
+  linear = torch.nn.ModuleDict({n: torch.nn.Linear(museum.width, c) for n, c in CLASSES.items()})
+  make = {
+    'sgd': lambda p: torch.optim.SGD(p, float(rate), momentum=MOMENTUM, nesterov=True),
+    'rmsprop': lambda p: torch.optim.RMSprop(p, float(rate), alpha=0.9),
+    'adam': lambda p: torch.optim.Adam(p, float(rate)),
+  }
+  optimizer = make[name](linear.parameters())
+
+  def epoch(number: int) -> None:
+    for records in torch.from_numpy(museum.records(number)):
+      x = features[records]
+      losses = [cross_entropy(linear[n](x), labels[n][records], ignore_index=-1) for n in CLASSES]
+      optimizer.zero_grad()
+      sum(losses).backward()
+      optimizer.step()
+
+  return epoch
+
+
+PEERS = {'numpy': numpy_loop, 'jit_loop': jit_loop, 'torch': torch_loop}
+
+
+def in_turns(epochs: dict[str, Epoch], pictures: int, *, rounds: int) -> dict[str, float]:
+  """Pictures a second of each, median; in turns, so that all see the same machine."""
+  rates: dict[str, list[float]] = {name: [] for name in epochs}
+  for number in range(rounds + 1):
+    for name, epoch in epochs.items():
+      began = time.monotonic()
+      epoch(number)
+      if number:
+        rates[name].append(pictures / (time.monotonic() - began))
+  return {name: round(statistics.median(values)) for name, values in rates.items()}
+
+
+def main() -> int | None:
+  """The command."""
+  parser = Parser(prog='python -m benchmarks.probe', description=__doc__)
+  parser.add_argument('--models', default='resnet50', help=f'of {", ".join(MODELS)}')
+  parser.add_argument('--peers', default='numpy,jit_loop', help=f'of {", ".join(PEERS)}')
+  parser.add_argument('--rounds', type=int, default=5)
+  parser.add_argument('--pictures', type=int, default=100_000)
+  parser.add_argument('--batch', type=int, default=256)
+  parser.add_argument('--output', required=True, help='JSON file')
+  arguments = parser.parse_args()
+  for field, allowed in (('models', MODELS), ('peers', PEERS)):
+    for name in getattr(arguments, field).split(','):
+      if name not in allowed:
+        raise UserError(f'--{field}: found {name!r}, expected {", ".join(allowed)}')
+  results = []
+  for model in arguments.models.split(','):
+    museum = Museum(arguments.pictures, WIDTH[model], arguments.batch)
+    for settings in (*SETTINGS, ','.join(SETTINGS)):
+      # Several settings at once are ours alone, and the loop's over the same step.
+      peers = [
+        peer
+        for peer in arguments.peers.split(',')
+        if not (peer == 'numpy' and not settings.startswith('sgd'))
+        and not (',' in settings and peer != 'jit_loop')
+      ]
+      epochs = {'ours': ours(museum, settings)}
+      epochs |= {peer: PEERS[peer](museum, settings) for peer in peers}
+      rates = in_turns(epochs, museum.records(0).size, rounds=arguments.rounds)
+      for peer in peers:
+        results.append(
+          {
+            'model': model,
+            'peer': peer,
+            'mode': settings,
+            'ratio': round(rates['ours'] / rates[peer], 2),
+            'ours': rates['ours'],
+            'theirs': rates[peer],
+            'features': museum.width,
+            'pictures': arguments.pictures,
+            'batch': arguments.batch,
+          }
+        )
+        print(json.dumps(results[-1]), flush=True)
+  write_json(
+    Path(arguments.output),
+    {
+      'hardware': {
+        'machine': platform.machine(),
+        'cores': len(os.sched_getaffinity(0)),
+        'device': jax.devices()[0].device_kind,
+        'load': os.getloadavg(),
+      },
+      'versions': {package: installed(package) for package in ('jax', 'flax', 'numpy', 'torch')},
+      'commit': subprocess.run(
+        ['git', 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False
+      ).stdout.strip(),
+      'results': results,
+    },
+  )
+  return None
+
+
+def installed(package: str) -> str | None:
+  """Its version, or None."""
+  try:
+    return version(package)
+  except PackageNotFoundError:
+    return None
+
+
+if __name__ == '__main__':
+  run(main)

@@ -1,0 +1,249 @@
+"""Off the shelf: a frozen trunk's features are computed once, and heads are trained on them.
+
+For runs in which nothing below the heads can change from one epoch to the next (`applies`). What
+comes out is a checkpoint of the whole network, like any other run's. Several optimizers and
+learning rates (`config.probe.settings`) share each pass; val chooses which one is tested and kept.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from flaxart import estimate, heads, workdirs
+from flaxart.checkpoint import Checkpointer, steps_on_disk
+from flaxart.contest import Contest, check_choice
+from flaxart.data.source import Dataset
+from flaxart.features import Extractor
+from flaxart.interrupt import Interrupt
+from flaxart.losses import Objective
+from flaxart.sharding import device_batch
+from flaxart.state import Network, TrainState
+from flaxart.sweep import Sweep
+from flaxart.watch import has_stopped
+from flaxart.writer import MetricWriter
+from tfds_rijks.errors import UserError
+from tfds_rijks.progress import Progress
+
+SAVE_EVERY_S = 60.0  # without a better score; a better one is saved at once
+
+
+def applies(config: ConfigDict) -> bool:
+  """Whether features of this run never change: a frozen trunk, and the same pictures every epoch.
+
+  Raises `UserError` if `config.probe.settings` asks for a sweep where they do.
+  """
+  moving = [
+    f'config.{field}={value!r}'
+    for field, value, still in (
+      ('trainable', config.trainable, config.trainable == 'heads'),
+      ('model.bn', config.model.bn, config.model.bn != 'keras2_frozen'),
+      ('train.unfreeze', config.train.unfreeze, not config.train.unfreeze),
+      ('augment.flip', config.augment.flip, not config.augment.flip),
+      ('augment.zoom', config.augment.zoom, not config.augment.zoom),
+      ('augment.randaugment', config.augment.randaugment, not config.augment.randaugment),
+      ('augment.mixup', config.augment.mixup, not config.augment.mixup),
+    )
+    if not still
+  ]
+  if moving and config.probe.settings:
+    raise UserError(
+      f'config.probe.settings: {config.probe.settings!r} needs features that stay the same; found '
+      f'{", ".join(moving)}: expected trainable=heads without augmentation, or no settings here'
+    )
+  return not moving
+
+
+class Probe:
+  """One run of heads on features, from its first step to its summary."""
+
+  def __init__(
+    self,
+    config: ConfigDict,
+    network: Network,
+    state: TrainState,
+    dataset: Dataset,
+    objective: Objective,
+    *,
+    steps: int,
+    steps_per_epoch: float,
+    mesh: Mesh,
+  ):
+    self.config, self.network, self.dataset, self.mesh = config, network, dataset, mesh
+    self.steps, self.steps_per_epoch, self.batch = steps, steps_per_epoch, config.train.batch_size
+    self.sweep = Sweep(
+      config,
+      network,
+      state,
+      objective=objective,
+      steps=steps,
+      steps_per_epoch=steps_per_epoch,
+      mesh=mesh,
+    )
+    self.names = [setting.name for setting in self.sweep.settings]
+    self.splits = [
+      name
+      for name in ('train', 'val', 'test')
+      if name in dataset.splits and (name != 'test' or config.eval.test)
+    ]
+    check_choice(self.names, network.tasks, dataset)
+    self.contest = Contest(config, self.names, network.tasks)
+    self.features: dict[str, np.ndarray] = {}
+    self.features_s = 0.0
+
+  def packed(self, full: TrainState) -> TrainState:
+    """`full` in the form in which this run is stored."""
+    return self.sweep.pack(full, leader=0, best=self.contest.best)
+
+  def plan(self, full: TrainState, workdir: Path, *, dry_run: bool) -> estimate.Plan:
+    """Pictures, seconds and gigabytes, before anything is written."""
+    extractor = Extractor(self.config, self.network, full, self.dataset, mesh=self.mesh)
+    # A run that has checkpoints has had its features.
+    missing = [] if steps_on_disk(workdir) else extractor.missing(self.splits)
+    extractor.check_room(missing)
+    picture_s, step_s = None, 0.0
+    if dry_run:
+      picture_s = extractor.seconds_per_picture(missing[0]) if missing else 0.0
+      step_s = self.sweep.seconds_per_step(self.dataset.split('train'), extractor.width, self.batch)
+    return estimate.probing(
+      full,
+      workdir,
+      pictures=sum(len(split) for split in missing),
+      width=extractor.width,
+      cache=extractor.folder,
+      steps=self.steps,
+      settings=len(self.names),
+      picture_s=picture_s,
+      step_s=step_s,
+    )
+
+  def train(
+    self,
+    full: TrainState,
+    *,
+    workdir: Path,
+    checkpointer: Checkpointer,
+    writer: MetricWriter,
+    interrupt: Interrupt,
+    floors: dict[str, int | None],
+    start: int,
+  ) -> tuple[dict[str, Any], int]:
+    """Trains from step `start` on; returns the `train` entry of `results.json` and the last step.
+
+    `full` is the whole network before its first step, or as `checkpointer` restored it. Raises
+    `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
+    """
+    extractor = Extractor(self.config, self.network, full, self.dataset, mesh=self.mesh)
+    found = extractor.features(self.splits)
+    self.features = {name: features.rows for name, features in found.items()}
+    self.features_s = sum(features.seconds for features in found.values())
+    contest = self.contest
+    contest.best = self.sweep.unpack(full)
+
+    split = self.dataset.split('train')
+    data = heads.train_data(split, self.features['train'], mesh=self.mesh)
+    val = self._val_data()
+    total = self.steps * self.batch
+    progress = Progress('training heads', total, unit='img', start=start * self.batch)
+    done, seconds, saved = start, writer.train_seconds, time.monotonic()
+    every = max(1, round(self.config.train.eval_every_epochs * self.steps_per_epoch))
+    stopped = self._stopped()
+    while done < self.steps and not stopped:
+      stop = self._end_of_pass(done, every)
+      records = heads.example_order(
+        len(split),
+        first=done * self.batch,
+        count=(stop - done) * self.batch,
+        seed=self.config.seed,
+        shuffle=self.config.data.shuffle,
+      ).reshape(stop - done, self.batch)
+      self.sweep.compile(data, records.shape)
+      began = time.monotonic()
+      metrics = self.sweep.train(data, records, first=done * self.batch)
+      took = time.monotonic() - began
+      seconds += took
+      contest.check_finite(done, metrics)
+      line = contest.train_line(metrics)
+      line |= {'images_per_second': round(records.size / took, 2), 'train_s': round(seconds, 3)}
+      writer.write(stop, 'train', line)
+      done, score, better = stop, None, False
+      if val is not None and (done % every == 0 or done == self.steps):
+        best = contest.best.max()
+        results = self.sweep.evaluate(val, self.dataset.split('val'), floors=floors)
+        self.sweep.states, score = contest.judge(self.sweep.states, results, metrics)
+        writer.write(done, 'val', contest.val_line(results))
+        better, stopped = score is not None and score > best, self._stopped()
+        progress.note = f'val {contest.best.max():.3f}'
+      stops = interrupt.requested(done) and done < self.steps
+      if (
+        better
+        or stopped
+        or stops
+        or done == self.steps
+        or time.monotonic() - saved > SAVE_EVERY_S
+        or (self.config.checkpoint.every_steps and done % self.config.checkpoint.every_steps == 0)
+      ):
+        packed = self.sweep.pack(full, leader=contest.leader, best=contest.best)
+        checkpointer.save(packed, score=score)
+        saved = time.monotonic()
+      if stops:
+        checkpointer.wait()
+        raise interrupt.error(done, self.steps, command=workdirs.continue_command(workdir))
+      progress.update(done * self.batch)
+    progress.close()
+    return self._summary(done, seconds), done
+
+  def _val_data(self) -> heads.Data | None:
+    if 'val' not in self.splits:
+      return None
+    size = device_batch(self.config.eval.batch_size)
+    split, features = self.dataset.split('val'), self.features['val']
+    return heads.eval_data(split, features, batch_size=size, mesh=self.mesh)
+
+  def _end_of_pass(self, done: int, every: int) -> int:
+    """One pass is an epoch, or less where an evaluation or a save is due."""
+    ends = [self.steps, done + max(1, round(self.steps_per_epoch))]
+    for period in (every, self.config.checkpoint.every_steps):
+      if period:
+        ends.append((done // period + 1) * period)
+    return min(ends)
+
+  def _stopped(self) -> bool:
+    return all(has_stopped(state.watch, self.config) for state in self.sweep.states)
+
+  def _summary(self, done: int, seconds: float) -> dict[str, Any]:
+    """The `train` entry of `results.json`; `seconds` of all restarts, without evaluation.
+
+    `features`: the pictures that went through the trunk, and the seconds that it took when it was
+    done, be it in an earlier run.
+    """
+    summary: dict[str, Any] = {
+      'steps': done,
+      'epochs': round(done / self.steps_per_epoch, 3),
+      'images_seen': done * self.batch,
+      'seconds': round(seconds, 2),
+      'images_per_second': round(done * self.batch / max(seconds, 1e-9), 2),
+      'features': {
+        'pictures': sum(len(rows) for rows in self.features.values()),
+        'seconds': round(self.features_s, 2),
+      },
+      'settings_tried': len(self.names),
+    }
+    if len(self.names) > 1:
+      summary['settings'] = self.contest.settings()
+    return summary
+
+  def finished(
+    self, train: dict[str, Any], best: TrainState
+  ) -> tuple[dict[str, Any], tuple[Network, TrainState], dict[str, np.ndarray]]:
+    """What `results.collect` needs: `train` with the name of the setting in the best checkpoint,
+    that checkpoint's heads as a network over features, and the features of each split.
+    """
+    if len(self.names) > 1:
+      train = train | {'setting': self.names[int(self.sweep.unpack(best).argmax())]}
+    return train, heads.over_features(self.network, best), self.features
