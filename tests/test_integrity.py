@@ -14,9 +14,9 @@ import pytest
 import flaxart
 from flaxart import checkpoint, identity, manifest, workdirs
 from flaxart.again import evaluate_again
-from flaxart.data.source import open_dataset
+from flaxart.data.source import Dataset, Split, open_dataset
 from flaxart.remap import by_class_name
-from flaxart.tasks import labels_json
+from flaxart.tasks import SIGMOID, Task, labels_json
 from flaxart.train import train_and_evaluate
 from flaxart.verify import verify
 from tfds_rijks.errors import UserError
@@ -78,6 +78,19 @@ def test_each_of_500_flipped_bits_is_found(run):
     path.write_bytes(before)
   assert found == 500
   assert verify(run) == {8: [], 16: []}
+
+
+def test_every_bit_of_a_manifest_counts(tmp_path):
+  (tmp_path / 'weights').write_bytes(b'1')
+  manifest.seal(tmp_path)
+  path = tmp_path / manifest.FILE
+  content = path.read_bytes()
+  for i in range(len(content)):
+    for bit in range(8):
+      path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
+      assert manifest.problems(tmp_path), (i, bit)
+  path.write_bytes(content.replace(b'\n', b'\n '))  # what JSON itself would overlook
+  assert manifest.problems(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +240,18 @@ def test_labels_move_with_their_names(trained):
   np.testing.assert_array_equal(moved['artist'] == 0, was['artist'] == 2)
   np.testing.assert_array_equal(moved['artist'] == -1, (was['artist'] == 1) | (was['artist'] < 0))
   np.testing.assert_array_equal(moved['type'], was['type'])
+
+
+def test_several_labels_of_a_record_move_with_their_names():
+  from tensorflow_datasets.core.features import ClassLabel, Sequence
+
+  features = {'material': Sequence(ClassLabel(names=['oil', 'paper', 'silver']))}
+  labels = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
+  split = Split('test', None, ['a', 'b', 'c'], ['', '', ''], {'material': labels})
+  dataset = Dataset('museum', '1.0.0', Path('x'), features, {'test': split})
+  task = Task('material', SIGMOID, ('silver', 'gold', 'oil', 'wood'))
+  moved = by_class_name(dataset, [task]).split('test').labels['material']
+  np.testing.assert_array_equal(moved, [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize(
