@@ -29,8 +29,8 @@ if command -v nvidia-smi >/dev/null && [[ ${JAX_PLATFORMS:-} != cpu ]]; then
 fi
 
 pids=()
-stop_all() { kill -TERM "${pids[@]}" 2>/dev/null || true; }
-trap stop_all TERM INT
+stop_all() { jobs -p | xargs -r kill -TERM 2>/dev/null || true; }
+trap 'signalled=1; stop_all' TERM INT
 
 for ((i = 0; i < processes; i++)); do
   if ((gpus > 0)); then
@@ -41,14 +41,12 @@ for ((i = 0; i < processes; i++)); do
   pids+=($!)
 done
 
-# `wait` returns early at a trapped signal: ask again until every process has gone.
 code=0
 for pid in "${pids[@]}"; do
-  while :; do
-    status=0
+  signalled=1
+  while ((signalled)); do # `wait` returns early at a trapped signal: ask again
+    signalled=0 status=0
     wait "$pid" || status=$?
-    if kill -0 "$pid" 2>/dev/null; then continue; fi
-    break
   done
   if ((status != 0 && code == 0)); then
     code=$status

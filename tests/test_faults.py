@@ -202,7 +202,15 @@ def test_rollback_goes_back_to_the_checkpoint_and_on_with_what_comes_next(
   assert np.isfinite(lines[6]['loss'])
 
 
-def test_a_checkpoint_never_holds_what_is_no_number():
+def test_parameters_that_overflow_are_not_saved(with_year, tmp_path):
+  with_year.checkpoint.every_steps, with_year.optim.learning_rate = 1, 1e38
+  with_year.optim.name, with_year.train.task_weights = 'sgd', 'year=10000'
+  with pytest.raises(UserError, match=r'step 1: the largest parameter is inf'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert checkpoint.steps_on_disk(tmp_path / 'run') == {}
+
+
+def test_all_leaves_are_looked_at():
   assert nonfinite.all_finite({'a': np.ones(3), 'n': np.ones(2, int)})
   assert not nonfinite.all_finite({'a': np.ones(3), 'b': np.array([1.0, np.nan])})
 

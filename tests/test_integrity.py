@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import shutil
@@ -16,7 +17,7 @@ from flaxart import checkpoint, identity, manifest, workdirs
 from flaxart.again import evaluate_again
 from flaxart.data.source import open_dataset
 from flaxart.remap import by_class_name
-from flaxart.tasks import labels_json
+from flaxart.tasks import SIGMOID, Task, labels_json
 from flaxart.train import train_and_evaluate
 from flaxart.verify import verify
 from tfds_rijks.errors import UserError
@@ -78,6 +79,19 @@ def test_each_of_500_flipped_bits_is_found(run):
     path.write_bytes(before)
   assert found == 500
   assert verify(run) == {8: [], 16: []}
+
+
+def test_every_bit_of_a_manifest_counts(tmp_path):
+  (tmp_path / 'weights').write_bytes(b'1')
+  manifest.seal(tmp_path)
+  path = tmp_path / manifest.FILE
+  content = path.read_bytes()
+  for i in range(len(content)):
+    for bit in range(8):
+      path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
+      assert manifest.problems(tmp_path), (i, bit)
+  path.write_bytes(content.replace(b'\n', b'\n '))  # what JSON itself would overlook
+  assert manifest.problems(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -229,10 +243,24 @@ def test_labels_move_with_their_names(trained):
   np.testing.assert_array_equal(moved['type'], was['type'])
 
 
+def test_several_labels_of_a_record_move_with_their_names(collection):
+  from tensorflow_datasets.core.features import ClassLabel, Sequence
+
+  labels = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
+  features = {'material': Sequence(ClassLabel(names=['oil', 'paper', 'silver']))}
+  # `by_class_name` changes the labels alone, whatever else a split and a dataset hold.
+  known = open_dataset('collection', data_dir=collection, tasks=[])
+  split = dataclasses.replace(known.split('test'), labels={'material': labels})
+  dataset = dataclasses.replace(known, features=features, splits={'test': split})
+  task = Task('material', SIGMOID, ('silver', 'gold', 'oil', 'wood'))
+  moved = by_class_name(dataset, [task]).split('test').labels['material']
+  np.testing.assert_array_equal(moved, [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
+
+
 @pytest.mark.parametrize(
   ('change', 'line'),
   [
-    ({'version': '0.9.0'}, 'was begun on version 0.9.0 of collection, .* has 1.0.0'),
+    ({'version': '0.9.0'}, r'was begun on version 0.9.0 of collection, .* has \d\.\d'),
     ({'splits': {'train': {'records': 5, 'sha256': 'x'}}}, 'begun with 5 records in train, .* 128'),
     ({'splits': {'more': {'records': 5, 'sha256': 'x'}}}, 'begun with 5 records in more, .* none'),
   ],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,37 @@ def test_local_gives_each_process_a_gpu_and_refuses_more_processes_than_gpus(tmp
   assert sorted(done.stdout.split()) == ['0', '1']
   done = run(LAUNCH / 'local.sh', '3', **env)
   assert done.returncode == 2 and '3 processes were asked for, 2 GPUs are there' in done.stderr
+
+
+TRAINER = """
+import os, signal, sys, time
+seen = []
+for number in (signal.SIGINT, signal.SIGTERM):
+  signal.signal(number, lambda number, frame: seen.append(number))
+os.write(1, b'ready\\n')
+while not seen:
+  time.sleep(0.05)
+time.sleep(0.5)
+os.write(1, b'signals %d\\n' % len(seen))
+sys.exit(75)
+"""
+
+
+def test_ctrl_c_on_local_reaches_each_process_once(tmp_path):
+  (tmp_path / 'trainer.py').write_text(TRAINER)
+  path = programs(tmp_path / 'bin', python=f'exec {sys.executable} {tmp_path / "trainer.py"}')
+  env = {**os.environ, 'PATH': path, 'JAX_COORDINATOR_PORT': '77', 'JAX_PLATFORMS': 'cpu'}
+  shell = subprocess.Popen(
+    ['bash', LAUNCH / 'local.sh', '2'],
+    stdout=subprocess.PIPE,
+    text=True,
+    env=env,
+    start_new_session=True,
+  )
+  assert [shell.stdout.readline() for _ in range(2)] == ['ready\n'] * 2
+  os.killpg(shell.pid, signal.SIGINT)  # what a terminal sends: to all of the foreground group
+  said, _ = shell.communicate(timeout=30)
+  assert said == 'signals 1\n' * 2 and shell.returncode == 75
 
 
 @pytest.mark.parametrize('args', [(), ('--config=x',), ('0',)])
