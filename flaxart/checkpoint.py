@@ -5,16 +5,13 @@ step `n`. The latest and the best checkpoint are kept, the best by a score that 
 Orbax would delete the best one at the first NaN. `force=True` on every save, because its default
 policy drops saves in silence while another one is being written.
 
-Layout: `checkpoints/<step>/state` with `params`, `batch_stats`, `opt_state`, `watch` and `step`, as
-plain nested dictionaries, so that `orbax.checkpoint.v1.load` reads it without flaxart. Under a
-running average of the weights `params` and `batch_stats` are the average, and `raw` goes on
-learning.
+Layout: `checkpoints/<step>/state`, as `state_tree` has it: `orbax.checkpoint.v1.load` reads it
+without flaxart.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import math
 import shutil
@@ -22,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
 from flaxart import identity, manifest, processes
-from flaxart.sharding import replicated
-from flaxart.state import TrainState, all_params
-from flaxart.watch import Watch
+from flaxart.state import TrainState
+from flaxart.state_tree import abstract, fill, from_tree, state_tree
 from tfds_rijks.errors import UserError
 
 FOLDER = 'checkpoints'
@@ -153,17 +148,7 @@ class Checkpointer:
       tree = self._orbax.load(step, abstract(state_tree(like), mesh))
     except _FAILURES as error:
       raise UserError(_unreadable(self._folder, step, error)) from error
-    kept = (fill(like.trainable, tree['params']), fill(like.batch_stats, tree['batch_stats']))
-    learning = tree.get('raw', tree)
-    return TrainState(
-      step=tree['step'],
-      trainable=fill(like.trainable, learning['params']),
-      frozen=fill(like.frozen, tree['params']),
-      batch_stats=fill(like.batch_stats, learning['batch_stats']),
-      opt_state=fill_leaves(like.opt_state, tree['opt_state']),
-      watch=Watch(**tree['watch']),
-      average=None if like.average is None else kept,
-    )
+    return from_tree(tree, like)
 
   def roll_back(self, state: TrainState, *, mesh: Mesh) -> TrainState:
     """The latest checkpoint, but at the step of `state`: the pictures between are passed over.
@@ -264,67 +249,6 @@ def set_aside_damaged(workdir: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         path.rename(target)
   processes.wait_for_all('damaged checkpoints set aside')
-
-
-def state_tree(state: TrainState) -> dict[str, Any]:
-  """What is stored: nested dictionaries of arrays, and the optimizer's leaves by number."""
-  leaves = jax.tree.leaves(state.opt_state)
-  kept = state.evaluated()
-  tree = {
-    'params': nnx.to_pure_dict(all_params(kept)),
-    'batch_stats': nnx.to_pure_dict(kept.batch_stats),
-    'opt_state': {f'{i:04d}': leaf for i, leaf in enumerate(leaves)},
-    'watch': dataclasses.asdict(state.watch),
-    'step': state.step,
-  }
-  if state.average is not None:
-    tree['raw'] = {
-      'params': nnx.to_pure_dict(state.trainable),
-      'batch_stats': nnx.to_pure_dict(state.batch_stats),
-    }
-  return tree
-
-
-def sha256_of(tree: Any) -> str:
-  """Of the names and bytes of all arrays, in the order of their names."""
-  digest = hashlib.sha256()
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-    array = np.asarray(leaf)
-    digest.update(f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'.encode())
-    digest.update(array.tobytes())
-  return digest.hexdigest()
-
-
-def abstract(tree: Any, mesh: Mesh) -> Any:
-  """Shapes, dtypes and the sharding to restore to: without it a checkpoint is bound to its mesh.
-
-  Arrays keep the sharding that they have in `tree`; shapes alone are copied to every device.
-  """
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=getattr(x, 'sharding', None) or replicated(mesh)
-    ),
-    tree,
-  )
-
-
-def fill(like: nnx.State, tree: dict[str, Any]) -> nnx.State:
-  """A copy of `like` with the arrays that `tree` has at the same paths."""
-
-  def at(path: tuple[Any, ...]) -> Any:
-    node = tree
-    for part in path:
-      node = node[part] if part in node else node[str(part)]
-    return node
-
-  return nnx.from_flat_state(
-    [(path, leaf.replace(at(path))) for path, leaf in nnx.to_flat_state(like)]
-  )
-
-
-def fill_leaves(like: Any, stored: dict[str, Any]) -> Any:
-  """The optimizer state from its numbered leaves."""
-  return jax.tree.unflatten(jax.tree.structure(like), [stored[key] for key in sorted(stored)])
 
 
 def _steps(folder: Path) -> list[int]:

@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import flaxart
-from flaxart import checkpoint, feature_cache
+from flaxart import feature_cache, state_tree
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.estimate import existing_parent
@@ -198,7 +198,7 @@ def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Callable
 def trunk_sha256(state: TrainState) -> str:
   """Of the trunk's parameters and its BatchNorm statistics."""
   stats = nnx.to_pure_dict(state.batch_stats)
-  return checkpoint.sha256_of(
+  return state_tree.sha256_of(
     {'params': nnx.to_pure_dict(all_params(state))['trunk'], 'batch_stats': stats.get('trunk', {})}
   )
 

@@ -10,7 +10,7 @@ from typing import Any
 from flax import nnx
 from ml_collections import ConfigDict
 
-from flaxart import checkpoint, workdirs
+from flaxart import checkpoint, state_tree, workdirs
 from flaxart.models.classifier import TrunkSpec
 from flaxart.models.preprocess import Preprocess
 from flaxart.sharding import create_mesh
@@ -93,12 +93,12 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
   stats = nnx.to_pure_dict(batch_stats)
   if stats:
     wanted['batch_stats'] = {'trunk': stats['trunk']}
-  tree = checkpoint.load_part(workdir, step, checkpoint.abstract(wanted, create_mesh()))
+  tree = checkpoint.load_part(workdir, step, state_tree.abstract(wanted, create_mesh()))
   about = {'source': f'run {workdir.name}, step {step}', 'model': other.model.name}
   results = workdir / 'results.json'
   if results.exists():
     was = json.loads(results.read_text(encoding='utf-8'))['provenance']
     about['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
-  about['sha256'] = checkpoint.sha256_of(tree['params']['trunk'])
+  about['sha256'] = state_tree.sha256_of(tree['params']['trunk'])
   stats = tree['batch_stats']['trunk'] if stats else {}
   return Start(spec, about, tree['params']['trunk'], stats)

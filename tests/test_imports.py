@@ -28,6 +28,7 @@ LAYERS = [
   ('calibration', 'records'),
   ('scores',),
   ('workdirs', 'checkpoint', 'remap'),
+  ('state_tree',),
   ('feature_cache',),
   ('identity', 'lock', 'interrupt', 'nonfinite', 'optim', 'metrics', 'writer', 'manifest'),
   ('state', 'losses'),
