@@ -32,7 +32,7 @@ run_one() {
   [ -z "$dry_run" ] || return 0
   "${command[@]}" || code=$?
   # Ctrl-C ends the series; a run that fails is named at the end, and the others go on.
-  [ "$code" -lt 128 ] || exit "$code"
+  { [ "$code" -lt 128 ] && [ "$code" -ne 75 ]; } || exit "$code" # 75: saved and stopped on request
   [ "$code" -eq 0 ] || failed+=("$workdir")
 }
 
