@@ -114,13 +114,14 @@ def jit_loop(museum: Museum, settings: str) -> Epoch:
   """The same step, dispatched for each batch and setting."""
   sweep = sweep_over(museum, settings)
   states = list(sweep.states)
+  steps = [jax.jit(setting.step, donate_argnums=0) for setting in sweep.settings]
 
   def epoch(number: int) -> None:
     for records in museum.records(number):
       labels = {name: column[records] for name, column in museum.labels.items()}
       batch = jax.device_put({'image': museum.features[records], 'draw': records, **labels})
-      for i, setting in enumerate(sweep.settings):
-        states[i], _ = setting.step(states[i], batch)
+      for i, step in enumerate(steps):
+        states[i], _ = step(states[i], batch)
     jax.block_until_ready(states)
 
   return epoch
