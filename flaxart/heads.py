@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from flaxart.data.source import Split
 from flaxart.models.classifier import Classifier
 from flaxart.models.preprocess import Preprocess
-from flaxart.sharding import replicated
+from flaxart.sharding import DATA, MODEL, replicated
 from flaxart.state import Network, TrainState
 
 Data = dict[str, jax.Array]
@@ -78,7 +79,19 @@ def eval_data(split: Split, features: np.ndarray, *, batch_size: int, mesh: Mesh
 
   mask = np.arange(batches * batch_size).reshape(batches, batch_size) < len(split)
   data = {'image': cut(features), 'mask': mask} | {k: cut(v) for k, v in split.labels.items()}
-  return jax.device_put(data, NamedSharding(mesh, PartitionSpec(None, 'data')))
+  return jax.device_put(data, over_steps(mesh))
+
+
+def over_steps(mesh: Mesh) -> NamedSharding:
+  """`[S, B, ...]`: each batch is cut into equal parts, one a device."""
+  return NamedSharding(mesh, PartitionSpec(None, (DATA, MODEL)))
+
+
+def end_of_pass(done: int, *, steps: int, periods: Sequence[int]) -> int:
+  """The step at which a pass after `done` ends: the next multiple of a period (0: none), or the
+  last of all.
+  """
+  return min(steps, *((done // period + 1) * period for period in periods if period))
 
 
 def example_order(

@@ -16,18 +16,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.config import OPTIMIZERS
 from flaxart.data.source import Split
 from flaxart.evaluate import eval_step, split_scores
-from flaxart.heads import Data, over_features, train_data
+from flaxart.heads import Data, over_features, over_steps, train_data
 from flaxart.losses import Objective
 from flaxart.metrics import zero_counts
 from flaxart.optim import create_learning_rate_fn, create_optimizer
-from flaxart.records import without_logits
-from flaxart.sharding import replicated
+from flaxart.records import fetch, without_logits
+from flaxart.sharding import places, replicated
 from flaxart.state import Network, TrainState
 from flaxart.step import TrainStep, make_update
 from tfds_rijks.errors import UserError
@@ -89,20 +89,25 @@ class Sweep:
       rate = create_learning_rate_fn(own, steps=steps, steps_per_epoch=steps_per_epoch)
       mine = dataclasses.replace(network, tx=create_optimizer(own, rate))
       self.settings.append(Setting(name, mine, make_update(mine, own, rate, objective)))
-      opt_state = jax.jit(mine.tx.init, out_shardings=replicated(mesh))(state.trainable)
+      slots = places(jax.eval_shape(mine.tx.init, state.trainable), mesh)
+      opt_state = jax.jit(mine.tx.init, out_shardings=slots)(state.trainable)
       start = dataclasses.replace(state, opt_state=opt_state)
       self.states += (jax.tree.map(jnp.copy, start),)  # a chunk eats its states
     steps_of = tuple(setting.step for setting in self.settings)
-    self._over_steps = NamedSharding(mesh, PartitionSpec(None, 'data'))
     self._compiled: dict[tuple[int, ...], Any] = {}
-    self._train = jax.jit(functools.partial(train_chunk, steps_of), donate_argnums=0)
+    self._train = jax.jit(
+      functools.partial(train_chunk, steps_of),
+      donate_argnums=0,
+      # The states stay where they are: XLA would be free to lay them out anew.
+      out_shardings=(jax.tree.map(lambda x: x.sharding, self.states), None),
+    )
     networks = tuple(setting.network for setting in self.settings)
     self._count = jax.jit(functools.partial(count_batches, networks))
 
   def compile(self, data: Data, shape: tuple[int, ...]) -> None:
     """Compiles a pass over `[S, B]` examples, so that its first run is timed like the others."""
     if shape not in self._compiled:
-      order = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=self._over_steps)
+      order = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=over_steps(self.mesh))
       lowered = self._train.lower(self.states, data, {'record': order, 'draw': order})
       self._compiled[shape] = lowered.compile()
 
@@ -124,7 +129,7 @@ class Sweep:
     order = {'record': records.astype(np.int32), 'draw': draws.astype(np.int32)}
     self.compile(data, records.shape)
     run = self._compiled[records.shape]
-    self.states, metrics = run(self.states, data, jax.device_put(order, self._over_steps))
+    self.states, metrics = run(self.states, data, jax.device_put(order, over_steps(self.mesh)))
     return jax.device_get(metrics)
 
   def evaluate(
@@ -134,7 +139,7 @@ class Sweep:
     states = tuple(state.evaluated() for state in self.states)
     results = []
     for setting, counts, found in zip(
-      self.settings, *jax.device_get(self._count(states, data)), strict=True
+      self.settings, *fetch(self._count(states, data)), strict=True
     ):
       rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(split)], found)
       results.append(split_scores(setting.network.tasks, split, counts, rows, floors=floors))
@@ -175,7 +180,8 @@ class Sweep:
       states.append(
         TrainState(full.step, trainable, state.frozen, state.batch_stats, opt_state, watch, average)
       )
-    self.states = tuple(jax.tree.map(jnp.copy, state) for state in states)  # apart from `full`
+    placed = jax.device_put(tuple(states), jax.tree.map(lambda x: x.sharding, self.states))
+    self.states = jax.tree.map(jnp.copy, placed)  # apart from `full`
     return best
 
 
