@@ -59,6 +59,7 @@ class Extractor:
     )
     self.width: int = self.model.trunk.features
     self.trunk_sha256 = trunk_sha256(state)
+    self._batch = 0  # batches that went through the trunk
     self._apply: Callable[[Batch], Any] | None = None
 
   def key_of(self, split: Split) -> dict[str, Any]:
@@ -94,20 +95,23 @@ class Extractor:
     needed = 4 * self.width * sum(len(split) for split in splits)
     feature_cache.check_room(existing_parent(self.folder), needed)
 
-  def features(self, splits: Iterable[str]) -> dict[str, Features]:
+  def features(
+    self, splits: Iterable[str], *, after_batch: Callable[[int, str], None] = lambda *_: None
+  ) -> dict[str, Features]:
     """`{split: features}` from the cache, or extracted and put there.
 
-    Raises `UserError` if the folder cannot be written or has no room.
+    `after_batch` is called with the number of the batch and what is kept by then, and may raise to
+    stop. Raises `UserError` if the folder cannot be written or has no room.
     """
     if jax.process_index() == 0:
       feature_cache.make_folder(self.folder)
-    found = {name: self._of_split(self.dataset.split(name)) for name in splits}
+    found = {name: self._of_split(self.dataset.split(name), after_batch) for name in splits}
     if self._apply is None:
       log.info('features of %s: found in %s, nothing to extract', ', '.join(found), self.folder)
     self._apply = None  # the folded copy of the trunk is needed no more
     return found
 
-  def _of_split(self, split: Split) -> Features:
+  def _of_split(self, split: Split, after_batch: Callable[[int, str], None]) -> Features:
     """Process 0 has the files; the others compute along with it and are given the result."""
     key, found, part = self.key_of(split), None, None
     with contextlib.ExitStack() as stack:
@@ -124,6 +128,9 @@ class Extractor:
       for rows in self._rows(split, first=first):
         if part:
           part.append(rows)
+        self._batch += 1
+        first += len(rows)
+        after_batch(self._batch, f'features of {first} of {len(split)} pictures of {split.name}')
       found = part.finish() if part else found
     if jax.process_count() == 1:
       assert found is not None

@@ -62,12 +62,10 @@ class Interrupt:
     for number, handler in self._before.items():
       signal.signal(number, handler)
 
-  def error(self, done: int, steps: int, *, command: str) -> StoppedError:
-    """To raise when the state after `done` steps is saved; `command` continues the run."""
-    return StoppedError(
-      f'stopped by {self.signal or "another process"}, saved step {done} of {steps}; to '
-      f'continue: {command}'
-    )
+  def error(self, kept: str, *, command: str) -> StoppedError:
+    """To raise when what was done is saved: `kept`, which `command` continues."""
+    by = self.signal or 'another process'
+    return StoppedError(f'stopped by {by}, saved {kept}; to continue: {command}')
 
   def requested(self, step: int) -> bool:
     """Whether to stop now that `step` is done; all processes get True after the same step."""

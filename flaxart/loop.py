@@ -99,6 +99,6 @@ def train_network(
       meter.resume_clock()
     if stops:
       checkpointer.wait()
-      raise interrupt.error(done, steps, command=workdirs.continue_command(workdir))
+      raise interrupt.error(f'step {done} of {steps}', command=workdirs.continue_command(workdir))
   meter.close()
   return meter.summary(done, steps_per_epoch=steps_per_epoch), done, state

@@ -19,9 +19,10 @@ from flaxart import estimate, heads, workdirs
 from flaxart.checkpoint import Checkpointer, steps_on_disk
 from flaxart.contest import Contest, check_choice
 from flaxart.data.source import Dataset
-from flaxart.features import Extractor
+from flaxart.features import Extractor, from_first_process
 from flaxart.interrupt import Interrupt
 from flaxart.losses import Objective
+from flaxart.nonfinite import Guard
 from flaxart.sharding import device_batch
 from flaxart.state import Network, TrainState
 from flaxart.sweep import Sweep
@@ -91,7 +92,7 @@ class Probe:
       for name in ('train', 'val', 'test')
       if name in dataset.splits and (name != 'test' or config.eval.test)
     ]
-    check_choice(self.names, network.tasks, dataset)
+    check_choice(config, self.names, network.tasks, dataset)
     self.contest = Contest(config, self.names, network.tasks)
     self.features: dict[str, np.ndarray] = {}
     self.features_s = 0.0
@@ -136,25 +137,39 @@ class Probe:
     """Trains from step `start` on; returns the `train` entry of `results.json` and the last step.
 
     `full` is the whole network before its first step, or as `checkpointer` restored it. Raises
-    `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
+    `StoppedError` after SIGTERM or Ctrl-C, when the state or the features so far are saved.
     """
+    command = workdirs.continue_command(workdir)
+
+    def leave_if_asked(batch: int, kept: str) -> None:
+      if interrupt.requested(batch):
+        raise interrupt.error(kept, command=command)
+
     extractor = Extractor(self.config, self.network, full, self.dataset, mesh=self.mesh)
-    found = extractor.features(self.splits)
+    found = extractor.features(self.splits, after_batch=leave_if_asked)
     self.features = {name: features.rows for name, features in found.items()}
     self.features_s = sum(features.seconds for features in found.values())
-    contest = self.contest
+    contest, guard = self.contest, Guard(self.config, passed=writer.nonfinite)
     contest.best = self.sweep.unpack(full)
 
     split = self.dataset.split('train')
     data = heads.train_data(split, self.features['train'], mesh=self.mesh)
-    val = self._val_data()
+    val = None
+    if 'val' in self.splits:
+      val = heads.eval_data(
+        self.dataset.split('val'),
+        self.features['val'],
+        batch_size=device_batch(self.config.eval.batch_size),
+        mesh=self.mesh,
+      )
     total = self.steps * self.batch
     progress = Progress('training heads', total, unit='img', start=start * self.batch)
     done, seconds, saved = start, writer.train_seconds, time.monotonic()
     every = max(1, round(self.config.train.eval_every_epochs * self.steps_per_epoch))
+    epoch, saves = max(1, round(self.steps_per_epoch)), self.config.checkpoint.every_steps
     stopped = self._stopped()
     while done < self.steps and not stopped:
-      stop = self._end_of_pass(done, every)
+      stop = heads.end_of_pass(done, steps=self.steps, periods=(epoch, every, saves))
       records = heads.example_order(
         len(split),
         first=done * self.batch,
@@ -167,7 +182,11 @@ class Probe:
       metrics = self.sweep.train(data, records, first=done * self.batch)
       took = time.monotonic() - began
       seconds += took
-      contest.check_finite(done, metrics)
+      contest.check_finite(done, self.sweep.states, metrics, guard)
+      if guard.must_roll_back:
+        packed = self.sweep.pack(full, leader=0, best=contest.best)
+        self.sweep.unpack(checkpointer.roll_back(packed, mesh=self.mesh))
+        guard.must_roll_back = False
       line = contest.train_line(metrics)
       line |= {'images_per_second': round(records.size / took, 2), 'train_s': round(seconds, 3)}
       writer.write(stop, 'train', line)
@@ -185,33 +204,18 @@ class Probe:
         or stopped
         or stops
         or done == self.steps
-        or time.monotonic() - saved > SAVE_EVERY_S
-        or (self.config.checkpoint.every_steps and done % self.config.checkpoint.every_steps == 0)
+        or (saves and done % saves == 0)
+        or from_first_process(np.bool_(time.monotonic() - saved > SAVE_EVERY_S))
       ):
         packed = self.sweep.pack(full, leader=contest.leader, best=contest.best)
         checkpointer.save(packed, score=score)
         saved = time.monotonic()
       if stops:
         checkpointer.wait()
-        raise interrupt.error(done, self.steps, command=workdirs.continue_command(workdir))
+        raise interrupt.error(f'step {done} of {self.steps}', command=command)
       progress.update(done * self.batch)
     progress.close()
     return self._summary(done, seconds), done
-
-  def _val_data(self) -> heads.Data | None:
-    if 'val' not in self.splits:
-      return None
-    size = device_batch(self.config.eval.batch_size)
-    split, features = self.dataset.split('val'), self.features['val']
-    return heads.eval_data(split, features, batch_size=size, mesh=self.mesh)
-
-  def _end_of_pass(self, done: int, every: int) -> int:
-    """One pass is an epoch, or less where an evaluation or a save is due."""
-    ends = [self.steps, done + max(1, round(self.steps_per_epoch))]
-    for period in (every, self.config.checkpoint.every_steps):
-      if period:
-        ends.append((done // period + 1) * period)
-    return min(ends)
 
   def _stopped(self) -> bool:
     return all(has_stopped(state.watch, self.config) for state in self.sweep.states)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +23,7 @@ from flaxart.config import default_config
 from flaxart.data.loader import Decode
 from flaxart.data.source import open_dataset
 from flaxart.initial import initial_trunk
+from flaxart.interrupt import StoppedError
 from flaxart.net import restore_network
 from flaxart.sharding import create_mesh
 from flaxart.state import Network, TrainState, abstract_parts
@@ -245,8 +248,61 @@ def test_a_loss_that_is_no_number_stops_the_run(frozen, tmp_path):
   with pytest.raises(UserError, match=r'step \d+: the loss is (nan|inf)'):
     train_and_evaluate(frozen, tmp_path / 'run')
   frozen.probe.settings = 'sgd:1e30,sgd:1e31'
-  with pytest.raises(UserError, match=r'lower config.probe.settings'):
+  with pytest.raises(
+    UserError, match=r'loss of every setting is no number; .*config.probe.settings'
+  ):
     train_and_evaluate(frozen, tmp_path / 'two')
+
+
+@pytest.mark.parametrize('rule', ['skip', 'rollback'])
+def test_a_step_without_a_number_is_passed_over_where_the_config_says_so(
+  frozen, tmp_path, monkeypatch, rule
+):
+  frozen.train.on_nonfinite, frozen.checkpoint.every_steps = rule, 4
+  poisoned = frozen.copy_and_resolve_references()
+
+  def poison(records, *, first, count, order=heads.example_order, **options):
+    found = order(records, first=first, count=count, **options)
+    return np.where(np.arange(first, first + count) == 5 * 16, records, found)  # one of step 6
+
+  def with_poison(split, rows, *, mesh, train_data=heads.train_data):
+    bad = np.full((1, rows.shape[1]), np.nan, np.float32)
+    labels = {k: np.concatenate([v, v[:1]]) for k, v in split.labels.items()}
+    return train_data(SimpleNamespace(labels=labels), np.concatenate([rows, bad]), mesh=mesh)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(heads, 'example_order', poison)
+    patch.setattr(heads, 'train_data', with_poison)
+    summary = train_and_evaluate(poisoned, tmp_path / 'run')
+  assert summary['train']['steps'] == 24
+  lines = [line for line in metric_lines(tmp_path / 'run') if line['split'] == 'train']
+  assert [line.get('nonfinite', 0) for line in lines] == [0, 1, 0, 0, 0, 0]
+  saved = stored(tmp_path / 'run', 24)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(saved['params']))
+  # Adam counts the updates: one is left out, or those of the whole pass of four.
+  assert sorted({int(x) for x in saved['opt_state'].values() if x.ndim == 0}) == [
+    23 if rule == 'skip' else 20
+  ]
+
+
+def test_a_signal_stops_extraction_and_training_where_they_can_go_on(
+  frozen, tmp_path, monkeypatch, extracted
+):
+  frozen.probe.cache_dir, frozen.eval.batch_size = str(tmp_path / 'features'), 16
+  asked = []
+
+  def requested(self, step):
+    asked.append(step)
+    return len(asked) in (3, 3 + 7 + 1)  # after the third batch of ten, and after the first pass
+
+  monkeypatch.setattr('flaxart.interrupt.Interrupt.requested', requested)
+  with pytest.raises(StoppedError, match=r'saved features of 48 of 128 pictures of train; to'):
+    train_and_evaluate(frozen, tmp_path / 'run')
+  assert extracted.pictures == 48
+  with pytest.raises(StoppedError, match=r'saved step 8 of 24; to continue'):
+    train_and_evaluate(frozen, tmp_path / 'run')
+  assert extracted.pictures == RECORDS and list(checkpoint.steps_on_disk(tmp_path / 'run')) == [8]
+  assert train_and_evaluate(frozen, tmp_path / 'run')['train']['steps'] == 24
 
 
 def test_a_dry_run_leaves_no_trace(frozen, tmp_path):
@@ -529,14 +585,19 @@ def test_settings_are_read_in_order_and_change_the_optimizer_alone():
 
 
 def test_several_settings_need_labels_to_choose_by():
+  config = default_config()
   task = Task('artist', 'softmax', ('a', 'b'))
   val = SimpleNamespace(labels={'artist': np.array([-1, -1])})
   for splits, found in (({}, 'no val split'), ({'val': val}, 'a val split without labels')):
     dataset = SimpleNamespace(name='museum', splits=splits)
     with pytest.raises(UserError, match=found):
-      contest.check_choice(['a', 'b'], [task], dataset)
+      contest.check_choice(config, ['a', 'b'], [task], dataset)
   val.labels['artist'][0] = 1
-  contest.check_choice(['a', 'b'], [task], SimpleNamespace(name='museum', splits={'val': val}))
+  museum = SimpleNamespace(name='museum', splits={'val': val})
+  contest.check_choice(config, ['a', 'b'], [task], museum)
+  config.train.on_nonfinite = 'rollback'
+  with pytest.raises(UserError, match='rollback takes one setting back'):
+    contest.check_choice(config, ['a', 'b'], [task], museum)
 
 
 def test_the_order_of_examples_is_a_function_of_seed_and_epoch():
@@ -561,3 +622,11 @@ def test_a_split_without_a_label_is_one_line(caplog):
   dataset.splits['train'].labels = none
   with pytest.raises(UserError, match="no record of the training split has a label for 'artist'"):
     check_labelled([task], dataset)
+
+
+def test_heads_are_the_same_on_four_devices_and_cut_over_their_classes():
+  line = [sys.executable, '-m', 'tests.heads_on_devices']
+  done = subprocess.run(line, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr[-2000:]
+  spec, difference = done.stdout.rsplit(maxsplit=1)
+  assert spec == "(None, 'model')" and float(difference) < 1e-5
