@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from flaxart import train
+from flaxart import loop, train
 from flaxart.config import read
 from flaxart.models import classifier
 
@@ -25,7 +25,7 @@ def get_config(folder):
   """Patches this process and returns the settings."""
   jax.config.update('jax_enable_x64', True)
   config = read(Path(folder) / 'config.json')
-  create_train_state, put_batch = train.create_train_state, train.put_batch
+  create_train_state, put_batch = train.create_train_state, loop.put_batch
   stop_at = int(os.environ.get('STOP_AT', -1))
 
   def in_float64(*args, **kwargs):
@@ -46,5 +46,5 @@ def get_config(folder):
     return put_batch(batch, mesh)
 
   classifier.compute_dtype = lambda config: jnp.float64
-  train.create_train_state, train.put_batch = in_float64, recorded
+  train.create_train_state, loop.put_batch = in_float64, recorded
   return config

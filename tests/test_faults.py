@@ -136,17 +136,17 @@ def test_a_second_trainer_on_a_workdir_is_refused_by_pid_and_host(tiny, tmp_path
 
 def poison(monkeypatch, steps):
   """Makes the labels of the year a NaN that is not taken for a missing one, at these steps."""
-  from flaxart import train
+  from flaxart import loop
 
   count = iter(range(1, 10_000))
-  put_batch = train.put_batch
+  put_batch = loop.put_batch
 
   def put(batch, mesh):
     if next(count) in steps:
       batch = {**batch, 'year': np.full_like(batch['year'], np.inf)}
     return put_batch(batch, mesh)
 
-  monkeypatch.setattr(train, 'put_batch', put)
+  monkeypatch.setattr(loop, 'put_batch', put)
 
 
 def lines_of(run, split='train'):

@@ -112,6 +112,8 @@ def test_ctrl_c_on_local_reaches_each_process_once(tmp_path):
     text=True,
     env=env,
     start_new_session=True,
+    # A signal that is ignored when bash starts cannot be trapped; a test in the background has one.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )
   assert [shell.stdout.readline() for _ in range(2)] == ['ready\n'] * 2
   os.killpg(shell.pid, signal.SIGINT)  # what a terminal sends: to all of the foreground group
