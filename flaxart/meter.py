@@ -28,10 +28,8 @@ class StepMeter:
     self.batch = config.train.batch_size
     self.progress = Progress('training', steps * self.batch, unit='img', start=start * self.batch)
     self.pending: list[tuple[int, dict[str, jax.Array]]] = []
-    self.start, self.steps, self.seconds = start, steps, writer.train_seconds
+    self.seconds = writer.train_seconds
     self.clock = time.monotonic()
-    self.measured = 0  # steps in the measured time of this process
-    self.measured_s = 0.0
     self.note = ''
 
   def add(self, done: int, metrics: dict[str, jax.Array]) -> None:
@@ -58,8 +56,6 @@ class StepMeter:
     elapsed = time.monotonic() - self.clock
     self.clock += elapsed
     self.seconds += elapsed
-    self.measured += len(ready)
-    self.measured_s += elapsed
     mean = {key: float(np.mean([v[key] for v in sound])) for key in values[0] if sound}
     if self.guard.passed > before:
       mean['nonfinite'] = self.guard.passed - before
@@ -89,15 +85,19 @@ class StepMeter:
     self.progress.close()
 
   def summary(self, done: int, *, steps_per_epoch: float) -> dict[str, Any]:
-    """The `train` entry of `results.json` after `done` steps; seconds of all restarts, without
-    evaluation.
-    """
-    seconds = max(self.seconds, 1e-9)
-    return {
-      'steps': done,
-      'epochs': round(done / steps_per_epoch, 3),
-      'images_seen': done * self.batch,
-      'seconds': round(seconds, 2),
-      'images_per_second': round(done * self.batch / seconds, 2),
-      'settings_tried': 1,
-    }
+    """The `train` entry of `results.json` after `done` steps."""
+    return train_summary(done, self.seconds, batch=self.batch, steps_per_epoch=steps_per_epoch)
+
+
+def train_summary(
+  done: int, seconds: float, *, batch: int, steps_per_epoch: float, settings: int = 1
+) -> dict[str, Any]:
+  """The `train` entry of `results.json`: `seconds` of all restarts, without evaluation."""
+  return {
+    'steps': done,
+    'epochs': round(done / steps_per_epoch, 3),
+    'images_seen': done * batch,
+    'seconds': round(seconds, 2),
+    'images_per_second': round(done * batch / max(seconds, 1e-9), 2),
+    'settings_tried': settings,
+  }

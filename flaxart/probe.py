@@ -22,6 +22,7 @@ from flaxart.data.source import Dataset
 from flaxart.features import Extractor, from_first_process
 from flaxart.interrupt import Interrupt
 from flaxart.losses import Objective
+from flaxart.meter import train_summary
 from flaxart.nonfinite import Guard
 from flaxart.sharding import device_batch
 from flaxart.state import Network, TrainState
@@ -221,22 +222,21 @@ class Probe:
     return all(has_stopped(state.watch, self.config) for state in self.sweep.states)
 
   def _summary(self, done: int, seconds: float) -> dict[str, Any]:
-    """The `train` entry of `results.json`; `seconds` of all restarts, without evaluation.
+    """The `train` entry of `results.json`, as any run's, and what the features took.
 
     `features`: the pictures that went through the trunk, and the seconds that it took when it was
     done, be it in an earlier run.
     """
-    summary: dict[str, Any] = {
-      'steps': done,
-      'epochs': round(done / self.steps_per_epoch, 3),
-      'images_seen': done * self.batch,
-      'seconds': round(seconds, 2),
-      'images_per_second': round(done * self.batch / max(seconds, 1e-9), 2),
-      'features': {
-        'pictures': sum(len(rows) for rows in self.features.values()),
-        'seconds': round(self.features_s, 2),
-      },
-      'settings_tried': len(self.names),
+    summary = train_summary(
+      done,
+      seconds,
+      batch=self.batch,
+      steps_per_epoch=self.steps_per_epoch,
+      settings=len(self.names),
+    )
+    summary['features'] = {
+      'pictures': sum(len(rows) for rows in self.features.values()),
+      'seconds': round(self.features_s, 2),
     }
     if len(self.names) > 1:
       summary['settings'] = self.contest.settings()
