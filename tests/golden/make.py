@@ -19,6 +19,7 @@ import numpy as np
 
 import flaxart
 from flaxart import config as settings
+from flaxart import manifest
 from flaxart.train import train_and_evaluate
 from tfds_rijks.prepare import prepare
 
@@ -46,6 +47,10 @@ def write(workdir: Path) -> None:
   for path in workdir.iterdir():
     if path.is_file() and path.name not in RUN_FILES:
       path.unlink()
+  for path in workdir.rglob('commit_success.txt'):  # Orbax's note names the folder; nobody reads it
+    path.write_text('Checkpoint commit was successful\n')
+  for path in (workdir / 'checkpoints').iterdir():
+    manifest.seal(path)
   answer = {name: values.tolist() for name, values in flaxart.load(workdir)(pictures()).items()}
   (workdir / 'expected.json').write_text(json.dumps(answer, indent=1) + '\n')
 
