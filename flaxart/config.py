@@ -24,6 +24,7 @@ MAY_CHANGE = (
   'data.workers',
   'head_devices',
   'log.every_steps',
+  'log.profile',
   'parallelism',
   'probe.cache_dir',
 )
@@ -133,6 +134,7 @@ def default_config() -> ConfigDict:
 
   config.log = log = ConfigDict()
   log.every_steps = 20
+  log.profile = ''  # steps to trace, '100' or '100:103' (both included), into WORKDIR/profile
   log.tensorboard = True
   return config
 
@@ -191,9 +193,7 @@ def validate(config: ConfigDict) -> None:
   ):
     in_range(config, field, at_least=0, below=1)
   if config.augment.magnitude > 10:
-    raise UserError(
-      f'config.augment.magnitude: found {config.augment.magnitude}, expected 0 to 10'
-    )
+    raise UserError(f'config.augment.magnitude: found {config.augment.magnitude}, expected 0 to 10')
   if config.train.batch_size % config.train.accumulate:
     raise UserError(
       f'config.train.accumulate: {config.train.batch_size} pictures cannot be cut into '
@@ -254,8 +254,7 @@ def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:
     return default
   if name != 'mode' or mode not in modes:
     raise UserError(
-      f'--config: found {arguments!r} behind the file, expected mode=M, '
-      f'M one of {", ".join(modes)}'
+      f'--config: found {arguments!r} behind the file, expected mode=M, M one of {", ".join(modes)}'
     )
   return mode
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -15,7 +13,8 @@ from ml_collections import ConfigDict
 
 from flaxart.data.loader import train_batches
 from flaxart.data.source import Dataset, Split
-from flaxart.sharding import put_batch
+from flaxart.overview import StepCost, step_cost
+from flaxart.sharding import CompiledStep, put_batch
 from flaxart.state import Network, TrainState
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import duration
@@ -37,6 +36,7 @@ class Plan:
   needed_gb: float
   free_gb: float
   folder: Path
+  cost: StepCost | None = None
 
   @property
   def line(self) -> str:
@@ -58,7 +58,7 @@ class Plan:
       )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbePlan(Plan):
   """Heads on features: `pictures` are those that have to be extracted first."""
 
@@ -89,7 +89,7 @@ def training(
   config: ConfigDict,
   network: Network,
   state: TrainState,
-  train_step: Callable[..., Any],
+  train_step: CompiledStep,
   split: Split,
   dataset: Dataset,
   *,
@@ -108,7 +108,8 @@ def training(
   )
   copy = jax.tree.map(lambda x: x.copy(), state)  # a step eats its state
   began = time.monotonic()
-  copy, metrics = train_step(copy, put_batch(next(batches), mesh))
+  batch = put_batch(next(batches), mesh)
+  copy, metrics = train_step(copy, batch)
   jax.block_until_ready(metrics)
   compiled = time.monotonic()
   for _ in range(MEASURED_STEPS):
@@ -116,7 +117,8 @@ def training(
   jax.block_until_ready(metrics)
   step_s = (time.monotonic() - compiled) / MEASURED_STEPS
   pictures = sum(len(s) for s in dataset.splits.values())
-  return Plan(pictures, steps, compiled - began - step_s, step_s, *_room(state, workdir))
+  cost = step_cost(train_step.compiled(copy, batch), pictures=config.train.batch_size)
+  return Plan(pictures, steps, compiled - began - step_s, step_s, *_room(state, workdir), cost=cost)
 
 
 def probing(
@@ -135,7 +137,15 @@ def probing(
   features_gb = 4 * pictures * width / 1e9
   room = _room(state, workdir)
   return ProbePlan(
-    pictures, steps, 0.0, step_s, *room, settings, features_gb, cache, picture_s=picture_s
+    pictures,
+    steps,
+    0.0,
+    step_s,
+    *room,
+    settings=settings,
+    features_gb=features_gb,
+    cache=cache,
+    picture_s=picture_s,
   )
 
 

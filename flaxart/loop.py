@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from flaxart.interrupt import Interrupt
 from flaxart.meter import StepMeter
 from flaxart.metrics import main_score
 from flaxart.nonfinite import Guard
+from flaxart.pace import Pace
 from flaxart.sharding import put_batch
 from flaxart.state import Network, TrainState
 from flaxart.step import TrainStep
+from flaxart.trace import StepTrace
 from flaxart.unfreeze import phase_at, read_stages
 from flaxart.watch import after_evaluation, has_stopped
 from flaxart.writer import MetricWriter, flat_scores
@@ -33,11 +36,12 @@ def train_network(
   network: Network,
   state: TrainState,
   dataset: Dataset,
-  train_steps: list[TrainStep],
+  train_steps: Sequence[TrainStep],
   *,
   workdir: Path,
   checkpointer: Checkpointer,
   writer: MetricWriter,
+  pace: Pace,
   interrupt: Interrupt,
   floors: dict[str, int | None],
   start: int,
@@ -63,42 +67,46 @@ def train_network(
     shuffle=config.data.shuffle,
   )
   guard = Guard(config, passed=writer.nonfinite)
-  meter = StepMeter(writer, config, guard, start=start, steps=steps)
+  meter = StepMeter(writer, pace, config, guard, start=start, steps=steps)
   every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
 
   done, stopped = start, has_stopped(state.watch, config)
-  while done < steps and not stopped:
-    phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
-    state, metrics = train_steps[phase](state, put_batch(next(batches), mesh))
-    done += 1
-    meter.add(done, metrics)
-    evaluates = done % every == 0 or done == steps
-    stops = interrupt.requested(done) and done < steps
-    between = config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0
-    if evaluates or stops or between:
-      meter.flush(done)
-      guard.check_state(done, state.trainable)
-    if guard.must_roll_back:
-      state = checkpointer.roll_back(state, mesh=mesh)
-      guard.must_roll_back = False
-      meter.forget()
-    score = None
-    if evaluates and 'val' in dataset.splits:
-      scores = evaluate(
-        network, state.evaluated(), dataset.split('val'), config, mesh=mesh, floors=floors
-      )
-      writer.write(done, 'val', flat_scores(scores))
-      loss = float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
-      by_rule = {'score': main_score(scores, tasks), 'loss': -loss, 'last': None}
-      score = by_rule[config.checkpoint.best]
-      state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, config))
-      stopped = has_stopped(state.watch, config)
-      meter.note = f'val {main_score(scores, tasks):.3f}'
-    if evaluates or stops or between:
-      checkpointer.save(state, score=score)
-      meter.resume_clock()
-    if stops:
-      checkpointer.wait()
-      raise interrupt.error(f'step {done} of {steps}', command=workdirs.continue_command(workdir))
+  with StepTrace(config, workdir) as trace:
+    while done < steps and not stopped:
+      phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
+      batch = put_batch(meter.next(batches), mesh)
+      done += 1
+      with trace.steps(done, done):
+        state, metrics = train_steps[phase](state, batch)
+      trace.done(done, metrics)
+      meter.add(done, metrics)
+      evaluates = done % every == 0 or done == steps
+      stops = interrupt.requested(done) and done < steps
+      between = config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0
+      if evaluates or stops or between:
+        meter.flush(done)
+        guard.check_state(done, state.trainable)
+      if guard.must_roll_back:
+        state = checkpointer.roll_back(state, mesh=mesh)
+        guard.must_roll_back = False
+        meter.forget()
+      score = None
+      if evaluates and 'val' in dataset.splits:
+        scores = evaluate(
+          network, state.evaluated(), dataset.split('val'), config, mesh=mesh, floors=floors
+        )
+        writer.write(done, 'val', flat_scores(scores))
+        loss = float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
+        by_rule = {'score': main_score(scores, tasks), 'loss': -loss, 'last': None}
+        score = by_rule[config.checkpoint.best]
+        state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, config))
+        stopped = has_stopped(state.watch, config)
+        meter.note = f'val {main_score(scores, tasks):.3f}'
+      if evaluates or stops or between:
+        checkpointer.save(state, score=score)
+        meter.resume_clock()
+      if stops:
+        checkpointer.wait()
+        raise interrupt.error(f'step {done} of {steps}', command=workdirs.continue_command(workdir))
   meter.close()
   return meter.summary(done, steps_per_epoch=steps_per_epoch), done, state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flaxart.nonfinite import Guard
+from flaxart.pace import Pace
 from flaxart.writer import MetricWriter
 from tfds_rijks.progress import Progress
 
@@ -22,15 +24,33 @@ class StepMeter:
   """
 
   def __init__(
-    self, writer: MetricWriter, config: ConfigDict, guard: Guard, *, start: int, steps: int
+    self,
+    writer: MetricWriter,
+    pace: Pace,
+    config: ConfigDict,
+    guard: Guard,
+    *,
+    start: int,
+    steps: int,
   ):
-    self.writer, self.config, self.guard = writer, config, guard
+    self.writer, self.pace, self.config, self.guard = writer, pace, config, guard
     self.batch = config.train.batch_size
     self.progress = Progress('training', steps * self.batch, unit='img', start=start * self.batch)
     self.pending: list[tuple[int, dict[str, jax.Array]]] = []
-    self.seconds = writer.train_seconds
     self.clock = time.monotonic()
+    self.waited = 0.0  # seconds since then that the devices stood still for want of input
     self.note = ''
+
+  def next(self, batches: Iterator[Any]) -> Any:
+    """The next batch. Time spent here counts as waiting only where the last step that was
+    dispatched has ended by the time the batch is there: else the devices had work all along.
+    """
+    began = time.monotonic()
+    batch = next(batches)
+    last: Any = self.pending[-1][1]['loss'] if self.pending else None
+    if last is None or last.is_ready():
+      self.waited += time.monotonic() - began
+    return batch
 
   def add(self, done: int, metrics: dict[str, jax.Array]) -> None:
     """Takes the metrics of the step that was just dispatched."""
@@ -55,18 +75,17 @@ class StepMeter:
     ]
     elapsed = time.monotonic() - self.clock
     self.clock += elapsed
-    self.seconds += elapsed
+    pace = self.pace.line(
+      pictures=len(ready) * self.batch, steps=len(ready), seconds=elapsed, waited=self.waited
+    )
+    self.waited = 0.0
     mean = {key: float(np.mean([v[key] for v in sound])) for key in values[0] if sound}
     if self.guard.passed > before:
       mean['nonfinite'] = self.guard.passed - before
     self.writer.write(
       ready[-1][0],
       'train',
-      {
-        **mean,
-        'images_per_second': round(len(ready) * self.batch / max(elapsed, 1e-9), 2),
-        'train_s': round(self.seconds, 3),
-      },
+      {**mean, **pace},
     )
     self.note = f'loss {mean.get("loss", float("nan")):.3f}' + (
       f', {self.note.split(", ")[-1]}' if 'val' in self.note else ''
@@ -78,7 +97,7 @@ class StepMeter:
 
   def resume_clock(self) -> None:
     """Called after evaluating and saving, whose time is not training time."""
-    self.clock = time.monotonic()
+    self.clock, self.waited = time.monotonic(), 0.0
 
   def close(self) -> None:
     """Ends the progress line."""
@@ -86,13 +105,14 @@ class StepMeter:
 
   def summary(self, done: int, *, steps_per_epoch: float) -> dict[str, Any]:
     """The `train` entry of `results.json` after `done` steps."""
-    return train_summary(done, self.seconds, batch=self.batch, steps_per_epoch=steps_per_epoch)
+    return train_summary(done, self.pace, batch=self.batch, steps_per_epoch=steps_per_epoch)
 
 
 def train_summary(
-  done: int, seconds: float, *, batch: int, steps_per_epoch: float, settings: int = 1
+  done: int, pace: Pace, *, batch: int, steps_per_epoch: float, settings: int = 1
 ) -> dict[str, Any]:
   """The `train` entry of `results.json`: `seconds` of all restarts, without evaluation."""
+  seconds = pace.seconds
   return {
     'steps': done,
     'epochs': round(done / steps_per_epoch, 3),
@@ -100,4 +120,7 @@ def train_summary(
     'seconds': round(seconds, 2),
     'images_per_second': round(done * batch / max(seconds, 1e-9), 2),
     'settings_tried': settings,
+    'input_wait_seconds': round(pace.waited, 2),
+    'starts': max(1, len(pace.starts)),
+    **pace.summary(),
   }

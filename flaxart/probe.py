@@ -24,9 +24,11 @@ from flaxart.interrupt import Interrupt
 from flaxart.losses import Objective
 from flaxart.meter import train_summary
 from flaxart.nonfinite import Guard
+from flaxart.pace import Pace
 from flaxart.sharding import device_batch
 from flaxart.state import Network, TrainState
 from flaxart.sweep import Sweep
+from flaxart.trace import StepTrace
 from flaxart.watch import has_stopped
 from flaxart.writer import MetricWriter
 from tfds_rijks.errors import UserError
@@ -131,6 +133,7 @@ class Probe:
     workdir: Path,
     checkpointer: Checkpointer,
     writer: MetricWriter,
+    pace: Pace,
     interrupt: Interrupt,
     floors: dict[str, int | None],
     start: int,
@@ -165,63 +168,65 @@ class Probe:
       )
     total = self.steps * self.batch
     progress = Progress('training heads', total, unit='img', start=start * self.batch)
-    done, seconds, saved = start, writer.train_seconds, time.monotonic()
+    done, saved = start, time.monotonic()
     every = max(1, round(self.config.train.eval_every_epochs * self.steps_per_epoch))
     epoch, saves = max(1, round(self.steps_per_epoch)), self.config.checkpoint.every_steps
     stopped = self._stopped()
-    while done < self.steps and not stopped:
-      stop = heads.end_of_pass(done, steps=self.steps, periods=(epoch, every, saves))
-      records = heads.example_order(
-        len(split),
-        first=done * self.batch,
-        count=(stop - done) * self.batch,
-        seed=self.config.seed,
-        shuffle=self.config.data.shuffle,
-      ).reshape(stop - done, self.batch)
-      self.sweep.compile(data, records.shape)
-      began = time.monotonic()
-      metrics = self.sweep.train(data, records, first=done * self.batch)
-      took = time.monotonic() - began
-      seconds += took
-      contest.check_finite(done, self.sweep.states, metrics, guard)
-      if guard.must_roll_back:
-        packed = self.sweep.pack(full, leader=0, best=contest.best)
-        self.sweep.unpack(checkpointer.roll_back(packed, mesh=self.mesh))
-        guard.must_roll_back = False
-      line = contest.train_line(metrics)
-      line |= {'images_per_second': round(records.size / took, 2), 'train_s': round(seconds, 3)}
-      writer.write(stop, 'train', line)
-      done, score, better = stop, None, False
-      if val is not None and (done % every == 0 or done == self.steps):
-        best = contest.best.max()
-        results = self.sweep.evaluate(val, self.dataset.split('val'), floors=floors)
-        self.sweep.states, score = contest.judge(self.sweep.states, results, metrics)
-        writer.write(done, 'val', contest.val_line(results))
-        better, stopped = score is not None and score > best, self._stopped()
-        progress.note = f'val {contest.best.max():.3f}'
-      stops = interrupt.requested(done) and done < self.steps
-      if (
-        better
-        or stopped
-        or stops
-        or done == self.steps
-        or (saves and done % saves == 0)
-        or from_first_process(np.bool_(time.monotonic() - saved > SAVE_EVERY_S))
-      ):
-        packed = self.sweep.pack(full, leader=contest.leader, best=contest.best)
-        checkpointer.save(packed, score=score)
-        saved = time.monotonic()
-      if stops:
-        checkpointer.wait()
-        raise interrupt.error(f'step {done} of {self.steps}', command=command)
-      progress.update(done * self.batch)
+    with StepTrace(self.config, workdir) as trace:
+      while done < self.steps and not stopped:
+        stop = heads.end_of_pass(done, steps=self.steps, periods=(epoch, every, saves))
+        records = heads.example_order(
+          len(split),
+          first=done * self.batch,
+          count=(stop - done) * self.batch,
+          seed=self.config.seed,
+          shuffle=self.config.data.shuffle,
+        ).reshape(stop - done, self.batch)
+        self.sweep.compile(data, records.shape)
+        began = time.monotonic()
+        with trace.steps(done + 1, stop):
+          metrics = self.sweep.train(data, records, first=done * self.batch)
+        trace.done(stop, metrics)
+        took = time.monotonic() - began
+        contest.check_finite(done, self.sweep.states, metrics, guard)
+        if guard.must_roll_back:
+          packed = self.sweep.pack(full, leader=0, best=contest.best)
+          self.sweep.unpack(checkpointer.roll_back(packed, mesh=self.mesh))
+          guard.must_roll_back = False
+        line = contest.train_line(metrics)
+        line |= pace.line(pictures=records.size, steps=stop - done, seconds=took)
+        writer.write(stop, 'train', line)
+        done, score, better = stop, None, False
+        if val is not None and (done % every == 0 or done == self.steps):
+          best = contest.best.max()
+          results = self.sweep.evaluate(val, self.dataset.split('val'), floors=floors)
+          self.sweep.states, score = contest.judge(self.sweep.states, results, metrics)
+          writer.write(done, 'val', contest.val_line(results))
+          better, stopped = score is not None and score > best, self._stopped()
+          progress.note = f'val {contest.best.max():.3f}'
+        stops = interrupt.requested(done) and done < self.steps
+        if (
+          better
+          or stopped
+          or stops
+          or done == self.steps
+          or (saves and done % saves == 0)
+          or from_first_process(np.bool_(time.monotonic() - saved > SAVE_EVERY_S))
+        ):
+          packed = self.sweep.pack(full, leader=contest.leader, best=contest.best)
+          checkpointer.save(packed, score=score)
+          saved = time.monotonic()
+        if stops:
+          checkpointer.wait()
+          raise interrupt.error(f'step {done} of {self.steps}', command=command)
+        progress.update(done * self.batch)
     progress.close()
-    return self._summary(done, seconds), done
+    return self._summary(done, pace), done
 
   def _stopped(self) -> bool:
     return all(has_stopped(state.watch, self.config) for state in self.sweep.states)
 
-  def _summary(self, done: int, seconds: float) -> dict[str, Any]:
+  def _summary(self, done: int, pace: Pace) -> dict[str, Any]:
     """The `train` entry of `results.json`, as any run's, and what the features took.
 
     `features`: the pictures that went through the trunk, and the seconds that it took when it was
@@ -229,7 +234,7 @@ class Probe:
     """
     summary = train_summary(
       done,
-      seconds,
+      pace,
       batch=self.batch,
       steps_per_epoch=self.steps_per_epoch,
       settings=len(self.names),

@@ -120,19 +120,26 @@ def view(config: ConfigDict) -> View:
   return View(DATA if config.parallelism == 'shard_map' else None)
 
 
-def wrap(step: Step, config: ConfigDict) -> Step:
-  """The compiled step over the mesh that its first state lies on; the state is donated."""
-  compiled: list[Step] = []
+class CompiledStep:
+  """A step over the mesh that its first state lies on; the state is donated."""
 
-  def call(state: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, jax.Array]]:
-    if not compiled:
-      compiled.append(_compiled(step, config, state))
-    return compiled[0](state, batch)
+  def __init__(self, step: Step, config: ConfigDict):
+    self.step, self.config = step, config
+    self.jitted: Any = None
 
-  return call
+  def __call__(self, state: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, jax.Array]]:
+    if self.jitted is None:
+      self.jitted = _jitted(self.step, self.config, state)
+    return self.jitted(state, batch)
+
+  def compiled(self, state: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
+    """The program that a call runs; behind a call it is at hand, else it is compiled."""
+    if self.jitted is None:
+      self.jitted = _jitted(self.step, self.config, state)
+    return self.jitted.lower(state, batch).compile()
 
 
-def _compiled(step: Step, config: ConfigDict, state: Any) -> Step:
+def _jitted(step: Step, config: ConfigDict, state: Any) -> Any:
   if config.parallelism == 'shard_map':
     whole = PartitionSpec()
     step = jax.shard_map(

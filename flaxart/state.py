@@ -200,16 +200,13 @@ def all_params(state: TrainState) -> nnx.State:
   return nnx.merge_state(state.trainable, state.frozen)
 
 
-def count_parameters(state: TrainState) -> dict[str, int]:
-  """`{'total', 'trainable', 'frozen'}` and one entry a head (`heads/artist`)."""
-  size = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
-  counts = {
-    'total': size(all_params(state)),
-    'trainable': size(state.trainable),
-    'frozen': size(state.frozen),
-  }
-  for path, leaf in nnx.to_flat_state(all_params(state)):
-    if path[0] == 'heads':
-      key = path_string(path[:2])
-      counts[key] = counts.get(key, 0) + leaf.size
-  return counts
+def count_parameters(state: TrainState) -> dict[str, tuple[int, int]]:
+  """`{part: (trainable, frozen)}`: `trunk`, each head (`heads/artist`), and their sum, `all`."""
+  counts: dict[str, tuple[int, int]] = {'trunk': (0, 0)}
+  for learning, tree in ((True, state.trainable), (False, state.frozen)):
+    for path, leaf in nnx.to_flat_state(tree):
+      name = path_string(path[:2] if path[0] == 'heads' else path[:1])
+      trainable, frozen = counts.get(name, (0, 0))
+      more = (leaf.size, 0) if learning else (0, leaf.size)
+      counts[name] = (trainable + more[0], frozen + more[1])
+  return counts | {'all': (sum(n for n, _ in counts.values()), sum(n for _, n in counts.values()))}

@@ -16,7 +16,7 @@ from flaxart.data.augment import augment, mixup
 from flaxart.losses import Mix, Objective, label_counts, total_loss
 from flaxart.nonfinite import SKIP, is_sound, keep_if
 from flaxart.optim import leaf_paths
-from flaxart.sharding import view, wrap
+from flaxart.sharding import CompiledStep, view
 from flaxart.state import Network, TrainState
 from flaxart.unfreeze import read_stages, stage_number
 
@@ -30,9 +30,9 @@ def make_train_step(
   objective: Objective,
   *,
   phase: int = 0,
-) -> TrainStep:
+) -> CompiledStep:
   """The compiled step of a phase; it eats its state, so the caller must drop the one it passes."""
-  return wrap(make_update(network, config, learning_rate, objective, phase=phase), config)
+  return CompiledStep(make_update(network, config, learning_rate, objective, phase=phase), config)
 
 
 def make_update(
@@ -51,9 +51,7 @@ def make_update(
   stages = read_stages(config)
   seen = view(config)
 
-  def update(
-    state: TrainState, batch: dict[str, Any]
-  ) -> tuple[TrainState, dict[str, jax.Array]]:
+  def update(state: TrainState, batch: dict[str, Any]) -> tuple[TrainState, dict[str, jax.Array]]:
     labels = {name: batch[name] for name in names}
     images = augment(batch['image'], batch['draw'], config, seed=config.seed)
     part: dict[str, Any] = {'image': images, **labels}

@@ -19,11 +19,14 @@ from flaxart.interrupt import Interrupt
 from flaxart.loop import train_network
 from flaxart.losses import create_objective
 from flaxart.optim import create_learning_rate_fn, create_optimizer
+from flaxart.overview import parameter_table
+from flaxart.pace import Pace, note_start
 from flaxart.remap import by_class_name
 from flaxart.sharding import check_batch_size, create_mesh
-from flaxart.state import TrainState, count_parameters, create_train_state
+from flaxart.state import create_train_state
 from flaxart.step import make_train_step
 from flaxart.tasks import Task, tasks_from_features
+from flaxart.trace import read_steps
 from flaxart.unfreeze import read_stages
 from flaxart.writer import MetricWriter, flat_scores, log
 from tfds_rijks.errors import UserError
@@ -46,6 +49,7 @@ def train_and_evaluate(
   """
   validate(config)
   check_batch_size(config.train.batch_size, field='train.batch_size')
+  read_steps(config)
   workdirs.check(workdir, config)
 
   # The data: tasks, classes and sizes come from the prepared dataset and are typed nowhere.
@@ -89,7 +93,7 @@ def train_and_evaluate(
     make_train_step(network, config, learning_rate, objective, phase=phase)
     for phase in range(len(stages))
   ]
-  log.info('%s', parameter_line(state))
+  log.info('%s', parameter_table(state))
 
   # A trunk that cannot change goes over the pictures once; only heads are trained from there on.
   heads = None
@@ -113,7 +117,8 @@ def train_and_evaluate(
       mesh=mesh,
       workdir=workdir,
     )
-  log.info('%s', plan.line)
+  for line in filter(None, (plan.cost and plan.cost.line, plan.line)):
+    log.info('%s', line)
   plan.refuse_if_too_large()
   if dry_run:
     return None
@@ -133,6 +138,7 @@ def train_and_evaluate(
       state = checkpointer.restore(start, state, mesh=mesh)
       log.info('continuing after step %d of %d', start, steps)
     writer = MetricWriter(workdir, step=start, tensorboard=config.log.tensorboard)
+    pace = Pace(writer, note_start(workdir, start))
     floors = largest_classes(train_split, tasks)
     if heads:
       train, done = heads.train(
@@ -140,6 +146,7 @@ def train_and_evaluate(
         workdir=workdir,
         checkpointer=checkpointer,
         writer=writer,
+        pace=pace,
         interrupt=interrupt,
         floors=floors,
         start=start,
@@ -154,6 +161,7 @@ def train_and_evaluate(
         workdir=workdir,
         checkpointer=checkpointer,
         writer=writer,
+        pace=pace,
         interrupt=interrupt,
         floors=floors,
         start=start,
@@ -226,13 +234,3 @@ def check_val(config: ConfigDict, dataset: Dataset) -> None:
         f'config.{field}: goes by the val split, and {dataset.name} has {", ".join(dataset.splits)}'
         ' only; prepare it with a val split, or leave this setting at its default'
       )
-
-
-def parameter_line(state: TrainState) -> str:
-  """`parameters: 23,600,000 (trainable ..., frozen ...)`."""
-  counts = count_parameters(state)
-  heads = ', '.join(f'{k} {v:,}' for k, v in counts.items() if k.startswith('heads/'))
-  return (
-    f'parameters: {counts["total"]:,} (trainable {counts["trainable"]:,}, frozen '
-    f'{counts["frozen"]:,}; {heads})'
-  )

@@ -29,6 +29,7 @@ class MetricWriter:
     lines = [json.loads(line) for line in kept]
     self.began = time.monotonic() - (lines[-1]['wall_s'] if lines else 0.0)
     self.train_seconds = max((line.get('train_s', 0.0) for line in lines), default=0.0)
+    self.input_wait_seconds = max((line.get('input_wait_s', 0.0) for line in lines), default=0.0)
     self.nonfinite = sum(line.get('nonfinite', 0) for line in lines)
     self.events = None
     if tensorboard and self.active:

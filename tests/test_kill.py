@@ -12,13 +12,11 @@ import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
-from trainer import ROOT, command, metric_lines, set_steps, wait_for
+from trainer import ROOT, TIMINGS, command, metric_lines, set_steps, wait_for
 
 from flaxart import manifest
 from flaxart.checkpoint import Checkpointer, state_tree
 from flaxart.train import train_and_evaluate
-
-TIMINGS = ('wall_s', 'images_per_second', 'train_s')
 
 
 def leaves(tree):

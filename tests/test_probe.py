@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from trainer import TIMINGS
 
 import flaxart
 from flaxart import checkpoint, contest, feature_cache, features, heads, probe, workdirs
@@ -32,7 +33,6 @@ from flaxart.tasks import Task, tasks_from_features
 from flaxart.train import check_labelled, train_and_evaluate
 from tfds_rijks.errors import UserError
 
-TIMINGS = ('wall_s', 'images_per_second', 'train_s')
 RECORDS = 160
 
 
@@ -179,6 +179,7 @@ def swept(tmp_path_factory, collection, trunk, cache):
   config = frozen.__wrapped__(make.__wrapped__(collection), trunk, cache)
   config.train.epochs = 4.0
   config.probe.settings = 'sgd:1e30,sgd:1e-4,adam:3e-3,rmsprop:1e-4'
+  config.log.profile = '3'
   workdir = tmp_path_factory.mktemp('runs') / 'swept'
   return workdir, config, train_and_evaluate(config, workdir)
 
@@ -210,6 +211,10 @@ def test_the_setting_that_is_best_on_val_is_tested_and_kept(swept):
   assert first['step'] == summary['train']['best_step'] == checkpoint.best_on_disk(workdir)
   again = evaluate_again(workdir, split='test')
   assert_close(again, summary['test'], rtol=1e-4)
+
+
+def test_the_pass_with_the_chosen_step_is_traced(swept):
+  assert len(list((swept[0] / 'profile').rglob('*.xplane.pb'))) == 1
 
 
 def test_an_interrupted_sweep_goes_on_to_the_same_end(swept, tmp_path, monkeypatch):

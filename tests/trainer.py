@@ -11,6 +11,18 @@ from flaxart.config import to_json
 from flaxart.data.source import open_dataset
 
 ROOT = Path(__file__).parents[1]
+# What in `metrics.jsonl` differs from one run to an equal one.
+TIMINGS = (
+  'wall_s',
+  'images_per_second',
+  'step_s',
+  'train_s',
+  'input_wait',
+  'input_wait_s',
+  'goodput',
+  'device_memory_gb',
+  'host_memory_gb',
+)
 
 
 def set_steps(config, steps):
