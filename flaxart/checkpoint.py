@@ -30,6 +30,8 @@ from tfds_rijks.errors import UserError
 
 FOLDER = 'checkpoints'
 DAMAGED = 'checkpoints-damaged'  # where a fallback puts what it passes over
+# A finished run's one checkpoint before it takes the place of the others, and those after that.
+FINAL, REPLACED = 'checkpoints-final.tmp', 'checkpoints-replaced.tmp'
 NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is no number
 # What Orbax raises for files that are not what they should be, or that it cannot write.
 _FAILURES = (ValueError, KeyError, OSError, RuntimeError)
@@ -45,6 +47,7 @@ class Checkpointer:
       [policies.LatestN(1), policies.BestN(get_metric_fn=_score, reverse=False, n=1)]
     )
     self._workdir = workdir
+    settle(workdir)
     self._folder = (workdir / FOLDER).resolve()
     if fallback:
       set_aside_damaged(workdir)
@@ -100,19 +103,32 @@ class Checkpointer:
     finally:
       self._orbax.close()
 
-  def _seal(self) -> None:
-    """Completes the newest finished save: what is needed to read it, and the manifest over all.
+  def keep_only(self, state: TrainState) -> None:
+    """Leaves `state`, of a run that is finished, without what only further training needs.
 
-    Only the newest can lack one: a save waits until the one before it is sealed. Process 0 writes,
-    as it does everything else.
+    Nothing can be saved after it. The new checkpoint is complete before the old ones go.
+    """
+    step, tree = int(state.step), state_tree(state)
+    metrics = {'score': self.scores().get(step, NO_SCORE)}
+    self.close()
+    final = (self._workdir / FINAL).resolve()
+    try:
+      with ocp.training.Checkpointer(final) as orbax:
+        slim = {name: tree[name] for name in ('params', 'batch_stats', 'step')}
+        orbax.save(step, slim, force=True, overwrite=True, metrics=metrics)
+    except _FAILURES as error:
+      raise UserError(self._unwritten(_first_line(error), step)) from error
+    _seal(final / str(step), self._workdir)
+    settle(self._workdir)
+
+  def _seal(self) -> None:
+    """Completes the newest finished save.
+
+    Only the newest can lack one: a save waits until the one before it is sealed.
     """
     newest = self.latest_step()
-    if newest is not None and jax.process_index() == 0:
-      folder = self._folder / str(newest)
-      if not (folder / manifest.FILE).exists():
-        identity.copy_into(folder, self._workdir)
-        manifest.seal(folder)
-    processes.wait_for_all('checkpoint sealed')
+    if newest is not None:
+      _seal(self._folder / str(newest), self._workdir)
 
   def _unwritten(self, why: str, step: int | None = None) -> str:
     name = 'a checkpoint' if step is None else f'checkpoint {step}'
@@ -164,6 +180,35 @@ class Checkpointer:
       )
     log.warning('step %d: a loss is no number: back to the state of step %d', step, latest)
     return dataclasses.replace(self.restore(latest, state, mesh=mesh), step=state.step)
+
+
+def is_final(workdir: Path) -> bool:
+  """Whether the run is finished and has nothing left to train on from."""
+  steps = _steps(workdir / FOLDER)
+  if len(steps) != 1:
+    return False
+  folder = workdir / FOLDER / str(steps[0])
+  try:
+    return 'opt_state' not in ocp.metadata(folder.resolve()).metadata
+  except _FAILURES:
+    return False  # whoever restores it says what is wrong
+
+
+def settle(workdir: Path) -> None:
+  """Puts a finished run's checkpoint in the place of the others, wherever that was cut off."""
+  final, old = workdir / FINAL, workdir / REPLACED
+  if jax.process_index() == 0:
+    sealed = any((path / manifest.FILE).exists() for path in final.glob('*'))
+    if final.exists() and not sealed:
+      shutil.rmtree(final)  # its save was cut off; the others are all there
+    elif final.exists():
+      if (workdir / FOLDER).exists():
+        shutil.rmtree(old, ignore_errors=True)
+        (workdir / FOLDER).rename(old)
+      final.rename(workdir / FOLDER)
+    if old.exists():
+      shutil.rmtree(old)
+  processes.wait_for_all('checkpoints settled')
 
 
 def restore_params(
@@ -249,6 +294,14 @@ def set_aside_damaged(workdir: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         path.rename(target)
   processes.wait_for_all('damaged checkpoints set aside')
+
+
+def _seal(folder: Path, workdir: Path) -> None:
+  """Adds what is needed to read a finished save, and the manifest over all; process 0 writes."""
+  if jax.process_index() == 0 and not (folder / manifest.FILE).exists():
+    identity.copy_into(folder, workdir)
+    manifest.seal(folder)
+  processes.wait_for_all('checkpoint sealed')
 
 
 def _steps(folder: Path) -> list[int]:

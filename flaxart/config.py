@@ -125,6 +125,7 @@ def default_config() -> ConfigDict:
 
   config.checkpoint = checkpoint = ConfigDict()
   checkpoint.every_steps = 0  # saves between evaluations; 0 = only after each evaluation
+  checkpoint.keep_optimizer = False  # True: a finished run keeps best and latest, as they were
   checkpoint.best = 'score'  # on val: score (mean main score of the tasks) | loss; or last
 
   config.eval = evaluation = ConfigDict()

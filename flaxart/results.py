@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import flaxart
-from flaxart import calibration, records
+from flaxart import calibration, checkpoint, records
 from flaxart.assess import assess, warn_never_trained
 from flaxart.data.source import Dataset
 from flaxart.metrics import MAIN
@@ -135,6 +135,14 @@ def write(workdir: Path, summary: Mapping[str, Any]) -> None:
   """Writes `results.json`; process 0 only."""
   if jax.process_index() == 0:
     write_text(workdir / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
+
+
+def of_finished(workdir: Path) -> dict[str, Any] | None:
+  """What `results.json` of a run holds that is over; None if there is something left to do."""
+  checkpoint.settle(workdir)
+  if not (workdir / FILE).exists() or not checkpoint.is_final(workdir):
+    return None
+  return json.loads((workdir / FILE).read_text(encoding='utf-8'))
 
 
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:

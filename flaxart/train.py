@@ -51,6 +51,10 @@ def train_and_evaluate(
   check_batch_size(config.train.batch_size, field='train.batch_size')
   read_steps(config)
   workdirs.check(workdir, config)
+  if (summary := results.of_finished(workdir)) is not None:
+    log.info('%s: is finished; another --workdir begins a new run', workdir)
+    print(results.table(summary, workdirs.read_run(workdir)[1]), flush=True)
+    return summary
 
   # The data: tasks, classes and sizes come from the prepared dataset and are typed nowhere.
   if not prepare_if_missing(config, dry_run=dry_run):
@@ -181,7 +185,7 @@ def train_and_evaluate(
     # The test split is looked at once, with the checkpoint that val chose.
     best = checkpointer.best_step()
     assert best is not None  # the last step is always saved
-    state = checkpointer.restore(best, state, mesh=mesh)
+    state = kept = checkpointer.restore(best, state, mesh=mesh)
     features = None
     if heads:
       train, (network, state), features = heads.finished(train, state)
@@ -202,7 +206,9 @@ def train_and_evaluate(
       if split in summary:
         writer.write(steps, f'best_{split}', flat_scores(summary[split]))
     writer.close()
-  results.write(workdir, summary)
+    results.write(workdir, summary)
+    if not config.checkpoint.keep_optimizer:
+      checkpointer.keep_only(kept)
   print(results.table(summary, tasks), flush=True)
   return summary
 

@@ -77,4 +77,5 @@ def tiny(collection: Path) -> ConfigDict:
   config.log.every_steps, config.log.tensorboard = 1, False
   config.probe.cache_dir = str(collection.parent / 'features')
   config.eval.baselines = False
+  config.checkpoint.keep_optimizer = True
   return config

@@ -20,6 +20,7 @@ NO_PART = (
   'tasks',
   'log.tensorboard',
   'checkpoint.every_steps',
+  'checkpoint.keep_optimizer',
   'eval.batch_size',
   'eval.baselines',
   'eval.test',
