@@ -39,14 +39,14 @@ log = logging.getLogger('flaxart')
 
 
 class Checkpointer:
-  """Saves in the background, keeps best and latest, restores; use as a context manager."""
+  """Saves in the background (or not), keeps best and latest, restores; use as a context manager."""
 
-  def __init__(self, workdir: Path, *, fallback: bool = False):
+  def __init__(self, workdir: Path, *, fallback: bool = False, asynchronous: bool = True):
     policies = ocp.training.preservation_policies
     keep = policies.AnyPreservationPolicy(
       [policies.LatestN(1), policies.BestN(get_metric_fn=_score, reverse=False, n=1)]
     )
-    self._workdir = workdir
+    self._workdir, self._asynchronous = workdir, asynchronous
     settle(workdir)
     self._folder = (workdir / FOLDER).resolve()
     if fallback:
@@ -64,7 +64,7 @@ class Checkpointer:
     self.close()
 
   def save(self, state: TrainState, *, score: float | None = None) -> None:
-    """Starts writing `state` and returns.
+    """Starts writing `state` and returns; unless `asynchronous`, returns when it is on disk.
 
     Raises `UserError` if there is no room for it, or if the save before this one failed.
     """
@@ -87,6 +87,8 @@ class Checkpointer:
       )
     except _FAILURES as error:
       raise UserError(self._unwritten(_first_line(error), step)) from error
+    if not self._asynchronous:
+      self.wait()
 
   def wait(self) -> None:
     """Returns when everything is on disk; an error of the last save is raised here."""

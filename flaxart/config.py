@@ -19,6 +19,7 @@ MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
 OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
 # Fields that may differ when a run is continued: they change neither the data nor the arithmetic.
 MAY_CHANGE = (
+  'checkpoint.asynchronous',
   'data.data_dir',
   'data.manual_dir',
   'data.workers',
@@ -125,6 +126,7 @@ def default_config() -> ConfigDict:
 
   config.checkpoint = checkpoint = ConfigDict()
   checkpoint.every_steps = 0  # saves between evaluations; 0 = only after each evaluation
+  checkpoint.asynchronous = True  # write while training goes on; False: wait for each save
   checkpoint.keep_optimizer = False  # True: a finished run keeps best and latest, as they were
   checkpoint.best = 'score'  # on val: score (mean main score of the tasks) | loss; or last
 

@@ -129,7 +129,9 @@ def train_and_evaluate(
 
   with (
     workdirs.held(workdir, config, tasks, dataset, spec=begin.spec, about=begin.about),
-    Checkpointer(workdir, fallback=fallback) as checkpointer,
+    Checkpointer(
+      workdir, fallback=fallback, asynchronous=config.checkpoint.asynchronous
+    ) as checkpointer,
     Interrupt(
       client=processes.client(), process=jax.process_index(), processes=jax.process_count()
     ) as interrupt,

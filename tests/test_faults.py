@@ -255,6 +255,31 @@ def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
   assert [line for lines in verify(run).values() for line in lines] == []
 
 
+def test_a_folder_that_turns_read_only_is_one_line_and_the_run_goes_on_when_it_is_writable(
+  tiny, small_disk, monkeypatch
+):
+  set_steps(tiny, 6)
+  tiny.checkpoint.every_steps = 2
+  monkeypatch.setattr('flaxart.estimate.LOGS_GB', 0.0)
+  run = small_disk / 'run'
+
+  def protect():
+    folder = run / 'checkpoints'
+    wait_for((folder / '2').exists)
+    subprocess.run(['mount', '--bind', folder, folder], check=True)
+    subprocess.run(['mount', '-o', 'remount,bind,ro', folder], check=True)
+
+  with monkeypatch.context() as patch:
+    at_step(patch, 4, protect)
+    with pytest.raises((UserError, OSError), match=r'[Rr]ead-only file system'):
+      train_and_evaluate(tiny, run)
+  with pytest.raises((UserError, OSError), match=r'[Rr]ead-only file system'):
+    train_and_evaluate(tiny, run)  # as a command: one line and exit code 2 (`tfds_rijks.command`)
+  subprocess.run(['umount', run / 'checkpoints'], check=True)
+  assert train_and_evaluate(tiny, run)['train']['steps'] == 6
+  assert [line for lines in verify(run).values() for line in lines] == []
+
+
 def test_a_failed_save_is_one_line_that_names_what_is_intact(tiny, tmp_path, monkeypatch):
   set_steps(tiny, 6)
   tiny.checkpoint.every_steps = 2

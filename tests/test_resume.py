@@ -1,0 +1,104 @@
+"""A run that stops and goes on, with other workers and another way of saving, is the same run."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+from trainer import TIMINGS, metric_lines, set_steps
+
+import flaxart
+from flaxart.train import train_and_evaluate
+
+
+@pytest.fixture(scope='module')
+def trunk(tmp_path_factory, collection):
+  """A run whose trunk the others take."""
+  from conftest import tiny as make
+
+  workdir = tmp_path_factory.mktemp('runs') / 'trunk'
+  train_and_evaluate(make.__wrapped__(collection), workdir)
+  return workdir
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+  """The record numbers of every batch that a step is given."""
+  ids = []
+
+  def put(batch, mesh, put_batch=flaxart.sharding.put_batch):
+    ids.append(batch['record'].tolist())
+    return put_batch(batch, mesh)
+
+  monkeypatch.setattr('flaxart.loop.put_batch', put)
+  return ids
+
+
+class StopError(Exception):
+  """The machine is lost."""
+
+
+def stopped_at(monkeypatch, step):
+  """A context in which training ends behind the dispatch of `step`."""
+
+  def add(self, done, metrics, add=flaxart.meter.StepMeter.add):
+    add(self, done, metrics)
+    if done == step:
+      raise StopError
+
+  context = monkeypatch.context()
+  context.__enter__().setattr('flaxart.meter.StepMeter.add', add)
+  return context
+
+
+@pytest.mark.parametrize('mode', ['heads', 'fine-tuned', 'scratch'])
+def test_twenty_steps_equal_ten_and_ten_by_other_workers(
+  tiny, tmp_path, monkeypatch, drawn, trunk, mode
+):
+  tiny.init = 'scratch' if mode == 'scratch' else str(trunk)
+  tiny.trainable = 'heads' if mode == 'heads' else 'all'
+  tiny.augment.flip = True  # or heads would be trained on stored features
+  tiny.model.dropout = 0.2
+  set_steps(tiny, 20)  # of 8 an epoch
+  tiny.checkpoint.every_steps = 5
+  train_and_evaluate(tiny, tmp_path / 'straight')
+  straight = list(drawn)
+  assert len({tuple(batch) for batch in straight}) == 20
+
+  parts = []
+  for workers, asynchronous, stop in ((1, False, 13), (2, True, None)):
+    tiny.data.workers, tiny.checkpoint.asynchronous = workers, asynchronous
+    drawn.clear()
+    if stop:
+      context = stopped_at(monkeypatch, stop)
+      with pytest.raises(StopError):
+        train_and_evaluate(tiny, tmp_path / 'moved')
+      context.__exit__(None, None, None)
+    else:
+      train_and_evaluate(tiny, tmp_path / 'moved')
+    parts.append(list(drawn))
+  assert [len(part) for part in parts] == [13, 10]
+  assert parts[0][:10] + parts[1] == straight
+
+  stored = [
+    ocp.load((tmp_path / name / 'checkpoints' / '20').resolve()) for name in ('straight', 'moved')
+  ]
+  jax.tree.map(np.testing.assert_array_equal, *stored)
+  without = lambda line: {k: v for k, v in line.items() if k not in TIMINGS}  # noqa: E731
+  lines = [[without(x) for x in metric_lines(tmp_path / n)] for n in ('straight', 'moved')]
+  assert lines[0] == lines[1]
+
+
+def test_a_save_that_is_not_asynchronous_is_on_disk_when_it_returns(tiny, tmp_path, monkeypatch):
+  seen = []
+
+  def save(self, state, *, score=None, save=flaxart.checkpoint.Checkpointer.save):
+    save(self, state, score=score)
+    seen.append((self.latest_step(), (self._folder / str(int(state.step)) / 'manifest.json')))
+    assert seen[-1][0] == int(state.step) and seen[-1][1].exists()
+
+  monkeypatch.setattr('flaxart.checkpoint.Checkpointer.save', save)
+  tiny.checkpoint.asynchronous, tiny.checkpoint.every_steps = False, 3
+  train_and_evaluate(tiny, tmp_path / 'run')
+  assert len(seen) == 3
