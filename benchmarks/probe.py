@@ -13,14 +13,10 @@ of each that is not measured.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
-import subprocess
+import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +25,7 @@ import numpy as np
 import optax
 from flax import nnx
 
+from benchmarks import measure
 from flaxart.config import MODELS, default_config
 from flaxart.heads import AsGiven, Given, example_order, train_data
 from flaxart.losses import Objective
@@ -37,9 +34,8 @@ from flaxart.sharding import create_mesh
 from flaxart.state import Network, TrainState
 from flaxart.sweep import Sweep
 from flaxart.tasks import SOFTMAX, Task
-from tfds_rijks.command import Parser, run
+from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
-from tfds_rijks.report import write_json
 
 CLASSES = {'artist': 375, 'material': 100, 'type': 80}
 WIDTH = {'vgg19': 512, 'inception_v3': 2048, 'xception': 2048, 'resnet50': 2048}
@@ -159,7 +155,7 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
     import torch
     from torch.nn.functional import cross_entropy
   except ImportError:
-    raise UserError('--peers: torch is not installed; install the extra `parity`') from None
+    raise UserError('--peers: torch is not installed; install the extra `benchmarks`') from None
 
   name, _, rate = settings.partition(':')
   features = torch.from_numpy(museum.features)
@@ -200,26 +196,20 @@ def in_turns(epochs: dict[str, Epoch], pictures: int, *, rounds: int) -> dict[st
 
 def main() -> int | None:
   """The command."""
-  parser = Parser(prog='python -m benchmarks.probe', description=__doc__)
-  parser.add_argument('--models', default='resnet50', help=f'of {", ".join(MODELS)}')
-  parser.add_argument('--peers', default='numpy,jit_loop', help=f'of {", ".join(PEERS)}')
-  parser.add_argument('--rounds', type=int, default=5)
+  parser = measure.parser('probe', __doc__, peers=list(PEERS), default='numpy,jit_loop')
   parser.add_argument('--pictures', type=int, default=100_000)
   parser.add_argument('--batch', type=int, default=256)
-  parser.add_argument('--output', required=True, help='JSON file')
   arguments = parser.parse_args()
-  for field, allowed in (('models', MODELS), ('peers', PEERS)):
-    for name in getattr(arguments, field).split(','):
-      if name not in allowed:
-        raise UserError(f'--{field}: found {name!r}, expected {", ".join(allowed)}')
+  models = measure.chosen(arguments.models, MODELS, flag='--models')
+  chosen = measure.chosen(arguments.peers, list(PEERS), flag='--peers')
   results = []
-  for model in arguments.models.split(','):
+  for model in models:
     museum = Museum(arguments.pictures, WIDTH[model], arguments.batch)
     for settings in (*SETTINGS, ','.join(SETTINGS)):
       # Several settings at once are ours alone, and the loop's over the same step.
       peers = [
         peer
-        for peer in arguments.peers.split(',')
+        for peer in chosen
         if not (peer == 'numpy' and not settings.startswith('sgd'))
         and not (',' in settings and peer != 'jit_loop')
       ]
@@ -241,31 +231,8 @@ def main() -> int | None:
           }
         )
         print(json.dumps(results[-1]), flush=True)
-  write_json(
-    Path(arguments.output),
-    {
-      'hardware': {
-        'machine': platform.machine(),
-        'cores': len(os.sched_getaffinity(0)),
-        'device': jax.devices()[0].device_kind,
-        'load': os.getloadavg(),
-      },
-      'versions': {package: installed(package) for package in ('jax', 'flax', 'numpy', 'torch')},
-      'commit': subprocess.run(
-        ['git', 'rev-parse', 'HEAD'], capture_output=True, text=True, check=False
-      ).stdout.strip(),
-      'results': results,
-    },
-  )
+  measure.save(arguments.output, results, command=measure.told(sys.argv))
   return None
-
-
-def installed(package: str) -> str | None:
-  """Its version, or None."""
-  try:
-    return version(package)
-  except PackageNotFoundError:
-    return None
 
 
 if __name__ == '__main__':

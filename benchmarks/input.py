@@ -1,0 +1,135 @@
+"""Pictures a second that the loader delivers, against a PyTorch DataLoader with Pillow.
+
+  python -m benchmarks.input --peers=torch --rounds=5 --output=F.json
+
+From drawn JPEGs of 2,500 x 1,900 and of 300 x 228 pixels to shuffled uint8 batches of squares. Ours
+is `flaxart.data.loader` over a prepared dataset (ArrayRecord); PyTorch's opens the same files with
+Pillow in two worker processes. From the large files ours is measured twice: decoding them each time
+(`large`), and as a user trains on them, re-encoded once by `tfds_rijks.prepare` with the short side
+at 320 pixels (`prepared`), whose one-time cost stands beside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import measure
+from benchmarks.measure import Side
+from benchmarks.peers import needs
+from flaxart.data.loader import train_batches
+from flaxart.data.source import open_dataset
+from tfds_rijks.command import run
+from tfds_rijks.prepare import prepare
+
+SIDES = {'large': (2500, 1900), 'small': (300, 228)}  # width, height
+SIZE, BATCH = 224, 32
+AHEAD = 10  # batches; neither loader holds more
+
+
+def draw(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
+  """JPEGs (quality 90, 4:2:0) of soft shapes with grain: noise alone would not compress."""
+  rng = np.random.default_rng(0)
+  folder.mkdir(parents=True)
+  rows, paths = ['image,type'], []
+  for i in range(count):
+    coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+    picture = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.int16)
+    picture = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+    paths.append(folder / f'{i:04d}.jpg')
+    Image.fromarray(picture).save(paths[-1], quality=90, subsampling=2)
+    rows.append(f'{paths[-1].name},{("bowl", "coin")[i % 2]}')
+  (folder / 'metadata.csv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
+  return paths
+
+
+class Files:
+  """A map-style dataset: file -> uint8 square, by Pillow with its scaled decoding."""
+
+  def __init__(self, paths: list[Path], *, draft: bool):
+    self.paths, self.draft = paths, draft
+
+  def __len__(self) -> int:
+    return len(self.paths)
+
+  def __getitem__(self, i: int) -> np.ndarray:
+    with Image.open(self.paths[i]) as image:
+      if self.draft:
+        image.draft('RGB', (SIZE, SIZE))
+      return np.asarray(image.convert('RGB').resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+def torch_loader(paths: list[Path], *, draft: bool) -> Iterator[Any]:
+  """Endless batches of a DataLoader whose two workers live on from epoch to epoch."""
+  needs('torchvision')
+  data = importlib.import_module('torch.utils.data')
+  loader = data.DataLoader(
+    Files(paths, draft=draft),
+    batch_size=BATCH,
+    shuffle=True,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+  )
+  while True:
+    yield from loader
+
+
+def our_loader(data_dir: Path, name: str) -> Iterator[Any]:
+  """Endless batches as training gets them."""
+  dataset = open_dataset(name, data_dir=str(data_dir), tasks=['type'])
+  return train_batches(
+    dataset.split('train'), seed=0, batch_size=BATCH, start_step=0, size=SIZE, fit='squash'
+  )
+
+
+def main() -> int | None:
+  """The command."""
+  parser = measure.parser('input', __doc__, peers=['torch', 'torch_draft'], default='torch')
+  parser.add_argument('--pictures', type=int, default=128)
+  parser.add_argument('--seconds', type=float, default=4.0, help='of a turn, at the least')
+  arguments = parser.parse_args()
+  names = measure.chosen(arguments.peers, ['torch', 'torch_draft'], flag='--peers')
+  results = []
+  with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
+    for kind, size in SIDES.items():
+      paths = draw(folder / kind, arguments.pictures, size)
+      builds: dict[str, dict[str, Any]] = {kind: {}}
+      if kind == 'large':
+        builds['prepared'] = {'image_size': 320}
+      for mode, options in builds.items():
+        data_dir = folder / f'data_{mode}'
+        began = time.monotonic()
+        path = prepare('collection', manual_dir=folder / kind, data_dir=data_dir, **options)
+        prepared_s = time.monotonic() - began
+        dataset = str(path.parent.relative_to(data_dir))
+        for peer in names:
+          batches = our_loader(data_dir, dataset)
+          theirs = torch_loader(paths, draft=peer == 'torch_draft')
+          sides = {
+            'ours': Side(lambda batches=batches: next(batches), BATCH, ahead=AHEAD),
+            peer: Side(lambda theirs=theirs: next(theirs), BATCH, ahead=AHEAD),
+          }
+          measure.in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
+          about = {
+            'batch': BATCH,
+            'size': SIZE,
+            'source': 'x'.join(map(str, size)),
+            'prepared_in_s': round(prepared_s, 1),
+          }
+          results += measure.compared('loader', f'input_{mode}', sides, **about)
+          measure.save(arguments.output, results, command=measure.told(sys.argv))
+  return None
+
+
+if __name__ == '__main__':
+  run(main)

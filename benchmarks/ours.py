@@ -1,0 +1,131 @@
+"""Our side of the comparisons, built as a run builds it, and the plain way in the same networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from benchmarks.peers import CLASSES, MOMENTUM, RATE, random_batch
+from flaxart.config import default_config
+from flaxart.features import folded_trunk
+from flaxart.losses import Objective
+from flaxart.models.classifier import TrunkSpec
+from flaxart.models.convolution import use_lowering
+from flaxart.optim import create_learning_rate_fn, create_optimizer
+from flaxart.sharding import create_mesh, put_batch
+from flaxart.state import Network, TrainState, create_train_state
+from flaxart.step import make_train_step
+from flaxart.tasks import SOFTMAX, Task
+from flaxart.unfreeze import read_stages
+
+HEADS = {'artist': CLASSES, 'material': 100, 'type': 80}
+# Whose details the network follows, so that both sides compute the same.
+VARIANTS = {'torch': 'torchvision', 'torch_compile': 'torchvision', 'keras': 'keras'}
+
+
+def variant(model: str, peer: str) -> str:
+  """The variant that a peer has; Xception is timm's where it is not Keras's."""
+  found = VARIANTS.get(peer, 'keras')
+  return 'timm' if model == 'xception' and found == 'torchvision' else found
+
+
+def create(
+  model: str, size: int, *, variant: str, heads: int = 1, init: str = 'scratch'
+) -> tuple[ConfigDict, Network, TrainState]:
+  """A run before its first step, with the first so many heads of `HEADS`."""
+  config = default_config()
+  config.init, config.model.name, config.data.image_size = init, model, size
+  config.optim.learning_rate, config.optim.momentum = RATE, MOMENTUM
+  tasks = [Task(n, SOFTMAX, tuple(map(str, range(c)))) for n, c in list(HEADS.items())[:heads]]
+  config.tasks = ','.join(task.name for task in tasks)
+  rate = create_learning_rate_fn(config, steps=1000, steps_per_epoch=100)
+  network, state = create_train_state(
+    config,
+    tasks,
+    create_optimizer(config, rate, read_stages(config)),
+    mesh=create_mesh(),
+    spec=TrunkSpec(variant=variant),
+  )
+  return config, network, state
+
+
+def labelled(batch: int, size: int, heads: int) -> dict[str, Any]:
+  """A random batch on the device, as the loader gives it."""
+  images, labels = random_batch(batch, size)
+  columns = {name: labels % count for name, count in list(HEADS.items())[:heads]}
+  host = {'image': images, 'draw': np.arange(batch), **columns}
+  return put_batch(host, create_mesh())
+
+
+def train(model: str, batch: int, size: int, *, variant: str, heads: int = 1) -> Callable:
+  """A train step from uint8 pictures on the device."""
+  config, network, state = create(model, size, variant=variant, heads=heads)
+  step = make_train_step(network, config, lambda _: RATE, Objective())
+  data, held = labelled(batch, size, heads), [state]
+
+  def work() -> None:
+    held[0], metrics = step(held[0], data)
+    jax.block_until_ready(metrics)
+
+  return work
+
+
+def features(model: str, batch: int, size: int, *, variant: str) -> Callable:
+  """Pooled features with folded BatchNorm, from uint8 pictures on the device."""
+  _, network, state = create(model, size, variant=variant)
+  forward = folded_trunk(network, state, mesh=create_mesh())
+  host = {
+    'image': random_batch(batch, size)[0],
+    'record': np.arange(batch),
+    'mask': np.ones(batch, bool),
+  }
+  data = put_batch(host, create_mesh())
+  return lambda: jax.block_until_ready(forward(data))
+
+
+def plain_train(model: str, batch: int, size: int) -> Callable:
+  """The way of the Flax guides: `lax.conv`, `nnx.jit`, `nnx.Optimizer`; Keras's variant."""
+  _, network, state = create(model, size, variant='keras')
+  net = network.merge(state.trainable, state.frozen, state.batch_stats)
+  tx = optax.sgd(RATE, momentum=MOMENTUM, nesterov=True)
+  optimizer = nnx.Optimizer(net, tx, wrt=nnx.Param)
+  data = labelled(batch, size, 1)
+
+  @nnx.jit
+  def step(net: Any, optimizer: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+    def loss_fn(net: Any) -> jax.Array:
+      logits = net(images, train=True)['artist']
+      return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    loss, grads = nnx.value_and_grad(loss_fn)(net)
+    optimizer.update(net, grads)
+    return loss
+
+  def work() -> None:
+    with use_lowering('native'):
+      jax.block_until_ready(step(net, optimizer, data['image'], data['artist']))
+
+  return work
+
+
+def plain_features(model: str, batch: int, size: int) -> Callable:
+  """`nnx.jit` of the network in inference mode, BatchNorm not folded, `lax.conv`."""
+  _, network, state = create(model, size, variant='keras')
+  net = network.merge(state.trainable, state.frozen, state.batch_stats)
+  images = labelled(batch, size, 1)['image']
+
+  @nnx.jit
+  def forward(net: Any, images: jax.Array) -> jax.Array:
+    return net.features(images)
+
+  def work() -> None:
+    with use_lowering('native'):
+      jax.block_until_ready(forward(net, images))
+
+  return work

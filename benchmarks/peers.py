@@ -1,0 +1,131 @@
+"""The other side of the comparisons: the same networks as PyTorch, Keras on JAX and plain Flax run
+them. Everything a careful user does is done for them: `channels_last`, fused BatchNorm for
+inference, compiled steps, pictures already normalised and in their own layout.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flaxart.weights.parity import import_keras, import_torchvision, missing_peer
+from tfds_rijks.errors import UserError
+
+CLASSES = 375  # artists of the Rijksmuseum Challenge
+MOMENTUM, RATE = 0.9, 1e-3
+
+
+def random_batch(batch: int, size: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+  """uint8 `[B, S, S, 3]` and labels `[B]`: random, because zeros compute faster than pictures."""
+  rng = np.random.default_rng(seed)
+  return (
+    rng.integers(0, 256, (batch, size, size, 3), np.uint8),
+    rng.integers(0, CLASSES, batch).astype(np.int32),
+  )
+
+
+def normalised(images: np.ndarray) -> np.ndarray:
+  """uint8 -> float32 in about [-2, 2]."""
+  return ((images.astype(np.float32) - 127.5) / 64).astype(np.float32)
+
+
+def needs(source: str) -> None:
+  """Says what to install if a peer is missing."""
+  reason = missing_peer(source)
+  if reason:
+    raise UserError(f'--peers: {reason.replace("[parity]", "[benchmarks]")}')
+
+
+def torch_net(model: str) -> Any:
+  """torchvision's network (timm's for Xception) with pooled features and one linear head."""
+  needs('timm' if model == 'xception' else 'torchvision')
+  torch: Any = importlib.import_module('torch')
+  models = import_torchvision().models
+  torch.manual_seed(0)
+  if model == 'vgg19':  # its trunk, as ours: pooled, without the two large layers
+    features = models.vgg19(weights=None, init_weights=False).features
+    pool = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    net = torch.nn.Sequential(features, pool, torch.nn.Linear(512, CLASSES))
+  elif model == 'xception':
+    timm = importlib.import_module('timm')
+    net = timm.create_model('legacy_xception', pretrained=False, num_classes=CLASSES)
+  elif model == 'inception_v3':
+    net = models.inception_v3(
+      weights=None, init_weights=False, aux_logits=False, num_classes=CLASSES
+    )
+  else:
+    net = models.resnet50(weights=None, num_classes=CLASSES)
+  return net.to(memory_format=torch.channels_last)
+
+
+def torch_train(model: str, batch: int, size: int, *, compiled: bool = False) -> Callable:
+  """A step of SGD with Nesterov momentum; eager, or by `torch.compile`."""
+  net = torch_net(model).train()
+  torch: Any = importlib.import_module('torch')
+  images, labels = random_batch(batch, size)
+  x = torch.from_numpy(normalised(images)).permute(0, 3, 1, 2)  # NHWC in memory: channels_last
+  y = torch.from_numpy(labels).long()
+  optimizer = torch.optim.SGD(net.parameters(), RATE, momentum=MOMENTUM, nesterov=True)
+  forward = torch.compile(net) if compiled else net
+
+  def step() -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss = torch.nn.functional.cross_entropy(forward(x), y)
+    loss.backward()
+    optimizer.step()
+    loss.item()
+
+  return step
+
+
+def torch_features(model: str, batch: int, size: int, *, compiled: bool = False) -> Callable:
+  """Inference with BatchNorm fused into the convolutions."""
+  net = torch_net(model).eval()
+  torch: Any = importlib.import_module('torch')
+  fuse = importlib.import_module('torch.fx.experimental.optimization').fuse
+  if model != 'vgg19':  # it has no BatchNorm
+    net = fuse(net).to(memory_format=torch.channels_last)
+  net = torch.compile(net) if compiled else net
+  x = torch.from_numpy(normalised(random_batch(batch, size)[0])).permute(0, 3, 1, 2)
+
+  def step() -> None:
+    with torch.inference_mode():
+      net(x)
+
+  return step
+
+
+def keras_net(model: str, size: int) -> Any:
+  """`keras.applications` without its classifier, with a head of our size."""
+  needs('keras')
+  keras = import_keras()
+  build = {
+    'vgg19': keras.applications.VGG19,
+    'inception_v3': keras.applications.InceptionV3,
+    'xception': keras.applications.Xception,
+    'resnet50': keras.applications.ResNet50,
+  }[model]
+  trunk = build(weights=None, include_top=False, pooling='avg', input_shape=(size, size, 3))
+  return keras.Model(trunk.input, keras.layers.Dense(CLASSES)(trunk.output))
+
+
+def keras_train(model: str, batch: int, size: int) -> Callable:
+  """`train_on_batch` of a compiled model."""
+  net, keras = keras_net(model, size), import_keras()
+  net.compile(
+    optimizer=keras.optimizers.SGD(RATE, momentum=MOMENTUM, nesterov=True),
+    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+  )
+  images, labels = random_batch(batch, size)
+  x = normalised(images)
+  return lambda: net.train_on_batch(x, labels)
+
+
+def keras_features(model: str, batch: int, size: int) -> Callable:
+  """`predict_on_batch`."""
+  net = keras_net(model, size)
+  x = normalised(random_batch(batch, size)[0])
+  return lambda: net.predict_on_batch(x)

@@ -1,0 +1,195 @@
+"""Writes `docs/performance.md` from the JSON files in `benchmarks/results/`.
+
+  python -m benchmarks.table [--results=benchmarks/results] [--output=docs/performance.md]
+
+No figure of that page is typed by hand. What has not been measured is named as missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfds_rijks.command import Parser, run
+from tfds_rijks.errors import UserError
+from tfds_rijks.report import write_text
+
+Result = Mapping[str, Any]
+# What each comparison should reach at least: ours over theirs.
+TARGETS = {
+  ('train', 'keras'): 2.0,
+  ('train', 'torch'): 1.0,
+  ('features', 'torch'): 1.0,
+  ('train', 'three_heads'): 1 / 1.03,
+  ('input_large', 'torch'): 1.5,
+  ('input_prepared', 'torch'): 1.5,
+  ('input_small', 'torch'): 1.5,
+  ('startup', 'cold'): 2.0,
+}
+PEERS = {
+  'torch': 'PyTorch, eager',
+  'torch_compile': '`torch.compile`',
+  'torch_draft': 'DataLoader, Pillow with scaled decoding',
+  'keras': 'Keras on JAX',
+  'plain': 'plain Flax (`lax.conv`, `nnx.jit`)',
+  'three_heads': 'our step with three heads',
+  'numpy': 'NumPy',
+  'jit_loop': 'a loop over jitted steps',
+  'cold': 'with an empty compilation cache',
+}
+INPUT = {
+  'input_large': 'originals of 2,500 px, decoded anew each time',
+  'input_prepared': 'originals of 2,500 px, ours prepared once at 320 px',
+  'input_small': 'files of 300 px',
+}
+KINDS = ('train_step', 'features', 'probe', 'input', 'startup')
+INTRODUCTION = """# Performance
+
+Written by `python -m benchmarks.table` from the files in `benchmarks/results/`; each section names
+the command that made its figures. All sides of a comparison run in turns in one process, after an
+unmeasured call that holds the compilation; rates are pictures a second, medians with the slowest
+and fastest round in brackets, and the ratio is the median over rounds of ours over theirs. What was
+tried to get there, and what holds the rest back: [performance-log.md](performance-log.md).
+"""
+TRAINING = """One step, float32, SGD with Nesterov momentum, one head of 375 classes, random
+pictures; each peer meets ours in the variant of the network that it has."""
+FEATURES = """Pooled features, BatchNorm folded into the convolutions on both sides, float32."""
+LOADERS = """Shuffled uint8 batches of 32 squares of 224 px: two worker processes for the
+DataLoader, two threads for ours."""
+NO_ACCELERATOR = """## GPU and TPU
+
+Not measured: no figure on this page comes from an accelerator. The same commands run there.
+"""
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+  """`{name: document}` of every file of results."""
+  if not folder.is_dir():
+    raise UserError(f'--results: {folder} is no folder; run a benchmark with --output there')
+  found = {path.stem: json.loads(path.read_text('utf-8')) for path in folder.glob('*.json')}
+  # Those of preparing data stand in the builder's README.
+  return {name: found[name] for name in sorted(found) if name.split('-')[0] in KINDS}
+
+
+def number(value: float) -> str:
+  """Three digits that count, thousands with commas."""
+  if value >= 100:
+    return f'{value:,.0f}'
+  return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
+
+
+def verdict(result: Result) -> str:
+  """The target of a ratio, and whether it is met."""
+  target = TARGETS.get((result['mode'], result['peer']))
+  if target is None:
+    return ''
+  return f'{target:.2f}: {"met" if result["ratio"] >= target else "**missed**"}'
+
+
+def rows(results: Sequence[Result], first: Callable[[Result], str]) -> list[str]:
+  """The table of a comparison."""
+  lines = [
+    '| | against | ours | theirs | ratio | target | first call, ours and theirs |',
+    '| --- | --- | ---: | ---: | ---: | --- | ---: |',
+  ]
+  for r in results:
+    lows = ['-'.join(number(x) for x in r[f'{side}_spread']) for side in ('ours', 'theirs')]
+    lines.append(
+      f'| {first(r)} | {PEERS.get(r["peer"], r["peer"])} | {number(r["ours"])} ({lows[0]}) | '
+      f'{number(r["theirs"])} ({lows[1]}) | {r["ratio"]:.2f} | {verdict(r)} | '
+      f'{r["ours_first_s"]:.0f} s, {r["theirs_first_s"]:.0f} s |'
+    )
+  return lines
+
+
+def network(result: Result) -> str:
+  """`resnet50, 128 px, batch 16`."""
+  return f'{result["model"]}, {result["size"]} px, batch {result["batch"]}'
+
+
+def where(document: Mapping[str, Any]) -> str:
+  """Command, machine, versions and commit of a document."""
+  hardware, versions = document['hardware'], document['versions']
+  named = ', '.join(f'{k} {v}' for k, v in versions.items() if v and k != 'flaxart')
+  name = hardware.get('processor') or hardware['machine']
+  load = hardware.get('load')
+  return (
+    f'`{document.get("command", "command not recorded")}` on {hardware["cores"]} cores '
+    f'({name}; {hardware["device"]}'
+    + (f'; load {load[0]:.1f} at the end' if load else '')
+    + f'); {named}; commit {document["commit"][:10]}.'
+  )
+
+
+def steps(documents: Mapping[str, Any], kind: str, title: str, words: str) -> list[str]:
+  """A section over the documents of a benchmark, one for each machine."""
+  found = {name: d for name, d in documents.items() if name.split('-')[0] == kind}
+  lines = [f'## {title}', '', words, '']
+  if not found:
+    return [*lines, 'Not measured yet.', '']
+  for document in found.values():
+    label = (lambda r: INPUT.get(r['mode'], r['mode'])) if kind == 'input' else network
+    lines += [*rows(document['results'], label), '', where(document), '']
+  return lines
+
+
+def probe(document: Mapping[str, Any]) -> list[str]:
+  """Heads on cached features."""
+  lines = [
+    '| optimizers at once | against | ours | theirs | ratio |',
+    '| --- | --- | ---: | ---: | ---: |',
+  ]
+  for r in document['results']:
+    lines.append(
+      f'| {r["mode"]} | {PEERS.get(r["peer"], r["peer"])} | {number(r["ours"])} | '
+      f'{number(r["theirs"])} | {r["ratio"]:.2f} |'
+    )
+  first = document['results'][0]
+  about = f'{first["pictures"]:,} pictures, {first["features"]} features, batch {first["batch"]}.'
+  return [*lines, '', f'{about} {where(document)}', '']
+
+
+def startup(document: Mapping[str, Any]) -> list[str]:
+  """Seconds to the first step."""
+  lines = [
+    '| | cold | warm | cold over warm | target | imports alone |',
+    '| --- | ---: | ---: | ---: | --- | ---: |',
+  ]
+  for r in document['results']:
+    lines.append(
+      f'| {r["model"]}, {r["size"]} px | {r["theirs"]:.1f} s | {r["ours"]:.1f} s | '
+      f'{r["ratio"]:.2f} | {verdict(r)} | {r["imports_s"]:.1f} s |'
+    )
+  return [*lines, '', where(document), '']
+
+
+def page(documents: Mapping[str, Any]) -> str:
+  """The whole page."""
+  lines = [INTRODUCTION]
+  lines += steps(documents, 'train_step', 'Training', TRAINING)
+  lines += steps(documents, 'features', 'Feature extraction', FEATURES)
+  lines += ['## Heads on cached features', '']
+  lines += probe(documents['probe']) if 'probe' in documents else ['Not measured yet.', '']
+  lines += steps(documents, 'input', 'Input', LOADERS)
+  lines += ['## Start-up', '', 'From the command to the first step, a process for each start.', '']
+  lines += startup(documents['startup']) if 'startup' in documents else ['Not measured yet.', '']
+  if all(d['hardware']['device'] == 'cpu' for d in documents.values()):
+    lines += [NO_ACCELERATOR]
+  return '\n'.join(lines)
+
+
+def main() -> int | None:
+  """The command."""
+  parser = Parser(prog='python -m benchmarks.table', description=__doc__)
+  parser.add_argument('--results', type=Path, default=Path('benchmarks/results'))
+  parser.add_argument('--output', type=Path, default=Path('docs/performance.md'))
+  arguments = parser.parse_args()
+  write_text(arguments.output, page(read(arguments.results)))
+  print(f'{arguments.output}: written')
+  return None
+
+
+if __name__ == '__main__':
+  run(main)

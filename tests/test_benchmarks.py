@@ -1,0 +1,74 @@
+"""Every benchmark runs from end to end; how fast is no question of a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from trainer import ROOT
+
+from benchmarks import table
+from flaxart.weights.parity import missing_peer
+
+FIELDS = {'model', 'peer', 'mode', 'ratio', 'ours', 'theirs'}
+SMALL = ['--rounds=1']
+NETWORK = ['--models=vgg19', '--size=32', '--batch=2', '--seconds=0', *SMALL]
+
+
+def benchmark(name, *flags, output):
+  """Runs it and returns its results."""
+  line = [sys.executable, '-m', f'benchmarks.{name}', *flags, f'--output={output}']
+  done = subprocess.run(line, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600)
+  assert done.returncode == 0, done.stderr[-2000:]
+  document = json.loads(output.read_text())
+  assert {'hardware', 'versions', 'commit', 'command', 'results'} <= document.keys()
+  assert document['command'].startswith(f'python -m benchmarks.{name} ')
+  for result in document['results']:
+    assert result.keys() >= FIELDS
+    assert result['ours'] > 0 and result['theirs'] > 0
+  return document['results']
+
+
+def test_train_step_and_features(tmp_path):
+  train = benchmark('train_step', '--peers=three_heads,plain', *NETWORK, output=tmp_path / 'a.json')
+  assert [(r['peer'], r['mode']) for r in train] == [('three_heads', 'train'), ('plain', 'train')]
+  features = benchmark('features', '--peers=plain', *NETWORK, output=tmp_path / 'b.json')
+  assert [(r['peer'], r['mode']) for r in features] == [('plain', 'features')]
+
+
+@pytest.mark.parity
+@pytest.mark.skipif(bool(missing_peer('torchvision')), reason=str(missing_peer('torchvision')))
+def test_the_peers(tmp_path):
+  for name in ('train_step', 'features'):
+    peers = '--peers=torch,keras' if missing_peer('keras') is None else '--peers=torch'
+    benchmark(name, peers, *NETWORK, output=tmp_path / f'{name}.json')
+  flags = ['--pictures=40', '--seconds=0', *SMALL]
+  results = benchmark('input', '--peers=torch', *flags, output=tmp_path / 'input.json')
+  assert [r['mode'] for r in results] == ['input_large', 'input_prepared', 'input_small']
+
+
+def test_startup(tmp_path):
+  flags = ['--models=vgg19', '--size=32', '--width=0.125', *SMALL]
+  results = benchmark('startup', *flags, output=tmp_path / 'startup.json')
+  assert results[0]['imports_s'] < results[0]['ours']
+
+
+def test_a_peer_that_does_not_exist_is_one_line(tmp_path):
+  line = [sys.executable, '-m', 'benchmarks.features', '--peers=abacus', f'--output={tmp_path}/f']
+  done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 2 and done.stderr.startswith("error: --peers: found 'abacus', expected")
+  assert done.stderr.count('\n') == 1 and not list(tmp_path.iterdir())
+
+
+def test_the_page_is_what_the_files_say(tmp_path):
+  documents = table.read(ROOT / 'benchmarks' / 'results')
+  assert (ROOT / 'docs' / 'performance.md').read_text() == table.page(documents)
+  empty = table.page({})
+  assert empty.count('Not measured yet.') == 5
+  slow = {'model': 'resnet50', 'peer': 'torch', 'mode': 'train', 'ratio': 0.96, 'ours': 96.0}
+  assert table.verdict(slow) == '1.00: **missed**'
+  assert table.verdict({**slow, 'ratio': 1.0}) == '1.00: met'
+  assert table.verdict({**slow, 'peer': 'numpy'}) == ''
