@@ -22,9 +22,20 @@ from flaxart.report.statistics import (
 )
 from tfds_rijks.progress import Progress
 
-# Settings that belong to a mode (the paper's rule: another optimizer for another mode), and to a
-# network (its input size): a pair that differs in them differs in one thing.
-_OF_MODE = ('optim.', 'trainable', 'init', 'model.bn', 'train.unfreeze', 'train.epochs')
+# Settings that belong to a mode (the paper's rule: another optimizer for another mode; stored
+# features can be swept over, but not augmented), and to a network (its input size): a pair that
+# differs in them differs in one thing.
+_OF_MODE = (
+  'optim.',
+  'trainable',
+  'init',
+  'model.bn',
+  'train.unfreeze',
+  'train.epochs',
+  'train.early_stop_patience',
+  'augment.',
+  'probe.',
+)
 _OF_MODEL = ('model.name', 'data.image_size')
 
 

@@ -141,8 +141,9 @@ def test_pairs_differ_in_one_thing_and_multi_task_is_matched(tmp_path):
     ('multi', ['artist', 'type'], {}),
     ('artist', ['artist'], {}),
     ('type', ['type'], {'train__epochs': 5.0}),
-    ('scratch', ['artist'], {'mode': 'scratch'}),
-    ('vgg', ['artist'], {'model': 'vgg19', 'mode': 'scratch'}),
+    ('scratch', ['artist'], {'mode': 'scratch', 'augment__flip': True, 'optim__nesterov': False}),
+    ('wider', ['artist'], {'mode': 'scratch', 'model__width': 2.0}),  # and not mirrored
+    ('vgg', ['artist'], {'model': 'vgg19', 'mode': 'scratch', 'model__width': 2.0}),
   ]:
     write_run(tmp_path / name, config=settings(tasks=tasks, **more))
   ((section,), _) = read(tmp_path)
@@ -150,7 +151,7 @@ def test_pairs_differ_in_one_thing_and_multi_task_is_matched(tmp_path):
   assert pairs == {
     ('multi', 'artist', 'artist'): 'tasks',
     ('artist', 'scratch', 'artist'): 'mode',
-    ('vgg', 'scratch', 'artist'): 'network',
+    ('vgg', 'wider', 'artist'): 'network',
   }
   (match,) = matches([section])
   assert {task: e.first.name for task, e in match.single.items()} == {
