@@ -20,6 +20,8 @@ OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
 # Fields that may differ when a run is continued: they change neither the data nor the arithmetic.
 MAY_CHANGE = (
   'checkpoint.asynchronous',
+  'data.cache',
+  'data.cache_dir',
   'data.data_dir',
   'data.manual_dir',
   'data.workers',
@@ -74,6 +76,8 @@ def default_config() -> ConfigDict:
   data.pixels = 'network'  # what enters the network: its own preprocessing, or zero_one (x / 255)
   data.shuffle = True  # False: the same order in every epoch, as the paper's released code has it
   data.workers = 0  # decoding processes; 0 = threads of this process
+  data.cache = 'none'  # decoded pictures: none, host (in memory), device, or auto: flaxart/cache.py
+  data.cache_dir = ''  # of their files; empty = ~/.cache/flaxart/decoded
   data.synthetic_objects = 0  # draw a museum of so many objects into manual_dir first (the demo)
 
   config.augment = augment = ConfigDict()
@@ -148,6 +152,7 @@ def validate(config: ConfigDict) -> None:
   one_of(config, 'parallelism', ('jit', 'shard_map'))
   one_of(config, 'model.bn', ('auto', 'batch', 'frozen', 'keras2_frozen'))
   one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
+  one_of(config, 'data.cache', ('none', 'host', 'device', 'auto'))
   one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
   one_of(config, 'optim.name', OPTIMIZERS)
   one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
@@ -201,6 +206,11 @@ def validate(config: ConfigDict) -> None:
     raise UserError(
       f'config.train.accumulate: {config.train.batch_size} pictures cannot be cut into '
       f'{config.train.accumulate} equal parts; choose a divisor of config.train.batch_size'
+    )
+  if config.data.cache != 'none' and config.data.workers:
+    raise UserError(
+      f'config.data.workers: found {config.data.workers}, expected 0 under '
+      f'config.data.cache={config.data.cache}: there is nothing left to decode'
     )
   task_names(config)
   task_weights(config)

@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from flaxart.cache import AddPictures
 from flaxart.data.loader import train_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.overview import StepCost, step_cost
@@ -93,6 +94,7 @@ def training(
   split: Split,
   dataset: Dataset,
   *,
+  add_pictures: AddPictures,
   steps: int,
   mesh: Mesh,
   workdir: Path,
@@ -108,12 +110,12 @@ def training(
   )
   copy = jax.tree.map(lambda x: x.copy(), state)  # a step eats its state
   began = time.monotonic()
-  batch = put_batch(next(batches), mesh)
+  batch = add_pictures(put_batch(next(batches), mesh))
   copy, metrics = train_step(copy, batch)
   jax.block_until_ready(metrics)
   compiled = time.monotonic()
   for _ in range(MEASURED_STEPS):
-    copy, metrics = train_step(copy, put_batch(next(batches), mesh))
+    copy, metrics = train_step(copy, add_pictures(put_batch(next(batches), mesh)))
   jax.block_until_ready(metrics)
   step_s = (time.monotonic() - compiled) / MEASURED_STEPS
   pictures = sum(len(s) for s in dataset.splits.values())

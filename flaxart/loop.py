@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart import workdirs
+from flaxart.cache import AddPictures
 from flaxart.checkpoint import Checkpointer
 from flaxart.data.loader import Shard, train_batches
 from flaxart.data.source import Dataset
@@ -38,6 +39,7 @@ def train_network(
   dataset: Dataset,
   train_steps: Sequence[TrainStep],
   *,
+  add_pictures: AddPictures,
   workdir: Path,
   checkpointer: Checkpointer,
   writer: MetricWriter,
@@ -74,7 +76,7 @@ def train_network(
   with StepTrace(config, workdir) as trace:
     while done < steps and not stopped:
       phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
-      batch = put_batch(meter.next(batches), mesh)
+      batch = add_pictures(put_batch(meter.next(batches), mesh))
       done += 1
       with trace.steps(done, done):
         state, metrics = train_steps[phase](state, batch)

@@ -9,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from flaxart import estimate, identity, probe, processes, results, workdirs
+from flaxart.cache import AddPictures, cached, no_pictures
 from flaxart.checkpoint import Checkpointer
 from flaxart.config import task_names, task_weights, validate
 from flaxart.data.prepared import prepare_if_missing
@@ -107,16 +108,20 @@ def train_and_evaluate(
     state = heads.packed(state)
 
   # What it will take, from measured steps, before anything is written.
+  fed = dataset
+  add_pictures: AddPictures = no_pictures
   if heads:
     plan = heads.plan(state, workdir, dry_run=dry_run)
   else:
+    fed, add_pictures = cached(config, dataset, mesh=mesh, dry_run=dry_run)
     plan = estimate.training(
       config,
       network,
       state,
       train_steps[-1],
-      train_split,
+      fed.split('train'),
       dataset,
+      add_pictures=add_pictures,
       steps=steps,
       mesh=mesh,
       workdir=workdir,
@@ -162,8 +167,9 @@ def train_and_evaluate(
         config,
         network,
         state,
-        dataset,
+        fed,
         train_steps,
+        add_pictures=add_pictures,
         workdir=workdir,
         checkpointer=checkpointer,
         writer=writer,

@@ -39,7 +39,16 @@ class Decode:
   fit: images.Fit
 
   def __call__(self, record: int) -> dict[str, Any]:
-    """`{'image': uint8 [S, S, 3], 'record': int, task: label}`."""
+    """`{'image': uint8 [S, S, 3], 'record': int, task: label}`; no image if on the devices."""
+    example = {task: column[record] for task, column in self.split.labels.items()}
+    example['record'] = np.int32(record)
+    if not self.split.on_device:
+      example['image'] = self._picture(record)
+    return example
+
+  def _picture(self, record: int) -> np.ndarray:
+    if self.split.decoded is not None:
+      return self.split.decoded[record]
     name = self.split.ids[record]
     try:
       encoded = self.split.picture(record)
@@ -55,12 +64,7 @@ class Decode:
         f'{error}; the prepared data was readable when it was built: check the disk, '
         'then prepare it again'
       ) from None
-    labels = {task: column[record] for task, column in self.split.labels.items()}
-    return {
-      'image': images.fit(picture, self.size, how=self.fit),
-      'record': np.int32(record),
-      **labels,
-    }
+    return images.fit(picture, self.size, how=self.fit)
 
 
 def train_batches(

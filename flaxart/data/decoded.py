@@ -1,0 +1,117 @@
+"""Decoded pictures of a split on disk, read by memory mapping: decode once, train many epochs.
+
+One file a split, `<name>.npy`, uint8 `[N, S, S, 3]` in the order of the split. Its name ends in a
+hash of everything that the pixels depend on. It appears under that name when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from flaxart.data.loader import eval_batches
+from flaxart.data.source import Dataset, Split
+from tfds_rijks import images
+from tfds_rijks.errors import UserError
+from tfds_rijks.prepare import FINGERPRINT
+from tfds_rijks.progress import Progress
+
+LAYOUT = 1  # of the file and its name
+BATCH = 64
+RESERVE = 50e6  # bytes of the disk that stay free
+
+
+def size_of(split: Split, size: int) -> int:
+  """Bytes of the decoded pictures."""
+  return len(split) * size * size * 3
+
+
+def path_of(folder: Path, dataset: Dataset, split: Split, *, size: int, fit: images.Fit) -> Path:
+  """Where the decoded pictures of a split are, or will be."""
+  digest = hashlib.sha256()
+  for name in ('dataset_info.json', FINGERPRINT):
+    path = dataset.path / name
+    digest.update(path.read_bytes() if path.exists() else b'')
+  key = {
+    'layout': LAYOUT,
+    'data': digest.hexdigest(),
+    'version': dataset.version,
+    'ids': hashlib.sha256('\n'.join(split.ids).encode()).hexdigest(),  # in their order
+    'size': size,
+    'fit': fit,
+  }
+  name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
+  return folder / f'{dataset.name.replace("/", "_")}-{split.name}-{size}px-{name}.npy'
+
+
+def with_decoded(
+  split: Split, folder: Path, dataset: Dataset, *, size: int, fit: images.Fit
+) -> Split:
+  """`split` with its pictures decoded, from the file or, if there is none yet, into it.
+
+  Raises `UserError` if the folder cannot be written or has no room.
+  """
+  path, shape = path_of(folder, dataset, split, size=size, fit=fit), (len(split), size, size, 3)
+  try:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(path):
+      if not path.exists():
+        _write(path, split, shape, size=size, fit=fit)
+    pictures = np.load(path, mmap_mode='r')
+  except OSError as error:
+    raise UserError(
+      f'config.data.cache_dir: {folder} cannot be used ({error.strerror or error}); give a folder '
+      'that can be written, or config.data.cache=none'
+    ) from error
+  if pictures.shape != shape or pictures.dtype != np.uint8:
+    raise UserError(
+      f'{path}: holds {pictures.dtype} {list(pictures.shape)}, expected uint8 {list(shape)}; '
+      'remove it, it is made again'
+    )
+  return dataclasses.replace(split, decoded=pictures)
+
+
+def _write(
+  path: Path, split: Split, shape: tuple[int, ...], *, size: int, fit: images.Fit
+) -> None:
+  needed, free = size_of(split, size), shutil.disk_usage(path.parent).free
+  if needed + RESERVE > free:
+    raise UserError(
+      f'config.data.cache_dir: {path.parent} has {free / 1e9:.2f} GB free, the decoded pictures of '
+      f'{split.name} need {needed / 1e9:.2f} GB; free some, give another folder, or '
+      'config.data.cache=none'
+    )
+  part = path.with_suffix('.part')
+  progress = Progress(f'decoding {split.name} once', len(split), unit='img')
+  try:
+    pictures = np.lib.format.open_memmap(part, mode='w+', dtype=np.uint8, shape=shape)
+    done = 0
+    for batch in eval_batches(split, batch_size=BATCH, size=size, fit=fit):
+      pictures[batch['record'][batch['mask']]] = batch['image'][batch['mask']]
+      done += int(batch['mask'].sum())
+      progress.update(done)
+    pictures.flush()
+    del pictures
+    with part.open('rb') as file:
+      os.fsync(file.fileno())
+    part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)
+  progress.close()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+  """One process at a time decodes; another one waits and then finds the file."""
+  with path.with_name(f'.{path.stem}.lock').open('w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield
