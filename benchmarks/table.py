@@ -44,7 +44,12 @@ INPUT = {
   'input_prepared': 'originals of 2,500 px, ours prepared once at 320 px',
   'input_small': 'files of 300 px',
 }
-KINDS = ('train_step', 'features', 'probe', 'input', 'startup')
+KINDS = ('train_step', 'features', 'probe', 'input', 'startup', 'end_to_end')
+STEPS = {
+  'prepare': 'prepare: decode, 320 px on the short side, encode',
+  'features_and_heads': 'features of every picture, three heads for 30 epochs, evaluation',
+  'predict': 'predict: the scans again, to a table',
+}
 INTRODUCTION = """# Performance
 
 Written by `python -m benchmarks.table` from the files in `benchmarks/results/`; each section names
@@ -58,6 +63,8 @@ pictures; each peer meets ours in the variant of the network that it has."""
 FEATURES = """Pooled features, BatchNorm folded into the convolutions on both sides, float32."""
 LOADERS = """Shuffled uint8 batches of 32 squares of 224 px: two worker processes for the
 DataLoader, two threads for ours."""
+WHOLE_JOB = """Scans of 2,000 x 1,500 px -> prepared -> frozen ResNet50 at 224 px -> three heads ->
+`predictions.csv`, by the three commands that a user runs."""
 NO_ACCELERATOR = """## GPU and TPU
 
 Not measured: no figure on this page comes from an accelerator. The same commands run there.
@@ -165,6 +172,30 @@ def startup(document: Mapping[str, Any]) -> list[str]:
   return [*lines, '', where(document), '']
 
 
+def whole_job(document: Mapping[str, Any]) -> list[str]:
+  """The three commands of the museum's job."""
+  results = document['results']
+  wanted = next(iter(results[0]['hours_for']))
+  lines = [
+    f'| | pictures/s | memory | {int(wanted):,} pictures |',
+    '| --- | ---: | ---: | ---: |',
+  ]
+  for r in results:
+    lines.append(
+      f'| {STEPS[r["mode"]]} | {number(r["ours"])} | {r["memory_gb"]:.1f} GB | '
+      f'{r["hours_for"][wanted]:.1f} hours |'
+    )
+  total = sum(r['hours_for'][wanted] for r in results)
+  lines.append(f'| together | | | **{total:.1f} hours** |')
+  first, scale = results[0], int(wanted) / results[0]['pictures']
+  disk = ', '.join(f'{k} {gb * scale:.1f} GB' for k, gb in first['disk_gb'].items() if k != 'run')
+  about = (
+    f'Measured on {first["pictures"]:,} pictures, the rest is division (start-up included, so it '
+    f'errs on the high side). On disk for {int(wanted):,}: {disk}.'
+  )
+  return [*lines, '', about, '', where(document), '']
+
+
 def page(documents: Mapping[str, Any]) -> str:
   """The whole page."""
   lines = [INTRODUCTION]
@@ -175,6 +206,9 @@ def page(documents: Mapping[str, Any]) -> str:
   lines += steps(documents, 'input', 'Input', LOADERS)
   lines += ['## Start-up', '', 'From the command to the first step, a process for each start.', '']
   lines += startup(documents['startup']) if 'startup' in documents else ['Not measured yet.', '']
+  lines += ['## A museum\'s whole job', '', WHOLE_JOB, '']
+  job = documents.get('end_to_end')
+  lines += whole_job(job) if job else ['Not measured yet.', '']
   if all(d['hardware']['device'] == 'cpu' for d in documents.values()):
     lines += [NO_ACCELERATOR]
   return '\n'.join(lines)

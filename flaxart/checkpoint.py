@@ -55,6 +55,7 @@ class Checkpointer:
     self._orbax = ocp.training.Checkpointer(
       self._folder, preservation_policy=keep, cleanup_tmp_directories=True
     )
+    self._closed = False
     self._seal()  # a save may have been complete when its process was killed
 
   def __enter__(self) -> Checkpointer:
@@ -99,7 +100,10 @@ class Checkpointer:
     self._seal()
 
   def close(self) -> None:
-    """Waits for the last save and reports its error."""
+    """Waits for the last save and reports its error; does nothing the second time."""
+    if self._closed:
+      return
+    self._closed = True
     try:
       self.wait()
     finally:
