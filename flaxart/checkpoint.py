@@ -1,9 +1,10 @@
 """Checkpoints: the only file that knows Orbax.
 
 Step convention: checkpoint `n` holds the state after `n` updates; the run goes on with the batch of
-step `n`. The latest and the best checkpoint are kept, the best by a score that is always finite:
-Orbax would delete the best one at the first NaN. `force=True` on every save, because its default
-policy drops saves in silence while another one is being written.
+step `n`. The latest and the best checkpoint are kept, the best by a score that is always finite.
+`force=True` on every save, because Orbax's default policy drops saves in silence while another one
+is being written. Old checkpoints are deleted here and not by Orbax, which would delete the best one
+at the first NaN, and leaves half of one under its name when it is killed at it.
 
 Layout: `checkpoints/<step>/state`, as `state_tree` has it: `orbax.checkpoint.v1.load` reads it
 without flaxart.
@@ -32,6 +33,7 @@ FOLDER = 'checkpoints'
 DAMAGED = 'checkpoints-damaged'  # where a fallback puts what it passes over
 # A finished run's one checkpoint before it takes the place of the others, and those after that.
 FINAL, REPLACED = 'checkpoints-final.tmp', 'checkpoints-replaced.tmp'
+DELETED = 'checkpoints-deleted.tmp'  # where one goes before it is deleted file by file
 NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is no number
 # What Orbax raises for files that are not what they should be, or that it cannot write.
 _FAILURES = (ValueError, KeyError, OSError, RuntimeError)
@@ -42,10 +44,6 @@ class Checkpointer:
   """Saves in the background (or not), keeps best and latest, restores; use as a context manager."""
 
   def __init__(self, workdir: Path, *, fallback: bool = False, asynchronous: bool = True):
-    policies = ocp.training.preservation_policies
-    keep = policies.AnyPreservationPolicy(
-      [policies.LatestN(1), policies.BestN(get_metric_fn=_score, reverse=False, n=1)]
-    )
     self._workdir, self._asynchronous = workdir, asynchronous
     settle(workdir)
     self._folder = (workdir / FOLDER).resolve()
@@ -53,8 +51,11 @@ class Checkpointer:
       set_aside_damaged(workdir)
     # What a killed save left behind is removed at the start; finished checkpoints never are.
     self._orbax = ocp.training.Checkpointer(
-      self._folder, preservation_policy=keep, cleanup_tmp_directories=True
+      self._folder,
+      preservation_policy=ocp.training.preservation_policies.PreserveAll(),
+      cleanup_tmp_directories=True,
     )
+    self._response: Any = None  # of the save that is under way
     self._closed = False
     self._seal()  # a save may have been complete when its process was killed
 
@@ -79,7 +80,7 @@ class Checkpointer:
       )
     finite = score is not None and math.isfinite(score)
     try:
-      self._orbax.save_async(
+      self._response = self._orbax.save_async(
         step,
         tree,
         force=True,
@@ -93,7 +94,10 @@ class Checkpointer:
 
   def wait(self) -> None:
     """Returns when everything is on disk; an error of the last save is raised here."""
+    response, self._response = self._response, None
     try:
+      if response is not None:
+        response.result()  # `wait` alone would leave its thread and three open files behind
       self._orbax.wait()
     except _FAILURES as error:
       raise UserError(self._unwritten(_first_line(error))) from error
@@ -128,13 +132,17 @@ class Checkpointer:
     settle(self._workdir)
 
   def _seal(self) -> None:
-    """Completes the newest finished save.
+    """Completes the newest finished save, and deletes those that are neither newest nor best.
 
     Only the newest can lack one: a save waits until the one before it is sealed.
     """
     newest = self.latest_step()
-    if newest is not None:
-      _seal(self._folder / str(newest), self._workdir)
+    if newest is None:
+      return
+    _seal(self._folder / str(newest), self._workdir)
+    if jax.process_index() == 0:
+      for step in {c.step for c in self._there()} - {newest, self.best_step()}:
+        _delete(self._folder / str(step), self._workdir)
 
   def _unwritten(self, why: str, step: int | None = None) -> str:
     name = 'a checkpoint' if step is None else f'checkpoint {step}'
@@ -147,15 +155,17 @@ class Checkpointer:
       'folder writable, then start the run again'
     )
 
+  def _there(self) -> list[Any]:
+    """What Orbax knows of every checkpoint that was not deleted."""
+    return [c for c in self._orbax.checkpoints if (self._folder / str(c.step)).exists()]
+
   def latest_step(self) -> int | None:
     """The newest complete checkpoint, or None."""
-    return max((c.step for c in self._orbax.checkpoints), default=None)
+    return max((c.step for c in self._there()), default=None)
 
   def scores(self) -> dict[int, float]:
     """The score of every checkpoint that has one."""
-    return {
-      c.step: _score(c.metrics) for c in self._orbax.checkpoints if _score(c.metrics) > NO_SCORE
-    }
+    return {c.step: _score(c.metrics) for c in self._there() if _score(c.metrics) > NO_SCORE}
 
   def best_step(self) -> int | None:
     """The checkpoint with the best score; the latest if none was ever scored."""
@@ -201,7 +211,9 @@ def is_final(workdir: Path) -> bool:
 
 
 def settle(workdir: Path) -> None:
-  """Puts a finished run's checkpoint in the place of the others, wherever that was cut off."""
+  """Completes what was cut off: deleting, and putting a finished run's checkpoint in the place of
+  the others.
+  """
   final, old = workdir / FINAL, workdir / REPLACED
   if jax.process_index() == 0:
     sealed = any((path / manifest.FILE).exists() for path in final.glob('*'))
@@ -212,8 +224,9 @@ def settle(workdir: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         (workdir / FOLDER).rename(old)
       final.rename(workdir / FOLDER)
-    if old.exists():
-      shutil.rmtree(old)
+    for left in (old, workdir / DELETED):
+      if left.exists():
+        shutil.rmtree(left)
   processes.wait_for_all('checkpoints settled')
 
 
@@ -308,6 +321,13 @@ def _seal(folder: Path, workdir: Path) -> None:
     identity.copy_into(folder, workdir)
     manifest.seal(folder)
   processes.wait_for_all('checkpoint sealed')
+
+
+def _delete(folder: Path, workdir: Path) -> None:
+  """Takes a checkpoint out of sight at once, and then its files away."""
+  (workdir / DELETED).mkdir(exist_ok=True)
+  folder.rename(workdir / DELETED / folder.name)
+  shutil.rmtree(workdir / DELETED)
 
 
 def _steps(folder: Path) -> list[int]:

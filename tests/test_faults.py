@@ -297,6 +297,23 @@ def test_a_failed_save_is_one_line_that_names_what_is_intact(tiny, tmp_path, mon
   assert verify(run) == {2: []}
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_saving_leaves_no_open_file_and_no_thread_behind(tiny, tmp_path, monkeypatch):
+  set_steps(tiny, 16)
+  tiny.checkpoint.every_steps = 1
+  tiny.train.eval_every_epochs = tiny.train.epochs
+  seen = []
+
+  def look(self, done, metrics, add=StepMeter.add):
+    add(self, done, metrics)
+    seen.append((len(os.listdir('/proc/self/fd')), len(os.listdir('/proc/self/task'))))
+
+  monkeypatch.setattr(StepMeter, 'add', look)
+  train_and_evaluate(tiny, tmp_path / 'run')
+  early, late = np.max(seen[2:6], axis=0), np.max(seen[12:16], axis=0)
+  assert (late <= early + 6).all(), (early, late)  # three files a save would be 30 more
+
+
 def test_data_that_vanish_are_one_line_with_the_record(tiny, tmp_path, monkeypatch):
   data = tmp_path / 'data'
   shutil.copytree(tiny.data.data_dir, data)
