@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,7 +307,7 @@ def test_saving_leaves_no_open_file_and_no_thread_behind(tiny, tmp_path, monkeyp
 
   def look(self, done, metrics, add=StepMeter.add):
     add(self, done, metrics)
-    seen.append((len(os.listdir('/proc/self/fd')), len(os.listdir('/proc/self/task'))))
+    seen.append([len(list(Path('/proc/self', name).iterdir())) for name in ('fd', 'task')])
 
   monkeypatch.setattr(StepMeter, 'add', look)
   train_and_evaluate(tiny, tmp_path / 'run')
