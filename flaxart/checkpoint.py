@@ -210,9 +210,14 @@ def is_final(workdir: Path) -> bool:
     return False  # whoever restores it says what is wrong
 
 
+def is_cut_off(workdir: Path) -> bool:
+  """Whether a finished run was killed while its one checkpoint took the place of the others."""
+  return (workdir / FINAL).exists() or (workdir / REPLACED).exists()
+
+
 def settle(workdir: Path) -> None:
   """Completes what was cut off: deleting, and putting a finished run's checkpoint in the place of
-  the others.
+  the others. Only for the trainer that holds the workdir's lock: another may be at it.
   """
   final, old = workdir / FINAL, workdir / REPLACED
   if jax.process_index() == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -17,9 +18,10 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import flaxart
-from flaxart import calibration, checkpoint, records
+from flaxart import calibration, checkpoint, processes, records
 from flaxart.assess import assess, warn_never_trained
 from flaxart.data.source import Dataset
+from flaxart.lock import WorkdirLock
 from flaxart.metrics import MAIN
 from flaxart.scores import table as table_of
 from flaxart.state import Network, TrainState
@@ -139,8 +141,14 @@ def write(workdir: Path, summary: Mapping[str, Any]) -> None:
 
 def of_finished(workdir: Path) -> dict[str, Any] | None:
   """What `results.json` of a run holds that is over; None if there is something left to do."""
-  checkpoint.settle(workdir)
-  if not (workdir / FILE).exists() or not checkpoint.is_final(workdir):
+  if not (workdir / FILE).exists():
+    return None
+  cut_off = checkpoint.is_cut_off(workdir)
+  processes.wait_for_all('all have looked')  # before one of them changes it
+  if cut_off:
+    with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+      checkpoint.settle(workdir)
+  if not checkpoint.is_final(workdir):
     return None
   return json.loads((workdir / FILE).read_text(encoding='utf-8'))
 

@@ -15,7 +15,9 @@ import flaxart
 from flaxart import checkpoint, verify
 from flaxart.again import evaluate_again
 from flaxart.checkpoint import FINAL, REPLACED, settle, steps_on_disk
+from flaxart.lock import WorkdirLock
 from flaxart.train import train_and_evaluate
+from tfds_rijks.errors import UserError
 
 
 @pytest.fixture(scope='module')
@@ -105,3 +107,13 @@ def test_wherever_it_is_cut_off_the_run_ends_as_if_it_had_not_been(both, tmp_pat
   summary = train_and_evaluate(both[False][1], run)
   assert summary['test'] == both[False][2]['test']
   assert list(steps_on_disk(run)) == [int(best)] and checkpoint.is_final(run)
+
+
+def test_a_second_trainer_leaves_alone_what_the_first_is_finishing(both, tmp_path):
+  slim, config, _ = both[False]
+  shutil.copytree(slim, tmp_path / 'run')
+  unfinished = tmp_path / 'run' / FINAL / 'state.orbax-checkpoint-tmp'
+  unfinished.mkdir(parents=True)
+  with WorkdirLock(tmp_path / 'run'), pytest.raises(UserError, match='is being trained by'):
+    train_and_evaluate(config, tmp_path / 'run')
+  assert unfinished.exists()
