@@ -12,10 +12,8 @@ import dataclasses
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -138,6 +136,8 @@ def about_here() -> dict[str, Any]:
   """Machine, versions and commit that figures belong to."""
   import jax
 
+  from flaxart.pace import memory
+
   git = lambda *words: subprocess.run(  # noqa: E731
     ['git', *words], capture_output=True, text=True, check=False
   ).stdout.strip()
@@ -156,7 +156,7 @@ def about_here() -> dict[str, Any]:
       **{package: installed(package) for package in PACKAGES},
     },
     'commit': git('rev-parse', 'HEAD') + ('+' if changed else ''),
-    'peak_memory_gb': round(peak_memory_gb(), 2),
+    'peak_memory_gb': memory()['host_memory_gb'],
   }
 
 
@@ -168,12 +168,6 @@ def processor() -> str:
     return platform.processor()
   names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
   return names[0] if names else platform.processor()
-
-
-def peak_memory_gb() -> float:
-  """The most memory that this process had at any time."""
-  unit = 1 if sys.platform == 'darwin' else 1024  # bytes on macOS, KiB on Linux
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def installed(package: str) -> str | None:

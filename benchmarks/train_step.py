@@ -10,16 +10,11 @@ our step of three heads with our step of one. `first_s` figures hold the compila
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
-from benchmarks import measure, ours, peers
-from benchmarks.measure import Side
-from flaxart.config import MODELS
+from benchmarks import ours, peers, steps
 from tfds_rijks.command import run
 
-# Pixels: ResNet50 at 128, the others at the smallest size that is typical for them.
-SIZES = {'resnet50': 128, 'vgg19': 128, 'inception_v3': 139, 'xception': 139}
 PEERS: dict[str, Callable[[str, int, int], Callable]] = {
   'torch': peers.torch_train,
   'torch_compile': lambda *a: peers.torch_train(*a, compiled=True),
@@ -31,27 +26,7 @@ PEERS: dict[str, Callable[[str, int, int], Callable]] = {
 
 def main() -> int | None:
   """The command."""
-  parser = measure.parser('train_step', __doc__, peers=list(PEERS), default='torch,keras,plain')
-  parser.add_argument('--batch', type=int, default=16)
-  parser.add_argument('--size', type=int, default=0, help='pixels; 0 = typical for the network')
-  parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, at the least')
-  arguments = parser.parse_args()
-  models = measure.chosen(arguments.models, MODELS, flag='--models')
-  names = measure.chosen(arguments.peers, list(PEERS), flag='--peers')
-  results = []
-  for model in models:
-    size = arguments.size or SIZES[model]
-    for peer in names:
-      shape = (model, arguments.batch, size)
-      sides = {
-        'ours': Side(ours.train(*shape, variant=ours.variant(model, peer)), arguments.batch),
-        peer: Side(PEERS[peer](*shape), arguments.batch),
-      }
-      measure.in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
-      about = {'batch': arguments.batch, 'size': size, 'dtype': 'float32'}
-      results += measure.compared(model, 'train', sides, **about)
-      measure.save(arguments.output, results, command=measure.told(sys.argv))
-  return None
+  return steps.compare('train_step', __doc__, mode='train', ours=ours.train, peers=PEERS)
 
 
 if __name__ == '__main__':

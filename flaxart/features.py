@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 
 import flaxart
 from flaxart import feature_cache, state_tree
+from flaxart.data.decoded import data_sha256
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.estimate import existing_parent
@@ -35,7 +36,6 @@ from flaxart.models.fold import fold_batchnorm
 from flaxart.sharding import device_batch, put_batch, replicated
 from flaxart.state import Network, TrainState, all_params
 from flaxart.writer import log
-from tfds_rijks.prepare import FINGERPRINT
 from tfds_rijks.progress import Progress
 
 LAYOUT = 1  # of the key and the files; a change makes all older features unknown
@@ -208,15 +208,6 @@ def trunk_sha256(state: TrainState) -> str:
   return state_tree.sha256_of(
     {'params': nnx.to_pure_dict(all_params(state))['trunk'], 'batch_stats': stats.get('trunk', {})}
   )
-
-
-def data_sha256(folder: Path) -> str:
-  """Of what a prepared dataset says about its input, its options and the sizes of its files."""
-  digest = hashlib.sha256()
-  for name in ('dataset_info.json', FINGERPRINT):
-    path = folder / name
-    digest.update(path.read_bytes() if path.exists() else b'')
-  return digest.hexdigest()
 
 
 def from_first_process(value: Any) -> Any:

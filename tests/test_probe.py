@@ -21,6 +21,7 @@ import flaxart
 from flaxart import checkpoint, contest, feature_cache, features, heads, probe, workdirs
 from flaxart.again import evaluate_again
 from flaxart.config import default_config
+from flaxart.data.decoded import data_sha256
 from flaxart.data.loader import Decode
 from flaxart.data.source import open_dataset
 from flaxart.initial import initial_trunk
@@ -515,9 +516,9 @@ def test_the_key_holds_weights_statistics_and_the_data(frozen, trunk, tmp_path):
   assert features.trunk_sha256(other) == before
   for name in ('dataset_info.json', 'fingerprint.json'):
     (tmp_path / name).write_text('{}')
-  first = features.data_sha256(tmp_path)
+  first = data_sha256(tmp_path)
   (tmp_path / 'fingerprint.json').write_text('{"input": 1}')
-  assert features.data_sha256(tmp_path) != first
+  assert data_sha256(tmp_path) != first
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(frozen, tmp_path, monkeypatch):

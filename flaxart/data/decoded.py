@@ -30,6 +30,15 @@ BATCH = 64
 RESERVE = 50e6  # bytes of the disk that stay free
 
 
+def data_sha256(folder: Path) -> str:
+  """Of what a prepared dataset says about its input, its options and the sizes of its files."""
+  digest = hashlib.sha256()
+  for name in ('dataset_info.json', FINGERPRINT):
+    path = folder / name
+    digest.update(path.read_bytes() if path.exists() else b'')
+  return digest.hexdigest()
+
+
 def size_of(split: Split, size: int) -> int:
   """Bytes of the decoded pictures."""
   return len(split) * size * size * 3
@@ -37,13 +46,9 @@ def size_of(split: Split, size: int) -> int:
 
 def path_of(folder: Path, dataset: Dataset, split: Split, *, size: int, fit: images.Fit) -> Path:
   """Where the decoded pictures of a split are, or will be."""
-  digest = hashlib.sha256()
-  for name in ('dataset_info.json', FINGERPRINT):
-    path = dataset.path / name
-    digest.update(path.read_bytes() if path.exists() else b'')
   key = {
     'layout': LAYOUT,
-    'data': digest.hexdigest(),
+    'data': data_sha256(dataset.path),
     'version': dataset.version,
     'ids': hashlib.sha256('\n'.join(split.ids).encode()).hexdigest(),  # in their order
     'size': size,

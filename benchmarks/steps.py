@@ -1,0 +1,44 @@
+"""The command of the benchmarks that compare one step of a network with a peer's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from benchmarks import measure
+from benchmarks.measure import Side
+from benchmarks.ours import variant
+from flaxart.config import MODELS
+
+Step = Callable[..., Callable]
+# Pixels: ResNet50 at 128, the others at the smallest size that is typical for them.
+SIZES = {'resnet50': 128, 'vgg19': 128, 'inception_v3': 139, 'xception': 139}
+
+
+def compare(
+  name: str, doc: str | None, *, mode: str, ours: Step, peers: Mapping[str, Step]
+) -> None:
+  """Parses the command line, measures every model against every peer, saves after each.
+
+  `ours(model, batch, size, variant=...)` and `peers[...](model, batch, size)` return what does one
+  batch. Each peer meets ours in its own variant of the network.
+  """
+  parser = measure.parser(name, doc, peers=list(peers), default='torch,keras,plain')
+  parser.add_argument('--batch', type=int, default=16)
+  parser.add_argument('--size', type=int, default=0, help='pixels; 0 = typical for the network')
+  parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, at the least')
+  arguments = parser.parse_args()
+  results = []
+  chosen = measure.chosen(arguments.peers, list(peers), flag='--peers')
+  for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+    size = arguments.size or SIZES[model]
+    for peer in chosen:
+      shape = (model, arguments.batch, size)
+      sides = {
+        'ours': Side(ours(*shape, variant=variant(model, peer)), arguments.batch),
+        peer: Side(peers[peer](*shape), arguments.batch),
+      }
+      measure.in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
+      about = {'batch': arguments.batch, 'size': size, 'dtype': 'float32'}
+      results += measure.compared(model, mode, sides, **about)
+      measure.save(arguments.output, results, command=measure.told(sys.argv))
