@@ -4,8 +4,9 @@ Shapes are `[B, H, W, C]` and kernels `[kh, kw, in, out]`. XLA's CPU backend is 
 gradients of convolutions, at strided input gradients and 1x1 kernels most of all. There, 1x1
 convolutions and all kernel gradients are matrix products, input gradients are plain forward
 convolutions, and depthwise convolutions are shifted multiply-adds; their gradients are written by
-hand. Every other backend gets `lax.conv_general_dilated`. (Hand-written gradients have no forward
-mode: `jax.jvp` needs `use_lowering('native')`.)
+hand. 3x3 kernels of stride 1 go through `flaxart.models.winograd`. Every other backend gets
+`lax.conv_general_dilated`. (Hand-written gradients have no forward mode: `jax.jvp` needs
+`use_lowering('native')`.)
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import contextvars
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,13 +24,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
+from flaxart.models import winograd
+
+Pads = winograd.Pads
 Padding = str | int | Pads  # 'SAME', 'VALID', the same number on all sides, or each side
 
 TINY = 4  # pixels, of the shorter side of a feature map
-# Below this many input channels all taps go into one product: narrow products are slow. Above it
-# each tap has its own, which is as fast and holds one tap at a time instead of kh * kw of them.
-FEW_CHANNELS = 64
+# In a kernel gradient all taps go into one product where there are few input channels, because
+# narrow products are slow, or where the taps are small together (values). Elsewhere each tap has
+# its own, which is as fast and holds one tap at a time instead of kh * kw of them.
+FEW_CHANNELS, SMALL = 64, 2**22
 
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
 _lowering: contextvars.ContextVar[str | None] = contextvars.ContextVar('lowering', default=None)
@@ -99,9 +104,10 @@ def _native(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Arr
   return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=_DIMENSIONS)
 
 
-def _taps(x: jax.Array, window: Sequence[int], stride: int, pads: Pads) -> Iterator[jax.Array]:
+def taps(x: jax.Array, window: Sequence[int], stride: int, pads: Pads, *,
+         fill: float = 0) -> Iterator[jax.Array]:
   """The pixels that each of the `kh * kw` window positions meets, `[B, H', W', C]` each."""
-  x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+  x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
   height, width = ((n - k) // stride + 1 for n, k in zip(x.shape[1:3], window, strict=True))
   for i, j in itertools.product(*map(range, window)):
     yield x[:, i:i + (height - 1) * stride + 1:stride, j:j + (width - 1) * stride + 1:stride]
@@ -120,14 +126,16 @@ def _direct(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Arr
   """
   if min(x.shape[1:3]) > TINY:
     return _native(x, kernel, stride, pads)
-  patches = jnp.concatenate(list(_taps(x, kernel.shape[:2], stride, pads)), axis=-1)
+  patches = jnp.concatenate(list(taps(x, kernel.shape[:2], stride, pads)), axis=-1)
   return _product(patches, kernel.reshape(-1, kernel.shape[-1]))
 
 
 def _forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
+  if winograd.worth_while(x.shape, kernel.shape, stride, pads):
+    return winograd.convolve(x, kernel, pads)
   if kernel.shape[:2] != (1, 1):
     return _direct(x, kernel, stride, pads)
-  (tap,) = _taps(x, (1, 1), stride, pads)
+  (tap,) = taps(x, (1, 1), stride, pads)
   return _product(tap, kernel[0, 0])
 
 
@@ -135,8 +143,8 @@ def _input_gradient(size: Sequence[int], kernel: jax.Array, dy: jax.Array, strid
                     pads: Pads) -> jax.Array:
   """The gradient of the input of height and width `size`: dy convolved with the turned kernel."""
   (top, bottom), (left, right) = pads
-  height, width = size
   if kernel.shape[:2] == (1, 1):
+    height, width = size
     spread = [(m - 1) * stride + 1 for m in dy.shape[1:3]]
     sides = ((0, 0, 0), (-top, height + top - spread[0], stride - 1),
              (-left, width + left - spread[1], stride - 1), (0, 0, 0))
@@ -148,19 +156,29 @@ def _input_gradient(size: Sequence[int], kernel: jax.Array, dy: jax.Array, strid
     return _direct(dy, turned, 1, edges)
   # Pixels at one offset within the stride meet the same few taps: a small convolution for each
   # offset, interleaved, does without the zeros that spreading dy out would multiply.
-  rows, columns = -(-(height + top + bottom) // stride), -(-(width + left + right) // stride)
+  rows, columns = (-(-(n + sum(p)) // stride) for n, p in zip(size, pads, strict=True))
   offsets = []
-  for i, j in itertools.product(range(stride), repeat=2):
-    taps = kernel[i::stride, j::stride][::-1, ::-1].swapaxes(2, 3)
-    if taps.size:
-      around = tuple((k - 1, n - m) for k, n, m in zip(taps.shape[:2], (rows, columns),
+  for i, j in np.ndindex(stride, stride):
+    part = kernel[i::stride, j::stride][::-1, ::-1].swapaxes(2, 3)
+    if part.size:
+      around = tuple((k - 1, n - m) for k, n, m in zip(part.shape[:2], (rows, columns),
                                                        dy.shape[1:3], strict=True))
-      offsets.append(_direct(dy, taps, 1, around))  # type: ignore[arg-type]
+      offsets.append(_direct(dy, part, 1, around))  # type: ignore[arg-type]
     else:
-      offsets.append(jnp.zeros((dy.shape[0], rows, columns, taps.shape[3]), dy.dtype))
-  x = jnp.stack(offsets).reshape(stride, stride, dy.shape[0], rows, columns, -1)
-  x = x.transpose(2, 3, 0, 4, 1, 5).reshape(dy.shape[0], rows * stride, columns * stride, -1)
-  return x[:, top:top + height, left:left + width]
+      offsets.append(jnp.zeros((dy.shape[0], rows, columns, part.shape[3]), dy.dtype))
+  return interleave(offsets, size, pads)
+
+
+def interleave(offsets: Sequence[jax.Array], size: Sequence[int], pads: Pads) -> jax.Array:
+  """Pixels at each of the stride * stride offsets, `[B, R, S, C]` each -> those of a padded input
+  of `size`, without its padding, `[B, H, W, C]`.
+  """
+  batch, rows, columns, channels = offsets[0].shape
+  stride = math.isqrt(len(offsets))
+  x = jnp.stack(offsets).reshape(stride, stride, batch, rows, columns, channels)
+  x = x.transpose(2, 3, 0, 4, 1, 5).reshape(batch, rows * stride, columns * stride, channels)
+  (top, _), (left, _) = pads
+  return x[:, top:top + size[0], left:left + size[1]]
 
 
 def _kernel_gradient(x: jax.Array, shape: Sequence[int], dy: jax.Array, stride: int,
@@ -168,8 +186,9 @@ def _kernel_gradient(x: jax.Array, shape: Sequence[int], dy: jax.Array, stride: 
   """The pixels under each tap, transposed, times dy; gathered again here rather than kept."""
   flat = dy.reshape(-1, dy.shape[-1])
   product = lambda tap: tap.reshape(-1, tap.shape[-1]).T @ flat  # noqa: E731
-  if tuple(shape[:2]) == (1, 1) or shape[2] < FEW_CHANNELS:
-    return product(jnp.concatenate(list(_taps(x, shape[:2], stride, pads)), -1)).reshape(shape)
+  at_once = shape[2] < FEW_CHANNELS or math.prod(shape[:3]) * flat.shape[0] <= SMALL
+  if at_once or tuple(shape[:2]) == (1, 1):
+    return product(jnp.concatenate(list(taps(x, shape[:2], stride, pads)), -1)).reshape(shape)
   x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
   height, width = ((m - 1) * stride + 1 for m in dy.shape[1:3])
 
@@ -193,6 +212,8 @@ def _matmul_conv_forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pad
 
 def _matmul_conv_backward(stride: int, pads: Pads, saved: Any, dy: jax.Array) -> Any:
   x, kernel = saved
+  if winograd.worth_while(x.shape, kernel.shape, stride, pads):
+    return (winograd.input_gradient(kernel, dy, pads), winograd.kernel_gradient(x, dy, pads))
   # Under jit an input gradient that nobody asks for (the first layer's) is not computed.
   return (_input_gradient(x.shape[1:3], kernel, dy, stride, pads),
           _kernel_gradient(x, kernel.shape, dy, stride, pads))
@@ -204,9 +225,9 @@ _matmul_conv.defvjp(_matmul_conv_forward, _matmul_conv_backward)
 # --- depthwise convolution as shifted multiply-adds ----------------------------------------------
 
 def _weighted_taps(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
-  taps = _taps(x, kernel.shape[:2], 1, pads)
+  shifted = taps(x, kernel.shape[:2], 1, pads)
   weights = kernel.reshape(-1, kernel.shape[-1])
-  return functools.reduce(jnp.add, (tap * w for tap, w in zip(taps, weights, strict=True)))
+  return functools.reduce(jnp.add, (tap * w for tap, w in zip(shifted, weights, strict=True)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -220,12 +241,28 @@ def _shifted_depthwise_forward(x: jax.Array, kernel: jax.Array, pads: Pads) -> A
 
 def _shifted_depthwise_backward(pads: Pads, saved: Any, dy: jax.Array) -> Any:
   x, kernel = saved
-  kh, kw = kernel.shape[:2]
-  taps = _taps(x, (kh, kw), 1, pads)
-  d_kernel = jnp.stack([jnp.sum(tap * dy, axis=(0, 1, 2)) for tap in taps]).reshape(kernel.shape)
+  window = kernel.shape[:2]
   sides = tuple((k - 1 - before, k - 1 - after)
-                for k, (before, after) in zip((kh, kw), pads, strict=True))
-  return _weighted_taps(dy, kernel[::-1, ::-1], sides), d_kernel  # type: ignore[arg-type]
+                for k, (before, after) in zip(window, pads, strict=True))
+  return (_weighted_taps(dy, kernel[::-1, ::-1], sides),  # type: ignore[arg-type]
+          _depthwise_kernel_gradient(x, window, dy, pads).reshape(kernel.shape))
+
+
+def _depthwise_kernel_gradient(x: jax.Array, window: Sequence[int], dy: jax.Array,
+                               pads: Pads) -> jax.Array:
+  """The sum over pictures and pixels of each tap times dy, `[kh * kw, C]`.
+
+  Picture by picture: products are added up where they are made. XLA's sums over everything at once
+  want each tap times dy in memory first, nine times the activations.
+  """
+  def add(sums: tuple[jax.Array, ...], picture: tuple[jax.Array, jax.Array]) -> Any:
+    one, d_one = (a[None] for a in picture)
+    return tuple(total + (tap * d_one)[0] for total, tap in zip(
+      sums, taps(one, window, 1, pads), strict=True)), None
+
+  nothing = jnp.zeros(dy.shape[1:], dy.dtype)
+  sums, _ = lax.scan(add, (nothing,) * (window[0] * window[1]), (x, dy))
+  return jnp.stack([jnp.sum(one, axis=(0, 1)) for one in sums])
 
 
 _shifted_depthwise.defvjp(_shifted_depthwise_forward, _shifted_depthwise_backward)

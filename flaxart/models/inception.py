@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, average_pool, max_pool, scaled
+from flaxart.models.layers import BatchNorm, Conv, scaled
+from flaxart.models.pooling import average_pool, max_pool
 from flaxart.models.trunk import Trunk
 
 MakeConv = Callable[..., Conv]

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, Depthwise, max_pool, scaled
+from flaxart.models.layers import BatchNorm, Conv, Depthwise, scaled
+from flaxart.models.pooling import max_pool
 from flaxart.models.trunk import Trunk
 
 ENTRY = {'block2': 128, 'block3': 256, 'block4': 728}  # output channels, stride 2 each

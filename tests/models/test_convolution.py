@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flaxart.models import convolution
 from flaxart.models.convolution import (
   FEW_CHANNELS,
   convolve,
@@ -49,8 +50,11 @@ def assert_same(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
+@pytest.mark.parametrize('small', [convolution.SMALL, 0])
 @pytest.mark.parametrize(('window', 'stride', 'padding', 'size', 'channels'), CASES)
-def test_matrix_products_equal_the_convolution(window, stride, padding, size, channels):
+def test_matrix_products_equal_the_convolution(
+    window, stride, padding, size, channels, small, monkeypatch):
+  monkeypatch.setattr(convolution, 'SMALL', small)  # taps at once, or (many channels) one by one
   rng = np.random.default_rng(0)
   with jax.enable_x64(True):
     x, kernel = rng.normal(size=(2, *size, channels)), rng.normal(size=(*window, channels, 4))

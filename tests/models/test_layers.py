@@ -11,10 +11,7 @@ from flax import nnx
 from flaxart.models.layers import (
   BatchNorm,
   Conv,
-  average_pool,
   batch_norms,
-  global_average,
-  max_pool,
   scaled,
 )
 
@@ -97,28 +94,6 @@ def test_bfloat16_statistics_are_float32():
   assert norm.mean[...].dtype == norm.var[...].dtype == jnp.float32
   batch = (np.asarray(norm.mean[...]) - 0.9 * np.asarray(norm_with().mean[...])) / 0.1
   np.testing.assert_allclose(batch, np.asarray(x, np.float64).mean((0, 1, 2)), rtol=1e-4)
-
-
-def test_max_pool_by_its_definition():
-  x = np.random.default_rng(0).normal(-5, 1, (1, 6, 7, 2)).astype(np.float32)  # padding never wins
-  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
-  expected = np.array([[padded[0, 2 * i:2 * i + 3, 2 * j:2 * j + 3].max((0, 1))
-                        for j in range(4)] for i in range(3)])[None]
-  np.testing.assert_array_equal(max_pool(jnp.asarray(x), 3, stride=2, padding=1), expected)
-
-
-@pytest.mark.parametrize('count_padding', [True, False])
-def test_average_pool_at_the_border(count_padding):
-  y = average_pool(jnp.ones((1, 4, 4, 1)), 3, count_padding=count_padding)[0, :, :, 0]
-  corner, edge = (4 / 9, 6 / 9) if count_padding else (1, 1)
-  np.testing.assert_allclose([y[0, 0], y[0, 1], y[1, 1]], [corner, edge, 1], rtol=1e-6)
-
-
-def test_global_average_sums_in_float32():
-  x = jnp.full((1, 64, 64, 1), 1.0, jnp.bfloat16).at[0, 0, 0, 0].set(3.0)
-  y = global_average(x)
-  assert y.dtype == jnp.float32
-  np.testing.assert_allclose(y[0, 0], 1 + 2 / 4096, rtol=1e-6)
 
 
 def test_batch_norms_lists_every_layer_with_its_path():

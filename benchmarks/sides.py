@@ -1,0 +1,135 @@
+"""Sides that take turns, A B A B, each in a process of its own.
+
+A side is one way to do a piece of work. Each is built in its own process, because frameworks in one
+process slow each other down (thread pools, the allocator), and because only so the memory of each
+can be told. A side whose turn it is not waits for a message and uses no processor. All do their
+work twice unmeasured, the first time being when they compile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from flaxart import hugepages
+from tfds_rijks.errors import UserError
+
+Work = Callable[[], Any]
+
+
+@dataclasses.dataclass
+class Side:
+  """`build()` returns what does `pictures` pictures and returns when they are done.
+
+  `build` must be picklable: a function of a module, or a `functools.partial` of one. `ahead`: how
+  often the work is done at the beginning of a turn before the clock starts. Once, because a system
+  may have taken the memory of an idle process; or as often as the work can be done at once from
+  what was prepared while it was not its turn.
+  """
+
+  build: Callable[[], Work]
+  pictures: int
+  ahead: int = 1
+  command: bool = False  # one of flaxart's commands, which get large pages: `flaxart.hugepages`
+  rates: list[float] = dataclasses.field(default_factory=list)  # pictures a second, of each round
+  first_s: float = 0.0  # the unmeasured first time
+  memory_gb: float = 0.0  # the most that its process had
+
+  @property
+  def rate(self) -> float:
+    """Pictures a second, median."""
+    return statistics.median(self.rates)
+
+  @property
+  def spread(self) -> list[float]:
+    """The slowest and the fastest round, pictures a second."""
+    return [round(min(self.rates), 2), round(max(self.rates), 2)]
+
+
+def in_turns(sides: Mapping[str, Side], *, rounds: int, seconds: float = 2.0) -> None:
+  """One turn of at least so many seconds of each, `rounds` times over; fills in the sides."""
+  context = multiprocessing.get_context('spawn')
+  pipes: dict[str, Connection] = {}
+  processes = []
+  try:
+    for name, side in sides.items():
+      pipes[name], other = context.Pipe()
+      processes.append(context.Process(target=_serve, args=(side, other), daemon=False))
+      with _environment(side):
+        processes[-1].start()
+      other.close()
+      side.first_s = _answer(pipes[name], name)  # before the next is built: none disturbs another
+    for _ in range(rounds):
+      for name, side in sides.items():
+        pipes[name].send(seconds)
+        side.rates.append(_answer(pipes[name], name))
+    for name, side in sides.items():
+      pipes[name].send(None)
+      side.memory_gb = _answer(pipes[name], name)
+  finally:
+    for pipe in pipes.values():
+      pipe.close()
+    for process in processes:
+      process.join(timeout=10)
+      process.kill()
+
+
+@contextlib.contextmanager
+def _environment(side: Side) -> Iterator[None]:
+  """The environment that a process of this side starts with."""
+  if not (side.command and hugepages.would_help()):
+    yield
+    return
+  os.environ[hugepages.VARIABLE] = hugepages.WISH
+  try:
+    yield
+  finally:
+    del os.environ[hugepages.VARIABLE]
+
+
+def _answer(pipe: Connection, name: str) -> float:
+  try:
+    answer = pipe.recv()
+  except EOFError:
+    raise UserError(f'{name}: its process ended; its own message stands above') from None
+  if isinstance(answer, str):
+    raise UserError(answer)
+  return answer
+
+
+def _serve(side: Side, pipe: Connection) -> None:
+  """The process of a side."""
+  try:
+    work = side.build()
+    began = time.monotonic()
+    work()
+    first_s = time.monotonic() - began
+    work()  # some trace or tune once more
+  except UserError as error:
+    pipe.send(str(error))
+    return
+  pipe.send(first_s)
+  while (seconds := pipe.recv()) is not None:
+    for _ in range(side.ahead):
+      work()
+    began, done = time.monotonic(), 0
+    while not done or time.monotonic() - began < seconds:
+      work()
+      done += side.pictures
+    pipe.send(done / (time.monotonic() - began))
+  pipe.send(_most_memory_gb())
+
+
+def _most_memory_gb() -> float:
+  """The largest resident set so far, GB; macOS counts bytes, Linux kilobytes."""
+  most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return most / (1e9 if sys.platform == 'darwin' else 1e6)
