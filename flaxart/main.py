@@ -9,6 +9,11 @@
 
 from __future__ import annotations
 
+if __name__ == '__main__':  # before anything that takes time: the program may start once more
+  from flaxart import hugepages
+
+  hugepages.restart()
+
 import logging
 import os
 import sys
