@@ -3,9 +3,8 @@
   python -m benchmarks.startup --models=resnet50 --rounds=3 --output=F.json
 
 Each start is a process of its own: `python -m flaxart.main` on a small drawn collection, until the
-first line of `metrics.jsonl` is there. `cold` has an empty compilation cache, `warm` the cache that
-the start before it left (a restart of the same run, or another run of the same shapes). `ratio` is
-cold over warm; imports alone stand beside it.
+first line of `metrics.jsonl` is there. `cold` begins a run with an empty compilation cache, `warm`
+starts the same run again. `ratio` is cold over warm; imports alone stand beside it.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ def draw(folder: Path, size: int) -> None:
 
 
 def seconds_to_first_step(command: list[str], workdir: Path, *, cache: Path) -> float:
-  """Starts a run and stops it when its first step is written."""
-  began = time.monotonic()
+  """Starts a run and stops it when its first step is written; a start before it may have been."""
+  began, began_at = time.monotonic(), time.time()
   process = subprocess.Popen(
     [*command, f'--workdir={workdir}'],
     env={**os.environ, 'JAX_COMPILATION_CACHE_DIR': str(cache)},
@@ -52,9 +51,8 @@ def seconds_to_first_step(command: list[str], workdir: Path, *, cache: Path) -> 
     stderr=subprocess.PIPE,
     text=True,
   )
-  metrics = workdir / 'metrics.jsonl'
   try:
-    while not (metrics.exists() and metrics.stat().st_size):
+    while not written_since(began_at, workdir / 'metrics.jsonl'):
       if process.poll() is not None:
         raise UserError(f'the run ended before its first step: {process.communicate()[1][-500:]}')
       if time.monotonic() - began > LIMIT_S:
@@ -64,6 +62,15 @@ def seconds_to_first_step(command: list[str], workdir: Path, *, cache: Path) -> 
   finally:
     process.kill()
     process.wait()
+
+
+def written_since(time_s: float, path: Path) -> bool:
+  """Whether there is something in a file that was written after `time_s`."""
+  try:
+    about = path.stat()
+  except FileNotFoundError:
+    return False
+  return about.st_size > 0 and about.st_mtime > time_s
 
 
 def main() -> int | None:
@@ -94,7 +101,7 @@ def main() -> int | None:
       for i in range(arguments.rounds):
         cache = folder / f'compiled_{model}_{i}'
         for state in ('cold', 'warm'):
-          run_folder = folder / f'{model}_{state}_{i}'
+          run_folder = folder / f'{model}_{i}'
           taken[state].append(seconds_to_first_step(command, run_folder, cache=cache))
         began = time.monotonic()
         subprocess.run([sys.executable, '-c', 'import flaxart.train'], check=True)

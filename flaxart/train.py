@@ -107,28 +107,31 @@ def train_and_evaluate(
     heads = probe.Probe(config, network, state, dataset, objective, mesh=mesh, **sizes)
     state = heads.packed(state)
 
-  # What it will take, from measured steps, before anything is written.
-  fed = dataset
+  # What it will take, from measured steps, before anything is written. A run that goes on has been
+  # measured, and shall go on at once.
+  fed, plan = dataset, None
   add_pictures: AddPictures = no_pictures
   if heads:
     plan = heads.plan(state, workdir, dry_run=dry_run)
   else:
     fed, add_pictures = cached(config, dataset, mesh=mesh, dry_run=dry_run)
-    plan = estimate.training(
-      config,
-      network,
-      state,
-      train_steps[-1],
-      fed.split('train'),
-      dataset,
-      add_pictures=add_pictures,
-      steps=steps,
-      mesh=mesh,
-      workdir=workdir,
-    )
-  for line in filter(None, (plan.cost and plan.cost.line, plan.line)):
-    log.info('%s', line)
-  plan.refuse_if_too_large()
+    if dry_run or not workdirs.is_run(workdir):
+      plan = estimate.training(
+        config,
+        network,
+        state,
+        train_steps[-1],
+        fed.split('train'),
+        dataset,
+        add_pictures=add_pictures,
+        steps=steps,
+        mesh=mesh,
+        workdir=workdir,
+      )
+  if plan:
+    for line in filter(None, (plan.cost and plan.cost.line, plan.line)):
+      log.info('%s', line)
+    plan.refuse_if_too_large()
   if dry_run:
     return None
 
