@@ -9,6 +9,7 @@ meets ours in its own variant of the network; float32 on CPU.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from benchmarks import ours, peers, steps
@@ -16,7 +17,7 @@ from tfds_rijks.command import run
 
 PEERS: dict[str, Callable[[str, int, int], Callable]] = {
   'torch': peers.torch_features,
-  'torch_compile': lambda *a: peers.torch_features(*a, compiled=True),
+  'torch_compile': functools.partial(peers.torch_features, compiled=True),
   'keras': peers.keras_features,
   'plain': ours.plain_features,
 }

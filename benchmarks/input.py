@@ -11,11 +11,12 @@ at 320 pixels (`prepared`), whose one-time cost stands beside it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import measure
-from benchmarks.measure import Side
 from benchmarks.peers import needs
+from benchmarks.sides import Side, in_turns
 from flaxart.data.loader import train_batches
 from flaxart.data.source import open_dataset
 from tfds_rijks.command import run
@@ -91,6 +92,11 @@ def our_loader(data_dir: Path, name: str) -> Iterator[Any]:
   )
 
 
+def batch_by_batch(loader: Callable[[], Iterator[Any]]) -> Callable[[], Any]:
+  """The work of a loader: its next batch."""
+  return functools.partial(next, loader())
+
+
 def main() -> int | None:
   """The command."""
   parser = measure.parser('input', __doc__, peers=['torch', 'torch_draft'], default='torch')
@@ -113,13 +119,13 @@ def main() -> int | None:
         prepared_s = time.monotonic() - began
         dataset = str(path.parent.relative_to(data_dir))
         for peer in names:
-          batches = our_loader(data_dir, dataset)
-          theirs = torch_loader(paths, draft=peer == 'torch_draft')
+          ours = functools.partial(our_loader, data_dir, dataset)
+          theirs = functools.partial(torch_loader, paths, draft=peer == 'torch_draft')
           sides = {
-            'ours': Side(lambda batches=batches: next(batches), BATCH, ahead=AHEAD),
-            peer: Side(lambda theirs=theirs: next(theirs), BATCH, ahead=AHEAD),
+            'ours': Side(functools.partial(batch_by_batch, ours), BATCH, ahead=AHEAD, command=True),
+            peer: Side(functools.partial(batch_by_batch, theirs), BATCH, ahead=AHEAD),
           }
-          measure.in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
+          in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
           about = {
             'batch': BATCH,
             'size': SIZE,

@@ -1,25 +1,19 @@
-"""What the benchmarks share: sides that take turns, and the file that they leave.
-
-A side is one way to do a piece of work. All sides of a comparison are built first, each does its
-work once unmeasured (that is where it compiles), and then they take turns, A B A B, so that all of
-them see the same machine. Rates are medians over the rounds; the spread stands beside them.
-"""
+"""What the benchmarks share: their command line and the file that they leave."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
 import statistics
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sides import Side
 from flaxart.config import MODELS
 from tfds_rijks.command import Parser
 from tfds_rijks.errors import UserError
@@ -27,53 +21,6 @@ from tfds_rijks.report import write_json
 
 PACKAGES = ('flaxart', 'jax', 'flax', 'optax', 'numpy', 'torch', 'torchvision', 'timm', 'keras',
             'grain', 'pillow', 'simplejpeg')  # fmt: skip
-
-
-@dataclasses.dataclass
-class Side:
-  """`work()` does `pictures` pictures of it and returns when they are done.
-
-  `ahead`: how often it can do so at once by what it has prepared while it was not its turn; that is
-  used up before the clock starts.
-  """
-
-  work: Callable[[], Any]
-  pictures: int
-  ahead: int = 0
-  first_s: float = 0.0  # the unmeasured first time: it holds the compilation
-  rates: list[float] = dataclasses.field(default_factory=list)
-
-  def take_turn(self, seconds: float) -> None:
-    """Works for at least so long, once at the least, and notes the rate."""
-    for _ in range(self.ahead):
-      self.work()
-    began, done = time.monotonic(), 0
-    while not done or time.monotonic() - began < seconds:
-      self.work()
-      done += self.pictures
-    self.rates.append(done / (time.monotonic() - began))
-
-  @property
-  def rate(self) -> float:
-    """Pictures a second, median."""
-    return statistics.median(self.rates)
-
-  @property
-  def spread(self) -> list[float]:
-    """The slowest and the fastest round, pictures a second."""
-    return [round(min(self.rates), 2), round(max(self.rates), 2)]
-
-
-def in_turns(sides: Mapping[str, Side], *, rounds: int, seconds: float = 2.0) -> None:
-  """One turn of each, `rounds` times over."""
-  for side in sides.values():
-    began = time.monotonic()
-    side.work()
-    side.first_s = time.monotonic() - began
-    side.work()  # some peers trace or tune once more
-  for _ in range(rounds):
-    for side in sides.values():
-      side.take_turn(seconds)
 
 
 def compared(model: str, mode: str, sides: Mapping[str, Side], **about: Any) -> list[dict]:
@@ -96,6 +43,8 @@ def compared(model: str, mode: str, sides: Mapping[str, Side], **about: Any) -> 
         'theirs_spread': side.spread,
         'ours_first_s': round(ours.first_s, 2),
         'theirs_first_s': round(side.first_s, 2),
+        'ours_memory_gb': round(ours.memory_gb, 2),
+        'theirs_memory_gb': round(side.memory_gb, 2),
         'rounds': len(ours.rates),
         **about,
       }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 
 from benchmarks import measure
-from benchmarks.measure import Side
 from benchmarks.ours import variant
+from benchmarks.sides import Side, in_turns
 from flaxart.config import MODELS
 
 Step = Callable[..., Callable]
@@ -35,10 +36,16 @@ def compare(
     for peer in chosen:
       shape = (model, arguments.batch, size)
       sides = {
-        'ours': Side(ours(*shape, variant=variant(model, peer)), arguments.batch),
-        peer: Side(peers[peer](*shape), arguments.batch),
+        'ours': Side(
+          functools.partial(ours, *shape, variant=variant(model, peer)),
+          arguments.batch,
+          command=True,
+        ),
+        peer: Side(
+          functools.partial(peers[peer], *shape), arguments.batch, command=peer == 'three_heads'
+        ),
       }
-      measure.in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
+      in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
       about = {'batch': arguments.batch, 'size': size, 'dtype': 'float32'}
       results += measure.compared(model, mode, sides, **about)
       measure.save(arguments.output, results, command=measure.told(sys.argv))

@@ -10,6 +10,7 @@ our step of three heads with our step of one. `first_s` figures hold the compila
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from benchmarks import ours, peers, steps
@@ -17,10 +18,10 @@ from tfds_rijks.command import run
 
 PEERS: dict[str, Callable[[str, int, int], Callable]] = {
   'torch': peers.torch_train,
-  'torch_compile': lambda *a: peers.torch_train(*a, compiled=True),
+  'torch_compile': functools.partial(peers.torch_train, compiled=True),
   'keras': peers.keras_train,
   'plain': ours.plain_train,
-  'three_heads': lambda *a: ours.train(*a, variant='keras', heads=3),
+  'three_heads': functools.partial(ours.train, variant='keras', heads=3),
 }
 
 
