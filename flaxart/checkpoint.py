@@ -7,7 +7,7 @@ is being written. Old checkpoints are deleted here and not by Orbax, which would
 at the first NaN, and leaves half of one under its name when it is killed at it.
 
 Layout: `checkpoints/<step>/state`, as `state_tree` has it: `orbax.checkpoint.v1.load` reads it
-without flaxart.
+without flaxart. What happens to whole checkpoints on disk is in `checkpoint_folder`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,21 @@ from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
-from flaxart import identity, manifest, processes
+from flaxart import identity, manifest
+from flaxart.checkpoint_folder import (
+  FINAL,
+  FOLDER,
+  check_files,
+  delete,
+  seal,
+  set_aside_damaged,
+  settle,
+  steps_in,
+)
 from flaxart.state import TrainState
 from flaxart.state_tree import abstract, fill, from_tree, state_tree
 from tfds_rijks.errors import UserError
 
-FOLDER = 'checkpoints'
-DAMAGED = 'checkpoints-damaged'  # where a fallback puts what it passes over
-# A finished run's one checkpoint before it takes the place of the others, and those after that.
-FINAL, REPLACED = 'checkpoints-final.tmp', 'checkpoints-replaced.tmp'
-DELETED = 'checkpoints-deleted.tmp'  # where one goes before it is deleted file by file
 NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is no number
 # What Orbax raises for files that are not what they should be, or that it cannot write.
 _FAILURES = (ValueError, KeyError, OSError, RuntimeError)
@@ -128,7 +133,7 @@ class Checkpointer:
         orbax.save(step, slim, force=True, overwrite=True, metrics=metrics)
     except _FAILURES as error:
       raise UserError(self._unwritten(_first_line(error), step)) from error
-    _seal(final / str(step), self._workdir)
+    seal(final / str(step), self._workdir)
     settle(self._workdir)
 
   def _seal(self) -> None:
@@ -139,14 +144,14 @@ class Checkpointer:
     newest = self.latest_step()
     if newest is None:
       return
-    _seal(self._folder / str(newest), self._workdir)
+    seal(self._folder / str(newest), self._workdir)
     if jax.process_index() == 0:
       for step in {c.step for c in self._there()} - {newest, self.best_step()}:
-        _delete(self._folder / str(step), self._workdir)
+        delete(self._folder / str(step), self._workdir)
 
   def _unwritten(self, why: str, step: int | None = None) -> str:
     name = 'a checkpoint' if step is None else f'checkpoint {step}'
-    steps = _steps(self._folder)
+    steps = steps_in(self._folder)
     intact = (
       f'steps {", ".join(map(str, steps))} are intact' if steps else 'there is no earlier one'
     )
@@ -200,7 +205,7 @@ class Checkpointer:
 
 def is_final(workdir: Path) -> bool:
   """Whether the run is finished and has nothing left to train on from."""
-  steps = _steps(workdir / FOLDER)
+  steps = steps_in(workdir / FOLDER)
   if len(steps) != 1:
     return False
   folder = workdir / FOLDER / str(steps[0])
@@ -208,31 +213,6 @@ def is_final(workdir: Path) -> bool:
     return 'opt_state' not in ocp.metadata(folder.resolve()).metadata
   except _FAILURES:
     return False  # whoever restores it says what is wrong
-
-
-def is_cut_off(workdir: Path) -> bool:
-  """Whether a finished run was killed while its one checkpoint took the place of the others."""
-  return (workdir / FINAL).exists() or (workdir / REPLACED).exists()
-
-
-def settle(workdir: Path) -> None:
-  """Completes what was cut off: deleting, and putting a finished run's checkpoint in the place of
-  the others. Only for the trainer that holds the workdir's lock: another may be at it.
-  """
-  final, old = workdir / FINAL, workdir / REPLACED
-  if jax.process_index() == 0:
-    sealed = any((path / manifest.FILE).exists() for path in final.glob('*'))
-    if final.exists() and not sealed:
-      shutil.rmtree(final)  # its save was cut off; the others are all there
-    elif final.exists():
-      if (workdir / FOLDER).exists():
-        shutil.rmtree(old, ignore_errors=True)
-        (workdir / FOLDER).rename(old)
-      final.rename(workdir / FOLDER)
-    for left in (old, workdir / DELETED):
-      if left.exists():
-        shutil.rmtree(left)
-  processes.wait_for_all('checkpoints settled')
 
 
 def restore_params(
@@ -258,17 +238,6 @@ def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any
       return ocp.load(folder / str(step), wanted)
   except _FAILURES as error:
     raise UserError(_unreadable(folder, step, error)) from error
-
-
-def check_files(folder: Path) -> None:
-  """Refuses a checkpoint whose files are not those that were written."""
-  wrong = manifest.problems(folder) if folder.is_dir() else [f'{folder}: does not exist']
-  if wrong:
-    more = f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''
-    raise UserError(
-      f'{wrong[0]}{more}; the checkpoint is damaged: restore it from a copy, or give --fallback to '
-      'use the newest sound one'
-    )
 
 
 def steps_on_disk(workdir: Path) -> dict[int, float]:
@@ -298,46 +267,6 @@ def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
       return step
     log.warning('step %d is damaged (%s): using the next best one', step, wrong[0])
   raise UserError(f'{workdir / FOLDER}: every checkpoint is damaged; restore one from a copy')
-
-
-def set_aside_damaged(workdir: Path) -> None:
-  """Moves damaged checkpoints to `checkpoints-damaged/`, so that a run goes on from a sound one.
-
-  Nothing is deleted. A newest one without a manifest is left: its save was cut off before that.
-  """
-  folder = workdir / FOLDER
-  if jax.process_index() == 0:
-    for step in _steps(folder):
-      path = folder / str(step)
-      unsealed = step == _steps(folder)[-1] and not (path / manifest.FILE).exists()
-      wrong = [] if unsealed else manifest.problems(path)
-      if wrong:
-        log.warning('step %d is damaged (%s): moved to %s', step, wrong[0], workdir / DAMAGED)
-        (workdir / DAMAGED).mkdir(exist_ok=True)
-        target = workdir / DAMAGED / str(step)
-        shutil.rmtree(target, ignore_errors=True)
-        path.rename(target)
-  processes.wait_for_all('damaged checkpoints set aside')
-
-
-def _seal(folder: Path, workdir: Path) -> None:
-  """Adds what is needed to read a finished save, and the manifest over all; process 0 writes."""
-  if jax.process_index() == 0 and not (folder / manifest.FILE).exists():
-    identity.copy_into(folder, workdir)
-    manifest.seal(folder)
-  processes.wait_for_all('checkpoint sealed')
-
-
-def _delete(folder: Path, workdir: Path) -> None:
-  """Takes a checkpoint out of sight at once, and then its files away."""
-  (workdir / DELETED).mkdir(exist_ok=True)
-  folder.rename(workdir / DELETED / folder.name)
-  shutil.rmtree(workdir / DELETED)
-
-
-def _steps(folder: Path) -> list[int]:
-  """The finished checkpoints in a folder (a save in progress has a longer name), oldest first."""
-  return sorted(int(path.name) for path in folder.glob('*') if path.name.isdigit())
 
 
 def _score(metrics: Any) -> float:

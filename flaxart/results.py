@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import flaxart
-from flaxart import calibration, checkpoint, processes, records
+from flaxart import calibration, checkpoint, checkpoint_folder, processes, records
 from flaxart.assess import assess, warn_never_trained
 from flaxart.data.source import Dataset
 from flaxart.lock import WorkdirLock
@@ -143,11 +143,11 @@ def of_finished(workdir: Path) -> dict[str, Any] | None:
   """What `results.json` of a run holds that is over; None if there is something left to do."""
   if not (workdir / FILE).exists():
     return None
-  cut_off = checkpoint.is_cut_off(workdir)
+  cut_off = checkpoint_folder.is_cut_off(workdir)
   processes.wait_for_all('all have looked')  # before one of them changes it
   if cut_off:
     with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
-      checkpoint.settle(workdir)
+      checkpoint_folder.settle(workdir)
   if not checkpoint.is_final(workdir):
     return None
   return json.loads((workdir / FILE).read_text(encoding='utf-8'))

@@ -14,7 +14,8 @@ from orbax.checkpoint import v1 as ocp
 import flaxart
 from flaxart import checkpoint, verify
 from flaxart.again import evaluate_again
-from flaxart.checkpoint import FINAL, REPLACED, settle, steps_on_disk
+from flaxart.checkpoint import steps_on_disk
+from flaxart.checkpoint_folder import FINAL, REPLACED, settle
 from flaxart.lock import WorkdirLock
 from flaxart.train import train_and_evaluate
 from tfds_rijks.errors import UserError

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import flaxart
-from flaxart import checkpoint, identity, manifest, workdirs
+from flaxart import checkpoint, checkpoint_folder, identity, manifest, workdirs
 from flaxart.again import evaluate_again
 from flaxart.data.source import open_dataset
 from flaxart.remap import by_class_name
@@ -73,7 +73,7 @@ def test_each_of_500_flipped_bits_is_found(run):
     flip_a_bit(path, rng)
     step = path.relative_to(run / 'checkpoints').parts[0]
     try:
-      checkpoint.check_files(run / 'checkpoints' / step)
+      checkpoint_folder.check_files(run / 'checkpoints' / step)
     except UserError:
       found += 1
     path.write_bytes(before)
