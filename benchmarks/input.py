@@ -6,7 +6,8 @@ From drawn JPEGs of 2,500 x 1,900 and of 300 x 228 pixels to shuffled uint8 batc
 is `flaxart.data.loader` over a prepared dataset (ArrayRecord); PyTorch's opens the same files with
 Pillow in two worker processes. From the large files ours is measured twice: decoding them each time
 (`large`), and as a user trains on them, re-encoded once by `tfds_rijks.prepare` with the short side
-at 320 pixels (`prepared`), whose one-time cost stands beside it.
+at 320 pixels (`prepared`), whose one-time cost stands beside it. From the small files, too: each
+time (`small`), and decoded once into a memory-mapped file (`decoded`: `config.data.cache=host`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from PIL import Image
 from benchmarks import measure
 from benchmarks.peers import needs
 from benchmarks.sides import Side, in_turns
+from flaxart.data.decoded import with_decoded
 from flaxart.data.loader import train_batches
 from flaxart.data.source import open_dataset
 from tfds_rijks.command import run
@@ -84,12 +86,13 @@ def torch_loader(paths: list[Path], *, draft: bool) -> Iterator[Any]:
     yield from loader
 
 
-def our_loader(data_dir: Path, name: str) -> Iterator[Any]:
-  """Endless batches as training gets them."""
+def our_loader(data_dir: Path, name: str, *, decoded: Path | None = None) -> Iterator[Any]:
+  """Endless batches as training gets them; `decoded`: from a file of decoded pictures there."""
   dataset = open_dataset(name, data_dir=str(data_dir), tasks=['type'])
-  return train_batches(
-    dataset.split('train'), seed=0, batch_size=BATCH, start_step=0, size=SIZE, fit='squash'
-  )
+  split = dataset.split('train')
+  if decoded:
+    split = with_decoded(split, decoded, dataset, size=SIZE, fit='squash')
+  return train_batches(split, seed=0, batch_size=BATCH, start_step=0, size=SIZE, fit='squash')
 
 
 def batch_by_batch(loader: Callable[[], Iterator[Any]]) -> Callable[[], Any]:
@@ -112,6 +115,8 @@ def main() -> int | None:
       builds: dict[str, dict[str, Any]] = {kind: {}}
       if kind == 'large':
         builds['prepared'] = {'image_size': 320}
+      else:
+        builds['decoded'] = {}
       for mode, options in builds.items():
         data_dir = folder / f'data_{mode}'
         began = time.monotonic()
@@ -119,7 +124,8 @@ def main() -> int | None:
         prepared_s = time.monotonic() - began
         dataset = str(path.parent.relative_to(data_dir))
         for peer in names:
-          ours = functools.partial(our_loader, data_dir, dataset)
+          decoded = folder / 'decoded' if mode == 'decoded' else None
+          ours = functools.partial(our_loader, data_dir, dataset, decoded=decoded)
           theirs = functools.partial(torch_loader, paths, draft=peer == 'torch_draft')
           sides = {
             'ours': Side(functools.partial(batch_by_batch, ours), BATCH, ahead=AHEAD, command=True),

@@ -26,6 +26,7 @@ TARGETS = {
   ('input_large', 'torch'): 1.5,
   ('input_prepared', 'torch'): 1.5,
   ('input_small', 'torch'): 1.5,
+  ('input_decoded', 'torch'): 1.5,
   ('startup', 'cold'): 2.0,
 }
 PEERS = {
@@ -42,7 +43,8 @@ PEERS = {
 INPUT = {
   'input_large': 'originals of 2,500 px, decoded anew each time',
   'input_prepared': 'originals of 2,500 px, ours prepared once at 320 px',
-  'input_small': 'files of 300 px',
+  'input_small': 'files of 300 px, decoded anew each time',
+  'input_decoded': 'files of 300 px, ours decoded once (`data.cache=host`)',
 }
 KINDS = ('train_step', 'features', 'probe', 'input', 'startup', 'end_to_end')
 STEPS = {
@@ -53,10 +55,13 @@ STEPS = {
 INTRODUCTION = """# Performance
 
 Written by `python -m benchmarks.table` from the files in `benchmarks/results/`; each section names
-the command that made its figures. All sides of a comparison run in turns in one process, after an
-unmeasured call that holds the compilation; rates are pictures a second, medians with the slowest
-and fastest round in brackets, and the ratio is the median over rounds of ours over theirs. What was
-tried to get there, and what holds the rest back: [performance-log.md](performance-log.md).
+the command that made its figures. The sides of a comparison take turns, each in a process of its
+own, after an unmeasured first call that holds the compilation. Rates are pictures a second, medians
+with the slowest and fastest round in brackets; the ratio is the median over rounds of ours over
+theirs; memory is the most that a side's process had. Ours start as flaxart's commands do, with
+large memory pages where the system has them ([hugepages.py](../flaxart/hugepages.py)), the others
+as their users start them. What was tried to get there, and what holds the rest back:
+[performance-log.md](performance-log.md).
 """
 TRAINING = """One step, float32, SGD with Nesterov momentum, one head of 375 classes, random
 pictures; each peer meets ours in the variant of the network that it has."""
@@ -98,17 +103,25 @@ def verdict(result: Result) -> str:
 def rows(results: Sequence[Result], first: Callable[[Result], str]) -> list[str]:
   """The table of a comparison."""
   lines = [
-    '| | against | ours | theirs | ratio | target | first call, ours and theirs |',
-    '| --- | --- | ---: | ---: | ---: | --- | ---: |',
+    '| | against | ours | theirs | ratio | target | first call | memory |',
+    '| --- | --- | ---: | ---: | ---: | --- | ---: | ---: |',
   ]
   for r in results:
     lows = ['-'.join(number(x) for x in r[f'{side}_spread']) for side in ('ours', 'theirs')]
     lines.append(
-      f'| {first(r)} | {PEERS.get(r["peer"], r["peer"])} | {number(r["ours"])} ({lows[0]}) | '
+      f'| {first(r)} | {against(r)} | {number(r["ours"])} ({lows[0]}) | '
       f'{number(r["theirs"])} ({lows[1]}) | {r["ratio"]:.2f} | {verdict(r)} | '
-      f'{r["ours_first_s"]:.0f} s, {r["theirs_first_s"]:.0f} s |'
+      f'{r["ours_first_s"]:.0f} and {r["theirs_first_s"]:.0f} s | '
+      f'{r["ours_memory_gb"]:.1f} and {r["theirs_memory_gb"]:.1f} GB |'
     )
   return lines
+
+
+def against(result: Result) -> str:
+  """Who the other side is."""
+  if result['mode'].startswith('input') and result['peer'] == 'torch':
+    return 'DataLoader, Pillow'
+  return PEERS.get(result['peer'], result['peer'])
 
 
 def network(result: Result) -> str:
@@ -206,7 +219,7 @@ def page(documents: Mapping[str, Any]) -> str:
   lines += steps(documents, 'input', 'Input', LOADERS)
   lines += ['## Start-up', '', 'From the command to the first step, a process for each start.', '']
   lines += startup(documents['startup']) if 'startup' in documents else ['Not measured yet.', '']
-  lines += ['## A museum\'s whole job', '', WHOLE_JOB, '']
+  lines += ["## A museum's whole job", '', WHOLE_JOB, '']
   job = documents.get('end_to_end')
   lines += whole_job(job) if job else ['Not measured yet.', '']
   if all(d['hardware']['device'] == 'cpu' for d in documents.values()):

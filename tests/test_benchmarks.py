@@ -47,7 +47,12 @@ def test_the_peers(tmp_path):
     benchmark(name, peers, *NETWORK, output=tmp_path / f'{name}.json')
   flags = ['--pictures=40', '--seconds=0', *SMALL]
   results = benchmark('input', '--peers=torch', *flags, output=tmp_path / 'input.json')
-  assert [r['mode'] for r in results] == ['input_large', 'input_prepared', 'input_small']
+  assert [r['mode'] for r in results] == [
+    'input_large',
+    'input_prepared',
+    'input_small',
+    'input_decoded',
+  ]
 
 
 def test_startup(tmp_path):
