@@ -73,3 +73,13 @@ def test_elsewhere_it_does_nothing(able, mode):
 def test_another_c_library_does_not_know_the_wish(able, monkeypatch, library):
   monkeypatch.setattr(platform, 'libc_ver', lambda: library)
   assert not hugepages.would_help()
+
+
+def test_main_asks_before_it_imports_anything_that_takes_time():
+  code = (
+    'import runpy, sys; from flaxart import hugepages; '
+    "hugepages.restart = lambda: print('asked', 'ml_collections' in sys.modules); "
+    "sys.argv = ['main', '--help']; runpy.run_module('flaxart.main', run_name='__main__')"
+  )
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+  assert done.returncode == 0 and done.stdout.startswith('asked False\n')
