@@ -12,15 +12,14 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
 from flaxart import hugepages
+from flaxart.pace import host_memory_gb
 from tfds_rijks.errors import UserError
 
 Work = Callable[[], Any]
@@ -126,10 +125,4 @@ def _serve(side: Side, pipe: Connection) -> None:
       work()
       done += side.pictures
     pipe.send(done / (time.monotonic() - began))
-  pipe.send(_most_memory_gb())
-
-
-def _most_memory_gb() -> float:
-  """The largest resident set so far, GB; macOS counts bytes, Linux kilobytes."""
-  most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return most / (1e9 if sys.platform == 'darwin' else 1e6)
+  pipe.send(host_memory_gb())

@@ -93,7 +93,11 @@ def memory() -> dict[str, float]:
   """`device_memory_gb` (not on a CPU, whose backend does not tell) and `host_memory_gb`."""
   peaks = [(device.memory_stats() or {}).get('peak_bytes_in_use') for device in jax.local_devices()]
   known = [peak for peak in peaks if peak is not None]
-  unit = 1 if sys.platform == 'darwin' else 1024  # bytes on macOS, KiB on Linux
-  host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
   found = {'device_memory_gb': round(max(known) / 1e9, 3)} if known else {}
-  return found | {'host_memory_gb': round(host / 1e9, 3)}
+  return found | {'host_memory_gb': host_memory_gb()}
+
+
+def host_memory_gb() -> float:
+  """The most that this process had at any time."""
+  unit = 1 if sys.platform == 'darwin' else 1024  # bytes on macOS, KiB on Linux
+  return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 3)
