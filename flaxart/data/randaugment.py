@@ -32,11 +32,19 @@ def randaugment(
 
   `keys` `[B]` are one key an example; `magnitude` is 0 (nothing changes) to 10.
   """
-  for i in range(operations):
-    choice, sign = jax.vmap(lambda key, i=i: _draw(jax.random.fold_in(key, 2 + i)))(keys)
-    images = _tonal(images, choice, sign, magnitude / 10)
-    images = _geometric(images, choice, sign, magnitude / 10)
-  return images
+
+  def one(i: jax.Array, images: jax.Array) -> jax.Array:
+    choice, sign = jax.vmap(lambda key: _draw(jax.random.fold_in(key, 2 + i)))(keys)
+    return _apply(images, choice, sign, magnitude / 10)
+
+  # A loop and not repeated code: its operands lie in memory (see `_apply`).
+  return jax.lax.fori_loop(0, operations, one, images)
+
+
+def _apply(x: jax.Array, choice: jax.Array, sign: jax.Array, strength: float) -> jax.Array:
+  # A picture gets one of the two, so the order does not change it. The geometric one comes first:
+  # XLA would compute the tonal one anew for each of the values that a bilinear sample gathers.
+  return _tonal(_geometric(x, choice, sign, strength), choice, sign, strength)
 
 
 def _draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -50,7 +58,7 @@ def apply(images: jax.Array, operation: str, *, sign: float, magnitude: float) -
   count = images.shape[0]
   choice = jnp.full(count, OPERATIONS.index(operation))
   signs = jnp.full(count, sign, jnp.float32)
-  return _geometric(_tonal(images, choice, signs, magnitude / 10), choice, signs, magnitude / 10)
+  return _apply(images, choice, signs, magnitude / 10)
 
 
 def _tonal(x: jax.Array, choice: jax.Array, sign: jax.Array, strength: float) -> jax.Array:
