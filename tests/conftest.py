@@ -12,13 +12,12 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
 # Tests compile much and run little: without LLVM's optimisation they take two thirds of the time.
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
-import numpy as np
+from types import SimpleNamespace
+
 import pytest
 from absl import flags
 from ml_collections import ConfigDict
-from PIL import Image
-
-from flaxart.config import default_config
+from tiny_museum import draw_collection, off_the_shelf_config, tiny_config
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -26,30 +25,6 @@ def parsed_flags() -> None:
   """Grain reads absl flags, which pytest never parses."""
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
-
-
-def draw_collection(folder: Path, *, objects: int = 160, seed: int = 0) -> Path:
-  """A collection whose artist is the colour, whose type is the shape; some labels are missing."""
-  rng = np.random.default_rng(seed)
-  folder.mkdir(parents=True)
-  colours = {'Anna': (200, 40, 40), 'Bert': (40, 160, 60), 'Cleo': (50, 60, 200)}
-  rows = ['image,artist,type,year']
-  for i in range(objects):
-    artist = rng.choice(list(colours), p=[0.5, 0.3, 0.2])
-    kind = rng.choice(['bowl', 'coin'], p=[0.6, 0.4])
-    picture = rng.integers(235, 256, (40, 48, 3), dtype=np.uint8)  # noise: no two are equal
-    y, x = np.mgrid[0:40, 0:48]
-    radius = rng.integers(10, 16)
-    inside = (abs(y - 20) < radius) & (abs(x - 24) < radius)
-    if kind == 'coin':
-      inside = (y - 20) ** 2 + (x - 24) ** 2 < (radius - 4) ** 2
-    picture[inside] = np.clip(colours[artist] + rng.integers(-20, 20, (inside.sum(), 3)), 0, 255)
-    Image.fromarray(picture).save(folder / f'{i:04d}.png')
-    known = rng.random(2) > 0.1
-    year = 1600 + 100 * list(colours).index(artist) + int(rng.integers(0, 40))
-    rows.append(f'{i:04d}.png,{artist if known[0] else ""},{kind if known[1] else ""},{year}')
-  (folder / 'metadata.csv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
-  return folder
 
 
 @pytest.fixture(scope='session')
@@ -65,17 +40,44 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(collection: Path) -> ConfigDict:
-  """A run of seconds: a ResNet50 of one block a stage and an eighth of the width, at 32 px."""
-  config = default_config()
-  config.init = 'scratch'
-  config.tasks = 'artist,type'
-  config.data.dataset, config.data.data_dir = 'collection', str(collection)
-  config.data.image_size = 32
-  config.model.width, config.model.shallow, config.model.bn_momentum = 0.125, True, 0.9
-  config.train.batch_size, config.train.epochs = 16, 1.0
-  config.optim.name, config.optim.learning_rate = 'adam', 3e-3
-  config.log.every_steps, config.log.tensorboard = 1, False
-  config.probe.cache_dir = str(collection.parent / 'features')
-  config.eval.baselines = False
-  config.checkpoint.keep_optimizer = True
-  return config
+  """A run of seconds on it."""
+  return tiny_config(collection)
+
+
+@pytest.fixture(scope='session')
+def trunk(tmp_path_factory: pytest.TempPathFactory, collection: Path) -> Path:
+  """The workdir of a finished run with a trunk worth taking."""
+  from flaxart.train import train_and_evaluate
+
+  config = tiny_config(collection)
+  config.train.epochs = 4.0
+  workdir = tmp_path_factory.mktemp('runs') / 'trunk'
+  train_and_evaluate(config, workdir)
+  return workdir
+
+
+@pytest.fixture(scope='session')
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """One folder of features for all tests that do not count on an empty one."""
+  return tmp_path_factory.mktemp('features')
+
+
+@pytest.fixture
+def frozen(collection: Path, trunk: Path, cache: Path) -> ConfigDict:
+  """An off-the-shelf run on that trunk."""
+  return off_the_shelf_config(collection, trunk, cache)
+
+
+@pytest.fixture
+def extracted(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+  """Counts the pictures that go through the trunk to become features."""
+  from flaxart import features
+
+  count = SimpleNamespace(pictures=0)
+
+  def forward(self, batch, forward=features.Extractor._forward):
+    count.pictures += int(batch['mask'].sum())
+    return forward(self, batch)
+
+  monkeypatch.setattr(features.Extractor, '_forward', forward)
+  return count

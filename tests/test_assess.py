@@ -13,9 +13,9 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import tiny as make_config
 from PIL import Image
 from sklearn import metrics as oracle
+from tiny_museum import tiny_config
 
 import flaxart
 from flaxart import calibration, results
@@ -63,7 +63,7 @@ def run(tmp_path_factory):
   folder = tmp_path_factory.mktemp('awkward')
   source = draw_awkward_collection(folder / 'source')
   prepare('collection', manual_dir=source, data_dir=folder / 'prepared', min_per_class=8)
-  config = make_config.__wrapped__(folder / 'prepared')
+  config = tiny_config(folder / 'prepared')
   config.tasks, config.train.epochs = 'artist,style,tags,year', 8.0
   config.train.eval_every_epochs = 4.0
   config.eval.baselines = True

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
-from trainer import TIMINGS, metric_lines, set_steps
+from trainer import set_steps, untimed_lines
 
 from flaxart import cache
 from flaxart.cache import choose
@@ -34,8 +34,7 @@ def test_the_network_does_not_know_where_its_pictures_lay(tiny, tmp_path, parall
     tiny.data.cache = place
     train_and_evaluate(tiny, tmp_path / place)
     state = ocp.load((tmp_path / place / 'checkpoints' / '12').resolve())
-    without = lambda line: {k: v for k, v in line.items() if k not in TIMINGS}  # noqa: E731
-    found[place] = state, [without(line) for line in metric_lines(tmp_path / place)]
+    found[place] = state, untimed_lines(tmp_path / place)
   for place in ('host', 'device'):
     jax.tree.map(np.testing.assert_array_equal, found[place][0], found['none'][0])
     assert found[place][1] == found['none'][1]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
+from tiny_museum import tiny_config
 
 import flaxart
 from flaxart import checkpoint, verify
@@ -24,13 +25,11 @@ from tfds_rijks.errors import UserError
 @pytest.fixture(scope='module')
 def both(tmp_path_factory, collection):
   """Two equal runs, of which one keeps everything."""
-  from conftest import tiny as make
-
   folder, found = tmp_path_factory.mktemp('runs'), {}
   patch = pytest.MonkeyPatch()  # the first evaluation is the best one
   patch.setattr('flaxart.loop.main_score', lambda scores, tasks: 1 / next(falling))
   for keep in (True, False):
-    config = make.__wrapped__(collection)
+    config = tiny_config(collection)
     config.train.epochs, config.optim.ema = 2.0, 0.9
     config.checkpoint.keep_optimizer = keep
     falling = iter(range(1, 100))

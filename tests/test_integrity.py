@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_museum import tiny_config
 
 import flaxart
 from flaxart import checkpoint, checkpoint_folder, identity, manifest, workdirs
@@ -29,9 +30,7 @@ sys.path.insert(0, str(GOLDEN))
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory, collection):
   """A run of two epochs whose first evaluation was the better one, so that both are kept."""
-  from conftest import tiny as make
-
-  config = make.__wrapped__(collection)
+  config = tiny_config(collection)
   config.train.epochs = 2.0
   workdir = tmp_path_factory.mktemp('runs') / 'trained'
   scores = iter([0.9, 0.9, 0.1, 0.1])
@@ -195,7 +194,7 @@ def test_a_checkpoint_keeps_its_preprocessing(run):
 @pytest.fixture
 def other_data(tmp_path):
   """The same pictures under other names: one artist is renamed, which moves the others."""
-  from conftest import draw_collection
+  from tiny_museum import draw_collection
 
   from tfds_rijks.prepare import prepare
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
-from trainer import ROOT, TIMINGS, command, metric_lines, set_steps, wait_for
+from trainer import ROOT, command, set_steps, untimed_lines, wait_for
 
 from flaxart import manifest
 from flaxart.checkpoint import Checkpointer, state_tree
@@ -75,6 +75,5 @@ def test_kill_9_costs_the_steps_since_the_last_save(tiny, tmp_path, monkeypatch,
   train_and_evaluate(tiny, run)
   end = steps_of(run)[-1]
   assert end == steps and stored((run / 'checkpoints' / str(end)).resolve()) == states[end]
-  without = lambda line: {k: v for k, v in line.items() if k not in TIMINGS}  # noqa: E731
-  lines = [[without(line) for line in metric_lines(tmp_path / n)] for n in ('straight', 'killed')]
+  lines = [untimed_lines(tmp_path / n) for n in ('straight', 'killed')]
   assert lines[0] == lines[1]

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import pytest
+from tiny_museum import tiny_config
 
 from flaxart.meter import StepMeter
 from flaxart.nonfinite import Guard
@@ -27,9 +28,7 @@ def writer(workdir, step=0):
 @pytest.fixture(scope='module')
 def watched(tmp_path_factory, collection):
   """A finished run of 8 steps, the third and fourth of which are traced."""
-  from conftest import tiny as make
-
-  config = make.__wrapped__(collection)
+  config = tiny_config(collection)
   config.log.every_steps, config.log.profile = 2, '3:4'
   workdir = tmp_path_factory.mktemp('runs') / 'watched'
   return workdir, config, train_and_evaluate(config, workdir)

@@ -9,8 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import draw_collection
-from conftest import tiny as make_config
+from tiny_museum import draw_collection, tiny_config
 
 import flaxart
 from flaxart.object_ids import object_ids
@@ -21,7 +20,7 @@ from tfds_rijks.errors import UserError
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory, collection):
-  config = make_config.__wrapped__(collection)
+  config = tiny_config(collection)
   config.train.epochs = 3.0
   workdir = tmp_path_factory.mktemp('runs') / 'run'
   train_and_evaluate(config, workdir)

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from tiny_museum import tiny_config
 from trainer import ROOT, metric_lines, set_steps
 
 from flaxart import processes
@@ -104,9 +105,7 @@ def start(folder, run, *, count=1, **env):
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory, collection):
   """One run straight by one process, and the same begun by 1, continued by 2, finished by 4."""
-  from conftest import tiny as make
-
-  config = make.__wrapped__(collection)
+  config = tiny_config(collection)
   config.model.name = 'vgg19'
   config.tasks = 'artist,type,year'
   config.train.batch_size, config.eval.batch_size = 12, 5  # 128 and 16 records: neither divides

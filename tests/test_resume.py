@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
-from trainer import TIMINGS, metric_lines, set_steps
+from tiny_museum import tiny_config
+from trainer import set_steps, untimed_lines
 
 import flaxart
 from flaxart.train import train_and_evaluate
@@ -15,10 +16,8 @@ from flaxart.train import train_and_evaluate
 @pytest.fixture(scope='module')
 def trunk(tmp_path_factory, collection):
   """A run whose trunk the others take."""
-  from conftest import tiny as make
-
   workdir = tmp_path_factory.mktemp('runs') / 'trunk'
-  train_and_evaluate(make.__wrapped__(collection), workdir)
+  train_and_evaluate(tiny_config(collection), workdir)
   return workdir
 
 
@@ -85,8 +84,7 @@ def test_twenty_steps_equal_ten_and_ten_by_other_workers(
     ocp.load((tmp_path / name / 'checkpoints' / '20').resolve()) for name in ('straight', 'moved')
   ]
   jax.tree.map(np.testing.assert_array_equal, *stored)
-  without = lambda line: {k: v for k, v in line.items() if k not in TIMINGS}  # noqa: E731
-  lines = [[without(x) for x in metric_lines(tmp_path / n)] for n in ('straight', 'moved')]
+  lines = [untimed_lines(tmp_path / n) for n in ('straight', 'moved')]
   assert lines[0] == lines[1]
 
 

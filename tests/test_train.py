@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from trainer import TIMINGS
+from tiny_museum import tiny_config
+from trainer import stored, untimed_lines
 
 import flaxart
 from flaxart import checkpoint, workdirs
@@ -20,20 +21,9 @@ from flaxart.data.source import open_dataset
 from flaxart.net import restore_network
 from flaxart.sharding import create_mesh
 from flaxart.state import all_params
-from flaxart.train import train_and_evaluate
+from flaxart.tasks import Task
+from flaxart.train import check_labelled, train_and_evaluate
 from tfds_rijks.errors import UserError
-
-
-def stored(workdir, step):
-  """Everything in a checkpoint, as nested dictionaries of arrays."""
-  from orbax.checkpoint import v1 as ocp
-
-  return ocp.load((workdir / 'checkpoints' / str(step)).resolve())
-
-
-def metric_lines(workdir):
-  lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-  return [{k: v for k, v in line.items() if k not in TIMINGS} for line in lines]
 
 
 def assert_same_bits(a, b):
@@ -43,9 +33,7 @@ def assert_same_bits(a, b):
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory, collection):
   """One finished run with a trunk worth taking, shared by the tests of this file."""
-  from conftest import tiny as make
-
-  config = make.__wrapped__(collection)
+  config = tiny_config(collection)
   config.tasks = 'artist,type,year'
   config.train.epochs = 6.0
   workdir = tmp_path_factory.mktemp('runs') / 'finished'
@@ -117,7 +105,7 @@ def test_five_steps_stop_five_steps_equal_ten_bit_for_bit(tiny, tmp_path, monkey
   assert len(ids_straight) == 10
   assert first + drawn.pop('ids') == ids_straight
   assert_same_bits(stored(straight, 10), stored(stopped, 10))
-  assert metric_lines(straight) == metric_lines(stopped)
+  assert untimed_lines(straight) == untimed_lines(stopped)
 
 
 def record_draws(monkeypatch):
@@ -341,3 +329,16 @@ def test_a_run_that_cannot_fit_on_the_disk_does_not_begin(tiny, tmp_path, monkey
 def test_nothing_of_a_whole_run_imports_tensorflow(finished):
   flaxart.load(finished[0])
   assert not {'tensorflow', 'clu'} & set(sys.modules)
+
+
+def test_a_split_without_a_label_is_one_line(caplog):
+  task = Task('artist', 'softmax', ('a', 'b'))
+  known, none = ({'artist': np.array(values)} for values in ([0, 1], [-1, -1]))
+  dataset = SimpleNamespace(
+    splits={'train': SimpleNamespace(labels=known), 'val': SimpleNamespace(labels=none)}
+  )
+  check_labelled([task], dataset)
+  assert caplog.messages == ['no record of the val split has a label for artist: no scores there']
+  dataset.splits['train'].labels = none
+  with pytest.raises(UserError, match="no record of the training split has a label for 'artist'"):
+    check_labelled([task], dataset)

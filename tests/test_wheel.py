@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import draw_collection
+from tiny_museum import draw_collection
 
 ROOT = Path(__file__).parents[1]
 

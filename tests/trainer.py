@@ -1,4 +1,4 @@
-"""The trainer as a user starts it: a process of its own, from a config file."""
+"""The trainer as a user starts it, in a process of its own, and what its runs leave."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from flaxart import checkpoint
 from flaxart.config import to_json
 from flaxart.data.source import open_dataset
 
@@ -58,3 +63,20 @@ def metric_lines(workdir):
   """What the run has written so far."""
   path = workdir / 'metrics.jsonl'
   return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def untimed_lines(workdir):
+  """The same without what differs from one run to an equal one."""
+  return [{k: v for k, v in line.items() if k not in TIMINGS} for line in metric_lines(workdir)]
+
+
+def stored(workdir, step=None):
+  """Everything in a checkpoint (the best one), as nested dictionaries of arrays."""
+  step = checkpoint.best_on_disk(workdir) if step is None else step
+  return ocp.load((workdir / 'checkpoints' / str(step)).resolve())
+
+
+def assert_close(a, b, **tolerance):
+  """Two trees of the same shape hold the same numbers, within `assert_allclose`'s tolerances."""
+  assert jax.tree.structure(a) == jax.tree.structure(b)
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)

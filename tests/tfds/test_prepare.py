@@ -1,4 +1,4 @@
-"""The command `prepare`: reuse, refusal, overwriting, interruption, estimate."""
+"""The command `prepare`: reuse, refusal, overwriting, estimate, wrong command lines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import errno
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from collections_on_disk import build, draw, records, simple
+from collections_on_disk import build, draw, simple
+from prepare_command import files, run_command
 
 from tfds_rijks import prepare as command
 from tfds_rijks import report
@@ -24,10 +22,6 @@ from tfds_rijks.errors import UserError
 @pytest.fixture
 def source(tmp_path):
   return simple(tmp_path / 'source', 24)
-
-
-def files(path: Path) -> dict[str, tuple[int, int]]:
-  return {p.name: (p.stat().st_mtime_ns, p.stat().st_ino) for p in path.iterdir()}
 
 
 def test_the_same_input_is_reused(source, capsys):
@@ -117,135 +111,6 @@ def test_data_dir_below_the_source_is_no_part_of_it(source):
   inside = source / 'prepared'
   command.prepare('collection', manual_dir=source, data_dir=inside, **options)
   command.prepare('collection', manual_dir=source, data_dir=inside, **options)  # not "changed"
-
-
-def staging(source: Path) -> Path:
-  return source.parent / 'prepared' / 'collection' / '.staging'
-
-
-@pytest.mark.parametrize(
-  'error', [KeyboardInterrupt(), OSError(errno.ENOSPC, 'No space left'), RuntimeError('a bug')]
-)
-@pytest.mark.parametrize('existing', [False, True])
-def test_an_interrupted_build_leaves_what_was_there(source, monkeypatch, error, existing):
-  path = source.parent / 'prepared' / 'collection' / '1.1.0'
-  if existing:
-    build(source)
-  before = files(path) if existing else None
-  draw(source / '00.png', 77)
-  from tfds_rijks.pictures import Shelf
-
-  def data(self, name, kept=Shelf.data):
-    if name == '07.png':
-      raise error
-    return kept(self, name)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Shelf, 'data', data)
-    with pytest.raises(type(error)):
-      build(source, image_size=16, overwrite=True)
-  assert not staging(source).exists()
-  assert (files(path) if path.exists() else None) == before
-  build(source, image_size=16, overwrite=True)
-  assert len(records(path)) == 24
-
-
-@pytest.mark.parametrize(
-  'error',
-  [
-    RuntimeError(
-      'Failed to finalize writing of split "train": write() failed: No space left on '
-      'device; writing /x/y.array_record; at byte 3039232'
-    ),
-    OSError(errno.ENOSPC, 'No space left on device'),
-  ],
-)
-def test_a_full_disk_is_one_line(source, monkeypatch, capsys, error):
-  from tfds_rijks.command import run
-  from tfds_rijks.pictures import Shelf
-
-  def full(self, name):
-    raise error
-
-  monkeypatch.setattr(Shelf, 'data', full)
-  monkeypatch.setattr(
-    sys,
-    'argv',
-    [
-      'prepare',
-      '--dataset=collection',
-      f'--manual_dir={source}',
-      f'--data_dir={source.parent / "out"}',
-      '--min_per_class=1',
-    ],
-  )
-  with pytest.raises(SystemExit) as left:
-    run(command.main)
-  assert left.value.code == 2
-  assert capsys.readouterr().err == (
-    f'error: {source.parent}/out/collection/.staging: no space left on the device; free some or '
-    'choose another folder\n'
-  )
-  assert not list((source.parent / 'out' / 'collection').glob('[!.]*'))
-
-
-def run_command(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
-  return subprocess.run(
-    [sys.executable, '-m', 'tfds_rijks.prepare', *arguments],
-    capture_output=True,
-    text=True,
-    check=False,
-    **options,
-  )
-
-
-def test_killing_the_command_leaves_no_half_built_version(tmp_path):
-  source = tmp_path / 'source'
-  rows = ['image,artist']
-  for i in range(300):
-    draw(source / f'{i}.png', i, size=(160, 160))
-    rows.append(f'{i}.png,Ann')
-  (source / 'metadata.csv').write_text('\n'.join(rows))
-  arguments = [
-    '--dataset=collection',
-    f'--manual_dir={source}',
-    f'--data_dir={tmp_path / "out"}',
-    '--image_size=128',
-  ]
-  process = subprocess.Popen(
-    [sys.executable, '-m', 'tfds_rijks.prepare', *arguments],
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.DEVNULL,
-  )
-  folder = tmp_path / 'out' / 'collection'
-  while not list(folder.glob('.staging/*')) and process.poll() is None:
-    time.sleep(0.005)
-  process.send_signal(signal.SIGKILL)
-  process.wait()
-  assert not (folder / '1.1.0').exists()
-  done = run_command(*arguments)
-  assert done.returncode == 0, done.stderr
-  assert '.staging: left by a build that was killed; removed' in done.stdout
-  assert not (folder / '.staging').exists()
-  assert len(records(folder / '1.1.0')) == 300
-
-
-def test_a_rebuild_killed_between_its_two_renames_is_repaired(source):
-  path = build(source)
-  path.rename(path.with_name(f'.{path.name}.old'))
-  assert build(source, overwrite=True) == path
-  assert not path.with_name(f'.{path.name}.old').exists()
-
-
-def test_two_builds_at_once_are_refused(source):
-  folder = source.parent / 'prepared' / 'collection'
-  folder.mkdir(parents=True)
-  import fcntl
-
-  with (folder / '.lock').open('w') as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    with pytest.raises(UserError, match='another prepare is writing there'):
-      build(source)
 
 
 BAD = {
