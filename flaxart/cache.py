@@ -53,8 +53,7 @@ def cached(
     return dataset, no_pictures
   folder = Path(config.data.cache_dir or DEFAULT_FOLDER).expanduser()
   found = {
-    name: with_decoded(split, folder, dataset, size=size, fit=fit)
-    for name, split in splits.items()
+    name: with_decoded(split, folder, dataset, size=size, fit=fit) for name, split in splits.items()
   }
   add: AddPictures = no_pictures
   if place == 'device':

@@ -121,9 +121,7 @@ GB = 10**9
     ('device', 'cpu', 100, 100, 'device'),
   ],
 )
-def test_never_more_than_half_of_the_free_memory(
-  monkeypatch, wanted, backend, host, device, place
-):
+def test_never_more_than_half_of_the_free_memory(monkeypatch, wanted, backend, host, device, place):
   monkeypatch.setattr('flaxart.cache.jax.default_backend', lambda: backend)
   in_bytes = lambda n: None if n is None else n * GB  # noqa: E731
   found, why = choose(

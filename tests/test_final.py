@@ -1,5 +1,4 @@
-"""A finished run keeps its best step, without what only training needs; nothing is lost on the way.
-"""
+"""A finished run keeps its best step, without what only training needs; nothing gets lost."""
 
 from __future__ import annotations
 

@@ -92,8 +92,10 @@ def test_gradual_unfreezing_lets_one_group_after_the_other_learn(config):
   assert moved(first, second) == heads | stage4
   assert len(moved(second, third)) > 0.9 * len(params(start))
   # BatchNorm statistics of what is frozen do not move either.
-  stats = [dict(zip(leaf_paths(s.batch_stats), jax.tree.leaves(s.batch_stats), strict=True))
-           for s in (start, first, second)]
+  stats = [
+    dict(zip(leaf_paths(s.batch_stats), jax.tree.leaves(s.batch_stats), strict=True))
+    for s in (start, first, second)
+  ]
   assert all((stats[0][p] == stats[1][p]).all() for p in stats[0])
   changed = {p for p in stats[0] if (stats[1][p] != stats[2][p]).any()}
   assert changed == {p for p in stats[0] if p.startswith('trunk/stage4')}

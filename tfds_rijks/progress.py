@@ -19,8 +19,16 @@ class Progress:
   is written every `every_s` seconds, so that logs stay short and `tail -f` stays useful.
   """
 
-  def __init__(self, what: str, total: int, *, unit: str = 'it', start: int = 0,
-               every_s: float = 10.0, file: TextIO | None = None):
+  def __init__(
+    self,
+    what: str,
+    total: int,
+    *,
+    unit: str = 'it',
+    start: int = 0,
+    every_s: float = 10.0,
+    file: TextIO | None = None,
+  ):
     self.what, self.total, self.unit = what, total, unit
     self.start = self.done = start  # a resumed run starts above zero; the rate must not count that
     self.file = file or sys.stderr
@@ -46,8 +54,9 @@ class Progress:
     left = duration((self.total - self.done) / rate) if rate > 0 else '?'
     filled = round(BAR_WIDTH * min(1.0, self.done / max(1, self.total)))
     bar = '#' * filled + ' ' * (BAR_WIDTH - filled)
-    text = (f'{self.what} {self.done:,}/{self.total:,} [{bar}] '
-            f'{rate:,.1f} {self.unit}/s, {left} left')
+    text = (
+      f'{self.what} {self.done:,}/{self.total:,} [{bar}] {rate:,.1f} {self.unit}/s, {left} left'
+    )
     return f'{text}, {self.note}' if self.note else text
 
   def close(self) -> None:
@@ -55,8 +64,10 @@ class Progress:
     if self.live or self.printed:
       elapsed = time.monotonic() - self.began
       rate = (self.done - self.start) / max(elapsed, 1e-9)
-      self._write(f'{self.what} {self.done:,}/{self.total:,} done in {duration(elapsed)} '
-                  f'({rate:,.1f} {self.unit}/s)')
+      self._write(
+        f'{self.what} {self.done:,}/{self.total:,} done in {duration(elapsed)} '
+        f'({rate:,.1f} {self.unit}/s)'
+      )
       if self.live:
         self.file.write('\n')
 

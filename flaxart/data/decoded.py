@@ -85,9 +85,7 @@ def with_decoded(
   return dataclasses.replace(split, decoded=pictures)
 
 
-def _write(
-  path: Path, split: Split, shape: tuple[int, ...], *, size: int, fit: images.Fit
-) -> None:
+def _write(path: Path, split: Split, shape: tuple[int, ...], *, size: int, fit: images.Fit) -> None:
   needed, free = size_of(split, size), shutil.disk_usage(path.parent).free
   if needed + RESERVE > free:
     raise UserError(

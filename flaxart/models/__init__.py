@@ -14,13 +14,21 @@ from flaxart.models.vgg import VGG19
 from flaxart.models.xception import Xception
 from tfds_rijks.errors import UserError
 
-MODELS: dict[str, type[Trunk]] = {model.name: model
-                                for model in (VGG19, InceptionV3, Xception, ResNet50)}
+MODELS: dict[str, type[Trunk]] = {
+  model.name: model for model in (VGG19, InceptionV3, Xception, ResNet50)
+}
 
 
-def create_trunk(name: str, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
-                 shallow: bool = False, variant: str = 'keras',
-                 bn_momentum: float = 0.99) -> Trunk:
+def create_trunk(
+  name: str,
+  *,
+  rngs: nnx.Rngs,
+  dtype: Any = jnp.float32,
+  width: float = 1.0,
+  shallow: bool = False,
+  variant: str = 'keras',
+  bn_momentum: float = 0.99,
+) -> Trunk:
   """A network without its classifier, with He-uniform kernels.
 
   `trunk(images, train=...)` maps preprocessed `[B, H, W, 3]` to pooled `[B, D]` float32.
@@ -44,5 +52,6 @@ def create_trunk(name: str, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: 
   model: Any = MODELS[name]
   if variant not in model.variants:
     raise UserError(f'variant: found {variant!r}, {name} has {", ".join(model.variants)}')
-  return model(rngs=rngs, dtype=dtype, width=width, shallow=shallow, variant=variant,
-               bn_momentum=bn_momentum)
+  return model(
+    rngs=rngs, dtype=dtype, width=width, shallow=shallow, variant=variant, bn_momentum=bn_momentum
+  )

@@ -59,8 +59,9 @@ def lowering() -> str:
   return _lowering.get() or ('matmul' if jax.default_backend() == 'cpu' else 'native')
 
 
-def explicit_pads(padding: Padding, size: Sequence[int], window: Sequence[int],
-                  stride: int) -> Pads:
+def explicit_pads(
+  padding: Padding, size: Sequence[int], window: Sequence[int], stride: int
+) -> Pads:
   """Padding of each side for an input of `size`.
 
   `'SAME'` is TensorFlow's rule: the output has `ceil(size / stride)` positions and, where the
@@ -73,15 +74,19 @@ def explicit_pads(padding: Padding, size: Sequence[int], window: Sequence[int],
     return (0, 0), (0, 0)
   if padding == 'SAME':
     return tuple(  # type: ignore[return-value]
-      (total // 2, total - total // 2) for total in (
-        max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(size, window, strict=True)))
+      (total // 2, total - total // 2)
+      for total in (
+        max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(size, window, strict=True)
+      )
+    )
   if isinstance(padding, str):
     raise ValueError(f'padding: found {padding!r}, expected SAME, VALID, a number or four numbers')
   return padding
 
 
-def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
-             padding: Padding = 'SAME') -> jax.Array:
+def convolve(
+  x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: Padding = 'SAME'
+) -> jax.Array:
   """`[B, H, W, I]` with `[kh, kw, I, O]` -> `[B, H', W', O]`; differentiable."""
   pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], stride)
   if lowering() == 'matmul':
@@ -94,23 +99,28 @@ def convolve_depthwise(x: jax.Array, kernel: jax.Array, *, padding: Padding = 'S
   pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], 1)
   if lowering() == 'matmul':
     return _shifted_depthwise(x, kernel, pads)
-  return lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=_DIMENSIONS,
-                                  feature_group_count=x.shape[-1])
+  return lax.conv_general_dilated(
+    x, kernel, (1, 1), pads, dimension_numbers=_DIMENSIONS, feature_group_count=x.shape[-1]
+  )
 
 
 # --- convolution with matrix products ------------------------------------------------------------
+
 
 def _native(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
   return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=_DIMENSIONS)
 
 
-def taps(x: jax.Array, window: Sequence[int], stride: int, pads: Pads, *,
-         fill: float = 0) -> Iterator[jax.Array]:
+def taps(
+  x: jax.Array, window: Sequence[int], stride: int, pads: Pads, *, fill: float = 0
+) -> Iterator[jax.Array]:
   """The pixels that each of the `kh * kw` window positions meets, `[B, H', W', C]` each."""
   x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
   height, width = ((n - k) // stride + 1 for n, k in zip(x.shape[1:3], window, strict=True))
   for i, j in itertools.product(*map(range, window)):
-    yield x[:, i:i + (height - 1) * stride + 1:stride, j:j + (width - 1) * stride + 1:stride]
+    yield x[
+      :, i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride
+    ]
 
 
 def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -139,15 +149,20 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Ar
   return _product(tap, kernel[0, 0])
 
 
-def _input_gradient(size: Sequence[int], kernel: jax.Array, dy: jax.Array, stride: int,
-                    pads: Pads) -> jax.Array:
+def _input_gradient(
+  size: Sequence[int], kernel: jax.Array, dy: jax.Array, stride: int, pads: Pads
+) -> jax.Array:
   """The gradient of the input of height and width `size`: dy convolved with the turned kernel."""
   (top, bottom), (left, right) = pads
   if kernel.shape[:2] == (1, 1):
     height, width = size
     spread = [(m - 1) * stride + 1 for m in dy.shape[1:3]]
-    sides = ((0, 0, 0), (-top, height + top - spread[0], stride - 1),
-             (-left, width + left - spread[1], stride - 1), (0, 0, 0))
+    sides = (
+      (0, 0, 0),
+      (-top, height + top - spread[0], stride - 1),
+      (-left, width + left - spread[1], stride - 1),
+      (0, 0, 0),
+    )
     return lax.pad(_product(dy, kernel[0, 0].T), jnp.zeros((), dy.dtype), sides)
   turned = kernel[::-1, ::-1].swapaxes(2, 3)
   if stride == 1:
@@ -161,8 +176,10 @@ def _input_gradient(size: Sequence[int], kernel: jax.Array, dy: jax.Array, strid
   for i, j in np.ndindex(stride, stride):
     part = kernel[i::stride, j::stride][::-1, ::-1].swapaxes(2, 3)
     if part.size:
-      around = tuple((k - 1, n - m) for k, n, m in zip(part.shape[:2], (rows, columns),
-                                                       dy.shape[1:3], strict=True))
+      around = tuple(
+        (k - 1, n - m)
+        for k, n, m in zip(part.shape[:2], (rows, columns), dy.shape[1:3], strict=True)
+      )
       offsets.append(_direct(dy, part, 1, around))  # type: ignore[arg-type]
     else:
       offsets.append(jnp.zeros((dy.shape[0], rows, columns, part.shape[3]), dy.dtype))
@@ -178,11 +195,12 @@ def interleave(offsets: Sequence[jax.Array], size: Sequence[int], pads: Pads) ->
   x = jnp.stack(offsets).reshape(stride, stride, batch, rows, columns, channels)
   x = x.transpose(2, 3, 0, 4, 1, 5).reshape(batch, rows * stride, columns * stride, channels)
   (top, _), (left, _) = pads
-  return x[:, top:top + size[0], left:left + size[1]]
+  return x[:, top : top + size[0], left : left + size[1]]
 
 
-def _kernel_gradient(x: jax.Array, shape: Sequence[int], dy: jax.Array, stride: int,
-                     pads: Pads) -> jax.Array:
+def _kernel_gradient(
+  x: jax.Array, shape: Sequence[int], dy: jax.Array, stride: int, pads: Pads
+) -> jax.Array:
   """The pixels under each tap, transposed, times dy; gathered again here rather than kept."""
   flat = dy.reshape(-1, dy.shape[-1])
   product = lambda tap: tap.reshape(-1, tap.shape[-1]).T @ flat  # noqa: E731
@@ -215,14 +233,17 @@ def _matmul_conv_backward(stride: int, pads: Pads, saved: Any, dy: jax.Array) ->
   if winograd.worth_while(x.shape, kernel.shape, stride, pads):
     return (winograd.input_gradient(kernel, dy, pads), winograd.kernel_gradient(x, dy, pads))
   # Under jit an input gradient that nobody asks for (the first layer's) is not computed.
-  return (_input_gradient(x.shape[1:3], kernel, dy, stride, pads),
-          _kernel_gradient(x, kernel.shape, dy, stride, pads))
+  return (
+    _input_gradient(x.shape[1:3], kernel, dy, stride, pads),
+    _kernel_gradient(x, kernel.shape, dy, stride, pads),
+  )
 
 
 _matmul_conv.defvjp(_matmul_conv_forward, _matmul_conv_backward)
 
 
 # --- depthwise convolution as shifted multiply-adds ----------------------------------------------
+
 
 def _weighted_taps(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
   shifted = taps(x, kernel.shape[:2], 1, pads)
@@ -242,23 +263,29 @@ def _shifted_depthwise_forward(x: jax.Array, kernel: jax.Array, pads: Pads) -> A
 def _shifted_depthwise_backward(pads: Pads, saved: Any, dy: jax.Array) -> Any:
   x, kernel = saved
   window = kernel.shape[:2]
-  sides = tuple((k - 1 - before, k - 1 - after)
-                for k, (before, after) in zip(window, pads, strict=True))
-  return (_weighted_taps(dy, kernel[::-1, ::-1], sides),  # type: ignore[arg-type]
-          _depthwise_kernel_gradient(x, window, dy, pads).reshape(kernel.shape))
+  sides = tuple(
+    (k - 1 - before, k - 1 - after) for k, (before, after) in zip(window, pads, strict=True)
+  )
+  return (
+    _weighted_taps(dy, kernel[::-1, ::-1], sides),  # type: ignore[arg-type]
+    _depthwise_kernel_gradient(x, window, dy, pads).reshape(kernel.shape),
+  )
 
 
-def _depthwise_kernel_gradient(x: jax.Array, window: Sequence[int], dy: jax.Array,
-                               pads: Pads) -> jax.Array:
+def _depthwise_kernel_gradient(
+  x: jax.Array, window: Sequence[int], dy: jax.Array, pads: Pads
+) -> jax.Array:
   """The sum over pictures and pixels of each tap times dy, `[kh * kw, C]`.
 
   Picture by picture: products are added up where they are made. XLA's sums over everything at once
   want each tap times dy in memory first, nine times the activations.
   """
+
   def add(sums: tuple[jax.Array, ...], picture: tuple[jax.Array, jax.Array]) -> Any:
     one, d_one = (a[None] for a in picture)
-    return tuple(total + (tap * d_one)[0] for total, tap in zip(
-      sums, taps(one, window, 1, pads), strict=True)), None
+    return tuple(
+      total + (tap * d_one)[0] for total, tap in zip(sums, taps(one, window, 1, pads), strict=True)
+    ), None
 
   nothing = jnp.zeros(dy.shape[1:], dy.dtype)
   sums, _ = lax.scan(add, (nothing,) * (window[0] * window[1]), (x, dy))

@@ -32,19 +32,32 @@ class InceptionV3(Trunk):
   variants = ('keras', 'torchvision')
   min_size = 75
 
-  def __init__(self, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
-               shallow: bool = False, variant: str = 'keras', bn_momentum: float = 0.99):
+  def __init__(
+    self,
+    *,
+    rngs: nnx.Rngs,
+    dtype: Any = jnp.float32,
+    width: float = 1.0,
+    shallow: bool = False,
+    variant: str = 'keras',
+    bn_momentum: float = 0.99,
+  ):
     self.variant = variant
-    self.preprocess = (preprocess.plus_minus_one() if variant == 'keras' else
-                       preprocess.plus_minus_one(fit='crop', resize=342))
+    self.preprocess = (
+      preprocess.plus_minus_one()
+      if variant == 'keras'
+      else preprocess.plus_minus_one(fit='crop', resize=342)
+    )
     count_padding = variant != 'keras'
 
     def conv(inputs: int, outputs: int, window: int | tuple[int, int], **kwargs: Any) -> Conv:
       # Channels inside blocks are scaled here; `inputs` is what a block really receives.
-      norm = BatchNorm(scaled(outputs, width), epsilon=1e-3, momentum=bn_momentum,
-                       use_scale=variant != 'keras')
-      return Conv(inputs, scaled(outputs, width), window, rngs=rngs, norm=norm, dtype=dtype,
-                  **kwargs)
+      norm = BatchNorm(
+        scaled(outputs, width), epsilon=1e-3, momentum=bn_momentum, use_scale=variant != 'keras'
+      )
+      return Conv(
+        inputs, scaled(outputs, width), window, rngs=rngs, norm=norm, dtype=dtype, **kwargs
+      )
 
     def chain(inputs: int, *convs: tuple, split: bool = False) -> Chain:
       return Chain(conv, inputs, convs, split=split)
@@ -62,28 +75,60 @@ class InceptionV3(Trunk):
       self.blocks += (name,)
       return block.outputs
 
-    for i, pool in enumerate((32, 64, 64)[:1 if shallow else 3]):  # [B, H/8, W/8, 256 | 288 | 288]
-      n = add(f'mixed{i}', mixed(
-        n, 'average', branch1x1=chain(n, (64, 1)), branch5x5=chain(n, (48, 1), (64, 5)),
-        branch3x3dbl=chain(n, (64, 1), (96, 3), (96, 3)), branch_pool=chain(n, (pool, 1))))
-    n = add('mixed3', mixed(  # [B, H/16, W/16, 768]
-      n, 'max', branch3x3=chain(n, (384, 3, 2, 'VALID')),
-      branch3x3dbl=chain(n, (64, 1), (96, 3), (96, 3, 2, 'VALID'))))
-    for i, c in enumerate((128, 160, 160, 192)[:1 if shallow else 4], start=4):  # [B, .., .., 768]
-      n = add(f'mixed{i}', mixed(
-        n, 'average', branch1x1=chain(n, (192, 1)),
-        branch7x7=chain(n, (c, 1), (c, (1, 7)), (192, (7, 1))),
-        branch7x7dbl=chain(n, (c, 1), (c, (7, 1)), (c, (1, 7)), (c, (7, 1)), (192, (1, 7))),
-        branch_pool=chain(n, (192, 1))))
-    n = add('mixed8', mixed(  # [B, H/32, W/32, 1280]
-      n, 'max', branch3x3=chain(n, (192, 1), (320, 3, 2, 'VALID')),
-      branch7x7x3=chain(n, (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2, 'VALID'))))
+    for i, pool in enumerate((32, 64, 64)[: 1 if shallow else 3]):  # [B, H/8, W/8, 256 | 288 | 288]
+      n = add(
+        f'mixed{i}',
+        mixed(
+          n,
+          'average',
+          branch1x1=chain(n, (64, 1)),
+          branch5x5=chain(n, (48, 1), (64, 5)),
+          branch3x3dbl=chain(n, (64, 1), (96, 3), (96, 3)),
+          branch_pool=chain(n, (pool, 1)),
+        ),
+      )
+    n = add(
+      'mixed3',
+      mixed(  # [B, H/16, W/16, 768]
+        n,
+        'max',
+        branch3x3=chain(n, (384, 3, 2, 'VALID')),
+        branch3x3dbl=chain(n, (64, 1), (96, 3), (96, 3, 2, 'VALID')),
+      ),
+    )
+    for i, c in enumerate((128, 160, 160, 192)[: 1 if shallow else 4], start=4):  # [B, .., .., 768]
+      n = add(
+        f'mixed{i}',
+        mixed(
+          n,
+          'average',
+          branch1x1=chain(n, (192, 1)),
+          branch7x7=chain(n, (c, 1), (c, (1, 7)), (192, (7, 1))),
+          branch7x7dbl=chain(n, (c, 1), (c, (7, 1)), (c, (1, 7)), (c, (7, 1)), (192, (1, 7))),
+          branch_pool=chain(n, (192, 1)),
+        ),
+      )
+    n = add(
+      'mixed8',
+      mixed(  # [B, H/32, W/32, 1280]
+        n,
+        'max',
+        branch3x3=chain(n, (192, 1), (320, 3, 2, 'VALID')),
+        branch7x7x3=chain(n, (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2, 'VALID')),
+      ),
+    )
     for i in range(9, 10 if shallow else 11):  # [B, H/32, W/32, 2048]
-      n = add(f'mixed{i}', mixed(
-        n, 'average', branch1x1=chain(n, (320, 1)),
-        branch3x3=chain(n, (384, 1), (384, (1, 3)), (384, (3, 1)), split=True),
-        branch3x3dbl=chain(n, (448, 1), (384, 3), (384, (1, 3)), (384, (3, 1)), split=True),
-        branch_pool=chain(n, (192, 1))))
+      n = add(
+        f'mixed{i}',
+        mixed(
+          n,
+          'average',
+          branch1x1=chain(n, (320, 1)),
+          branch3x3=chain(n, (384, 1), (384, (1, 3)), (384, (3, 1)), split=True),
+          branch3x3dbl=chain(n, (448, 1), (384, 3), (384, (1, 3)), (384, (3, 1)), split=True),
+          branch_pool=chain(n, (192, 1)),
+        ),
+      )
     self.features = n
 
   def activations(self, images: jax.Array, *, train: bool) -> Iterator[tuple[str, jax.Array]]:
@@ -140,8 +185,7 @@ class Mixed(nnx.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     outputs = []
     for name in self.branches:
-      inputs = (average_pool(x, 3, count_padding=self.count_padding) if name == 'branch_pool'
-                else x)
+      inputs = average_pool(x, 3, count_padding=self.count_padding) if name == 'branch_pool' else x
       outputs.append(getattr(self, name)(inputs, train=train))
     if self.pool == 'max':
       outputs.append(max_pool(x, 3, stride=2))

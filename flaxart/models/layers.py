@@ -90,9 +90,19 @@ class Conv(nnx.Module):
   it be folded into the kernel: see `flaxart.models.fold`.
   """
 
-  def __init__(self, inputs: int, outputs: int, window: int | tuple[int, int], *, rngs: nnx.Rngs,
-               stride: int = 1, padding: Padding = 'SAME', use_bias: bool = False,
-               norm: BatchNorm | None = None, dtype: Any = jnp.float32):
+  def __init__(
+    self,
+    inputs: int,
+    outputs: int,
+    window: int | tuple[int, int],
+    *,
+    rngs: nnx.Rngs,
+    stride: int = 1,
+    padding: Padding = 'SAME',
+    use_bias: bool = False,
+    norm: BatchNorm | None = None,
+    dtype: Any = jnp.float32,
+  ):
     window = (window, window) if isinstance(window, int) else window
     self.stride = stride
     self.padding = padding
@@ -105,8 +115,12 @@ class Conv(nnx.Module):
 
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`[B, H, W, inputs]` -> `[B, H', W', outputs]` in `dtype`."""
-    x = convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype), stride=self.stride,
-                 padding=self.padding)
+    x = convolve(
+      x.astype(self.dtype),
+      self.kernel[...].astype(self.dtype),
+      stride=self.stride,
+      padding=self.padding,
+    )
     if self.bias is not None:
       x = x + self.bias[...].astype(x.dtype)
     return x if self.norm is None else self.norm(x, train=train)

@@ -33,8 +33,14 @@ def max_pool(x: jax.Array, window: int, *, stride: int, padding: Padding = 'VALI
   if lowering() == 'matmul':
     return _shifted_max(x, window, stride, pads, x.shape[1:3])
   # NumPy constants: reduce_window has a gradient only where it can see that they are neutral.
-  return lax.reduce_window(x, np.array(-np.inf, x.dtype), lax.max, (1, window, window, 1),
-                           (1, stride, stride, 1), ((0, 0), *pads, (0, 0)))
+  return lax.reduce_window(
+    x,
+    np.array(-np.inf, x.dtype),
+    lax.max,
+    (1, window, window, 1),
+    (1, stride, stride, 1),
+    ((0, 0), *pads, (0, 0)),
+  )
 
 
 def average_pool(x: jax.Array, window: int, *, count_padding: bool) -> jax.Array:
@@ -47,8 +53,14 @@ def average_pool(x: jax.Array, window: int, *, count_padding: bool) -> jax.Array
   def add(a: jax.Array) -> jax.Array:
     if lowering() == 'matmul':  # a sum is a convolution with ones, which XLA multiplies by nothing
       return convolve_depthwise(a, jnp.ones((window, window, 1, a.shape[3]), a.dtype), padding=pads)
-    return lax.reduce_window(a, np.zeros((), a.dtype), lax.add, (1, window, window, 1),
-                             (1, 1, 1, 1), ((0, 0), *pads, (0, 0)))
+    return lax.reduce_window(
+      a,
+      np.zeros((), a.dtype),
+      lax.add,
+      (1, window, window, 1),
+      (1, 1, 1, 1),
+      ((0, 0), *pads, (0, 0)),
+    )
 
   count = float(window * window) if count_padding else add(jnp.ones((1, *x.shape[1:3], 1)))
   return (add(x.astype(jnp.promote_types(x.dtype, jnp.float32))) / count).astype(x.dtype)
@@ -60,13 +72,15 @@ def global_average(x: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
-def _shifted_max(x: jax.Array, window: int, stride: int, pads: Pads,
-                 size: tuple[int, int]) -> jax.Array:
+def _shifted_max(
+  x: jax.Array, window: int, stride: int, pads: Pads, size: tuple[int, int]
+) -> jax.Array:
   return functools.reduce(jnp.maximum, taps(x, (window, window), stride, pads, fill=-np.inf))
 
 
-def _shifted_max_forward(x: jax.Array, window: int, stride: int, pads: Pads,
-                         size: tuple[int, int]) -> Any:
+def _shifted_max_forward(
+  x: jax.Array, window: int, stride: int, pads: Pads, size: tuple[int, int]
+) -> Any:
   shifted = list(taps(x, (window, window), stride, pads, fill=-np.inf))
   largest = functools.reduce(jnp.maximum, shifted)
   winner = jnp.zeros(largest.shape, jnp.uint8)
@@ -75,8 +89,9 @@ def _shifted_max_forward(x: jax.Array, window: int, stride: int, pads: Pads,
   return largest, winner
 
 
-def _shifted_max_backward(window: int, stride: int, pads: Pads, size: tuple[int, int],
-                          winner: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
+def _shifted_max_backward(
+  window: int, stride: int, pads: Pads, size: tuple[int, int], winner: jax.Array, dy: jax.Array
+) -> tuple[jax.Array]:
   # Pixel `row * stride + i` is tap i of the window at `row`, i + stride of the one before, ...
   rows, columns = (-(-(n + sum(p)) // stride) for n, p in zip(size, pads, strict=True))
   before = (window - 1) // stride
@@ -88,7 +103,7 @@ def _shifted_max_backward(window: int, stride: int, pads: Pads, size: tuple[int,
     total = jnp.zeros((dy.shape[0], rows, columns, dy.shape[3]), dy.dtype)
     for u, v in itertools.product(range(i, window, stride), range(j, window, stride)):
       row, column = before - u // stride, before - v // stride
-      at = np.s_[:, row:row + rows, column:column + columns]
+      at = np.s_[:, row : row + rows, column : column + columns]
       total += jnp.where(winner[at] == u * window + v, dy[at], 0)
     offsets.append(total)
   return (interleave(offsets, size, pads),)

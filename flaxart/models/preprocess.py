@@ -13,8 +13,12 @@ from PIL import Image
 
 from tfds_rijks.errors import UserError
 
-_RESAMPLING = {'nearest': Image.Resampling.NEAREST, 'bilinear': Image.Resampling.BILINEAR,
-               'bicubic': Image.Resampling.BICUBIC, 'lanczos': Image.Resampling.LANCZOS}
+_RESAMPLING = {
+  'nearest': Image.Resampling.NEAREST,
+  'bilinear': Image.Resampling.BILINEAR,
+  'bicubic': Image.Resampling.BICUBIC,
+  'lanczos': Image.Resampling.LANCZOS,
+}
 _FITS = ('crop', 'squash', 'pad')
 _ORDERS = ('rgb', 'bgr')
 WHITE = (255, 255, 255)
@@ -39,19 +43,26 @@ class Preprocess:
   resize: int = 0  # short side before the crop; 0 = size
 
   def __post_init__(self) -> None:
-    for field, allowed in (('channel_order', _ORDERS), ('fit', _FITS),
-                           ('interpolation', tuple(_RESAMPLING))):
+    for field, allowed in (
+      ('channel_order', _ORDERS),
+      ('fit', _FITS),
+      ('interpolation', tuple(_RESAMPLING)),
+    ):
       if getattr(self, field) not in allowed:
-        raise UserError(f'preprocess.{field}: found {getattr(self, field)!r}, '
-                        f'expected one of {", ".join(allowed)}')
+        raise UserError(
+          f'preprocess.{field}: found {getattr(self, field)!r}, '
+          f'expected one of {", ".join(allowed)}'
+        )
     for field in ('mean', 'scale'):
       values = tuple(float(v) for v in getattr(self, field))
       if len(values) != 3 or not np.all(np.isfinite(values)):
         raise UserError(f'preprocess.{field}: found {values}, expected three finite numbers')
       object.__setattr__(self, field, values)
     if self.size < 1 or self.resize < 0 or 0 < self.resize < self.size:
-      raise UserError(f'preprocess.size: found size {self.size} and resize {self.resize}, '
-                      'expected a positive size, and resize 0 or at least size')
+      raise UserError(
+        f'preprocess.size: found size {self.size} and resize {self.resize}, '
+        'expected a positive size, and resize 0 or at least size'
+      )
 
   def apply(self, images: jax.Array, *, dtype: Any = jnp.float32) -> jax.Array:
     """`[B, H, W, 3]` uint8 RGB -> the network's input, same shape; any H and W."""
@@ -75,8 +86,11 @@ class Preprocess:
       short = self.resize or self.size
       ratio = short / min(width, height)
       # Truncated, not rounded: torchvision.transforms.functional._compute_resized_output_size.
-      sides = (short, int(short * height / width)) if width <= height else (
-        int(short * width / height), short)
+      sides = (
+        (short, int(short * height / width))
+        if width <= height
+        else (int(short * width / height), short)
+      )
       image = image.resize(sides, how) if ratio != 1 else image
       left, top = (round((n - self.size) / 2.0) for n in image.size)
       return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
@@ -98,12 +112,14 @@ class Preprocess:
       known = {f.name for f in dataclasses.fields(cls)}
       if not isinstance(fields, dict) or set(fields) != known:
         raise UserError(f'preprocess: found {text[:200]}, expected fields {sorted(known)}')
-      values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v
-                                for k, v in fields.items()}
+      values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+      }
       return cls(**values)
     except (ValueError, TypeError) as error:
-      raise UserError(f'preprocess: {text[:200]!r} is not readable ({error}); '
-                      'convert the weights again') from None
+      raise UserError(
+        f'preprocess: {text[:200]!r} is not readable ({error}); convert the weights again'
+      ) from None
 
 
 def caffe(size: int = 224) -> Preprocess:
@@ -119,6 +135,9 @@ def plus_minus_one(size: int = 299, **fields: Any) -> Preprocess:
 def imagenet_statistics(size: int = 224, **fields: Any) -> Preprocess:
   """torchvision: RGB, ImageNet's mean and deviation (`transforms/_presets.py`)."""
   mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-  return Preprocess(size, mean=tuple(255 * m for m in mean),  # type: ignore[arg-type]
-                    scale=tuple(1 / (255 * d) for d in deviation),  # type: ignore[arg-type]
-                    **fields)
+  return Preprocess(
+    size,
+    mean=tuple(255 * m for m in mean),  # type: ignore[arg-type]
+    scale=tuple(1 / (255 * d) for d in deviation),  # type: ignore[arg-type]
+    **fields,
+  )

@@ -36,8 +36,16 @@ class ResNet50(Trunk):
   stage3: Stage
   stage4: Stage
 
-  def __init__(self, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
-               shallow: bool = False, variant: str = 'keras', bn_momentum: float = 0.99):
+  def __init__(
+    self,
+    *,
+    rngs: nnx.Rngs,
+    dtype: Any = jnp.float32,
+    width: float = 1.0,
+    shallow: bool = False,
+    variant: str = 'keras',
+    bn_momentum: float = 0.99,
+  ):
     self.variant = variant
     self.preprocess = preprocess.caffe() if variant == 'keras' else preprocess.imagenet_statistics()
     epsilon = 1.001e-5 if variant == 'keras' else 1e-5
@@ -45,14 +53,29 @@ class ResNet50(Trunk):
     def conv(inputs: int, outputs: int, window: int, *, stride: int = 1) -> Conv:
       norm = BatchNorm(outputs, epsilon=epsilon, momentum=bn_momentum)
       # Symmetric padding in both variants, where SAME would pad stride 2 at the end only.
-      return Conv(inputs, outputs, window, rngs=rngs, stride=stride, padding=window // 2,
-                  use_bias=variant == 'keras', norm=norm, dtype=dtype)
+      return Conv(
+        inputs,
+        outputs,
+        window,
+        rngs=rngs,
+        stride=stride,
+        padding=window // 2,
+        use_bias=variant == 'keras',
+        norm=norm,
+        dtype=dtype,
+      )
 
     channels = scaled(64, width)
     self.stem = conv(3, channels, 7, stride=2)
     for i, (blocks, inner) in enumerate(zip(BLOCKS, CHANNELS, strict=True), start=1):
-      stage = Stage(1 if shallow else blocks, channels, scaled(inner, width),
-                    stride=1 if i == 1 else 2, variant=variant, conv=conv)
+      stage = Stage(
+        1 if shallow else blocks,
+        channels,
+        scaled(inner, width),
+        stride=1 if i == 1 else 2,
+        variant=variant,
+        conv=conv,
+      )
       setattr(self, f'stage{i}', stage)
       channels = stage.features
     self.features = channels
@@ -74,12 +97,16 @@ class ResNet50(Trunk):
 class Stage(nnx.Module):
   """Blocks at one resolution; the first changes it."""
 
-  def __init__(self, blocks: int, inputs: int, inner: int, *, stride: int, variant: str,
-               conv: Any):
+  def __init__(self, blocks: int, inputs: int, inner: int, *, stride: int, variant: str, conv: Any):
     for i in range(1, blocks + 1):
       first = i == 1
-      block = Bottleneck(inputs if first else 4 * inner, inner, stride=stride if first else 1,
-                         variant=variant, conv=conv)
+      block = Bottleneck(
+        inputs if first else 4 * inner,
+        inner,
+        stride=stride if first else 1,
+        variant=variant,
+        conv=conv,
+      )
       setattr(self, f'block{i}', block)
     self.blocks = blocks
     self.features = 4 * inner

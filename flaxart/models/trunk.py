@@ -31,8 +31,10 @@ class Trunk(nnx.Module):
     """Preprocessed `[B, H, W, 3]` -> the last feature map, `[B, h, w, D]`."""
     height, width = images.shape[1:3]
     if min(height, width) < self.min_size:
-      raise UserError(f'{self.name}: found pictures of {height}x{width} pixels, expected at least '
-                      f'{self.min_size}x{self.min_size}; use a larger image size or another model')
+      raise UserError(
+        f'{self.name}: found pictures of {height}x{width} pixels, expected at least '
+        f'{self.min_size}x{self.min_size}; use a larger image size or another model'
+      )
     *_, (_, last) = self.activations(images, train=train)
     return last
 

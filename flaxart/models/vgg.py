@@ -30,16 +30,25 @@ class VGG19(Trunk):
   variants = ('keras', 'torchvision')
   min_size = 32
 
-  def __init__(self, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
-               shallow: bool = False, variant: str = 'keras', bn_momentum: float = 0.99):
+  def __init__(
+    self,
+    *,
+    rngs: nnx.Rngs,
+    dtype: Any = jnp.float32,
+    width: float = 1.0,
+    shallow: bool = False,
+    variant: str = 'keras',
+    bn_momentum: float = 0.99,
+  ):
     del bn_momentum  # this network is from before BatchNorm
     self.variant = variant
     self.preprocess = preprocess.caffe() if variant == 'keras' else preprocess.imagenet_statistics()
     channels = 3
     for i, (convs, outputs) in enumerate(zip(CONVS, CHANNELS, strict=True), start=1):
       outputs = scaled(outputs, width)
-      setattr(self, f'stage{i}', Stage(1 if shallow else convs, channels, outputs, rngs=rngs,
-                                       dtype=dtype))
+      setattr(
+        self, f'stage{i}', Stage(1 if shallow else convs, channels, outputs, rngs=rngs, dtype=dtype)
+      )
       channels = outputs
     self.features = channels
 
@@ -57,8 +66,11 @@ class Stage(nnx.Module):
   def __init__(self, convs: int, inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype: Any):
     self.convs = convs
     for i in range(1, convs + 1):
-      setattr(self, f'conv{i}', Conv(inputs if i == 1 else outputs, outputs, 3, rngs=rngs,
-                                     use_bias=True, dtype=dtype))
+      setattr(
+        self,
+        f'conv{i}',
+        Conv(inputs if i == 1 else outputs, outputs, 3, rngs=rngs, use_bias=True, dtype=dtype),
+      )
 
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`[B, H, W, inputs]` -> `[B, H, W, outputs]`."""

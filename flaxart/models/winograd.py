@@ -26,8 +26,9 @@ CHANNELS, TILES = 32, 32
 _TURNED = (3, 1, 2, 0)  # where a point of the kernel turned by 180 degrees stands
 
 
-def worth_while(x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int,
-                pads: Pads) -> bool:
+def worth_while(
+  x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads: Pads
+) -> bool:
   """Whether this convolution is one that this module does, and faster."""
   if tuple(kernel_shape[:2]) != (3, 3) or stride != 1 or min(kernel_shape[2:]) < CHANNELS:
     return False
@@ -50,8 +51,10 @@ def input_gradient(kernel: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
   """`[B, H, W, I]` and the output's gradient `[B, H', W', O]` -> `[3, 3, I, O]`."""
-  products = [tile.reshape(-1, x.shape[3]).T @ point.reshape(-1, dy.shape[3])
-              for tile, point in zip(_tile_points(x, pads), _output_points(dy), strict=True)]
+  products = [
+    tile.reshape(-1, x.shape[3]).T @ point.reshape(-1, dy.shape[3])
+    for tile, point in zip(_tile_points(x, pads), _output_points(dy), strict=True)
+  ]
   rows = [_to_three(*(products[4 * i + j] for i in range(4))) for j in range(4)]
   return jnp.stack([jnp.stack(_to_three(*(rows[j][i] for j in range(4)))) for i in range(3)])
 
@@ -61,8 +64,10 @@ def _multiply(x: jax.Array, points: Sequence[jax.Array], pads: Pads) -> jax.Arra
   batch, channels = x.shape[0], points[0].shape[1]
   height, width = (n + sum(p) - 2 for n, p in zip(x.shape[1:3], pads, strict=True))
   rows, columns = -(-height // 2), -(-width // 2)
-  products = [tile.reshape(-1, x.shape[3]) @ point
-              for tile, point in zip(_tile_points(x, pads), points, strict=True)]
+  products = [
+    tile.reshape(-1, x.shape[3]) @ point
+    for tile, point in zip(_tile_points(x, pads), points, strict=True)
+  ]
   halves = [_to_two(*(products[4 * i + j] for i in range(4))) for j in range(4)]
   pixels = [_to_two(*(halves[j][i] for j in range(4))) for i in range(2)]
   y = jnp.stack([jnp.stack(row, 1) for row in pixels], 1)
@@ -72,11 +77,14 @@ def _multiply(x: jax.Array, points: Sequence[jax.Array], pads: Pads) -> jax.Arra
 
 # --- the linear maps, along one axis each --------------------------------------------------------
 
+
 def _tile_points(x: jax.Array, pads: Pads) -> list[jax.Array]:
   """The 16 points of each tile, `[B, tile rows, tile columns, C]` each."""
   # An odd output gets one more row or column, which is cut off again.
-  whole = [(before, after + (n + before + after) % 2)
-           for n, (before, after) in zip(x.shape[1:3], pads, strict=True)]
+  whole = [
+    (before, after + (n + before + after) % 2)
+    for n, (before, after) in zip(x.shape[1:3], pads, strict=True)
+  ]
   x = jnp.pad(x, ((0, 0), *whole, (0, 0)))
   return [point for row in _tiles(x, axis=1) for point in _tiles(row, axis=2)]
 
@@ -101,6 +109,7 @@ def _output_points(dy: jax.Array) -> list[jax.Array]:
 
 def _kernel_points(kernel: jax.Array) -> list[jax.Array]:
   """The kernel's 16 points, `[I, O]` each."""
+
   def to_four(a: jax.Array, b: jax.Array, c: jax.Array) -> tuple[jax.Array, ...]:
     around, middle = 0.5 * (a + c), 0.5 * b
     return a, around + middle, around - middle, c

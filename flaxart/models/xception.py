@@ -32,11 +32,22 @@ class Xception(Trunk):
   variants = ('keras', 'timm')
   min_size = 71
 
-  def __init__(self, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, width: float = 1.0,
-               shallow: bool = False, variant: str = 'keras', bn_momentum: float = 0.99):
+  def __init__(
+    self,
+    *,
+    rngs: nnx.Rngs,
+    dtype: Any = jnp.float32,
+    width: float = 1.0,
+    shallow: bool = False,
+    variant: str = 'keras',
+    bn_momentum: float = 0.99,
+  ):
     self.variant = variant
-    self.preprocess = (preprocess.plus_minus_one() if variant == 'keras' else
-                       preprocess.plus_minus_one(interpolation='bicubic', fit='crop', resize=333))
+    self.preprocess = (
+      preprocess.plus_minus_one()
+      if variant == 'keras'
+      else preprocess.plus_minus_one(interpolation='bicubic', fit='crop', resize=333)
+    )
     epsilon = 1e-3 if variant == 'keras' else 1e-5
     pool_padding = 'SAME' if variant == 'keras' else 1
 
@@ -48,23 +59,34 @@ class Xception(Trunk):
       return SeparableConv(Depthwise(inputs, 3, rngs=rngs, dtype=dtype), conv(inputs, outputs, 1))
 
     channels = scaled(64, width)
-    self.block1 = Pair(conv(3, scaled(32, width), 3, stride=2, padding='VALID'),
-                       conv(scaled(32, width), channels, 3, padding='VALID'))
+    self.block1 = Pair(
+      conv(3, scaled(32, width), 3, stride=2, padding='VALID'),
+      conv(scaled(32, width), channels, 3, padding='VALID'),
+    )
     for name, outputs in ENTRY.items():
       outputs = scaled(outputs, width)
       convs = [separable(channels, outputs), separable(outputs, outputs)]
-      setattr(self, name, Residual(convs, conv(channels, outputs, 1, stride=2), pool_padding,
-                                   relu_first=name != 'block2'))
+      setattr(
+        self,
+        name,
+        Residual(
+          convs, conv(channels, outputs, 1, stride=2), pool_padding, relu_first=name != 'block2'
+        ),
+      )
       channels = outputs
     self.middle = MIDDLE[:1] if shallow else MIDDLE
     for name in self.middle:
       setattr(self, name, Residual([separable(channels, channels) for _ in range(3)]))
     outputs = scaled(1024, width)
-    self.block13 = Residual([separable(channels, channels), separable(channels, outputs)],
-                            conv(channels, outputs, 1, stride=2), pool_padding)
+    self.block13 = Residual(
+      [separable(channels, channels), separable(channels, outputs)],
+      conv(channels, outputs, 1, stride=2),
+      pool_padding,
+    )
     self.features = scaled(2048, width)
-    self.block14 = Pair(separable(outputs, scaled(1536, width)),
-                        separable(scaled(1536, width), self.features))
+    self.block14 = Pair(
+      separable(outputs, scaled(1536, width)), separable(scaled(1536, width), self.features)
+    )
 
   def activations(self, images: jax.Array, *, train: bool) -> Iterator[tuple[str, jax.Array]]:
     x = self.block1(images, train=train)
@@ -107,8 +129,14 @@ class Pair(nnx.Module):
 class Residual(nnx.Module):
   """Separable convolutions, a ReLU before each, and the input added; a shortcut halves the size."""
 
-  def __init__(self, convs: list[SeparableConv], shortcut: Conv | None = None,
-               pool_padding: str | int = 'SAME', *, relu_first: bool = True):
+  def __init__(
+    self,
+    convs: list[SeparableConv],
+    shortcut: Conv | None = None,
+    pool_padding: str | int = 'SAME',
+    *,
+    relu_first: bool = True,
+  ):
     self.convs = len(convs)
     self.pool_padding = pool_padding
     self.relu_first = relu_first

@@ -37,9 +37,13 @@ SOURCES = ('keras', 'torchvision', 'timm')
 Tensors = dict[str, np.ndarray]
 
 # The classifier's dense layers: our name -> torchvision's, timm's. Keras has them in this order.
-_DENSE = {'vgg19': {'fc1': ('classifier.0', 'pre_logits.fc1'),
-                    'fc2': ('classifier.3', 'pre_logits.fc2'),
-                    'predictions': ('classifier.6', 'head.fc')}}
+_DENSE = {
+  'vgg19': {
+    'fc1': ('classifier.0', 'pre_logits.fc1'),
+    'fc2': ('classifier.3', 'pre_logits.fc2'),
+    'predictions': ('classifier.6', 'head.fc'),
+  }
+}
 _ONE_DENSE = {'predictions': ('fc', 'fc')}
 
 
@@ -69,9 +73,17 @@ def convert(model: str, *, source: str, path: Path, keep_top: bool = False) -> W
   check_top(what, trunk, top)
   if keep_top:
     tensors |= {TOP + name: tensor for name, tensor in top.items()}
-  return Weights(model=model, variant=variant, source=source, source_file=path.name,
-                 source_sha256=sha256_of_file(path), preprocess=preprocess_of(trunk, source, path),
-                 licence=LICENCES[model, source], citation=CITATIONS[model], tensors=tensors)
+  return Weights(
+    model=model,
+    variant=variant,
+    source=source,
+    source_file=path.name,
+    source_sha256=sha256_of_file(path),
+    preprocess=preprocess_of(trunk, source, path),
+    licence=LICENCES[model, source],
+    citation=CITATIONS[model],
+    tensors=tensors,
+  )
 
 
 def variant_of(model: str, source: str) -> str:
@@ -87,8 +99,9 @@ def variant_of(model: str, source: str) -> str:
   return source
 
 
-def from_keras(trunk: Trunk, layers: dict[str, list[keras_file.Layer]], *,
-               what: str) -> tuple[Tensors, Tensors]:
+def from_keras(
+  trunk: Trunk, layers: dict[str, list[keras_file.Layer]], *, what: str
+) -> tuple[Tensors, Tensors]:
   """Trunk and classifier tensors; layers are matched by their order within each kind."""
   wanted: dict[str, list[str]] = {'conv': [], 'separable': [], 'norm': []}
   for layer in names.layers_in_order(trunk):
@@ -99,8 +112,8 @@ def from_keras(trunk: Trunk, layers: dict[str, list[keras_file.Layer]], *,
       wanted['norm'].append(f'{conv}/norm')
   lines = []
   for kind, paths in wanted.items():
-    lines += [f'- {path} ({kind})' for path in paths[len(layers[kind]):]]
-    lines += [f'+ {name} ({kind})' for name, _ in layers[kind][len(paths):]]
+    lines += [f'- {path} ({kind})' for path in paths[len(layers[kind]) :]]
+    lines += [f'+ {name} ({kind})' for name, _ in layers[kind][len(paths) :]]
   dense = _DENSE.get(trunk.name, _ONE_DENSE)
   if len(layers['dense']) not in (0, len(dense)):
     lines += [f'+ {name} (dense; expected none or {len(dense)})' for name, _ in layers['dense']]
@@ -109,24 +122,30 @@ def from_keras(trunk: Trunk, layers: dict[str, list[keras_file.Layer]], *,
   tensors: Tensors = {}
   for path, (_, arrays) in zip(wanted['conv'], layers['conv'], strict=True):
     tensors |= dict(zip((f'{path}/kernel', f'{path}/bias'), arrays, strict=False))
-  for path, (_, (depthwise, pointwise)) in zip(wanted['separable'], layers['separable'],
-                                               strict=True):
+  for path, (_, (depthwise, pointwise)) in zip(
+    wanted['separable'], layers['separable'], strict=True
+  ):
     tensors[f'{path}/depthwise/kernel'] = depthwise.transpose(0, 1, 3, 2)
     tensors[f'{path}/pointwise/kernel'] = pointwise
   for path, (_, arrays) in zip(wanted['norm'], layers['norm'], strict=True):
-    fields = ('scale', 'bias', 'mean', 'var')[4 - len(arrays):]
+    fields = ('scale', 'bias', 'mean', 'var')[4 - len(arrays) :]
     tensors |= {f'{path}/{field}': a for field, a in zip(fields, arrays, strict=True)}
-  top = {f'{name}/{field}': array
-         for name, (_, arrays) in zip(dense, layers['dense'], strict=False)
-         for field, array in zip(('kernel', 'bias'), arrays, strict=False)}
+  top = {
+    f'{name}/{field}': array
+    for name, (_, arrays) in zip(dense, layers['dense'], strict=False)
+    for field, array in zip(('kernel', 'bias'), arrays, strict=False)
+  }
   return tensors, top
 
 
 def from_torch(trunk: Trunk, state: Tensors, *, source: str, what: str) -> tuple[Tensors, Tensors]:
   """Trunk and classifier tensors; layers are matched by their names in the state dict."""
   # Counters of training steps, and the auxiliary classifier of Inception's training.
-  left = {name: array for name, array in state.items()
-          if not name.endswith('.num_batches_tracked') and not name.startswith('AuxLogits.')}
+  left = {
+    name: array
+    for name, array in state.items()
+    if not name.endswith('.num_batches_tracked') and not name.startswith('AuxLogits.')
+  }
   lines: list[str] = []
 
   def take(name: str, into: str, change: Callable = lambda a: a) -> None:
@@ -147,15 +166,19 @@ def from_torch(trunk: Trunk, state: Tensors, *, source: str, what: str) -> tuple
     if names.module_at(trunk, target).bias is not None:
       take(f'{conv}.bias', f'{target}/bias')
     if norm:
-      for theirs, ours in (('weight', 'scale'), ('bias', 'bias'), ('running_mean', 'mean'),
-                           ('running_var', 'var')):
+      for theirs, ours in (
+        ('weight', 'scale'),
+        ('bias', 'bias'),
+        ('running_mean', 'mean'),
+        ('running_var', 'var'),
+      ):
         take(f'{norm}.{theirs}', f'{target}/norm/{ours}')
-  dense = {ours: theirs[source == 'timm']
-           for ours, theirs in _DENSE.get(trunk.name, _ONE_DENSE).items()}
+  dense = {
+    ours: theirs[source == 'timm'] for ours, theirs in _DENSE.get(trunk.name, _ONE_DENSE).items()
+  }
   if any(f'{theirs}.weight' in left for theirs in dense.values()):
     for ours, theirs in dense.items():
-      take(f'{theirs}.weight', f'{TOP}{ours}/kernel',
-           _dense_over_map if ours == 'fc1' else _dense)
+      take(f'{theirs}.weight', f'{TOP}{ours}/kernel', _dense_over_map if ours == 'fc1' else _dense)
       take(f'{theirs}.bias', f'{TOP}{ours}/bias')
   lines += [f'+ {name} {array.shape}' for name, array in left.items()]
   if lines:
@@ -215,14 +238,24 @@ def timm_preprocess(model: str, path: Path) -> Preprocess:
       cfg = json.loads(config.read_text(encoding='utf-8'))['pretrained_cfg']
       size = int(cfg['input_size'][-1])
       return Preprocess(
-        size, mean=tuple(255 * m for m in cfg['mean']),
+        size,
+        mean=tuple(255 * m for m in cfg['mean']),
         scale=tuple(1 / (255 * d) for d in cfg['std']),
-        interpolation=cfg['interpolation'], fit='crop', resize=int(size / cfg['crop_pct']))
+        interpolation=cfg['interpolation'],
+        fit='crop',
+        resize=int(size / cfg['crop_pct']),
+      )
     except (ValueError, KeyError, TypeError) as error:
-      raise UserError(f'{config}: not a timm configuration ({error!r}); fetch it again, or move '
-                      'it away to use the defaults of the model') from None
-  crop = {'resnet50': ('bicubic', 235), 'vgg19': ('bilinear', 256),
-          'inception_v3': ('bicubic', 341), 'xception': ('bicubic', 333)}
+      raise UserError(
+        f'{config}: not a timm configuration ({error!r}); fetch it again, or move '
+        'it away to use the defaults of the model'
+      ) from None
+  crop = {
+    'resnet50': ('bicubic', 235),
+    'vgg19': ('bilinear', 256),
+    'inception_v3': ('bicubic', 341),
+    'xception': ('bicubic', 333),
+  }
   interpolation, resize = crop[model]
   if model in ('resnet50', 'vgg19'):
     return imagenet_statistics(224, fit='crop', resize=resize, interpolation=interpolation)
@@ -230,20 +263,24 @@ def timm_preprocess(model: str, path: Path) -> Preprocess:
 
 
 def main() -> None:
-  parser = command.Parser(prog='python -m flaxart.weights.convert', description=__doc__,
-                          formatter_class=command.argparse.RawDescriptionHelpFormatter)
+  parser = command.Parser(
+    prog='python -m flaxart.weights.convert',
+    description=__doc__,
+    formatter_class=command.argparse.RawDescriptionHelpFormatter,
+  )
   parser.add_argument('--model', required=True, help=', '.join(MODELS))
   parser.add_argument('--source', required=True, help=', '.join(SOURCES))
   parser.add_argument('--input', required=True, type=Path, help="the original's file")
   parser.add_argument('--output', required=True, type=Path, help='the .safetensors to write')
   parser.add_argument('--top', action='store_true', help='keep the ImageNet classifier as well')
   args = parser.parse_args()
-  weights = convert(args.model, source=args.source, path=args.input.expanduser(),
-                    keep_top=args.top)
+  weights = convert(args.model, source=args.source, path=args.input.expanduser(), keep_top=args.top)
   write(weights, args.output.expanduser())
   count = sum(t.size for t in weights.trunk.values())
-  print(f'{args.output}: {args.model} ({weights.variant}), {count:,} parameters, '
-        f'SHA-256 {weights.about["sha256"]}')
+  print(
+    f'{args.output}: {args.model} ({weights.variant}), {count:,} parameters, '
+    f'SHA-256 {weights.about["sha256"]}'
+  )
 
 
 if __name__ == '__main__':

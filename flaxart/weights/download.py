@@ -47,8 +47,10 @@ def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> 
     return path
   free = shutil.disk_usage(folder).free
   if free < official.size:
-    raise UserError(f'{folder}: {free:,} bytes free, the file needs {official.size:,}; free some '
-                    'space or set XDG_CACHE_HOME')
+    raise UserError(
+      f'{folder}: {free:,} bytes free, the file needs {official.size:,}; free some '
+      'space or set XDG_CACHE_HOME'
+    )
   try:
     _receive(official, part, timeout_s=timeout_s)
   except (OSError, http.client.HTTPException) as error:
@@ -73,16 +75,19 @@ def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
   with urllib.request.urlopen(request, timeout=timeout_s) as response:
     if have and response.status != 206:
       have = 0  # a server that cannot continue sends everything again
-    progress = Progress(f'downloading {official.name}', official.size >> 20, unit='MiB',
-                        start=have >> 20)
+    progress = Progress(
+      f'downloading {official.name}', official.size >> 20, unit='MiB', start=have >> 20
+    )
     with part.open('ab' if have else 'wb') as file:
       while chunk := response.read(CHUNK):
         file.write(chunk)
         have += len(chunk)
         if have > official.size:
           file.truncate(0)
-          raise UserError(f'{official.url}: sends more than the expected {official.size:,} bytes; '
-                          'it is not the official file')
+          raise UserError(
+            f'{official.url}: sends more than the expected {official.size:,} bytes; '
+            'it is not the official file'
+          )
         progress.update(have >> 20)
       file.flush()
       os.fsync(file.fileno())
@@ -93,8 +98,10 @@ def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
 
 def by_hand(official: Official, folder: Path) -> str:
   """What to do on a machine without network, in one sentence."""
-  return (f'fetch {official.url} on another machine ({official.name}, {official.size:,} bytes, MD5 '
-          f'{official.md5}) and put it in {folder}')
+  return (
+    f'fetch {official.url} on another machine ({official.name}, {official.size:,} bytes, MD5 '
+    f'{official.md5}) and put it in {folder}'
+  )
 
 
 def official_weights(model: str, *, folder: Path | None = None) -> Weights:
@@ -106,15 +113,20 @@ def official_weights(model: str, *, folder: Path | None = None) -> Weights:
 
 
 def main() -> None:
-  parser: Any = command.Parser(prog='python -m flaxart.weights.download', description=__doc__,
-                               formatter_class=command.argparse.RawDescriptionHelpFormatter)
+  parser: Any = command.Parser(
+    prog='python -m flaxart.weights.download',
+    description=__doc__,
+    formatter_class=command.argparse.RawDescriptionHelpFormatter,
+  )
   parser.add_argument('--model', required=True, help=', '.join(KERAS_FILES))
   parser.add_argument('--output', required=True, type=Path, help='the .safetensors to write')
   args = parser.parse_args()
   weights = official_weights(args.model)
   write(weights, args.output.expanduser())
-  print(f'{args.output}: {args.model} ({weights.variant}), {weights.licence}, '
-        f'SHA-256 {weights.about["sha256"]}')
+  print(
+    f'{args.output}: {args.model} ({weights.variant}), {weights.licence}, '
+    f'SHA-256 {weights.about["sha256"]}'
+  )
 
 
 if __name__ == '__main__':

@@ -26,8 +26,18 @@ from tfds_rijks.errors import UserError
 FORMAT = 'flaxart-weights-1'
 TOP = 'top/'
 MAX_HEADER_BYTES = 16 << 20  # of a safetensors file; ours have about 100 kB
-_FIELDS = ('format', 'model', 'variant', 'source', 'source_file', 'source_sha256', 'preprocess',
-           'licence', 'citation', 'sha256')
+_FIELDS = (
+  'format',
+  'model',
+  'variant',
+  'source',
+  'source_file',
+  'source_sha256',
+  'preprocess',
+  'licence',
+  'citation',
+  'sha256',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +61,15 @@ class Weights:
   @property
   def about(self) -> dict[str, str]:
     """Model, variant, source, preprocessing, licence, citation and the tensors' SHA-256."""
-    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
-              if f.name != 'tensors'}
-    return {**fields, 'format': FORMAT, 'preprocess': self.preprocess.to_json(),
-            'sha256': sha256_of_tensors(self.tensors)}
+    fields = {
+      f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != 'tensors'
+    }
+    return {
+      **fields,
+      'format': FORMAT,
+      'preprocess': self.preprocess.to_json(),
+      'sha256': sha256_of_tensors(self.tensors),
+    }
 
   @property
   def trunk(self) -> dict[str, np.ndarray]:
@@ -110,9 +125,11 @@ def read(path: Path | str) -> Weights:
   path = Path(path).expanduser()
   metadata, tensors = read_safetensors(path)
   if metadata.get('format') != FORMAT:
-    raise UserError(f'{path}: safetensors, but not a converted weights file (format '
-                    f'{metadata.get("format")!r}, expected {FORMAT!r}); convert it with '
-                    'python -m flaxart.weights.convert')
+    raise UserError(
+      f'{path}: safetensors, but not a converted weights file (format '
+      f'{metadata.get("format")!r}, expected {FORMAT!r}); convert it with '
+      'python -m flaxart.weights.convert'
+    )
   missing = [field for field in _FIELDS if field not in metadata]
   if missing:
     raise UserError(f'{path}: metadata lacks {", ".join(missing)}; convert the weights again')
@@ -121,8 +138,10 @@ def read(path: Path | str) -> Weights:
   weights = Weights(**fields, tensors=tensors)
   found = sha256_of_tensors(tensors)
   if found != metadata['sha256']:
-    raise UserError(f'{path}: tensors have SHA-256 {found[:12]}…, the file says '
-                    f'{metadata["sha256"][:12]}…; it is damaged: copy or convert it again')
+    raise UserError(
+      f'{path}: tensors have SHA-256 {found[:12]}…, the file says '
+      f'{metadata["sha256"][:12]}…; it is damaged: copy or convert it again'
+    )
   return weights
 
 
@@ -135,27 +154,33 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
   if len(start) < 9 or start[8:9] not in (b'{', b' '):
     raise UserError(f'{path}: not a safetensors file; expected one, check --input and --source')
   if header > min(MAX_HEADER_BYTES, size - 8):
-    raise UserError(f'{path}: safetensors header of {header:,} bytes in a file of {size:,}; '
-                    'the file is damaged or was not downloaded whole: fetch it again')
+    raise UserError(
+      f'{path}: safetensors header of {header:,} bytes in a file of {size:,}; '
+      'the file is damaged or was not downloaded whole: fetch it again'
+    )
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
       names = file.keys()
       return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
   except (safetensors.SafetensorError, TypeError, ValueError, json.JSONDecodeError) as error:
-    raise UserError(f'{path}: not readable as safetensors ({error}); the file is damaged or was '
-                    'not downloaded whole: fetch it again') from None
+    raise UserError(
+      f'{path}: not readable as safetensors ({error}); the file is damaged or was '
+      'not downloaded whole: fetch it again'
+    ) from None
 
 
 def file_size(path: Path) -> int:
   """Bytes of an existing file; anything else is refused in one line."""
   if not path.is_file():
-    raise UserError(f'{path}: {"is a folder" if path.is_dir() else "no such file"}, expected a '
-                    'weights file')
+    raise UserError(
+      f'{path}: {"is a folder" if path.is_dir() else "no such file"}, expected a weights file'
+    )
   return path.stat().st_size
 
 
-def check_names(what: str, *, expected: Mapping[str, tuple[int, ...]],
-                found: Mapping[str, np.ndarray]) -> None:
+def check_names(
+  what: str, *, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray]
+) -> None:
   """Raises `UserError` with the two-sided difference of names, shapes and dtypes.
 
   `-` is what the network has and the file lacks, `+` what the file has and the network does not,
@@ -163,10 +188,11 @@ def check_names(what: str, *, expected: Mapping[str, tuple[int, ...]],
   """
   lines = [f'- {name} {shape}' for name, shape in expected.items() if name not in found]
   lines += [f'+ {name} {t.shape}' for name, t in found.items() if name not in expected]
-  lines += [f'! {name} {found[name].dtype} {found[name].shape}, expected float32 {shape}'
-            for name, shape in expected.items()
-            if name in found and (found[name].shape != tuple(shape)
-                                  or found[name].dtype != np.float32)]
+  lines += [
+    f'! {name} {found[name].dtype} {found[name].shape}, expected float32 {shape}'
+    for name, shape in expected.items()
+    if name in found and (found[name].shape != tuple(shape) or found[name].dtype != np.float32)
+  ]
   if lines:
     raise UserError(f'{what}: {difference(lines)}')
 
@@ -174,9 +200,14 @@ def check_names(what: str, *, expected: Mapping[str, tuple[int, ...]],
 def difference(lines: list[str], *, most: int = 6) -> str:
   """The beginning of a two-sided difference in one line, some of each side, with the counts."""
   sides = [[line for line in lines if line[0] == sign] for sign in '-+!']
-  counts = ', '.join(f'{len(side)} {word}' for side, word in
-                     zip(sides, ('missing', 'unused', 'different'), strict=True) if side)
-  shown = '; '.join('; '.join(side[:most]) + (f'; … ({len(side) - most} more)'
-                                              if len(side) > most else '')
-                    for side in sides if side)
+  counts = ', '.join(
+    f'{len(side)} {word}'
+    for side, word in zip(sides, ('missing', 'unused', 'different'), strict=True)
+    if side
+  )
+  shown = '; '.join(
+    '; '.join(side[:most]) + (f'; … ({len(side) - most} more)' if len(side) > most else '')
+    for side in sides
+    if side
+  )
   return f'{counts}: {shown}'

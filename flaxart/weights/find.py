@@ -40,11 +40,14 @@ def find_imagenet(model: str, *, download: bool = True) -> Path:
     try:
       return _converted(model, 'keras', fetch(official, cache_folder()))
     except UserError as error:
-      raise UserError(f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of '
-                      f'Keras, torch-hub and Hugging Face, and the download failed: {error}'
-                      ) from None
-  raise UserError(f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of Keras, '
-                  f'torch-hub and Hugging Face; {by_hand(official, cache_folder())}')
+      raise UserError(
+        f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of '
+        f'Keras, torch-hub and Hugging Face, and the download failed: {error}'
+      ) from None
+  raise UserError(
+    f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of Keras, '
+    f'torch-hub and Hugging Face; {by_hand(official, cache_folder())}'
+  )
 
 
 def _given(model: str) -> Path | None:
@@ -56,16 +59,19 @@ def _given(model: str) -> Path | None:
   if path.is_file():
     return path  # which network it holds is checked when it is loaded
   if not path.is_dir():
-    raise UserError(f'${ENVIRONMENT}: {path} does not exist; set it to a folder or a file, or '
-                    'unset it')
+    raise UserError(
+      f'${ENVIRONMENT}: {path} does not exist; set it to a folder or a file, or unset it'
+    )
   converted = path / f'{model}.safetensors'
   if converted.is_file():
     return converted
   for source, original in _in_folder(model, path):
     return _converted(model, source, original)
   names = [converted.name, KERAS_FILES[model].name, *TORCHVISION_FILES.get(model, ())]
-  raise UserError(f'${ENVIRONMENT}: {path} has none of {", ".join(names)}; put one there, or unset '
-                  f'the variable; {by_hand(KERAS_FILES[model], path)}')
+  raise UserError(
+    f'${ENVIRONMENT}: {path} has none of {", ".join(names)}; put one there, or unset '
+    f'the variable; {by_hand(KERAS_FILES[model], path)}'
+  )
 
 
 def cached_originals(model: str) -> Iterator[Candidate]:
@@ -76,8 +82,10 @@ def cached_originals(model: str) -> Iterator[Candidate]:
   torch = Path(os.environ.get('TORCH_HOME') or cache / 'torch') / 'hub' / 'checkpoints'
   for folder in (keras, torch, cache_folder()):
     yield from _in_folder(model, folder)
-  hub = Path(os.environ.get('HF_HUB_CACHE')
-             or Path(os.environ.get('HF_HOME') or cache / 'huggingface') / 'hub')
+  hub = Path(
+    os.environ.get('HF_HUB_CACHE')
+    or Path(os.environ.get('HF_HOME') or cache / 'huggingface') / 'hub'
+  )
   for repository in TIMM_REPOSITORIES[model]:
     snapshots = hub / f'models--{repository.replace("/", "--")}' / 'snapshots'
     for path in sorted(snapshots.glob('*/model.safetensors')):
@@ -103,8 +111,10 @@ def _check_prefix(path: Path, prefix: str) -> None:
   """Raises `UserError` unless the file's SHA-256 begins with `prefix`."""
   found = file.sha256_of_file(path)
   if not found.startswith(prefix):
-    raise UserError(f'{path}: found SHA-256 {found[:16]}…, expected {prefix[:16]}…; it is damaged: '
-                    'delete it and fetch it again')
+    raise UserError(
+      f'{path}: found SHA-256 {found[:16]}…, expected {prefix[:16]}…; it is damaged: '
+      'delete it and fetch it again'
+    )
 
 
 def _converted(model: str, source: str, path: Path) -> Path:

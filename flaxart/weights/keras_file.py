@@ -31,8 +31,10 @@ def read_layers(path: Path) -> dict[str, list[Layer]]:
     with open_weights(path) as source, h5py.File(source, 'r') as file:
       layers = _layers(file, path)
   except (OSError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
-    raise UserError(f'{path}: not readable as Keras weights ({error}); expected .h5, .weights.h5 '
-                    'or .keras: fetch it again, or check --source') from None
+    raise UserError(
+      f'{path}: not readable as Keras weights ({error}); expected .h5, .weights.h5 '
+      'or .keras: fetch it again, or check --source'
+    ) from None
   kinds: dict[str, list[Layer]] = {'conv': [], 'separable': [], 'norm': [], 'dense': []}
   for name, arrays in layers:
     kinds[_kind(path, name, arrays)].append((name, arrays))
@@ -46,11 +48,14 @@ def open_weights(path: Path) -> Any:
   with zipfile.ZipFile(path) as archive:
     members = {info.filename: info for info in archive.infolist()}
     if 'model.weights.h5' not in members:
-      raise UserError(f'{path}: a zip archive without model.weights.h5, expected a .keras file; '
-                      'check --source')
+      raise UserError(
+        f'{path}: a zip archive without model.weights.h5, expected a .keras file; check --source'
+      )
     if members['model.weights.h5'].file_size > MAX_BYTES:
-      raise UserError(f'{path}: weights of {members["model.weights.h5"].file_size:,} bytes '
-                      f'unpacked, expected at most {MAX_BYTES:,}')
+      raise UserError(
+        f'{path}: weights of {members["model.weights.h5"].file_size:,} bytes '
+        f'unpacked, expected at most {MAX_BYTES:,}'
+      )
     return io.BytesIO(archive.read('model.weights.h5'))
 
 
@@ -61,14 +66,18 @@ def _layers(file: Any, path: Path) -> list[Layer]:
     return _legacy(file['model_weights'])  # a whole model; its optimizer_weights are not read
   if 'layers' in file:
     return _keras3(file['layers'])
-  raise UserError(f'{path}: HDF5 with {", ".join(list(file)[:5]) or "nothing"} in it, expected '
-                  'Keras weights (layer_names, model_weights or layers)')
+  raise UserError(
+    f'{path}: HDF5 with {", ".join(list(file)[:5]) or "nothing"} in it, expected '
+    'Keras weights (layer_names, model_weights or layers)'
+  )
 
 
 def _legacy(group: Any) -> list[Layer]:
   """`layer_names` lists the layers in order; each group lists its arrays as `weight_names`."""
-  layers = [(name, [_array(group[name][weight]) for weight in _names(group[name], 'weight_names')])
-            for name in _names(group, 'layer_names')]
+  layers = [
+    (name, [_array(group[name][weight]) for weight in _names(group[name], 'weight_names')])
+    for name in _names(group, 'layer_names')
+  ]
   return [(name, arrays) for name, arrays in layers if arrays]
 
 
@@ -77,12 +86,16 @@ def _names(group: Any, attribute: str) -> list[str]:
   pieces = [attribute] if attribute in group.attrs else []
   while f'{attribute}{len(pieces)}' in group.attrs:
     pieces.append(f'{attribute}{len(pieces)}')
-  return [name.decode() if isinstance(name, bytes) else str(name)
-          for piece in pieces for name in group.attrs[piece]]
+  return [
+    name.decode() if isinstance(name, bytes) else str(name)
+    for piece in pieces
+    for name in group.attrs[piece]
+  ]
 
 
 def _keras3(group: Any) -> list[Layer]:
   """`layers/<class>_<n>/vars/<i>`: n counts the layers of one class in the model's order."""
+
   def number(key: str) -> tuple[str, int]:
     base, count = re.fullmatch(r'(.*?)(?:_(\d+))?', key).groups()  # type: ignore[union-attr]
     return base, int(count or 0)
@@ -91,8 +104,10 @@ def _keras3(group: Any) -> list[Layer]:
   for key in sorted(group, key=number):
     layer = group[key]
     if 'layers' in layer:
-      raise UserError(f'{group.file.filename}: layer {key} is a model itself; save that inner '
-                      'model alone and convert it')
+      raise UserError(
+        f'{group.file.filename}: layer {key} is a model itself; save that inner '
+        'model alone and convert it'
+      )
     names = layer.get('vars', {})
     arrays = [_array(names[i]) for i in sorted(names, key=int)]
     if arrays:
@@ -107,9 +122,18 @@ def _array(dataset: Any) -> np.ndarray:
 def _kind(path: Path, name: str, arrays: list[np.ndarray]) -> str:
   """What a layer is, from the shapes of its arrays."""
   ranks = tuple(a.ndim for a in arrays)
-  kinds = {(4,): 'conv', (4, 1): 'conv', (4, 4): 'separable', (1, 1, 1): 'norm',
-           (1, 1, 1, 1): 'norm', (2, 1): 'dense', (2,): 'dense'}
+  kinds = {
+    (4,): 'conv',
+    (4, 1): 'conv',
+    (4, 4): 'separable',
+    (1, 1, 1): 'norm',
+    (1, 1, 1, 1): 'norm',
+    (2, 1): 'dense',
+    (2,): 'dense',
+  }
   if ranks not in kinds:
-    raise UserError(f'{path}: layer {name} has arrays {[a.shape for a in arrays]}, which none of '
-                    'the four networks has; expected convolutions, BatchNorm and dense layers')
+    raise UserError(
+      f'{path}: layer {name} has arrays {[a.shape for a in arrays]}, which none of '
+      'the four networks has; expected convolutions, BatchNorm and dense layers'
+    )
   return kinds[ranks]

@@ -40,14 +40,17 @@ class LoadedTrunk:
   def logits(self, images: jax.Array | np.ndarray) -> jax.Array:
     """Preprocessed float `[B, H, W, 3]` -> `[B, classes]`, from a file converted with `--top`."""
     if not self._top:
-      raise UserError(f'{self.about["source_file"]}: converted without its classifier; convert it '
-                      'with --top')
+      raise UserError(
+        f'{self.about["source_file"]}: converted without its classifier; convert it with --top'
+      )
     if 'fc1/kernel' not in self._top:
       return self._dense('predictions', self(images))
     maps = self._map(self._state, _checked(images))
     if maps.shape[1:3] != (7, 7):
-      raise UserError(f'{self.module.name}: found pictures of {images.shape[1]}x{images.shape[2]} '
-                      'pixels; its classifier takes 224x224 only')
+      raise UserError(
+        f'{self.module.name}: found pictures of {images.shape[1]}x{images.shape[2]} '
+        'pixels; its classifier takes 224x224 only'
+      )
     x = maps.reshape(len(maps), -1)
     x = nnx.relu(self._dense('fc2', nnx.relu(self._dense('fc1', x))))
     return self._dense('predictions', x)
@@ -94,17 +97,25 @@ def read_trunk(path: Path | str, *, model: str) -> dict[str, Any]:
   check_model(weights, model=model, variant=weights.variant, path=path)
   trunk = names.abstract_trunk(weights.model, weights.variant)
   _fill(trunk, weights, what=str(path))
-  params, batch_stats = (nnx.to_pure_dict(nnx.state(trunk, kind))
-                         for kind in (nnx.Param, nnx.BatchStat))
-  return {'params': params, 'batch_stats': batch_stats, 'about': weights.about,
-          'preprocess': weights.preprocess, 'variant': weights.variant}
+  params, batch_stats = (
+    nnx.to_pure_dict(nnx.state(trunk, kind)) for kind in (nnx.Param, nnx.BatchStat)
+  )
+  return {
+    'params': params,
+    'batch_stats': batch_stats,
+    'about': weights.about,
+    'preprocess': weights.preprocess,
+    'variant': weights.variant,
+  }
 
 
 def check_model(weights: Weights, *, model: str, variant: str, path: Path | str) -> None:
   """The file is for this network in this variant."""
   if (weights.model, weights.variant) != (model, variant):
-    raise UserError(f'{path}: holds {weights.model} ({weights.variant}), expected {model} '
-                    f'({variant}); choose the file or config.model.name to match')
+    raise UserError(
+      f'{path}: holds {weights.model} ({weights.variant}), expected {model} '
+      f'({variant}); choose the file or config.model.name to match'
+    )
 
 
 def _fill(trunk: Trunk, weights: Weights, *, what: str) -> None:
@@ -121,6 +132,8 @@ def _checked(images: Any) -> jax.Array:
   if getattr(images, 'ndim', 0) != 4 or images.shape[-1] != 3:
     raise UserError(f'images: found shape {getattr(images, "shape", None)}, expected [B, H, W, 3]')
   if not jnp.issubdtype(images.dtype, jnp.floating):
-    raise UserError(f'images: found {images.dtype}, expected preprocessed floats; apply '
-                    'trunk.preprocess.apply(images) first')
+    raise UserError(
+      f'images: found {images.dtype}, expected preprocessed floats; apply '
+      'trunk.preprocess.apply(images) first'
+    )
   return jnp.asarray(images)

@@ -48,8 +48,11 @@ def layers_in_order(trunk: Trunk) -> list[str]:
 
 
 def _vgg(trunk: Any) -> list[str]:
-  return [f'stage{i}/conv{j}' for i in range(1, 6)
-          for j in range(1, getattr(trunk, f'stage{i}').convs + 1)]
+  return [
+    f'stage{i}/conv{j}'
+    for i in range(1, 6)
+    for j in range(1, getattr(trunk, f'stage{i}').convs + 1)
+  ]
 
 
 def _resnet(trunk: Any) -> list[str]:
@@ -72,12 +75,18 @@ def _xception(trunk: Any) -> list[str]:
 
 
 def _inception(trunk: Any) -> list[str]:
-  paths = [f'{stem}/conv{k}' for stem in ('stem1', 'stem2')
-           for k in range(1, getattr(trunk, stem).convs + 1)]
+  paths = [
+    f'{stem}/conv{k}'
+    for stem in ('stem1', 'stem2')
+    for k in range(1, getattr(trunk, stem).convs + 1)
+  ]
   for name in trunk.blocks:
     block = getattr(trunk, name)
-    placed = [(-depth, f'{name}/{branch}/conv{k}') for branch in block.branches
-              for k, depth in enumerate(_depths(getattr(block, branch)), start=1)]
+    placed = [
+      (-depth, f'{name}/{branch}/conv{k}')
+      for branch in block.branches
+      for k, depth in enumerate(_depths(getattr(block, branch)), start=1)
+    ]
     paths += [path for _, path in sorted(placed, key=lambda item: item[0])]  # stable: by creation
   return paths
 
@@ -94,12 +103,32 @@ def _depths(chain: Chain) -> list[int]:
 
 _ORDER = {'vgg19': _vgg, 'resnet50': _resnet, 'xception': _xception, 'inception_v3': _inception}
 
-_MIXED = dict(zip((f'mixed{i}' for i in range(11)), (
-  'Mixed_5b', 'Mixed_5c', 'Mixed_5d', 'Mixed_6a', 'Mixed_6b', 'Mixed_6c', 'Mixed_6d', 'Mixed_6e',
-  'Mixed_7a', 'Mixed_7b', 'Mixed_7c'), strict=True))
-_STEM = {'stem1/conv1': 'Conv2d_1a_3x3', 'stem1/conv2': 'Conv2d_2a_3x3',
-         'stem1/conv3': 'Conv2d_2b_3x3', 'stem2/conv1': 'Conv2d_3b_1x1',
-         'stem2/conv2': 'Conv2d_4a_3x3'}
+_MIXED = dict(
+  zip(
+    (f'mixed{i}' for i in range(11)),
+    (
+      'Mixed_5b',
+      'Mixed_5c',
+      'Mixed_5d',
+      'Mixed_6a',
+      'Mixed_6b',
+      'Mixed_6c',
+      'Mixed_6d',
+      'Mixed_6e',
+      'Mixed_7a',
+      'Mixed_7b',
+      'Mixed_7c',
+    ),
+    strict=True,
+  )
+)
+_STEM = {
+  'stem1/conv1': 'Conv2d_1a_3x3',
+  'stem1/conv2': 'Conv2d_2a_3x3',
+  'stem1/conv3': 'Conv2d_2b_3x3',
+  'stem2/conv1': 'Conv2d_3b_1x1',
+  'stem2/conv2': 'Conv2d_4a_3x3',
+}
 
 
 def torch_layer(trunk: Trunk, path: str) -> tuple[str, str]:

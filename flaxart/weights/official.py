@@ -32,8 +32,9 @@ class Official:
     """Raises `UserError` if the file at `path` is not this one."""
     size = path.stat().st_size
     if size != self.size:
-      raise UserError(f'{path}: found {size:,} bytes, expected {self.size:,}; fetch {self.url} '
-                      'again')
+      raise UserError(
+        f'{path}: found {size:,} bytes, expected {self.size:,}; fetch {self.url} again'
+      )
     with path.open('rb') as file:
       # Guards against damage, as Keras does; `usedforsecurity` lets it run where MD5 is forbidden.
       found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -45,16 +46,24 @@ class Official:
 KERAS_FILES = {
   'vgg19': Official(
     f'{_KERAS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5',
-    80_134_624, '253f8cb515780f3b799900260a226db6'),
+    80_134_624,
+    '253f8cb515780f3b799900260a226db6',
+  ),
   'inception_v3': Official(
     f'{_KERAS}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5',
-    87_910_968, 'bcbd6486424b2319ff4ef7d526e38f63'),
+    87_910_968,
+    'bcbd6486424b2319ff4ef7d526e38f63',
+  ),
   'xception': Official(
     f'{_KERAS}/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5',
-    83_683_744, 'b0042744bf5b25fce3cb969f33bebb97'),
+    83_683_744,
+    'b0042744bf5b25fce3cb969f33bebb97',
+  ),
   'resnet50': Official(
     f'{_KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5',
-    94_765_736, '4d473c1dd8becc155b73f8504c6f6626'),
+    94_765_736,
+    '4d473c1dd8becc155b73f8504c6f6626',
+  ),
 }
 
 # Names in torch-hub's cache; the hexadecimal part begins the file's SHA-256. Best first.
@@ -89,11 +98,11 @@ LICENCES = {
 }
 CITATIONS = {
   'vgg19': 'Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image '
-           'Recognition, ICLR 2015, arXiv:1409.1556',
+  'Recognition, ICLR 2015, arXiv:1409.1556',
   'inception_v3': 'Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, Rethinking the Inception '
-                  'Architecture for Computer Vision, CVPR 2016, arXiv:1512.00567',
+  'Architecture for Computer Vision, CVPR 2016, arXiv:1512.00567',
   'xception': 'Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017, '
-              'arXiv:1610.02357',
+  'arXiv:1610.02357',
   'resnet50': 'He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, CVPR 2016, '
-              'arXiv:1512.03385',
+  'arXiv:1512.03385',
 }

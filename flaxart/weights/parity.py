@@ -34,26 +34,49 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.progress import Progress
 
 PAIRS = (
-  ('vgg19', 'keras'), ('vgg19', 'torchvision'), ('vgg19', 'timm'),
-  ('inception_v3', 'keras'), ('inception_v3', 'torchvision'), ('inception_v3', 'timm'),
-  ('xception', 'keras'), ('xception', 'timm'),
-  ('resnet50', 'keras'), ('resnet50', 'torchvision'), ('resnet50', 'timm'),
+  ('vgg19', 'keras'),
+  ('vgg19', 'torchvision'),
+  ('vgg19', 'timm'),
+  ('inception_v3', 'keras'),
+  ('inception_v3', 'torchvision'),
+  ('inception_v3', 'timm'),
+  ('xception', 'keras'),
+  ('xception', 'timm'),
+  ('resnet50', 'keras'),
+  ('resnet50', 'torchvision'),
+  ('resnet50', 'timm'),
 )
 LIMIT = 1e-4
-ODD = {'vgg19': (167, 199), 'resnet50': (167, 199),
-       'inception_v3': (231, 267), 'xception': (202, 267)}  # height, width
+ODD = {
+  'vgg19': (167, 199),
+  'resnet50': (167, 199),
+  'inception_v3': (231, 267),
+  'xception': (202, 267),
+}  # height, width
 Outputs = dict[str, np.ndarray]
 
 # Two feature maps on the way: our names, and the originals' (Keras's Add layers by their order).
 INNER: dict[str, dict[str, tuple[str, ...]]] = {
-  'vgg19': {'ours': ('stage2', 'stage4'), 'keras': ('block2_pool', 'block4_pool'),
-            'torch': ('features.9', 'features.27')},
-  'inception_v3': {'ours': ('mixed2', 'mixed7'), 'keras': ('mixed2', 'mixed7'),
-                   'torch': ('Mixed_5d', 'Mixed_6e')},
-  'xception': {'ours': ('block4', 'block12'), 'keras': ('Add 2', 'Add 10'),
-               'torch': ('block3', 'block11')},
-  'resnet50': {'ours': ('stage1', 'stage3'), 'keras': ('conv2_block3_out', 'conv4_block6_out'),
-               'torch': ('layer1', 'layer3')},
+  'vgg19': {
+    'ours': ('stage2', 'stage4'),
+    'keras': ('block2_pool', 'block4_pool'),
+    'torch': ('features.9', 'features.27'),
+  },
+  'inception_v3': {
+    'ours': ('mixed2', 'mixed7'),
+    'keras': ('mixed2', 'mixed7'),
+    'torch': ('Mixed_5d', 'Mixed_6e'),
+  },
+  'xception': {
+    'ours': ('block4', 'block12'),
+    'keras': ('Add 2', 'Add 10'),
+    'torch': ('block3', 'block11'),
+  },
+  'resnet50': {
+    'ours': ('stage1', 'stage3'),
+    'keras': ('conv2_block3_out', 'conv4_block6_out'),
+    'torch': ('layer1', 'layer3'),
+  },
 }
 _LAST = {'vgg19': 'features', 'resnet50': 'layer4', 'inception_v3': 'Mixed_7c'}
 
@@ -75,8 +98,11 @@ class Original:
 
 def missing_peer(source: str) -> str | None:
   """Why originals of `source` cannot be built here; None if they can."""
-  needed = {'keras': ('keras', 'h5py'), 'torchvision': ('torch', 'torchvision'),
-            'timm': ('torch', 'torchvision', 'timm')}[source]
+  needed = {
+    'keras': ('keras', 'h5py'),
+    'torchvision': ('torch', 'torchvision'),
+    'timm': ('torch', 'torchvision', 'timm'),
+  }[source]
   absent = [name for name in needed if importlib.util.find_spec(name) is None]
   return f'{", ".join(absent)} not installed; pip install flaxart[parity]' if absent else None
 
@@ -86,8 +112,11 @@ def original(model: str, source: str, *, seed: int = 0) -> Original:
   reason = missing_peer(source)
   if reason:
     raise UserError(f'parity with {source}: {reason}')
-  return (keras_original(model, seed=seed) if source == 'keras'
-          else torch_original(model, source, seed=seed))
+  return (
+    keras_original(model, seed=seed)
+    if source == 'keras'
+    else torch_original(model, source, seed=seed)
+  )
 
 
 def random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -108,16 +137,22 @@ def import_keras() -> Any:
   os.environ['KERAS_BACKEND'] = 'jax'
   keras = importlib.import_module('keras')
   if keras.config.backend() != 'jax':
-    raise UserError(f'parity with keras: its backend is {keras.config.backend()}, expected jax; '
-                    'start Python with KERAS_BACKEND=jax')
+    raise UserError(
+      f'parity with keras: its backend is {keras.config.backend()}, expected jax; '
+      'start Python with KERAS_BACKEND=jax'
+    )
   return keras
 
 
 def keras_original(model: str, *, seed: int) -> Original:
   """`keras.applications`, with its classifier."""
   keras = import_keras()
-  build = {'vgg19': keras.applications.VGG19, 'inception_v3': keras.applications.InceptionV3,
-           'xception': keras.applications.Xception, 'resnet50': keras.applications.ResNet50}[model]
+  build = {
+    'vgg19': keras.applications.VGG19,
+    'inception_v3': keras.applications.InceptionV3,
+    'xception': keras.applications.Xception,
+    'resnet50': keras.applications.ResNet50,
+  }[model]
   whole = build(weights=None, classifier_activation=None)
   rng = np.random.default_rng(seed)
   for layer in whole.layers:
@@ -126,13 +161,14 @@ def keras_original(model: str, *, seed: int) -> Original:
       value = random_weight(role, tuple(weight.shape), rng)
       if value.ndim > 1:
         depthwise = weight.name == 'depthwise_kernel'
-        value *= np.sqrt(2 / np.prod(value.shape[:2 if depthwise else -1]))
+        value *= np.sqrt(2 / np.prod(value.shape[: 2 if depthwise else -1]))
       weight.assign(value)
   trunk = build(weights=None, include_top=False, input_shape=(None, None, 3))
-  trunk.set_weights([np.asarray(w) for w in whole.weights[:len(trunk.weights)]])
+  trunk.set_weights([np.asarray(w) for w in whole.weights[: len(trunk.weights)]])
   adds = [layer.name for layer in trunk.layers if type(layer).__name__ == 'Add']
-  inner = [adds[int(name[4:])] if name.startswith('Add ') else name
-           for name in INNER[model]['keras']]
+  inner = [
+    adds[int(name[4:])] if name.startswith('Add ') else name for name in INNER[model]['keras']
+  ]
   maps = keras.Model(trunk.input, [trunk.get_layer(name).output for name in inner] + [trunk.output])
 
   def run(images: np.ndarray, *, top: bool = False) -> Outputs:
@@ -191,6 +227,7 @@ def torch_original(model: str, source: str, *, seed: int) -> Original:
   def keep(name: str) -> Callable:
     def hook(_module: Any, _inputs: Any, output: Any) -> None:
       kept[name] = output.detach().permute(0, 2, 3, 1).contiguous().clone().numpy()
+
     return hook
 
   modules = dict(net.named_modules())
@@ -263,8 +300,10 @@ def measure(model: str, source: str, *, seed: int = 0) -> dict[str, Any]:
   size = trunk.preprocess.size
   rng = np.random.default_rng(seed + 1)
   result: dict[str, Any] = {
-    'variant': weights.variant, 'preprocess': weights.preprocess,
-    'parameters': sum(t.size for t in weights.trunk.values())}
+    'variant': weights.variant,
+    'preprocess': weights.preprocess,
+    'parameters': sum(t.size for t in weights.trunk.values()),
+  }
   for (height, width), top, suffix in (((size, size), True, ''), (ODD[model], False, ' odd')):
     uint8 = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     images = np.asarray(trunk.preprocess.apply(jax.numpy.asarray(uint8)))
@@ -278,15 +317,19 @@ def measure(model: str, source: str, *, seed: int = 0) -> dict[str, Any]:
 def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
   """The results as the Markdown page `docs/backbones.md`."""
   lines = [
-    '# The four networks and their originals', '',
+    '# The four networks and their originals',
+    '',
     'Measured by `python -m flaxart.weights.parity --output=docs/backbones.md` (extra `parity`), '
-    'in float32 on CPU. Each', 'original is built with random weights and statistics, saved in its '
+    'in float32 on CPU. Each',
+    'original is built with random weights and statistics, saved in its '
     'own format, converted and run beside ours on',
     f'random pictures. Figures are `||a - b|| / ||a||`; the tests hold them under {LIMIT:.0e}. '
-    '"Inner" is the larger of two', 'feature maps on the way; "odd" is pooled features at an odd '
-    'picture size.', '',
+    '"Inner" is the larger of two',
+    'feature maps on the way; "odd" is pooled features at an odd picture size.',
+    '',
     '| network | source | variant | parameters | preprocessing | features | odd | inner | logits |',
-    '| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |']
+    '| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |',
+  ]
   for (model, source), r in results.items():
     p = r['preprocess']
     first, second = INNER[model]['ours']
@@ -295,11 +338,14 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
     lines.append(
       f'| {model} | {source} | {r["variant"]} | {r["parameters"]:,} | {p.channel_order}, {scale}, '
       f'{resize}, {p.interpolation} | {r["features"]:.1e} | {r["features odd"]:.1e} | '
-      f'{max(r[first], r[second]):.1e} | {r["logits"]:.1e} |')
+      f'{max(r[first], r[second]):.1e} | {r["logits"]:.1e} |'
+    )
   odd = ', '.join(f'{name} {h}x{w}' for name, (h, w) in ODD.items())
-  versions = ', '.join(f'{name} {importlib.metadata.version(name)}'
-                       for name in ('jax', 'flax', 'keras', 'torch', 'torchvision', 'timm')
-                       if importlib.util.find_spec(name))
+  versions = ', '.join(
+    f'{name} {importlib.metadata.version(name)}'
+    for name in ('jax', 'flax', 'keras', 'torch', 'torchvision', 'timm')
+    if importlib.util.find_spec(name)
+  )
   return '\n'.join([*lines, '', f'Odd sizes: {odd}. Versions: {versions}.', ''])
 
 
@@ -310,8 +356,11 @@ def _three(values: tuple[float, float, float]) -> str:
 
 
 def main() -> int:
-  parser = command.Parser(prog='python -m flaxart.weights.parity', description=__doc__,
-                          formatter_class=command.argparse.RawDescriptionHelpFormatter)
+  parser = command.Parser(
+    prog='python -m flaxart.weights.parity',
+    description=__doc__,
+    formatter_class=command.argparse.RawDescriptionHelpFormatter,
+  )
   parser.add_argument('--output', type=Path, required=True, help='the Markdown page to write')
   args = parser.parse_args()
   progress = Progress('parity', len(PAIRS), unit='pairs')

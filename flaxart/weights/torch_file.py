@@ -22,9 +22,15 @@ from flaxart.weights.file import file_size, read_safetensors
 from tfds_rijks.errors import UserError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py, MAGIC_NUMBER
-_DTYPES = {'FloatStorage': np.float32, 'DoubleStorage': np.float64, 'HalfStorage': np.float16,
-           'LongStorage': np.int64, 'IntStorage': np.int32, 'ByteStorage': np.uint8,
-           'BoolStorage': np.bool_}
+_DTYPES = {
+  'FloatStorage': np.float32,
+  'DoubleStorage': np.float64,
+  'HalfStorage': np.float16,
+  'LongStorage': np.int64,
+  'IntStorage': np.int32,
+  'ByteStorage': np.uint8,
+  'BoolStorage': np.bool_,
+}
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:
@@ -41,15 +47,22 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
   except UserError:
     raise
   except Exception as error:  # a damaged pickle can raise anything
-    raise UserError(f'{path}: not readable as a PyTorch state dict ({type(error).__name__}: '
-                    f'{error}); expected .pth or .safetensors: fetch it again, or check '
-                    '--source') from None
+    raise UserError(
+      f'{path}: not readable as a PyTorch state dict ({type(error).__name__}: '
+      f'{error}); expected .pth or .safetensors: fetch it again, or check '
+      '--source'
+    ) from None
   if isinstance(state, dict) and isinstance(state.get('state_dict'), dict):
     state = state['state_dict']
-  if not isinstance(state, dict) or not state or not all(
-      isinstance(k, str) and isinstance(v, np.ndarray) for k, v in state.items()):
-    raise UserError(f'{path}: holds {type(state).__name__}, expected a state dict (names and '
-                    'tensors); save model.state_dict() and convert that')
+  if (
+    not isinstance(state, dict)
+    or not state
+    or not all(isinstance(k, str) and isinstance(v, np.ndarray) for k, v in state.items())
+  ):
+    raise UserError(
+      f'{path}: holds {type(state).__name__}, expected a state dict (names and '
+      'tensors); save model.state_dict() and convert that'
+    )
   return state
 
 
@@ -77,15 +90,18 @@ class _Unpickler(pickle.Unpickler):
       return lambda data, requires_grad, hooks: data
     if module == 'torch' and name in _DTYPES:
       return _Storage(_DTYPES[name])
-    raise UserError(f'{self.path}: the pickle wants to run {module}.{name}, expected tensors only; '
-                    'save model.state_dict() and convert that')
+    raise UserError(
+      f'{self.path}: the pickle wants to run {module}.{name}, expected tensors only; '
+      'save model.state_dict() and convert that'
+    )
 
   def persistent_load(self, pid: Any) -> np.ndarray:
     return self.storage(pid)
 
 
-def _rebuild_tensor(storage: np.ndarray, offset: int, size: Sequence[int],
-                    stride: Sequence[int], *_: Any) -> np.ndarray:
+def _rebuild_tensor(
+  storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any
+) -> np.ndarray:
   last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
   if min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= storage.size):
     raise ValueError(f'a tensor of {size} reaches beyond its {storage.size} stored numbers')
@@ -98,8 +114,9 @@ def _read_zip(path: Path) -> Any:
   with zipfile.ZipFile(path) as archive:
     members = {info.filename.partition('/')[2]: info for info in archive.infolist()}
     if 'data.pkl' not in members:
-      raise UserError(f'{path}: a zip archive without data.pkl, expected a .pth file of PyTorch; '
-                      'check --source')
+      raise UserError(
+        f'{path}: a zip archive without data.pkl, expected a .pth file of PyTorch; check --source'
+      )
     if sum(info.file_size for info in members.values()) > 2 * file_size(path):
       raise UserError(f'{path}: unpacks to more than twice its size, which PyTorch never writes')
     order = members.get('byteorder')

@@ -53,7 +53,8 @@ def assert_same(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
 @pytest.mark.parametrize('small', [convolution.SMALL, 0])
 @pytest.mark.parametrize(('window', 'stride', 'padding', 'size', 'channels'), CASES)
 def test_matrix_products_equal_the_convolution(
-    window, stride, padding, size, channels, small, monkeypatch):
+  window, stride, padding, size, channels, small, monkeypatch
+):
   monkeypatch.setattr(convolution, 'SMALL', small)  # taps at once, or (many channels) one by one
   rng = np.random.default_rng(0)
   with jax.enable_x64(True):
@@ -61,12 +62,14 @@ def test_matrix_products_equal_the_convolution(
     pads = explicit_pads(padding, size, window, stride)
 
     def theirs(x, kernel):
-      return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads,
-                                          dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+      return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+      )
 
     with use_lowering('matmul'):
       ours = value_and_gradients(
-        lambda x, k: convolve(x, k, stride=stride, padding=padding), x, kernel)
+        lambda x, k: convolve(x, k, stride=stride, padding=padding), x, kernel
+      )
     assert_same(ours, value_and_gradients(theirs, x, kernel))
 
 
@@ -78,8 +81,9 @@ def test_depthwise_equals_the_grouped_convolution(padding):
     results = []
     for name in ('matmul', 'native'):
       with use_lowering(name):
-        results.append(value_and_gradients(
-          lambda x, k: convolve_depthwise(x, k, padding=padding), x, kernel))
+        results.append(
+          value_and_gradients(lambda x, k: convolve_depthwise(x, k, padding=padding), x, kernel)
+        )
     assert_same(*results)
 
 

@@ -39,13 +39,15 @@ def test_batch_norm_by_its_definition(use_scale):
   x = np.random.default_rng(1).normal(1, 2, (4, 5, 6, 3)).astype(np.float32)
   old_mean, old_var = np.asarray(norm.mean[...]), np.asarray(norm.var[...])
 
-  np.testing.assert_allclose(norm(jnp.asarray(x), train=False),
-                             normalised(x, old_mean, old_var, norm), atol=2e-6)
+  np.testing.assert_allclose(
+    norm(jnp.asarray(x), train=False), normalised(x, old_mean, old_var, norm), atol=2e-6
+  )
   np.testing.assert_array_equal(norm.mean[...], old_mean)  # inference moves nothing
 
   mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
-  np.testing.assert_allclose(norm(jnp.asarray(x), train=True), normalised(x, mean, var, norm),
-                             atol=2e-5)
+  np.testing.assert_allclose(
+    norm(jnp.asarray(x), train=True), normalised(x, mean, var, norm), atol=2e-5
+  )
   np.testing.assert_allclose(norm.mean[...], 0.9 * old_mean + 0.1 * mean, rtol=1e-5)
   np.testing.assert_allclose(norm.var[...], 0.9 * old_var + 0.1 * var, rtol=1e-5)
 
@@ -82,7 +84,7 @@ def test_gradient_flows_through_batch_statistics():
   def reference(x):
     mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
     y = (x - mean) / jnp.sqrt(var + norm.epsilon) * norm.scale[...] + norm.bias[...]
-    return jnp.sum(y ** 3)
+    return jnp.sum(y**3)
 
   np.testing.assert_allclose(jax.grad(total)(x), jax.grad(reference)(x), atol=2e-3, rtol=1e-3)
 

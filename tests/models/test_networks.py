@@ -25,9 +25,15 @@ QUICK = {'xla_backend_optimization_level': 0}  # half the compile time; these ne
 @functools.cache
 def slim(name: str, variant: str = 'keras') -> tuple:
   """Graph definition, parameters and statistics; both random, far from a fresh network's."""
-  graphdef, params, stats = jax.jit(lambda: nnx.split(
-    create_trunk(name, rngs=nnx.Rngs(0), width=WIDTH, shallow=True, variant=variant,
-                 bn_momentum=0.9), nnx.Param, nnx.BatchStat))()
+  graphdef, params, stats = jax.jit(
+    lambda: nnx.split(
+      create_trunk(
+        name, rngs=nnx.Rngs(0), width=WIDTH, shallow=True, variant=variant, bn_momentum=0.9
+      ),
+      nnx.Param,
+      nnx.BatchStat,
+    )
+  )()
   rng = np.random.default_rng(0)
 
   def scatter(path, leaf):
@@ -64,16 +70,30 @@ def train_outputs(name: str) -> tuple:
 
 @functools.cache
 def infer(name: str, variant: str = 'keras', dtype: str = 'float32'):
-  graphdef, *_ = nnx.split(nnx.eval_shape(lambda: create_trunk(
-    name, rngs=nnx.Rngs(0), width=WIDTH, shallow=True, variant=variant, dtype=jnp.dtype(dtype))),
-    nnx.Param, nnx.BatchStat)
-  return jax.jit(lambda params, stats, x: nnx.merge(graphdef, params, stats)(x, train=False),
-                 compiler_options=QUICK)
+  graphdef, *_ = nnx.split(
+    nnx.eval_shape(
+      lambda: create_trunk(
+        name, rngs=nnx.Rngs(0), width=WIDTH, shallow=True, variant=variant, dtype=jnp.dtype(dtype)
+      )
+    ),
+    nnx.Param,
+    nnx.BatchStat,
+  )
+  return jax.jit(
+    lambda params, stats, x: nnx.merge(graphdef, params, stats)(x, train=False),
+    compiler_options=QUICK,
+  )
 
 
-@pytest.mark.parametrize(('name', 'features', 'parameters'), [
-  ('vgg19', 512, 20_024_384), ('inception_v3', 2048, 21_802_784), ('xception', 2048, 20_861_480),
-  ('resnet50', 2048, 23_587_712)])
+@pytest.mark.parametrize(
+  ('name', 'features', 'parameters'),
+  [
+    ('vgg19', 512, 20_024_384),
+    ('inception_v3', 2048, 21_802_784),
+    ('xception', 2048, 20_861_480),
+    ('resnet50', 2048, 23_587_712),
+  ],
+)
 def test_full_networks_have_the_published_size_and_cost_nothing_to_plan(name, features, parameters):
   before = jax.live_arrays()
   trunk = nnx.eval_shape(lambda: create_trunk(name, rngs=nnx.Rngs(0)))
@@ -82,8 +102,11 @@ def test_full_networks_have_the_published_size_and_cost_nothing_to_plan(name, fe
   assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(state))
   assert trunk.features == features
   size = trunk.preprocess.size
-  out = jax.eval_shape(lambda s, x: nnx.merge(graphdef, s)(x, train=False), state,
-                       jax.ShapeDtypeStruct((3, size, size + 33, 3), jnp.float32))
+  out = jax.eval_shape(
+    lambda s, x: nnx.merge(graphdef, s)(x, train=False),
+    state,
+    jax.ShapeDtypeStruct((3, size, size + 33, 3), jnp.float32),
+  )
   assert out.shape == (3, features) and out.dtype == jnp.float32
   assert sum(a.size for a in jax.live_arrays()) <= sum(a.size for a in before) + 1000
 
@@ -92,8 +115,11 @@ def test_full_networks_have_the_published_size_and_cost_nothing_to_plan(name, fe
 def test_parameter_paths_are_the_same_for_all_variants(name, variant):
   def kernels(variant):
     trunk = nnx.eval_shape(lambda: create_trunk(name, rngs=nnx.Rngs(0), variant=variant))
-    return {'/'.join(path): leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(trunk))
-            if path[-1] in ('kernel', 'mean')}
+    return {
+      '/'.join(path): leaf.shape
+      for path, leaf in nnx.to_flat_state(nnx.state(trunk))
+      if path[-1] in ('kernel', 'mean')
+    }
 
   assert kernels(variant) == kernels('keras')
 
@@ -101,8 +127,12 @@ def test_parameter_paths_are_the_same_for_all_variants(name, variant):
 def test_paths_read_well():
   trunk = nnx.eval_shape(lambda: create_trunk('resnet50', rngs=nnx.Rngs(0)))
   paths = {'/'.join(path) for path, _ in nnx.to_flat_state(nnx.state(trunk))}
-  assert {'stem/kernel', 'stage2/block1/conv3/kernel', 'stage2/block1/conv3/norm/scale',
-          'stage4/block1/shortcut/norm/mean'} <= paths
+  assert {
+    'stem/kernel',
+    'stage2/block1/conv3/kernel',
+    'stage2/block1/conv3/norm/scale',
+    'stage4/block1/shortcut/norm/mean',
+  } <= paths
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -167,8 +197,9 @@ def test_folding_outside_jit_gives_a_network_to_split_and_merge():
   structure, state = nnx.split(fold_batchnorm(stem))
   assert {path[-1] for path, _ in nnx.to_flat_state(state)} == {'kernel', 'bias'}
   x = pictures('resnet50')
-  np.testing.assert_allclose(nnx.merge(structure, state)(x, train=False), stem(x, train=False),
-                             atol=1e-4)
+  np.testing.assert_allclose(
+    nnx.merge(structure, state)(x, train=False), stem(x, train=False), atol=1e-4
+  )
 
 
 def test_variants_of_xception_differ_on_maps_of_even_size():
@@ -198,8 +229,10 @@ def test_too_small_pictures_are_refused(name):
   call = lambda s, x: nnx.merge(graphdef, s)(x, train=False)  # noqa: E731
   shape = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
   assert jax.eval_shape(call, state, shape((1, least, least, 3))).shape[0] == 1
-  with pytest.raises(UserError, match=f'{name}: found pictures of 200x{least - 1} pixels, expected '
-                                      f'at least {least}x{least}'):
+  with pytest.raises(
+    UserError,
+    match=f'{name}: found pictures of 200x{least - 1} pixels, expected at least {least}x{least}',
+  ):
     jax.eval_shape(call, state, shape((1, 200, least - 1, 3)))
 
 
@@ -242,8 +275,15 @@ def test_shard_map_averages_statistics_over_the_named_axis():
     return y, norm.mean[...]
 
   spec = PartitionSpec('data')
-  y, mean = jax.jit(jax.shard_map(apply, mesh=mesh, in_specs=(PartitionSpec(), spec),
-                                  out_specs=(spec, PartitionSpec()), check_vma=False))(state, x)
+  y, mean = jax.jit(
+    jax.shard_map(
+      apply,
+      mesh=mesh,
+      in_specs=(PartitionSpec(), spec),
+      out_specs=(spec, PartitionSpec()),
+      check_vma=False,
+    )
+  )(state, x)
   np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-5)
   np.testing.assert_allclose(y.std((0, 1, 2)), 1, atol=2e-3)
   np.testing.assert_allclose(mean, 0.1 * x.mean((0, 1, 2)), rtol=1e-4)

@@ -15,8 +15,12 @@ from flaxart.models.pooling import average_pool, global_average, max_pool
 def test_max_pool_by_its_definition():
   x = np.random.default_rng(0).normal(-5, 1, (1, 6, 7, 2)).astype(np.float32)  # padding never wins
   padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
-  expected = np.array([[padded[0, 2 * i:2 * i + 3, 2 * j:2 * j + 3].max((0, 1))
-                        for j in range(4)] for i in range(3)])[None]
+  expected = np.array(
+    [
+      [padded[0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((0, 1)) for j in range(4)]
+      for i in range(3)
+    ]
+  )[None]
   np.testing.assert_array_equal(max_pool(jnp.asarray(x), 3, stride=2, padding=1), expected)
 
 

@@ -13,10 +13,14 @@ from tfds_rijks.errors import UserError
 PIXEL = jnp.array([[[[255, 0, 51]]]], jnp.uint8)  # [1, 1, 1, 3] RGB
 
 
-@pytest.mark.parametrize(('preprocess', 'expected'), [
-  (caffe(), [51 - 103.939, 0 - 116.779, 255 - 123.68]),
-  (plus_minus_one(), [1, -1, -0.6]),
-  (imagenet_statistics(), [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225])])
+@pytest.mark.parametrize(
+  ('preprocess', 'expected'),
+  [
+    (caffe(), [51 - 103.939, 0 - 116.779, 255 - 123.68]),
+    (plus_minus_one(), [1, -1, -0.6]),
+    (imagenet_statistics(), [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]),
+  ],
+)
 def test_constants(preprocess, expected):
   np.testing.assert_allclose(preprocess.apply(PIXEL)[0, 0, 0], expected, rtol=1e-6, atol=1e-6)
 
@@ -55,13 +59,19 @@ def test_json_round_trip():
     assert hash(Preprocess.from_json(preprocess.to_json())) == hash(preprocess)
 
 
-@pytest.mark.parametrize(('text', 'message'), [
-  ('{', 'not readable'), ('[1]', 'expected fields'), ('{"size": 224}', 'expected fields'),
-  (caffe().to_json().replace('bgr', 'hsv'), "found 'hsv', expected one of rgb, bgr"),
-  (caffe().to_json().replace('103.939', 'NaN'), 'three finite numbers'),
-  (caffe().to_json().replace('103.939, ', ''), 'three finite numbers'),
-  (caffe().to_json().replace('224', '-1'), 'positive size'),
-  (caffe().to_json().replace('bilinear', 'best'), "found 'best'")])
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('{', 'not readable'),
+    ('[1]', 'expected fields'),
+    ('{"size": 224}', 'expected fields'),
+    (caffe().to_json().replace('bgr', 'hsv'), "found 'hsv', expected one of rgb, bgr"),
+    (caffe().to_json().replace('103.939', 'NaN'), 'three finite numbers'),
+    (caffe().to_json().replace('103.939, ', ''), 'three finite numbers'),
+    (caffe().to_json().replace('224', '-1'), 'positive size'),
+    (caffe().to_json().replace('bilinear', 'best'), "found 'best'"),
+  ],
+)
 def test_bad_json_is_refused_in_one_line(text, message):
   with pytest.raises(UserError, match=message):
     Preprocess.from_json(text)

@@ -30,11 +30,19 @@ def keras_layers(model: str, *, seed: int = 0) -> list[tuple[str, list[np.ndarra
       depthwise = take(f'{path}/depthwise/kernel').transpose(0, 1, 3, 2)
       layers.append(('separable_conv2d', [depthwise, take(f'{conv}/kernel')]))
     else:
-      layers.append(('conv2d', [take(f'{path}/{f}') for f in ('kernel', 'bias')
-                                if f'{path}/{f}' in shapes]))
-    layers.append(('batch_normalization', [take(f'{conv}/norm/{f}')
-                                           for f in ('scale', 'bias', 'mean', 'var')
-                                           if f'{conv}/norm/{f}' in shapes]))
+      layers.append(
+        ('conv2d', [take(f'{path}/{f}') for f in ('kernel', 'bias') if f'{path}/{f}' in shapes])
+      )
+    layers.append(
+      (
+        'batch_normalization',
+        [
+          take(f'{conv}/norm/{f}')
+          for f in ('scale', 'bias', 'mean', 'var')
+          if f'{conv}/norm/{f}' in shapes
+        ],
+      )
+    )
   return [(name, arrays) for name, arrays in layers if arrays]
 
 
@@ -106,8 +114,12 @@ def torch_state(model: str, source: str, *, seed: int = 0) -> dict[str, np.ndarr
     if f'{ours}/bias' in shapes:
       state[f'{conv}.bias'] = take(f'{ours}/bias')
     if norm:
-      for theirs, field in (('weight', 'scale'), ('bias', 'bias'), ('running_mean', 'mean'),
-                            ('running_var', 'var')):
+      for theirs, field in (
+        ('weight', 'scale'),
+        ('bias', 'bias'),
+        ('running_mean', 'mean'),
+        ('running_var', 'var'),
+      ):
         state[f'{norm}.{theirs}'] = take(f'{ours}/norm/{field}')
       state[f'{norm}.num_batches_tracked'] = np.array(7, np.int64)
   if model != 'vgg19':
@@ -121,6 +133,7 @@ class RunsCode:
 
   def __reduce__(self):
     import os
+
     return os.system, ('touch /tmp/flaxart-must-never-exist',)
 
 

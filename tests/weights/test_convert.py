@@ -32,8 +32,9 @@ def test_all_four_keras_formats_say_the_same(model, tmp_path):
   layers = sources.keras_layers(model)
   paths = [
     sources.write_legacy(tmp_path / 'weights.h5', sources.numbered(layers)),
-    sources.write_legacy(tmp_path / 'model.h5', sources.numbered(layers, first=94),
-                         whole_model=True),
+    sources.write_legacy(
+      tmp_path / 'model.h5', sources.numbered(layers, first=94), whole_model=True
+    ),
     sources.write_keras3(tmp_path / 'm.weights.h5', sources.numbered(layers)),
     sources.write_keras3(tmp_path / 'm.keras', sources.numbered(layers)),
   ]
@@ -54,9 +55,15 @@ def test_order_decides_and_not_the_running_number(tmp_path):
   np.testing.assert_array_equal(keras_tensors('xception', path)['block1/conv1/kernel'], stem)
 
 
-@pytest.mark.parametrize(('model', 'source'), [
-  ('vgg19', 'torchvision'), ('inception_v3', 'torchvision'), ('resnet50', 'torchvision'),
-  ('xception', 'timm')])
+@pytest.mark.parametrize(
+  ('model', 'source'),
+  [
+    ('vgg19', 'torchvision'),
+    ('inception_v3', 'torchvision'),
+    ('resnet50', 'torchvision'),
+    ('xception', 'timm'),
+  ],
+)
 def test_state_dicts_are_used_up(model, source):
   trunk = names.abstract_trunk(model, variant_of(model, source))
   state = sources.torch_state(model, source)
@@ -64,8 +71,9 @@ def test_state_dicts_are_used_up(model, source):
   file.check_names('x', expected=names.expected_shapes(trunk), found=tensors)
   name = next(n for n in state if n.endswith('weight'))
   for broken, message in (
-      ({k: v for k, v in state.items() if k != name}, f'1 missing: - {name}'),
-      ({**state, 'extra.weight': np.zeros(3)}, r'1 unused: \+ extra.weight \(3,\)')):
+    ({k: v for k, v in state.items() if k != name}, f'1 missing: - {name}'),
+    ({**state, 'extra.weight': np.zeros(3)}, r'1 unused: \+ extra.weight \(3,\)'),
+  ):
     with pytest.raises(UserError, match=message):
       from_torch(trunk, broken, source=source, what='x')
 
@@ -74,8 +82,13 @@ def test_command_writes_a_file_that_loads(tmp_path, monkeypatch, capsys):
   state = sources.torch_state('resnet50', 'timm')
   source, target = tmp_path / 'model.safetensors', tmp_path / 'r.safetensors'
   safetensors.numpy.save_file(state, source)
-  command = ['convert', '--model=resnet50', '--source=timm', f'--input={source}',
-             f'--output={target}']
+  command = [
+    'convert',
+    '--model=resnet50',
+    '--source=timm',
+    f'--input={source}',
+    f'--output={target}',
+  ]
   monkeypatch.setattr(sys, 'argv', command)
   main()
   weights = file.read(target)
@@ -89,10 +102,10 @@ def test_command_writes_a_file_that_loads(tmp_path, monkeypatch, capsys):
   trunk = names.abstract_trunk('resnet50', 'torchvision')
   about = load_into(trunk, target)
   assert about['source'] == 'timm' and about['citation'].startswith('He, Zhang')
-  np.testing.assert_array_equal(trunk.stem.kernel[...],
-                                state['conv1.weight'].transpose(2, 3, 1, 0))
-  np.testing.assert_array_equal(trunk.stage4.block3.conv3.norm.var[...],
-                                state['layer4.2.bn3.running_var'])
+  np.testing.assert_array_equal(trunk.stem.kernel[...], state['conv1.weight'].transpose(2, 3, 1, 0))
+  np.testing.assert_array_equal(
+    trunk.stage4.block3.conv3.norm.var[...], state['layer4.2.bn3.running_var']
+  )
   with pytest.raises(UserError, match=r'holds resnet50 \(torchvision\), expected resnet50 \(keras'):
     load_into(names.abstract_trunk('resnet50', 'keras'), target)
 
@@ -102,7 +115,9 @@ def test_configuration_beside_a_timm_file_decides_the_preprocessing(tmp_path):
   safetensors.numpy.save_file(sources.torch_state('resnet50', 'timm'), source)
   (tmp_path / 'config.json').write_text(
     '{"pretrained_cfg": {"input_size": [3, 288, 288], "crop_pct": 0.9, "mean": [0.5, 0.5, 0.5],'
-    ' "std": [0.5, 0.5, 0.5], "interpolation": "bilinear"}}', encoding='utf-8')
+    ' "std": [0.5, 0.5, 0.5], "interpolation": "bilinear"}}',
+    encoding='utf-8',
+  )
   preprocess = convert('resnet50', source='timm', path=source).preprocess
   assert (preprocess.size, preprocess.resize, preprocess.interpolation) == (288, 320, 'bilinear')
   assert preprocess.mean == (127.5,) * 3
@@ -119,51 +134,124 @@ def wrong(tmp_path: Path, name: str, data: bytes) -> Path:
 
 def cut(path: Path, share: float) -> Path:
   data = path.read_bytes()
-  path.write_bytes(data[:int(len(data) * share)])
+  path.write_bytes(data[: int(len(data) * share)])
   return path
 
 
 BAD = {
-  'another network': ('resnet50', 'keras', 'not the weights of resnet50 from keras: ',
-                      lambda d: sources.write_legacy(d / 'x.h5', sources.numbered(
-                        sources.keras_layers('xception')))),
-  'another state dict': ('vgg19', 'timm', 'missing', lambda d: safetensors.numpy.save_file(
-    sources.torch_state('resnet50', 'timm'), d / 'x.safetensors') or d / 'x.safetensors'),
-  'a wrong shape': ('vgg19', 'keras', r'! stage1/conv2/kernel float32 \(3, 3, 64, 63\), expected',
-                    lambda d: sources.write_legacy(d / 'x.h5', sources.numbered([
-                      (n, [a[..., :63], *r] if i == 1 else [a, *r]) for i, (n, [a, *r]) in
-                      enumerate(sources.keras_layers('vgg19'))]))),
-  'a wrong dtype': ('vgg19', 'keras', r'! stage1/conv1/kernel float16',
-                    lambda d: sources.write_legacy(d / 'x.h5', sources.numbered([
-                      (n, [a.astype(np.float16) for a in arrays])
-                      for n, arrays in sources.keras_layers('vgg19')]))),
-  'an unknown layer': ('vgg19', 'keras', 'layer dense_3d has arrays',
-                       lambda d: sources.write_legacy(d / 'x.h5', [
-                         ('dense_3d', [np.zeros((2, 2, 2), np.float32)])])),
-  'a nested model': ('vgg19', 'keras', 'is a model itself',
-                     lambda d: sources.write_keras3(d / 'x.weights.h5', [
-                       ('functional/layers/conv2d', [np.zeros((3, 3, 3, 4), np.float32)])])),
-  'a truncated h5': ('vgg19', 'keras', 'not readable as Keras weights',
-                     lambda d: cut(sources.write_legacy(d / 'x.h5', sources.numbered(
-                       sources.keras_layers('vgg19'))), 0.5)),
-  'a truncated archive': ('vgg19', 'keras', 'not readable as Keras weights',
-                          lambda d: cut(sources.write_keras3(d / 'x.keras', [
-                            ('conv2d', [np.zeros((3, 3, 3, 4), np.float32)])]), 0.9)),
-  'text': ('vgg19', 'keras', 'not readable as Keras weights',
-           lambda d: wrong(d, 'x.h5', b'hello, I am not HDF5')),
+  'another network': (
+    'resnet50',
+    'keras',
+    'not the weights of resnet50 from keras: ',
+    lambda d: sources.write_legacy(d / 'x.h5', sources.numbered(sources.keras_layers('xception'))),
+  ),
+  'another state dict': (
+    'vgg19',
+    'timm',
+    'missing',
+    lambda d: (
+      safetensors.numpy.save_file(sources.torch_state('resnet50', 'timm'), d / 'x.safetensors')
+      or d / 'x.safetensors'
+    ),
+  ),
+  'a wrong shape': (
+    'vgg19',
+    'keras',
+    r'! stage1/conv2/kernel float32 \(3, 3, 64, 63\), expected',
+    lambda d: sources.write_legacy(
+      d / 'x.h5',
+      sources.numbered(
+        [
+          (n, [a[..., :63], *r] if i == 1 else [a, *r])
+          for i, (n, [a, *r]) in enumerate(sources.keras_layers('vgg19'))
+        ]
+      ),
+    ),
+  ),
+  'a wrong dtype': (
+    'vgg19',
+    'keras',
+    r'! stage1/conv1/kernel float16',
+    lambda d: sources.write_legacy(
+      d / 'x.h5',
+      sources.numbered(
+        [(n, [a.astype(np.float16) for a in arrays]) for n, arrays in sources.keras_layers('vgg19')]
+      ),
+    ),
+  ),
+  'an unknown layer': (
+    'vgg19',
+    'keras',
+    'layer dense_3d has arrays',
+    lambda d: sources.write_legacy(d / 'x.h5', [('dense_3d', [np.zeros((2, 2, 2), np.float32)])]),
+  ),
+  'a nested model': (
+    'vgg19',
+    'keras',
+    'is a model itself',
+    lambda d: sources.write_keras3(
+      d / 'x.weights.h5', [('functional/layers/conv2d', [np.zeros((3, 3, 3, 4), np.float32)])]
+    ),
+  ),
+  'a truncated h5': (
+    'vgg19',
+    'keras',
+    'not readable as Keras weights',
+    lambda d: cut(
+      sources.write_legacy(d / 'x.h5', sources.numbered(sources.keras_layers('vgg19'))), 0.5
+    ),
+  ),
+  'a truncated archive': (
+    'vgg19',
+    'keras',
+    'not readable as Keras weights',
+    lambda d: cut(
+      sources.write_keras3(d / 'x.keras', [('conv2d', [np.zeros((3, 3, 3, 4), np.float32)])]), 0.9
+    ),
+  ),
+  'text': (
+    'vgg19',
+    'keras',
+    'not readable as Keras weights',
+    lambda d: wrong(d, 'x.h5', b'hello, I am not HDF5'),
+  ),
   'nothing': ('vgg19', 'torchvision', 'is empty', lambda d: wrong(d, 'x.pth', b'')),
-  'a text as pth': ('vgg19', 'torchvision', 'not readable as a PyTorch state dict',
-                    lambda d: wrong(d, 'x.pth', b'hello, I am not a pickle')),
-  'a hostile pickle': ('vgg19', 'torchvision', r'wants to run (posix|nt)\.system',
-                       lambda d: sources.write_hostile_pth(d / 'x.pth')),
-  'an absurd header': ('vgg19', 'timm', 'safetensors header of',
-                       lambda d: wrong(d, 'x.safetensors', b'\xff' * 7 + b'\x7f{')),
-  'xception of torchvision': ('xception', 'torchvision', 'torchvision has no Xception',
-                              lambda d: wrong(d, 'x.pth', b'x')),
-  'an unknown model': ('alexnet', 'keras', "--model: found 'alexnet'",
-                       lambda d: wrong(d, 'x.h5', b'x')),
-  'an unknown source': ('vgg19', 'caffe', "--source: found 'caffe'",
-                        lambda d: wrong(d, 'x.h5', b'x')),
+  'a text as pth': (
+    'vgg19',
+    'torchvision',
+    'not readable as a PyTorch state dict',
+    lambda d: wrong(d, 'x.pth', b'hello, I am not a pickle'),
+  ),
+  'a hostile pickle': (
+    'vgg19',
+    'torchvision',
+    r'wants to run (posix|nt)\.system',
+    lambda d: sources.write_hostile_pth(d / 'x.pth'),
+  ),
+  'an absurd header': (
+    'vgg19',
+    'timm',
+    'safetensors header of',
+    lambda d: wrong(d, 'x.safetensors', b'\xff' * 7 + b'\x7f{'),
+  ),
+  'xception of torchvision': (
+    'xception',
+    'torchvision',
+    'torchvision has no Xception',
+    lambda d: wrong(d, 'x.pth', b'x'),
+  ),
+  'an unknown model': (
+    'alexnet',
+    'keras',
+    "--model: found 'alexnet'",
+    lambda d: wrong(d, 'x.h5', b'x'),
+  ),
+  'an unknown source': (
+    'vgg19',
+    'caffe',
+    "--source: found 'caffe'",
+    lambda d: wrong(d, 'x.h5', b'x'),
+  ),
   'a missing file': ('vgg19', 'keras', 'no such file', lambda d: d / 'x.h5'),
 }
 
@@ -173,8 +261,11 @@ def test_bad_input_is_one_line_and_writes_nothing(case, tmp_path, monkeypatch):
   model, source, message, make = BAD[case]
   path = make(tmp_path)
   target = tmp_path / 'out' / 'w.safetensors'
-  monkeypatch.setattr(sys, 'argv', ['convert', f'--model={model}', f'--source={source}',
-                                    f'--input={path}', f'--output={target}'])
+  monkeypatch.setattr(
+    sys,
+    'argv',
+    ['convert', f'--model={model}', f'--source={source}', f'--input={path}', f'--output={target}'],
+  )
   with pytest.raises(UserError, match=message) as error:
     main()
   assert '\n' not in str(error.value) and len(str(error.value)) < 2000
@@ -185,9 +276,19 @@ def test_bad_input_is_one_line_and_writes_nothing(case, tmp_path, monkeypatch):
 def test_command_line_gives_exit_code_2(tmp_path):
   path = sources.write_hostile_pth(tmp_path / 'x.pth')
   done = subprocess.run(
-    [sys.executable, '-m', 'flaxart.weights.convert', '--model=vgg19', '--source=torchvision',
-     f'--input={path}', f'--output={tmp_path / "o.safetensors"}'],
-    capture_output=True, text=True, check=False)
+    [
+      sys.executable,
+      '-m',
+      'flaxart.weights.convert',
+      '--model=vgg19',
+      '--source=torchvision',
+      f'--input={path}',
+      f'--output={tmp_path / "o.safetensors"}',
+    ],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
   assert done.returncode == 2 and done.stderr.count('\n') == 1
   assert done.stderr.startswith(f'error: {path}: the pickle wants to run')
   assert not (tmp_path / 'o.safetensors').exists()

@@ -41,12 +41,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     if how == 'long':
       body = CONTENT + b'more'
     if asked and how != 'whole':  # `whole` ignores ranges, as some servers do
-      body, status = body[int(asked.removeprefix('bytes=').rstrip('-')):], 206
+      body, status = body[int(asked.removeprefix('bytes=').rstrip('-')) :], 206
     self.send_response(status)
     self.send_header('Content-Length', str(len(body)))
     self.end_headers()
     if how == 'cut':
-      body = body[:len(body) // 2]
+      body = body[: len(body) // 2]
     if how == 'slow':
       self.wfile.write(body[:1000])
       self.wfile.flush()
@@ -89,9 +89,14 @@ def test_an_interrupted_download_is_continued(how, serve, tmp_path):
   assert Handler.ranges == [None, 'bytes=51200-']
 
 
-@pytest.mark.parametrize(('how', 'message'), [
-  ('wrong', 'found MD5 .*, expected'), ('long', 'sends more than the expected 102,400 bytes'),
-  ('gone', 'Not Found; fetch http')])
+@pytest.mark.parametrize(
+  ('how', 'message'),
+  [
+    ('wrong', 'found MD5 .*, expected'),
+    ('long', 'sends more than the expected 102,400 bytes'),
+    ('gone', 'Not Found; fetch http'),
+  ],
+)
 def test_another_file_is_refused_and_not_kept(how, message, serve, tmp_path):
   with pytest.raises(UserError, match=message) as error:
     fetch(serve(how), tmp_path)
@@ -108,8 +113,9 @@ def test_a_silent_server_is_given_up(serve, tmp_path):
 
 
 def test_without_network_the_message_says_what_to_carry_where(tmp_path):
-  lost = dataclasses.replace(official.KERAS_FILES['resnet50'],
-                             url='http://127.0.0.1:9/resnet50_notop.h5')
+  lost = dataclasses.replace(
+    official.KERAS_FILES['resnet50'], url='http://127.0.0.1:9/resnet50_notop.h5'
+  )
   with pytest.raises(UserError) as error:
     fetch(lost, tmp_path)
   text = str(error.value)
@@ -127,8 +133,14 @@ def test_a_damaged_file_in_the_cache_is_named(serve, tmp_path):
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
   """A user without any caches, no network, and a VGG19 small in one respect: it is known here."""
-  for name in (find.ENVIRONMENT, 'XDG_CACHE_HOME', 'KERAS_HOME', 'TORCH_HOME', 'HF_HOME',
-               'HF_HUB_CACHE'):
+  for name in (
+    find.ENVIRONMENT,
+    'XDG_CACHE_HOME',
+    'KERAS_HOME',
+    'TORCH_HOME',
+    'HF_HOME',
+    'HF_HUB_CACHE',
+  ):
     monkeypatch.delenv(name, raising=False)
   monkeypatch.setenv('HOME', str(tmp_path))
 
@@ -223,8 +235,14 @@ def test_with_nothing_anywhere_one_line_says_what_to_do(model, home):
       find_imagenet(model, download=allowed)
     text = str(error.value)
     assert '\n' not in text and ('unreachable' in text) == allowed
-    for part in (known.url, known.name, f'{known.size:,} bytes', known.md5, '.cache/flaxart',
-                 '$FLAXART_WEIGHTS'):
+    for part in (
+      known.url,
+      known.name,
+      f'{known.size:,} bytes',
+      known.md5,
+      '.cache/flaxart',
+      '$FLAXART_WEIGHTS',
+    ):
       assert part in text
 
 

@@ -17,8 +17,17 @@ from tfds_rijks.errors import UserError
 
 def weights(**tensors: np.ndarray) -> file.Weights:
   tensors = tensors or {'stem': np.arange(12, dtype=np.float32).reshape(3, 4)}
-  return file.Weights('resnet50', 'keras', 'keras', 'r.h5', 'ab' * 32, caffe(), 'MIT', 'He et al.',
-                      {name.replace('__', '/'): t for name, t in tensors.items()})
+  return file.Weights(
+    'resnet50',
+    'keras',
+    'keras',
+    'r.h5',
+    'ab' * 32,
+    caffe(),
+    'MIT',
+    'He et al.',
+    {name.replace('__', '/'): t for name, t in tensors.items()},
+  )
 
 
 def test_round_trip_with_all_that_travels(tmp_path):
@@ -26,8 +35,9 @@ def test_round_trip_with_all_that_travels(tmp_path):
   original = weights(stem=np.float32([1, 2]), top__predictions__kernel=np.ones((2, 3), np.float32))
   file.write(original, path)
   read = file.read(path)
-  assert {f.name: getattr(read, f.name) for f in dataclasses.fields(read) if f.name != 'tensors'} \
-    == {f.name: getattr(original, f.name) for f in dataclasses.fields(read) if f.name != 'tensors'}
+  assert {
+    f.name: getattr(read, f.name) for f in dataclasses.fields(read) if f.name != 'tensors'
+  } == {f.name: getattr(original, f.name) for f in dataclasses.fields(read) if f.name != 'tensors'}
   assert set(read.trunk) == {'stem'} and set(read.top) == {'predictions/kernel'}
   np.testing.assert_array_equal(read.tensors['stem'], [1, 2])
   assert read.about['sha256'] == original.about['sha256']
@@ -37,8 +47,12 @@ def test_round_trip_with_all_that_travels(tmp_path):
 
 def test_hash_depends_on_names_shapes_and_numbers():
   base = {'a': np.zeros((2, 3), np.float32), 'b': np.ones(2, np.float32)}
-  variations = [{'a': base['a'], 'c': base['b']}, {**base, 'a': base['a'].reshape(3, 2)},
-                {**base, 'b': np.float32([1, 1.0000001])}, {**base, 'b': np.ones(2, np.float64)}]
+  variations = [
+    {'a': base['a'], 'c': base['b']},
+    {**base, 'a': base['a'].reshape(3, 2)},
+    {**base, 'b': np.float32([1, 1.0000001])},
+    {**base, 'b': np.ones(2, np.float64)},
+  ]
   hashes = {file.sha256_of_tensors(t) for t in (base, *variations)}
   assert len(hashes) == 5
   assert file.sha256_of_tensors(dict(reversed(base.items()))) == file.sha256_of_tensors(base)
@@ -101,8 +115,11 @@ def test_other_safetensors_and_missing_files_are_refused(tmp_path):
 
 def test_the_difference_names_both_sides(tmp_path):
   expected = {'a': (2,), 'b': (3, 4), 'c': (5,)}
-  found = {'b': np.zeros((4, 3), np.float32), 'c': np.zeros(5, np.float16),
-           'd': np.zeros(1, np.float32)}
+  found = {
+    'b': np.zeros((4, 3), np.float32),
+    'c': np.zeros(5, np.float16),
+    'd': np.zeros(1, np.float32),
+  }
   with pytest.raises(UserError) as error:
     file.check_names('x', expected=expected, found=found)
   text = str(error.value)

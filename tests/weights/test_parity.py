@@ -29,8 +29,13 @@ def test_networks_compute_what_their_originals_compute(model, source):
   result = parity.measure(model, source)
   figures = {name: value for name, value in result.items() if isinstance(value, float)}
   inner = parity.INNER[model]['ours']
-  assert set(figures) == {'features', 'logits', 'features odd', *inner,
-                          *(f'{name} odd' for name in inner)}
+  assert set(figures) == {
+    'features',
+    'logits',
+    'features odd',
+    *inner,
+    *(f'{name} odd' for name in inner),
+  }
   assert all(value <= parity.LIMIT for value in figures.values()), figures
 
 
@@ -88,17 +93,22 @@ def test_preprocessing_equals_kerass(model, tmp_path):
 
   preprocess = abstract_trunk(model, 'keras').preprocess
   Image.fromarray(picture()).save(tmp_path / 'p.png')
-  loaded = keras.utils.load_img(tmp_path / 'p.png', target_size=(preprocess.size,) * 2,
-                                interpolation='bilinear')
+  loaded = keras.utils.load_img(
+    tmp_path / 'p.png', target_size=(preprocess.size,) * 2, interpolation='bilinear'
+  )
   theirs = module.preprocess_input(np.asarray(loaded, np.float32))
   np.testing.assert_allclose(ours(preprocess, picture()), theirs, atol=2e-5)
 
 
-@pytest.mark.parametrize(('model', 'generation', 'name'), [
-  ('vgg19', 'VGG19_Weights.IMAGENET1K_V1', 'vgg19-dcbb9e9d.pth'),
-  ('resnet50', 'ResNet50_Weights.IMAGENET1K_V1', 'resnet50-0676ba61.pth'),
-  ('resnet50', 'ResNet50_Weights.IMAGENET1K_V2', 'resnet50-11ad3fa6.pth'),
-  ('inception_v3', 'Inception_V3_Weights.IMAGENET1K_V1', 'inception_v3_google-0cc3c7bd.pth')])
+@pytest.mark.parametrize(
+  ('model', 'generation', 'name'),
+  [
+    ('vgg19', 'VGG19_Weights.IMAGENET1K_V1', 'vgg19-dcbb9e9d.pth'),
+    ('resnet50', 'ResNet50_Weights.IMAGENET1K_V1', 'resnet50-0676ba61.pth'),
+    ('resnet50', 'ResNet50_Weights.IMAGENET1K_V2', 'resnet50-11ad3fa6.pth'),
+    ('inception_v3', 'Inception_V3_Weights.IMAGENET1K_V1', 'inception_v3_google-0cc3c7bd.pth'),
+  ],
+)
 @pytest.mark.parametrize('size', [(403, 331), (257, 600)])
 def test_preprocessing_equals_torchvisions(model, generation, name, size):
   need('torchvision')
@@ -117,13 +127,20 @@ def test_preprocessing_equals_torchvisions(model, generation, name, size):
     theirs = net._transform_input(theirs[None])[0]
   preprocess = preprocess_of(abstract_trunk(model, 'torchvision'), 'torchvision', Path(name))
   assert isinstance(theirs, torch.Tensor)
-  np.testing.assert_allclose(ours(preprocess, picture(*size)), theirs.numpy().transpose(1, 2, 0),
-                             atol=1e-5)
+  np.testing.assert_allclose(
+    ours(preprocess, picture(*size)), theirs.numpy().transpose(1, 2, 0), atol=1e-5
+  )
 
 
-@pytest.mark.parametrize(('model', 'name'), [
-  ('vgg19', 'vgg19'), ('inception_v3', 'inception_v3'), ('xception', 'legacy_xception'),
-  ('resnet50', 'resnet50')])
+@pytest.mark.parametrize(
+  ('model', 'name'),
+  [
+    ('vgg19', 'vgg19'),
+    ('inception_v3', 'inception_v3'),
+    ('xception', 'legacy_xception'),
+    ('resnet50', 'resnet50'),
+  ],
+)
 def test_preprocessing_equals_timms(model, name):
   need('timm')
   parity.import_torchvision()
