@@ -1,4 +1,4 @@
-"""Every setting of a run with its meaning and default, and the checks that no type can make.
+"""Every setting of a run with its meaning and default (what is refused: `config_checks`).
 
 `configs/*.py` start from `default_config()` and change what they are about. A run's settings are
 stored as `config.json` in its workdir, and from there it is continued and evaluated: config files
@@ -8,7 +8,6 @@ are Python, a stored run is not.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -146,90 +145,6 @@ def default_config() -> ConfigDict:
   return config
 
 
-def validate(config: ConfigDict) -> None:
-  """Raises `UserError` naming field, value found, and values allowed."""
-  one_of(config, 'model.name', MODELS)
-  one_of(config, 'parallelism', ('jit', 'shard_map'))
-  one_of(config, 'model.bn', ('auto', 'batch', 'frozen', 'keras2_frozen'))
-  one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
-  one_of(config, 'data.cache', ('none', 'host', 'device', 'auto'))
-  one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
-  one_of(config, 'optim.name', OPTIMIZERS)
-  one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
-  one_of(config, 'train.on_nonfinite', ('abort', 'skip', 'rollback'))
-  one_of(config, 'data.pixels', ('network', 'zero_one'))
-  one_of(config, 'checkpoint.best', ('score', 'loss', 'last'))
-  for field in (
-    'train.epochs',
-    'train.batch_size',
-    'train.eval_every_epochs',
-    'eval.batch_size',
-    'optim.learning_rate',
-    'model.width',
-    'head_devices',
-    'data.image_size',
-    'log.every_steps',
-    'train.accumulate',
-    'train.class_weight_cap',
-    'optim.plateau_patience',
-  ):
-    in_range(config, field, above=0)
-  for field in (
-    'data.workers',
-    'data.synthetic_objects',
-    'optim.weight_decay',
-    'optim.warmup_epochs',
-    'optim.clip_norm',
-    'checkpoint.every_steps',
-    'train.max_skipped',
-    'train.early_stop_patience',
-    'train.logit_adjustment',
-    'augment.randaugment',
-    'augment.magnitude',
-    'augment.mixup',
-    'seed',
-  ):
-    in_range(config, field, at_least=0)
-  for field in (
-    'model.dropout',
-    'model.bn_momentum',
-    'augment.zoom',
-    'optim.momentum',
-    'optim.label_smoothing',
-    'optim.ema',
-    'optim.plateau_factor',
-  ):
-    in_range(config, field, at_least=0, below=1)
-  if config.augment.magnitude > 10:
-    raise UserError(f'config.augment.magnitude: found {config.augment.magnitude}, expected 0 to 10')
-  if config.train.batch_size % config.train.accumulate:
-    raise UserError(
-      f'config.train.accumulate: {config.train.batch_size} pictures cannot be cut into '
-      f'{config.train.accumulate} equal parts; choose a divisor of config.train.batch_size'
-    )
-  if config.data.cache != 'none' and config.data.workers:
-    raise UserError(
-      f'config.data.workers: found {config.data.workers}, expected 0 under '
-      f'config.data.cache={config.data.cache}: there is nothing left to decode'
-    )
-  task_names(config)
-  task_weights(config)
-  if config.parallelism == 'shard_map' and config.head_devices > 1:
-    raise UserError(
-      f'config.head_devices: found {config.head_devices}, expected 1 under parallelism=shard_map; '
-      'heads are divided under jit only'
-    )
-  if config.trainable not in ('heads', 'all'):
-    try:
-      re.compile(config.trainable)
-    except re.error as error:
-      raise UserError(
-        f'config.trainable: {config.trainable!r} is neither heads, all nor a valid regex ({error})'
-      ) from None
-  if not config.init:
-    raise UserError('config.init is empty; give scratch, imagenet, a weights file or a workdir')
-
-
 def task_names(config: ConfigDict) -> list[str]:
   """The tasks as a list, in the order given."""
   names = [name.strip() for name in config.tasks.split(',') if name.strip()]
@@ -309,28 +224,3 @@ def flat(config: ConfigDict, prefix: str = '') -> dict[str, object]:
     else:
       fields[prefix + key] = value
   return fields
-
-
-def one_of(config: ConfigDict, field: str, allowed: tuple[str, ...]) -> None:
-  """Refuses a value that is not in the list."""
-  value = flat(config)[field]
-  if value not in allowed:
-    raise UserError(f'config.{field}: found {value!r}, expected one of {", ".join(allowed)}')
-
-
-def in_range(
-  config: ConfigDict,
-  field: str,
-  *,
-  above: float | None = None,
-  at_least: float | None = None,
-  below: float | None = None,
-) -> None:
-  """Refuses a number outside its range; NaN is outside every range."""
-  value = flat(config)[field]
-  if above is not None and not value > above:  # type: ignore[operator]
-    raise UserError(f'config.{field}: found {value}, expected a number above {above}')
-  if at_least is not None and not value >= at_least:  # type: ignore[operator]
-    raise UserError(f'config.{field}: found {value}, expected a number of at least {at_least}')
-  if below is not None and not value < below:  # type: ignore[operator]
-    raise UserError(f'config.{field}: found {value}, expected a number below {below}')

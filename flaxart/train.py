@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 from flaxart import estimate, identity, probe, processes, results, workdirs
 from flaxart.cache import AddPictures, cached, no_pictures
 from flaxart.checkpoint import Checkpointer
-from flaxart.config import task_names, task_weights, validate
+from flaxart.config import task_names, task_weights
+from flaxart.config_checks import validate
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluate import labelled_records, largest_classes, with_target_scale

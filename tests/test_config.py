@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flaxart import config as c
+from flaxart.config_checks import validate
 from tfds_rijks.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
@@ -23,10 +24,10 @@ def shipped(path):
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 def test_every_shipped_config_is_valid_and_says_how_to_run_it(path):
   module = shipped(path)
-  c.validate(module.get_config())
+  validate(module.get_config())
   assert f'--config=configs/{path.name}' in module.__doc__
   for mode in getattr(module, 'MODES', ()):
-    c.validate(module.get_config(f'mode={mode}'))
+    validate(module.get_config(f'mode={mode}'))
   if hasattr(module, 'MODES'):
     with pytest.raises(UserError, match=r"found 'mode=best' behind the file, expected mode=M"):
       module.get_config('mode=best')
@@ -83,7 +84,7 @@ def test_a_wrong_value_is_one_line_that_names_the_field(field, value, line):
   with config.unlocked():
     config.update_from_flattened_dict({field: value})
   with pytest.raises(UserError) as error:
-    c.validate(config)
+    validate(config)
   assert str(error.value).startswith(line) and '\n' not in str(error.value)
 
 

@@ -10,7 +10,8 @@ import pytest
 from trainer import ROOT
 
 from flaxart import sharding
-from flaxart.config import default_config, validate
+from flaxart.config import default_config
+from flaxart.config_checks import validate
 from tfds_rijks.errors import UserError
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flaxart.config import differences, validate
+from flaxart.config import differences
+from flaxart.config_checks import validate
 from tfds_rijks.errors import UserError
 
 ROOT = Path(__file__).parents[2]
