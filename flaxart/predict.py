@@ -10,6 +10,11 @@ checkpoint (90 % right on the val split), empty where none does or where no thre
 
 from __future__ import annotations
 
+if __name__ == '__main__':  # before anything that takes time: the program may start once more
+  from flaxart import hugepages
+
+  hugepages.restart()
+
 import csv
 import io
 import json

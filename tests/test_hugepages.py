@@ -75,11 +75,12 @@ def test_another_c_library_does_not_know_the_wish(able, monkeypatch, library):
   assert not hugepages.would_help()
 
 
-def test_main_asks_before_it_imports_anything_that_takes_time():
+@pytest.mark.parametrize('module', ['main', 'predict'])
+def test_commands_ask_before_they_import_anything_that_takes_time(module):
   code = (
     'import runpy, sys; from flaxart import hugepages; '
-    "hugepages.restart = lambda: print('asked', 'ml_collections' in sys.modules); "
-    "sys.argv = ['main', '--help']; runpy.run_module('flaxart.main', run_name='__main__')"
+    "hugepages.restart = lambda: print('asked', 'numpy' in sys.modules); "
+    f"sys.argv = ['x', '--help']; runpy.run_module('flaxart.{module}', run_name='__main__')"
   )
   done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
   assert done.returncode == 0 and done.stdout.startswith('asked False\n')
