@@ -1,6 +1,6 @@
 """The museum's job, whole: large scans -> prepared -> frozen ResNet50 -> three heads -> a table.
 
-  python -m benchmarks.end_to_end --models=resnet50 --pictures=300 --output=F.json
+  python -m benchmarks.end_to_end --models=resnet50 --pictures=3000 --output=F.json
 
 Draws scans of 2,000 x 1,500 pixels with three labels, and runs the three commands that a user runs:
 `tfds_rijks.prepare --image_size=320`, `flaxart.main` with a frozen trunk at 224 px and three heads
