@@ -5,17 +5,15 @@
 trains three softmax heads (375, 100 and 80 classes, a tenth of the labels missing) on random
 features of the model's width, batch 256: `ours` by `flaxart.sweep` (an epoch is one `lax.scan`, the
 features lie on the device), `theirs` by a loop over batches that are gathered on the host: the same
-jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second (one picture counts
-once, however many settings learn from it), medians of the rounds, taken in turns, after one epoch
-of each that is not measured.
+jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second; one picture counts
+once, however many settings learn from it.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
+import functools
+import itertools
 import sys
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +24,7 @@ import optax
 from flax import nnx
 
 from benchmarks import measure
+from benchmarks.sides import Side, Work, in_turns
 from flaxart.config import MODELS, default_config
 from flaxart.heads import AsGiven, Given, example_order, train_data
 from flaxart.losses import Objective
@@ -160,7 +159,7 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
   name, _, rate = settings.partition(':')
   features = torch.from_numpy(museum.features)
   labels = {n: torch.from_numpy(column).long() for n, column in museum.labels.items()}
-  linear = torch.nn.ModuleDict({n: torch.nn.Linear(museum.width, c) for n, c in CLASSES.items()})
+  linear = torch.nn.ModuleList(torch.nn.Linear(museum.width, c) for c in CLASSES.values())
   make = {
     'sgd': lambda p: torch.optim.SGD(p, float(rate), momentum=MOMENTUM, nesterov=True),
     'rmsprop': lambda p: torch.optim.RMSprop(p, float(rate), alpha=0.9),
@@ -171,7 +170,10 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
   def epoch(number: int) -> None:
     for records in torch.from_numpy(museum.records(number)):
       x = features[records]
-      losses = [cross_entropy(linear[n](x), labels[n][records], ignore_index=-1) for n in CLASSES]
+      losses = [
+        cross_entropy(head(x), labels[n][records], ignore_index=-1)
+        for n, head in zip(CLASSES, linear, strict=True)
+      ]
       optimizer.zero_grad()
       sum(losses).backward()
       optimizer.step()
@@ -180,18 +182,14 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
 
 
 PEERS = {'numpy': numpy_loop, 'jit_loop': jit_loop, 'torch': torch_loop}
+SIDES = {'ours': ours} | PEERS
 
 
-def in_turns(epochs: dict[str, Epoch], pictures: int, *, rounds: int) -> dict[str, float]:
-  """Pictures a second of each, median; in turns, so that all see the same machine."""
-  rates: dict[str, list[float]] = {name: [] for name in epochs}
-  for number in range(rounds + 1):
-    for name, epoch in epochs.items():
-      began = time.monotonic()
-      epoch(number)
-      if number:
-        rates[name].append(pictures / (time.monotonic() - began))
-  return {name: round(statistics.median(values)) for name, values in rates.items()}
+def epochs(kind: str, pictures: int, width: int, batch: int, settings: str) -> Work:
+  """Trains one epoch after the other, in the process of its side."""
+  epoch = SIDES[kind](Museum(pictures, width, batch), settings)
+  numbers = itertools.count()
+  return lambda: epoch(next(numbers))
 
 
 def main() -> int | None:
@@ -199,12 +197,12 @@ def main() -> int | None:
   parser = measure.parser('probe', __doc__, peers=list(PEERS), default='numpy,jit_loop')
   parser.add_argument('--pictures', type=int, default=100_000)
   parser.add_argument('--batch', type=int, default=256)
+  parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, at the least')
   arguments = parser.parse_args()
   models = measure.chosen(arguments.models, MODELS, flag='--models')
   chosen = measure.chosen(arguments.peers, list(PEERS), flag='--peers')
   results = []
   for model in models:
-    museum = Museum(arguments.pictures, WIDTH[model], arguments.batch)
     for settings in (*SETTINGS, ','.join(SETTINGS)):
       # Several settings at once are ours alone, and the loop's over the same step.
       peers = [
@@ -213,25 +211,20 @@ def main() -> int | None:
         if not (peer == 'numpy' and not settings.startswith('sgd'))
         and not (',' in settings and peer != 'jit_loop')
       ]
-      epochs = {'ours': ours(museum, settings)}
-      epochs |= {peer: PEERS[peer](museum, settings) for peer in peers}
-      rates = in_turns(epochs, museum.records(0).size, rounds=arguments.rounds)
-      for peer in peers:
-        results.append(
-          {
-            'model': model,
-            'peer': peer,
-            'mode': settings,
-            'ratio': round(rates['ours'] / rates[peer], 2),
-            'ours': rates['ours'],
-            'theirs': rates[peer],
-            'features': museum.width,
-            'pictures': arguments.pictures,
-            'batch': arguments.batch,
-          }
+      shape = (arguments.pictures, WIDTH[model], arguments.batch)
+      measured = arguments.pictures // arguments.batch * arguments.batch
+      sides = {
+        kind: Side(
+          functools.partial(epochs, kind, *shape, settings),
+          measured,
+          command=kind in ('ours', 'jit_loop'),
         )
-        print(json.dumps(results[-1]), flush=True)
-  measure.save(arguments.output, results, command=measure.told(sys.argv))
+        for kind in ('ours', *peers)
+      }
+      in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
+      about = {'features': shape[1], 'pictures': arguments.pictures, 'batch': arguments.batch}
+      results += measure.compared(model, settings, sides, **about)
+      measure.save(arguments.output, results, command=measure.told(sys.argv))
   return None
 
 

@@ -157,17 +157,9 @@ def steps(documents: Mapping[str, Any], kind: str, title: str, words: str) -> li
 
 def probe(document: Mapping[str, Any]) -> list[str]:
   """Heads on cached features."""
-  lines = [
-    '| optimizers at once | against | ours | theirs | ratio |',
-    '| --- | --- | ---: | ---: | ---: |',
-  ]
-  for r in document['results']:
-    lines.append(
-      f'| {r["mode"]} | {PEERS.get(r["peer"], r["peer"])} | {number(r["ours"])} | '
-      f'{number(r["theirs"])} | {r["ratio"]:.2f} |'
-    )
   first = document['results'][0]
   about = f'{first["pictures"]:,} pictures, {first["features"]} features, batch {first["batch"]}.'
+  lines = rows(document['results'], lambda r: r['mode'].replace(',', ', '))
   return [*lines, '', f'{about} {where(document)}', '']
 
 

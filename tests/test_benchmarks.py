@@ -55,6 +55,15 @@ def test_the_peers(tmp_path):
   ]
 
 
+def test_probe(tmp_path):
+  peers = ['numpy', 'jit_loop'] + ['torch'] * (missing_peer('torchvision') is None)
+  flags = ['--pictures=256', '--batch=64', '--seconds=0', f'--peers={",".join(peers)}', *SMALL]
+  results = benchmark('probe', *flags, '--models=vgg19', output=tmp_path / 'probe.json')
+  first = results[0]['mode']
+  assert [r['peer'] for r in results if r['mode'] == first] == peers
+  assert [r['peer'] for r in results if ',' in r['mode']] == ['jit_loop']
+
+
 def test_startup(tmp_path):
   flags = ['--models=vgg19', '--size=32', '--width=0.125', *SMALL]
   results = benchmark('startup', *flags, output=tmp_path / 'startup.json')
