@@ -4,7 +4,8 @@
 
 Ours is the folded trunk of `flaxart.features`, from uint8 pictures on the device to pooled
 features; PyTorch has BatchNorm fused into its convolutions, too, and `channels_last`. Each peer
-meets ours in its own variant of the network; float32 on CPU.
+meets ours in its own variant of the network, in the same `--dtype`, on the accelerator where there
+is one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from benchmarks import ours, peers, steps
 from tfds_rijks.command import run
 
-PEERS: dict[str, Callable[[str, int, int], Callable]] = {
+PEERS: dict[str, Callable[..., Callable]] = {
   'torch': peers.torch_features,
   'torch_compile': functools.partial(peers.torch_features, compiled=True),
   'keras': peers.keras_features,

@@ -48,9 +48,7 @@ def draw(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
   for i in track(range(count), 'drawing', count, unit='picture'):
     coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
     picture = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.int16)
-    moved = np.roll(
-      grain, rng.integers(0, size[::-1]), (0, 1)
-    )  # drawn anew it takes most of the time
+    moved = np.roll(grain, rng.integers(0, size[::-1]), (0, 1))
     picture = np.clip(picture + moved, 0, 255).astype(np.uint8)
     paths.append(folder / f'{i:04d}.jpg')
     Image.fromarray(picture).save(paths[-1], quality=90, subsampling=2)

@@ -36,11 +36,18 @@ def variant(model: str, peer: str) -> str:
 
 
 def create(
-  model: str, size: int, *, variant: str, heads: int = 1, init: str = 'scratch'
+  model: str,
+  size: int,
+  *,
+  variant: str,
+  dtype: str = 'float32',
+  heads: int = 1,
+  init: str = 'scratch',
 ) -> tuple[ConfigDict, Network, TrainState]:
   """A run before its first step, with the first so many heads of `HEADS`."""
   config = default_config()
   config.init, config.model.name, config.data.image_size = init, model, size
+  config.model.dtype = dtype
   config.optim.learning_rate, config.optim.momentum = RATE, MOMENTUM
   tasks = [Task(n, SOFTMAX, tuple(map(str, range(c)))) for n, c in list(HEADS.items())[:heads]]
   config.tasks = ','.join(task.name for task in tasks)
@@ -63,9 +70,11 @@ def labelled(batch: int, size: int, heads: int) -> dict[str, Any]:
   return put_batch(host, create_mesh())
 
 
-def train(model: str, batch: int, size: int, *, variant: str, heads: int = 1) -> Callable:
+def train(
+  model: str, batch: int, size: int, *, variant: str, dtype: str, heads: int = 1
+) -> Callable:
   """A train step from uint8 pictures on the device."""
-  config, network, state = create(model, size, variant=variant, heads=heads)
+  config, network, state = create(model, size, variant=variant, dtype=dtype, heads=heads)
   step = make_train_step(network, config, lambda _: RATE, Objective())
   data, held = labelled(batch, size, heads), [state]
 
@@ -76,9 +85,9 @@ def train(model: str, batch: int, size: int, *, variant: str, heads: int = 1) ->
   return work
 
 
-def features(model: str, batch: int, size: int, *, variant: str) -> Callable:
+def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> Callable:
   """Pooled features with folded BatchNorm, from uint8 pictures on the device."""
-  _, network, state = create(model, size, variant=variant)
+  _, network, state = create(model, size, variant=variant, dtype=dtype)
   forward = folded_trunk(network, state, mesh=create_mesh())
   host = {
     'image': random_batch(batch, size)[0],
@@ -89,9 +98,9 @@ def features(model: str, batch: int, size: int, *, variant: str) -> Callable:
   return lambda: jax.block_until_ready(forward(data))
 
 
-def plain_train(model: str, batch: int, size: int) -> Callable:
+def plain_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:
   """The way of the Flax guides: `lax.conv`, `nnx.jit`, `nnx.Optimizer`; Keras's variant."""
-  _, network, state = create(model, size, variant='keras')
+  _, network, state = create(model, size, variant='keras', dtype=dtype)
   net = network.merge(state.trainable, state.frozen, state.batch_stats)
   tx = optax.sgd(RATE, momentum=MOMENTUM, nesterov=True)
   optimizer = nnx.Optimizer(net, tx, wrt=nnx.Param)
@@ -114,9 +123,9 @@ def plain_train(model: str, batch: int, size: int) -> Callable:
   return work
 
 
-def plain_features(model: str, batch: int, size: int) -> Callable:
+def plain_features(model: str, batch: int, size: int, *, dtype: str) -> Callable:
   """`nnx.jit` of the network in inference mode, BatchNorm not folded, `lax.conv`."""
-  _, network, state = create(model, size, variant='keras')
+  _, network, state = create(model, size, variant='keras', dtype=dtype)
   net = network.merge(state.trainable, state.frozen, state.batch_stats)
   images = labelled(batch, size, 1)['image']
 

@@ -61,47 +61,78 @@ def torch_net(model: str) -> Any:
   return net.to(memory_format=torch.channels_last)
 
 
-def torch_train(model: str, batch: int, size: int, *, compiled: bool = False) -> Callable:
-  """A step of SGD with Nesterov momentum; eager, or by `torch.compile`."""
-  net = torch_net(model).train()
+def torch_train(
+  model: str, batch: int, size: int, *, dtype: str, compiled: bool = False
+) -> Callable:
+  """A step of SGD with Nesterov momentum; eager, or by `torch.compile`. bfloat16 by autocast."""
   torch: Any = importlib.import_module('torch')
   images, labels = random_batch(batch, size)
-  x = torch.from_numpy(normalised(images)).permute(0, 3, 1, 2)  # NHWC in memory: channels_last
-  y = torch.from_numpy(labels).long()
+  x = on_device(torch.from_numpy(normalised(images)).permute(0, 3, 1, 2))  # NHWC: channels_last
+  y = on_device(torch.from_numpy(labels).long())
+  net = on_device(torch_net(model).train())
   optimizer = torch.optim.SGD(net.parameters(), RATE, momentum=MOMENTUM, nesterov=True)
   forward = torch.compile(net) if compiled else net
 
   def step() -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss = torch.nn.functional.cross_entropy(forward(x), y)
+    with autocast(dtype):
+      loss = torch.nn.functional.cross_entropy(forward(x), y)
     loss.backward()
     optimizer.step()
     loss.item()
+    wait()
 
   return step
 
 
-def torch_features(model: str, batch: int, size: int, *, compiled: bool = False) -> Callable:
-  """Inference with BatchNorm fused into the convolutions."""
+def torch_features(
+  model: str, batch: int, size: int, *, dtype: str, compiled: bool = False
+) -> Callable:
+  """Inference with BatchNorm fused into the convolutions, weights in `dtype`."""
   net = torch_net(model).eval()
   torch: Any = importlib.import_module('torch')
   fuse = importlib.import_module('torch.fx.experimental.optimization').fuse
   if model != 'vgg19':  # it has no BatchNorm
     net = fuse(net).to(memory_format=torch.channels_last)
+  kind = getattr(torch, dtype)
+  net = on_device(net.to(kind))
   net = torch.compile(net) if compiled else net
-  x = torch.from_numpy(normalised(random_batch(batch, size)[0])).permute(0, 3, 1, 2)
+  images = normalised(random_batch(batch, size)[0])
+  x = on_device(torch.from_numpy(images).permute(0, 3, 1, 2).to(kind))
 
   def step() -> None:
     with torch.inference_mode():
       net(x)
+    wait()
 
   return step
 
 
-def keras_net(model: str, size: int) -> Any:
-  """`keras.applications` without its classifier, with a head of our size."""
+def on_device(thing: Any) -> Any:
+  """A tensor or module on the GPU, if PyTorch sees one."""
+  torch: Any = importlib.import_module('torch')
+  return thing.to('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def autocast(dtype: str) -> Any:
+  """Where products are computed in `dtype`, on the device of `on_device`."""
+  torch: Any = importlib.import_module('torch')
+  kind = 'cuda' if torch.cuda.is_available() else 'cpu'
+  return torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype == 'bfloat16')
+
+
+def wait() -> None:
+  """Returns when the GPU has done what it was given."""
+  torch: Any = importlib.import_module('torch')
+  if torch.cuda.is_available():
+    torch.cuda.synchronize()
+
+
+def keras_net(model: str, size: int, dtype: str) -> Any:
+  """`keras.applications` with a head of our size for its classifier; bfloat16 by Keras's policy."""
   needs('keras')
   keras = import_keras()
+  keras.config.set_dtype_policy('mixed_bfloat16' if dtype == 'bfloat16' else 'float32')
   build = {
     'vgg19': keras.applications.VGG19,
     'inception_v3': keras.applications.InceptionV3,
@@ -112,9 +143,9 @@ def keras_net(model: str, size: int) -> Any:
   return keras.Model(trunk.input, keras.layers.Dense(CLASSES)(trunk.output))
 
 
-def keras_train(model: str, batch: int, size: int) -> Callable:
+def keras_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:
   """`train_on_batch` of a compiled model."""
-  net, keras = keras_net(model, size), import_keras()
+  net, keras = keras_net(model, size, dtype), import_keras()
   net.compile(
     optimizer=keras.optimizers.SGD(RATE, momentum=MOMENTUM, nesterov=True),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -124,8 +155,8 @@ def keras_train(model: str, batch: int, size: int) -> Callable:
   return lambda: net.train_on_batch(x, labels)
 
 
-def keras_features(model: str, batch: int, size: int) -> Callable:
+def keras_features(model: str, batch: int, size: int, *, dtype: str) -> Callable:
   """`predict_on_batch`."""
-  net = keras_net(model, size)
+  net = keras_net(model, size, dtype)
   x = normalised(random_batch(batch, size)[0])
   return lambda: net.predict_on_batch(x)

@@ -85,14 +85,17 @@ def in_turns(sides: Mapping[str, Side], *, rounds: int, seconds: float = 2.0) ->
 @contextlib.contextmanager
 def _environment(side: Side) -> Iterator[None]:
   """The environment that a process of this side starts with."""
-  if not (side.command and hugepages.would_help()):
-    yield
-    return
-  os.environ[hugepages.VARIABLE] = hugepages.WISH
+  added = {}
+  if 'XLA_PYTHON_CLIENT_PREALLOCATE' not in os.environ:  # on a GPU, room for the other side
+    added['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
+  if side.command and hugepages.would_help():
+    added[hugepages.VARIABLE] = hugepages.WISH
+  os.environ.update(added)
   try:
     yield
   finally:
-    del os.environ[hugepages.VARIABLE]
+    for name in added:
+      del os.environ[name]
 
 
 def _answer(pipe: Connection, name: str) -> float:

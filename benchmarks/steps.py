@@ -21,13 +21,19 @@ def compare(
 ) -> None:
   """Parses the command line, measures every model against every peer, saves after each.
 
-  `ours(model, batch, size, variant=...)` and `peers[...](model, batch, size)` return what does one
-  batch. Each peer meets ours in its own variant of the network.
+  `ours(model, batch, size, variant=..., dtype=...)` and `peers[...](model, batch, size, dtype=...)`
+  return what does one batch. Each peer meets ours in its own variant of the network.
   """
   parser = measure.parser(name, doc, peers=list(peers), default='torch,keras,plain')
   parser.add_argument('--batch', type=int, default=16)
   parser.add_argument('--size', type=int, default=0, help='pixels; 0 = typical for the network')
   parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, at the least')
+  parser.add_argument(
+    '--dtype',
+    choices=('float32', 'bfloat16'),
+    default='float32',
+    help='of the products; both sides',
+  )
   arguments = parser.parse_args()
   results = []
   chosen = measure.chosen(arguments.peers, list(peers), flag='--peers')
@@ -37,15 +43,17 @@ def compare(
       shape = (model, arguments.batch, size)
       sides = {
         'ours': Side(
-          functools.partial(ours, *shape, variant=variant(model, peer)),
+          functools.partial(ours, *shape, variant=variant(model, peer), dtype=arguments.dtype),
           arguments.batch,
           command=True,
         ),
         peer: Side(
-          functools.partial(peers[peer], *shape), arguments.batch, command=peer == 'three_heads'
+          functools.partial(peers[peer], *shape, dtype=arguments.dtype),
+          arguments.batch,
+          command=peer == 'three_heads',
         ),
       }
       in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
-      about = {'batch': arguments.batch, 'size': size, 'dtype': 'float32'}
+      about = {'batch': arguments.batch, 'size': size, 'dtype': arguments.dtype}
       results += measure.compared(model, mode, sides, **about)
       measure.save(arguments.output, results, command=measure.told(sys.argv))

@@ -63,16 +63,22 @@ large memory pages where the system has them ([hugepages.py](../flaxart/hugepage
 as their users start them. What was tried to get there, and what holds the rest back:
 [performance-log.md](performance-log.md).
 """
-TRAINING = """One step, float32, SGD with Nesterov momentum, one head of 375 classes, random
-pictures; each peer meets ours in the variant of the network that it has."""
-FEATURES = """Pooled features, BatchNorm folded into the convolutions on both sides, float32."""
+TRAINING = """One step, float32 unless said, SGD with Nesterov momentum, one head of 375 classes,
+random pictures; each peer meets ours in the variant of the network that it has."""
+FEATURES = (
+  """Pooled features, BatchNorm folded into the convolutions on both sides, float32 unless said."""
+)
 LOADERS = """Shuffled uint8 batches of 32 squares of 224 px: two worker processes for the
 DataLoader, two threads for ours."""
 WHOLE_JOB = """Scans of 2,000 x 1,500 px -> prepared -> frozen ResNet50 at 224 px -> three heads ->
 `predictions.csv`, by the three commands that a user runs."""
 NO_ACCELERATOR = """## GPU and TPU
 
-Not measured: no figure on this page comes from an accelerator. The same commands run there.
+No figure on this page comes from an accelerator. Missing are: training and features there
+(`--dtype=bfloat16 --batch=256 --size=224`, against PyTorch with autocast and `torch.compile`; none
+of it has run on a GPU yet), the share of the roofline and a profile by operation, waiting for input
+with `data.cache=device` and from 300 px JPEGs, and the off-the-shelf experiment over 112,039
+pictures of 224 px in a minute.
 """
 
 
@@ -125,8 +131,9 @@ def against(result: Result) -> str:
 
 
 def network(result: Result) -> str:
-  """`resnet50, 128 px, batch 16`."""
-  return f'{result["model"]}, {result["size"]} px, batch {result["batch"]}'
+  """`resnet50, 128 px, batch 16`, and what is not float32."""
+  dtype = '' if result['dtype'] == 'float32' else f', {result["dtype"]}'
+  return f'{result["model"]}, {result["size"]} px, batch {result["batch"]}{dtype}'
 
 
 def where(document: Mapping[str, Any]) -> str:

@@ -3,9 +3,10 @@
   python -m benchmarks.train_step --models=resnet50,vgg19 --peers=torch,keras --output=F.json
 
 Each peer meets ours in its own variant of the network (torchvision's strides, Keras's BatchNorm),
-with one head of 375 classes, SGD with Nesterov momentum, the same batch of random pictures, float32
-on CPU. Ours starts from uint8 pictures, the peers' are normalised already. `three_heads` compares
-our step of three heads with our step of one. `first_s` figures hold the compilation.
+with one head of 375 classes, SGD with Nesterov momentum, the same batch of random pictures, the
+same `--dtype`, on the accelerator where there is one. Ours starts from uint8 pictures, the peers'
+are normalised already. `three_heads` compares our step of three heads with our step of one.
+`first_s` figures hold the compilation.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from benchmarks import ours, peers, steps
 from tfds_rijks.command import run
 
-PEERS: dict[str, Callable[[str, int, int], Callable]] = {
+PEERS: dict[str, Callable[..., Callable]] = {
   'torch': peers.torch_train,
   'torch_compile': functools.partial(peers.torch_train, compiled=True),
   'keras': peers.keras_train,

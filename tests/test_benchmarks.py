@@ -35,8 +35,11 @@ def benchmark(name, *flags, output):
 def test_train_step_and_features(tmp_path):
   train = benchmark('train_step', '--peers=three_heads,plain', *NETWORK, output=tmp_path / 'a.json')
   assert [(r['peer'], r['mode']) for r in train] == [('three_heads', 'train'), ('plain', 'train')]
-  features = benchmark('features', '--peers=plain', *NETWORK, output=tmp_path / 'b.json')
-  assert [(r['peer'], r['mode']) for r in features] == [('plain', 'features')]
+  half = ['--peers=plain', '--dtype=bfloat16', *NETWORK]
+  features = benchmark('features', *half, output=tmp_path / 'b.json')
+  assert [(r['peer'], r['mode'], r['dtype']) for r in features] == [
+    ('plain', 'features', 'bfloat16')
+  ]
 
 
 @pytest.mark.parity
@@ -44,7 +47,7 @@ def test_train_step_and_features(tmp_path):
 def test_the_peers(tmp_path):
   for name in ('train_step', 'features'):
     peers = '--peers=torch,keras' if missing_peer('keras') is None else '--peers=torch'
-    benchmark(name, peers, *NETWORK, output=tmp_path / f'{name}.json')
+    benchmark(name, peers, '--dtype=bfloat16', *NETWORK, output=tmp_path / f'{name}.json')
   flags = ['--pictures=40', '--seconds=0', *SMALL]
   results = benchmark('input', '--peers=torch', *flags, output=tmp_path / 'input.json')
   assert [r['mode'] for r in results] == [
