@@ -36,17 +36,11 @@ def variant(model: str, peer: str) -> str:
 
 
 def create(
-  model: str,
-  size: int,
-  *,
-  variant: str,
-  dtype: str = 'float32',
-  heads: int = 1,
-  init: str = 'scratch',
+  model: str, size: int, *, variant: str, dtype: str, heads: int = 1
 ) -> tuple[ConfigDict, Network, TrainState]:
   """A run before its first step, with the first so many heads of `HEADS`."""
   config = default_config()
-  config.init, config.model.name, config.data.image_size = init, model, size
+  config.init, config.model.name, config.data.image_size = 'scratch', model, size
   config.model.dtype = dtype
   config.optim.learning_rate, config.optim.momentum = RATE, MOMENTUM
   tasks = [Task(n, SOFTMAX, tuple(map(str, range(c)))) for n, c in list(HEADS.items())[:heads]]

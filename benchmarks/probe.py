@@ -24,6 +24,7 @@ import optax
 from flax import nnx
 
 from benchmarks import measure
+from benchmarks.peers import on_device, wait
 from benchmarks.sides import Side, Work, in_turns
 from flaxart.config import MODELS, default_config
 from flaxart.heads import AsGiven, Given, example_order, train_data
@@ -157,9 +158,11 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
     raise UserError('--peers: torch is not installed; install the extra `benchmarks`') from None
 
   name, _, rate = settings.partition(':')
-  features = torch.from_numpy(museum.features)
-  labels = {n: torch.from_numpy(column).long() for n, column in museum.labels.items()}
-  linear = torch.nn.ModuleList(torch.nn.Linear(museum.width, c) for c in CLASSES.values())
+  features = on_device(torch.from_numpy(museum.features))
+  labels = {n: on_device(torch.from_numpy(c).long()) for n, c in museum.labels.items()}
+  linear = on_device(
+    torch.nn.ModuleList(torch.nn.Linear(museum.width, c) for c in CLASSES.values())
+  )
   make = {
     'sgd': lambda p: torch.optim.SGD(p, float(rate), momentum=MOMENTUM, nesterov=True),
     'rmsprop': lambda p: torch.optim.RMSprop(p, float(rate), alpha=0.9),
@@ -168,7 +171,7 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
   optimizer = make[name](linear.parameters())
 
   def epoch(number: int) -> None:
-    for records in torch.from_numpy(museum.records(number)):
+    for records in on_device(torch.from_numpy(museum.records(number))):
       x = features[records]
       losses = [
         cross_entropy(head(x), labels[n][records], ignore_index=-1)
@@ -177,6 +180,7 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
       optimizer.zero_grad()
       sum(losses).backward()
       optimizer.step()
+    wait()
 
   return epoch
 

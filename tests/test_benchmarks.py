@@ -10,7 +10,7 @@ import sys
 import pytest
 from trainer import ROOT
 
-from benchmarks import table
+from benchmarks import sides, table
 from flaxart.weights.parity import missing_peer
 
 FIELDS = {'model', 'peer', 'mode', 'ratio', 'ours', 'theirs'}
@@ -65,6 +65,17 @@ def test_probe(tmp_path):
   first = results[0]['mode']
   assert [r['peer'] for r in results if r['mode'] == first] == peers
   assert [r['peer'] for r in results if ',' in r['mode']] == ['jit_loop']
+
+
+def test_each_side_leaves_room_on_a_gpu_and_the_environment_as_it_was(monkeypatch):
+  monkeypatch.delenv('XLA_PYTHON_CLIENT_PREALLOCATE', raising=False)
+  before = dict(os.environ)
+  with sides._environment(sides.Side(int, 1)):
+    assert os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'false'
+  assert dict(os.environ) == before
+  monkeypatch.setenv('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')  # who has chosen is left alone
+  with sides._environment(sides.Side(int, 1)):
+    assert os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'true'
 
 
 def test_startup(tmp_path):
