@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
@@ -110,6 +111,19 @@ def test_randaugment_draws_other_operations_for_other_examples():
   assert len({picture.tobytes() for picture in out}) > 16
   again = np.asarray(augment(pictures(4), jnp.array([3, 9, 1, 31]), config, seed=0))
   np.testing.assert_array_equal(again, out[[3, 9, 1, 31]])
+
+
+def test_several_operations_follow_one_another():
+  images = pictures(6).astype(jnp.float32)
+  keys = jax.random.split(jax.random.key(3), 6)
+  found = randaugment.randaugment(images, keys, operations=3, magnitude=7.0)
+  for picture, key, result in zip(images, keys, found, strict=True):
+    expected = picture[None]
+    for i in range(3):
+      choice, sign = randaugment._draw(jax.random.fold_in(key, 2 + i))
+      name = randaugment.OPERATIONS[int(choice)]
+      expected = randaugment.apply(expected, name, sign=float(sign), magnitude=7.0)
+    np.testing.assert_allclose(result, expected[0], atol=1e-2)
 
 
 def test_mixup_mixes_each_picture_with_its_neighbour():
