@@ -27,7 +27,8 @@ from benchmarks import measure
 from benchmarks.peers import on_device, wait
 from benchmarks.sides import Side, Work, in_turns
 from flaxart.config import MODELS, default_config
-from flaxart.heads import AsGiven, Given, example_order, train_data
+from flaxart.data.order import example_order
+from flaxart.heads import AsGiven, Given, train_data
 from flaxart.losses import Objective
 from flaxart.models.classifier import Classifier
 from flaxart.sharding import create_mesh

@@ -92,18 +92,3 @@ def end_of_pass(done: int, *, steps: int, periods: Sequence[int]) -> int:
   last of all.
   """
   return min(steps, *((done // period + 1) * period for period in periods if period))
-
-
-def example_order(
-  records: int, *, first: int, count: int, seed: int, shuffle: bool = True
-) -> np.ndarray:
-  """The record of each of `count` examples from the run's `first`-th on.
-
-  Every epoch is a permutation of its own, a pure function of (seed, epoch). It is not the one of
-  `train_batches`, which takes as long for the index of a record as the heads for its features.
-  """
-  if not shuffle:
-    return np.arange(first, first + count) % records
-  epochs = range(first // records, -(-(first + count) // records))
-  order = [np.random.default_rng((seed, epoch)).permutation(records) for epoch in epochs]
-  return np.concatenate(order)[first % records :][:count]

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from flaxart import estimate, heads, workdirs
 from flaxart.checkpoint import Checkpointer, steps_on_disk
 from flaxart.contest import Contest, check_choice
+from flaxart.data.order import example_order
 from flaxart.data.source import Dataset
 from flaxart.features import Extractor, from_first_process
 from flaxart.interrupt import Interrupt
@@ -175,7 +176,7 @@ class Probe:
     with StepTrace(self.config, workdir) as trace:
       while done < self.steps and not stopped:
         stop = heads.end_of_pass(done, steps=self.steps, periods=(epoch, every, saves))
-        records = heads.example_order(
+        records = example_order(
           len(split),
           first=done * self.batch,
           count=(stop - done) * self.batch,

@@ -19,7 +19,8 @@ import optax
 from flax import nnx
 
 from flaxart.config import default_config
-from flaxart.heads import AsGiven, Given, example_order, train_data
+from flaxart.data.order import example_order
+from flaxart.heads import AsGiven, Given, train_data
 from flaxart.losses import Objective
 from flaxart.models.classifier import Classifier
 from flaxart.sharding import create_mesh, places

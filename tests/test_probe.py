@@ -18,7 +18,6 @@ import flaxart
 from flaxart import checkpoint, heads, probe
 from flaxart.again import evaluate_again
 from flaxart.config import default_config
-from flaxart.data.loader import Decode
 from flaxart.data.source import open_dataset
 from flaxart.interrupt import StoppedError
 from flaxart.train import train_and_evaluate
@@ -38,16 +37,6 @@ def test_heads_are_those_of_an_ordinary_run(frozen, tmp_path, monkeypatch):
   everything_on(frozen)
   train_and_evaluate(frozen, tmp_path / 'probe')
 
-  def same_order(split, *, seed, batch_size, start_step, size, fit, **_):
-    decode, first = Decode(split, size, fit), start_step * batch_size
-    while True:
-      order = heads.example_order(len(split), first=first, count=batch_size, seed=seed)
-      examples = [decode(record) | {'draw': 0} for record in order]
-      first += batch_size
-      yield {key: np.stack([e[key] for e in examples]) for key in examples[0]}
-
-  monkeypatch.setattr('flaxart.loop.train_batches', same_order)
-  monkeypatch.setattr('flaxart.estimate.train_batches', same_order)
   monkeypatch.setattr('flaxart.probe.applies', lambda config: False)
   train_and_evaluate(frozen, tmp_path / 'plain')
   one, other = stored(tmp_path / 'probe', 24), stored(tmp_path / 'plain', 24)
@@ -128,7 +117,7 @@ def test_a_step_without_a_number_is_passed_over_where_the_config_says_so(
   frozen.train.on_nonfinite, frozen.checkpoint.every_steps = rule, 4
   poisoned = frozen.copy_and_resolve_references()
 
-  def poison(records, *, first, count, order=heads.example_order, **options):
+  def poison(records, *, first, count, order=probe.example_order, **options):
     found = order(records, first=first, count=count, **options)
     return np.where(np.arange(first, first + count) == 5 * 16, records, found)  # one of step 6
 
@@ -138,7 +127,7 @@ def test_a_step_without_a_number_is_passed_over_where_the_config_says_so(
     return train_data(SimpleNamespace(labels=labels), np.concatenate([rows, bad]), mesh=mesh)
 
   with monkeypatch.context() as patch:
-    patch.setattr(heads, 'example_order', poison)
+    patch.setattr(probe, 'example_order', poison)
     patch.setattr(heads, 'train_data', with_poison)
     summary = train_and_evaluate(poisoned, tmp_path / 'run')
   assert summary['train']['steps'] == 24
@@ -205,17 +194,6 @@ def test_where_features_stay_the_same(change, expected):
     (field,) = change
     with pytest.raises(UserError, match=f'needs features that stay the same.*{field}='):
       probe.applies(config)
-
-
-def test_the_order_of_examples_is_a_function_of_seed_and_epoch():
-  def order(first, count, seed=3, **options):
-    return heads.example_order(10, first=first, count=count, seed=seed, **options).tolist()
-
-  whole = order(0, 35)
-  assert order(13, 22) == whole[13:] and order(10, 10) == whole[10:20]
-  assert sorted(whole[:10]) == sorted(whole[10:20]) == list(range(10))
-  assert whole[:10] != whole[10:20] and order(0, 10, seed=4) != whole[:10]
-  assert order(8, 4, shuffle=False) == [8, 9, 0, 1]
 
 
 def test_heads_are_the_same_on_four_devices_and_cut_over_their_classes():

@@ -16,7 +16,6 @@ from trainer import stored, untimed_lines
 import flaxart
 from flaxart import checkpoint, workdirs
 from flaxart.again import evaluate_again
-from flaxart.data.loader import train_batches
 from flaxart.data.source import open_dataset
 from flaxart.net import restore_network
 from flaxart.sharding import create_mesh
@@ -118,24 +117,6 @@ def record_draws(monkeypatch):
 
   monkeypatch.setattr('flaxart.loop.put_batch', put)
   return drawn
-
-
-def test_the_order_of_examples_is_a_function_of_seed_and_step(tiny):
-  split = open_dataset('collection', data_dir=tiny.data.data_dir, tasks=['artist']).split('train')
-
-  def order(*, start, steps, workers=0, seed=3):
-    batches = train_batches(
-      split, seed=seed, batch_size=10, start_step=start, size=32, fit='squash', workers=workers
-    )
-    return [next(batches)['record'].tolist() for _ in range(steps)]
-
-  whole = order(start=0, steps=30)
-  assert order(start=13, steps=17) == whole[13:]
-  assert order(start=4, steps=3, workers=2) == whole[4:7]
-  assert order(start=0, steps=3, seed=4) != whole[:3]
-  flat = [r for batch in whole for r in batch]
-  first, second = flat[: len(split)], flat[len(split) : 2 * len(split)]
-  assert sorted(first) == sorted(second) == list(range(len(split))) and first != second
 
 
 @pytest.mark.parametrize('trainable', ['heads', r'heads/.*|trunk/stage4/.*'])

@@ -1,8 +1,9 @@
 """Host batches: which record comes when, decoding, and padding. No JAX of its own.
 
-The n-th training example of a run is a pure function of (seed, n): `MapDataset` shuffles each
-epoch anew, and a run that starts at step s takes examples s * batch_size onwards. The order does
-not depend on the number of workers, processes or restarts, so a checkpoint needs only the step.
+A batch is a pure function of its step: a run that starts at step s makes the batches from s on. The
+order (`flaxart.data.order`) does not depend on the number of workers, processes or restarts, so a
+checkpoint needs only the step. Threads and workers make whole batches: what Python does for each
+picture holds the interpreter's lock, and the others wait.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import grain
 import numpy as np
 from absl import flags
 
+from flaxart.data.order import example_order
 from flaxart.data.source import Split
 from flaxart.data.workers import start as start_worker
 from tfds_rijks import images
@@ -29,26 +30,36 @@ class Shard:
   index: int = 0
   count: int = 1
 
+  def of(self, batch: np.ndarray) -> np.ndarray:
+    """`[B]` -> `[B / count]`: this process's part of a global batch."""
+    return batch[self.index :: self.count]
+
 
 @dataclasses.dataclass(frozen=True)
 class Decode:
-  """Record number -> decoded square picture and labels; runs in threads or worker processes."""
+  """Record numbers -> decoded square pictures and labels; runs in threads or worker processes."""
 
   split: Split
   size: int
   fit: images.Fit
 
-  def __call__(self, record: int) -> dict[str, Any]:
-    """`{'image': uint8 [S, S, 3], 'record': int, task: label}`; no image if on the devices."""
-    example = {task: column[record] for task, column in self.split.labels.items()}
-    example['record'] = np.int32(record)
-    if not self.split.on_device:
-      example['image'] = self._picture(record)
-    return example
+  def __call__(self, records: np.ndarray) -> dict[str, np.ndarray]:
+    """`{'image': uint8 [b, S, S, 3], 'record': int32 [b], task: label [b, ...]}` of records `[b]`;
+    no image if on the devices.
+    """
+    batch = {task: column[records] for task, column in self.split.labels.items()}
+    batch['record'] = records.astype(np.int32)
+    if self.split.on_device:
+      return batch
+    if self.split.decoded is not None:
+      batch['image'] = self.split.decoded[records]
+    else:
+      batch['image'] = np.empty((len(records), self.size, self.size, 3), np.uint8)
+      for place, record in zip(batch['image'], records.tolist(), strict=True):
+        place[...] = self._picture(record)
+    return batch
 
   def _picture(self, record: int) -> np.ndarray:
-    if self.split.decoded is not None:
-      return self.split.decoded[record]
     name = self.split.ids[record]
     try:
       encoded = self.split.picture(record)
@@ -90,31 +101,35 @@ def train_batches(
     )
   if not len(split):
     raise UserError(f'split {split.name}: holds no records; prepare the dataset again')
-  order = grain.MapDataset.source(range(len(split))).seed(seed)
-  order = (order.shuffle() if shuffle else order).repeat()
-  first = start_step * batch_size + shard.index
-  decode = Decode(split, size, fit)
-  examples = (
-    grain.MapDataset.range(first, MANY, shard.count)
-    .map(Draw(order, decode))
-    .batch(batch_size // shard.count)
-  )
-  return iter(_prefetched(examples, workers, batch_size // shard.count))
+  batch = TrainBatch(Decode(split, size, fit), batch_size, shard, seed, shuffle)
+  steps = grain.MapDataset.range(start_step, MANY).map(batch)
+  return iter(_prefetched(steps, workers, batch_size // shard.count))
 
 
-MANY = 2**62  # no run draws so many examples
+MANY = 2**40  # no run takes so many steps
 
 
 @dataclasses.dataclass(frozen=True)
-class Draw:
-  """The n-th example of the run: the record that the shuffled order names, decoded."""
+class TrainBatch:
+  """Step -> this process's part of its batch."""
 
-  order: Any
   decode: Decode
+  size: int  # of the global batch
+  shard: Shard
+  seed: int
+  shuffle: bool
 
-  def __call__(self, n: int) -> dict[str, Any]:
+  def __call__(self, step: int) -> dict[str, np.ndarray]:
     """As `Decode`, with `draw`."""
-    return {**self.decode(self.order[n]), 'draw': np.int64(n)}
+    records = example_order(
+      len(self.decode.split),
+      first=step * self.size,
+      count=self.size,
+      seed=self.seed,
+      shuffle=self.shuffle,
+    )
+    draws = np.arange(step * self.size, (step + 1) * self.size)
+    return {**self.decode(self.shard.of(records)), 'draw': self.shard.of(draws)}
 
 
 def eval_batches(
@@ -131,26 +146,26 @@ def eval_batches(
   padding that fills the last batch, so that every process runs equally many steps of one shape.
   """
   steps = -(-(len(split) - first) // batch_size)
-  decode = Decode(split, size, fit)
-  examples = (
-    grain.MapDataset.range(first + shard.index, first + steps * batch_size, shard.count)
-    .map(Padded(decode, len(split)))
-    .batch(batch_size // shard.count)
+  batch = EvalBatch(Decode(split, size, fit), batch_size, shard, first)
+  return iter(
+    _prefetched(grain.MapDataset.range(steps).map(batch), workers, batch_size // shard.count)
   )
-  return iter(_prefetched(examples, workers, batch_size // shard.count))
 
 
 @dataclasses.dataclass(frozen=True)
-class Padded:
-  """Record n, or past the end the first record with `mask` False."""
+class EvalBatch:
+  """Step -> this process's part of the records, past the end the first one with `mask` False."""
 
   decode: Decode
-  length: int
+  size: int  # of the global batch
+  shard: Shard
+  first: int
 
-  def __call__(self, n: int) -> dict[str, Any]:
+  def __call__(self, step: int) -> dict[str, np.ndarray]:
     """As `Decode`, with `mask`."""
-    real = n < self.length
-    return {**self.decode(n if real else 0), 'mask': np.bool_(real)}
+    n = self.shard.of(self.first + np.arange(step * self.size, (step + 1) * self.size))
+    real = n < len(self.decode.split)
+    return {**self.decode(np.where(real, n, 0)), 'mask': real}
 
 
 def feature_batches(
@@ -159,24 +174,24 @@ def feature_batches(
   """As `eval_batches`, with rows of `features` `[N, D]` for pictures."""
   steps = -(-len(split) // batch_size)
   for step in range(steps):
-    n = np.arange(step * batch_size, (step + 1) * batch_size)[shard.index :: shard.count]
+    n = shard.of(np.arange(step * batch_size, (step + 1) * batch_size))
     record = np.where(n < len(split), n, 0)
     labels = {task: column[record] for task, column in split.labels.items()}
     yield {'image': features[record], 'record': record, **labels, 'mask': n < len(split)}
 
 
-def _prefetched(examples: grain.MapDataset, workers: int, batch: int) -> grain.IterDataset:
+def _prefetched(batches: grain.MapDataset, workers: int, batch: int) -> grain.IterDataset:
   """Batches ahead of time, by threads (decoding releases the interpreter lock) or by processes."""
   threads = min(16, os.cpu_count() or 1)
   ahead = max(2, min(8, 512 // batch))  # batches; enough to hide one slow picture, not more memory
   if not workers:
-    return examples.to_iter_dataset(
+    return batches.to_iter_dataset(
       grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
     )
   # Grain's workers read absl flags, which nobody has parsed outside absl.app (fixed upstream).
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
-  return examples.to_iter_dataset(
+  return batches.to_iter_dataset(
     grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
   ).mp_prefetch(
     grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2), start_worker

@@ -1,0 +1,99 @@
+"""The loader: order of examples, parts of several processes, padding, pictures and labels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from flaxart.data.loader import Shard, eval_batches, train_batches
+from flaxart.data.order import example_order
+from flaxart.data.source import Split, open_dataset
+from tests.tiny_museum import RECORDS
+from tfds_rijks import images
+
+OPTIONS = {'size': 32, 'fit': 'pad'}
+
+
+@pytest.fixture(scope='module')
+def split(collection) -> Split:
+  """The training records of the drawn collection."""
+  return open_dataset('collection', data_dir=collection, tasks=['artist', 'type']).split('train')
+
+
+def test_every_epoch_is_a_permutation_of_its_own():
+  def order(first, count, seed=3, **options):
+    return example_order(10, first=first, count=count, seed=seed, **options).tolist()
+
+  whole = order(0, 35)
+  assert order(13, 22) == whole[13:] and order(10, 10) == whole[10:20]
+  assert sorted(whole[:10]) == sorted(whole[10:20]) == list(range(10))
+  assert whole[:10] != whole[10:20] and order(0, 10, seed=4) != whole[:10]
+  assert order(8, 4, shuffle=False) == [8, 9, 0, 1]
+
+
+def test_the_order_of_examples_is_a_function_of_seed_and_step(split):
+  def order(*, start, steps, **options):
+    options = {'seed': 3, 'batch_size': 10, 'start_step': start, **OPTIONS, **options}
+    batches = train_batches(split, **options)
+    return [next(batches)['record'].tolist() for _ in range(steps)]
+
+  whole = order(start=0, steps=30)
+  assert order(start=13, steps=17) == whole[13:]
+  assert order(start=4, steps=3, workers=2) == whole[4:7]
+  assert order(start=0, steps=3, seed=4) != whole[:3]
+  unshuffled = order(start=0, steps=1, shuffle=False)
+  assert unshuffled == [list(range(10))]
+  flat = [r for batch in whole for r in batch]
+  first, second = flat[: len(split)], flat[len(split) : 2 * len(split)]
+  assert sorted(first) == sorted(second) == list(range(len(split))) and first != second
+
+
+def test_a_batch_holds_the_pictures_and_labels_of_its_records(split):
+  batch = next(train_batches(split, seed=0, batch_size=12, start_step=7, **OPTIONS))
+  assert batch['draw'].tolist() == list(range(84, 96))
+  for i, record in enumerate(batch['record'].tolist()):
+    whole = split.records[record]
+    picture = images.decode(whole['image'], name=split.ids[record])
+    np.testing.assert_array_equal(batch['image'][i], images.fit(picture, 32, how='pad'))
+    assert batch['artist'][i] == whole['artist'] and batch['type'][i] == whole['type']
+
+
+def test_pictures_of_a_decoded_split_are_its_own_and_none_where_the_devices_have_them(split):
+  decoded = np.random.default_rng(0).integers(0, 256, (len(split), 32, 32, 3), np.uint8)
+  options = {'seed': 0, 'batch_size': 12, 'start_step': 3, **OPTIONS}
+  there = dataclasses.replace(split, decoded=decoded)
+  batch = next(train_batches(there, **options))
+  np.testing.assert_array_equal(batch['image'], decoded[batch['record']])
+  bare = next(train_batches(dataclasses.replace(there, on_device=True), **options))
+  assert 'image' not in bare
+  np.testing.assert_array_equal(bare['record'], batch['record'])
+
+
+def test_processes_cut_every_batch_among_them(split):
+  options = {'seed': 5, 'batch_size': 12, 'start_step': 2, **OPTIONS}
+  whole = train_batches(split, **options)
+  parts = [train_batches(split, **options, shard=Shard(i, 3)) for i in range(3)]
+  for _ in range(2):
+    batch, cut = next(whole), [next(part) for part in parts]
+    for key in ('record', 'draw', 'artist', 'image'):
+      together = np.stack([part[key] for part in cut], 1).reshape(batch[key].shape)
+      np.testing.assert_array_equal(together, batch[key])
+
+
+@pytest.mark.parametrize('first', [0, 5])
+def test_evaluation_sees_every_record_once_and_masks_the_padding(split, first):
+  shards = [
+    list(eval_batches(split, batch_size=24, first=first, shard=Shard(i, 2), **OPTIONS))
+    for i in range(2)
+  ]
+  records, masks = (
+    [np.stack([part[key] for part in step], 1).ravel() for step in zip(*shards, strict=True)]
+    for key in ('record', 'mask')
+  )
+  assert {len(batch) for batch in records} == {24}  # one shape
+  records, masks = np.concatenate(records), np.concatenate(masks)
+  assert records[masks].tolist() == list(range(first, len(split)))
+  assert 0 < (~masks).sum() < 24 and (records[~masks] == 0).all()
+  assert len(split) < RECORDS  # a part of the collection
