@@ -35,6 +35,8 @@ from tfds_rijks.prepare import prepare
 from tfds_rijks.progress import track
 
 SIDES = {'large': (2500, 1900), 'small': (300, 228)}  # width, height
+# Small files for each large one: decoded, they must not all fit into the processor's cache.
+MANY = {'large': 1, 'small': 16}
 SIZE, BATCH = 224, 32
 AHEAD = 10  # batches; neither loader holds more
 
@@ -106,7 +108,7 @@ def batch_by_batch(loader: Callable[[], Iterator[Any]]) -> Callable[[], Any]:
 def main() -> int | None:
   """The command."""
   parser = measure.parser('input', __doc__, peers=['torch', 'torch_draft'], default='torch')
-  parser.add_argument('--pictures', type=int, default=128)
+  parser.add_argument('--pictures', type=int, default=128, help='large ones; 16 times small ones')
   parser.add_argument('--seconds', type=float, default=4.0, help='of a turn, at the least')
   arguments = parser.parse_args()
   names = measure.chosen(arguments.peers, ['torch', 'torch_draft'], flag='--peers')
@@ -114,7 +116,7 @@ def main() -> int | None:
   with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     for kind, size in SIDES.items():
-      paths = draw(folder / kind, arguments.pictures, size)
+      paths = draw(folder / kind, arguments.pictures * MANY[kind], size)
       builds: dict[str, dict[str, Any]] = {kind: {}}
       if kind == 'large':
         builds['prepared'] = {'image_size': 320}
