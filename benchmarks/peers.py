@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flaxart.weights.parity import import_keras, import_torchvision, missing_peer
+from flaxart.weights.originals import import_keras, import_torchvision, missing_peer
 from tfds_rijks.errors import UserError
 
 CLASSES = 375  # artists of the Rijksmuseum Challenge

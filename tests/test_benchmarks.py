@@ -11,7 +11,7 @@ import pytest
 from trainer import ROOT
 
 from benchmarks import sides, table
-from flaxart.weights.parity import missing_peer
+from flaxart.weights.originals import missing_peer
 
 FIELDS = {'model', 'peer', 'mode', 'ratio', 'ours', 'theirs'}
 SMALL = ['--rounds=1']

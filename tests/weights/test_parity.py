@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flaxart.weights import parity
+from flaxart.weights import originals, parity
 from flaxart.weights.convert import convert, timm_preprocess
 from flaxart.weights.torch_file import read_state
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parity
 
 def need(source: str) -> None:
   """Skips with the reason where the original is not installed."""
-  reason = parity.missing_peer(source)
+  reason = originals.missing_peer(source)
   if reason:
     pytest.skip(reason)
 
@@ -28,7 +28,7 @@ def test_networks_compute_what_their_originals_compute(model, source):
   need(source)
   result = parity.measure(model, source)
   figures = {name: value for name, value in result.items() if isinstance(value, float)}
-  inner = parity.INNER[model]['ours']
+  inner = originals.INNER[model]['ours']
   assert set(figures) == {
     'features',
     'logits',
@@ -42,10 +42,10 @@ def test_networks_compute_what_their_originals_compute(model, source):
 @pytest.mark.parametrize('model', ['xception', 'inception_v3'])
 def test_every_keras_format_with_running_numbers_that_do_not_begin_at_zero(model, tmp_path):
   need('keras')
-  keras = parity.import_keras()
+  keras = originals.import_keras()
   keras.layers.Conv2D(1, 1)
   keras.layers.BatchNormalization()  # two layers that some other model of the session had
-  net = parity.original(model, 'keras').net
+  net = originals.original(model, 'keras').net
   net.save_weights(tmp_path / 'a.weights.h5')
   net.save(tmp_path / 'a.keras')
   net.save(tmp_path / 'a.h5')  # a whole model in the legacy format
@@ -87,7 +87,7 @@ def ours(preprocess, image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize('model', ['vgg19', 'inception_v3', 'xception', 'resnet50'])
 def test_preprocessing_equals_kerass(model, tmp_path):
   need('keras')
-  keras = parity.import_keras()
+  keras = originals.import_keras()
   module = getattr(keras.applications, model)
   from flaxart.weights.names import abstract_trunk
 
@@ -117,7 +117,7 @@ def test_preprocessing_equals_torchvisions(model, generation, name, size):
   from flaxart.weights.convert import preprocess_of
   from flaxart.weights.names import abstract_trunk
 
-  vision = parity.import_torchvision()
+  vision = originals.import_torchvision()
   enum, member = generation.split('.')
   weights = getattr(getattr(vision.models, enum), member)
   assert name in weights.url
@@ -143,7 +143,7 @@ def test_preprocessing_equals_torchvisions(model, generation, name, size):
 )
 def test_preprocessing_equals_timms(model, name):
   need('timm')
-  parity.import_torchvision()
+  originals.import_torchvision()
   import timm
 
   cfg = timm.get_pretrained_cfg(name).to_dict()
