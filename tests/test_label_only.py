@@ -24,7 +24,7 @@ def dataset(train, test, **others):
   for i, (name, labels) in enumerate((('train', train), ('test', test))):
     length = len(next(iter(labels.values())))
     ids = [str(n) for n in range(length)]
-    splits[name] = Split(name, None, None, ids, ids, {k: np.array(v) for k, v in labels.items()})
+    splits[name] = Split(name, None, ids, ids, {k: np.array(v) for k, v in labels.items()})
     contexts[name] = Context({key: pair[i] for key, pair in others.items()})
   return Dataset('drawn', '1.0.0', Path(), {}, splits, contexts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,6 @@ class Split:
 
   name: str
   records: Any  # TFDS data source, pictures still encoded
-  encoded: Any  # `[i]` -> bytes, the picture of record `i` alone
   ids: list[str]
   groups: list[str]
   labels: dict[str, np.ndarray]
@@ -41,32 +41,20 @@ class Split:
 
   def picture(self, i: int) -> bytes:
     """The encoded picture of record `i`."""
-    return self.encoded[i]
+    raw = self.records.data_source[i]
+    return self._image.deserialize_example_np(raw, decoders=self.records.decoders)['image']
+
+  @functools.cached_property
+  def _image(self) -> Any:
+    """Parses the picture alone: the other features take longer than it takes to read a record."""
+    import tensorflow_datasets as tfds
+
+    return tfds.features.FeaturesDict({'image': self.records.dataset_info.features['image']})
 
   @property
   def sha256(self) -> str:
     """Of the sorted record ids: equal hashes mean the same split."""
     return hashlib.sha256('\n'.join(sorted(self.ids)).encode()).hexdigest()
-
-
-class Encoded:
-  """The pictures of a split and nothing else of its records, whose other features take longer to
-  parse than a picture to read.
-  """
-
-  def __init__(self, builder: Any, split: str):
-    import tensorflow_datasets as tfds
-
-    self._raw = builder.as_data_source(
-      split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-    )
-    self._features = tfds.features.FeaturesDict({'image': builder.info.features['image']})
-    self._decoders = {'image': tfds.decode.SkipDecoding()}
-
-  def __getitem__(self, i: int) -> bytes:
-    """The encoded picture of record `i`."""
-    raw = self._raw[i]
-    return self._features.deserialize_example_np(raw, decoders=self._decoders)['image']
 
 
 @dataclasses.dataclass
@@ -183,7 +171,6 @@ def _read_split(
   split = Split(
     name=name,
     records=records,
-    encoded=Encoded(builder, name),
     ids=[_text(value) for value in columns['object_number']],
     groups=[_text(value) for value in columns['group']],
     labels={task: _label_array(features[task], columns[task]) for task in tasks},
