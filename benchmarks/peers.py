@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from flaxart.weights.originals import import_keras, import_torchvision, missing_peer
+from flaxart.weights.originals import (
+  import_keras,
+  import_torchvision,
+  keras_application,
+  missing_peer,
+)
 from tfds_rijks.errors import UserError
 
 CLASSES = 375  # artists of the Rijksmuseum Challenge
@@ -133,12 +138,7 @@ def keras_net(model: str, size: int, dtype: str) -> Any:
   needs('keras')
   keras = import_keras()
   keras.config.set_dtype_policy('mixed_bfloat16' if dtype == 'bfloat16' else 'float32')
-  build = {
-    'vgg19': keras.applications.VGG19,
-    'inception_v3': keras.applications.InceptionV3,
-    'xception': keras.applications.Xception,
-    'resnet50': keras.applications.ResNet50,
-  }[model]
+  build = keras_application(model)
   trunk = build(weights=None, include_top=False, pooling='avg', input_shape=(size, size, 3))
   return keras.Model(trunk.input, keras.layers.Dense(CLASSES)(trunk.output))
 

@@ -111,15 +111,20 @@ def import_keras() -> Any:
   return keras
 
 
+def keras_application(model: str) -> Callable[..., Any]:
+  """What builds the network in `keras.applications`."""
+  names = {
+    'vgg19': 'VGG19',
+    'inception_v3': 'InceptionV3',
+    'xception': 'Xception',
+    'resnet50': 'ResNet50',
+  }
+  return getattr(import_keras().applications, names[model])
+
+
 def keras_original(model: str, *, seed: int) -> Original:
   """`keras.applications`, with its classifier."""
-  keras = import_keras()
-  build = {
-    'vgg19': keras.applications.VGG19,
-    'inception_v3': keras.applications.InceptionV3,
-    'xception': keras.applications.Xception,
-    'resnet50': keras.applications.ResNet50,
-  }[model]
+  keras, build = import_keras(), keras_application(model)
   whole = build(weights=None, classifier_activation=None)
   rng = np.random.default_rng(seed)
   for layer in whole.layers:
