@@ -2,11 +2,11 @@
 
 Shapes are `[B, H, W, C]` and kernels `[kh, kw, in, out]`. XLA's CPU backend is slow at the
 gradients of convolutions, at strided input gradients and 1x1 kernels most of all. There, 1x1
-convolutions and all kernel gradients are matrix products, input gradients are plain forward
-convolutions, and depthwise convolutions are shifted multiply-adds; their gradients are written by
-hand. 3x3 kernels of stride 1 go through `flaxart.models.winograd`. Every other backend gets
-`lax.conv_general_dilated`. (Hand-written gradients have no forward mode: `jax.jvp` needs
-`use_lowering('native')`.)
+convolutions, all kernel gradients and strided input gradients are matrix products, other input
+gradients are plain forward convolutions, and depthwise convolutions are shifted multiply-adds;
+their gradients are written by hand. 3x3 kernels of stride 1 go through `flaxart.models.winograd`,
+long ones through `flaxart.models.spectral`. Every other backend gets `lax.conv_general_dilated`.
+(Hand-written gradients have no forward mode: `jax.jvp` needs `use_lowering('native')`.)
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from flaxart.models import winograd
+from flaxart.models import spectral, winograd
 
 Pads = winograd.Pads
 Padding = str | int | Pads  # 'SAME', 'VALID', the same number on all sides, or each side
 
 TINY = 4  # pixels, of the shorter side of a feature map
+FLAT = 4  # input channels up to which a row of pixels is one row of values
+WIDE = 192  # input channels from which a product over patches is faster than XLA at a stride
 # In a kernel gradient all taps go into one product where there are few input channels, because
 # narrow products are slow, or where the taps are small together (values). Elsewhere each tap has
 # its own, which is as fast and holds one tap at a time instead of kh * kw of them.
@@ -129,20 +131,34 @@ def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
 
 
 def _direct(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
-  """XLA's own convolution: as fast as a product over patches, and smaller; but not on tiny maps.
+  """XLA's own convolution, or one product over patches.
 
-  An input smaller than the window (the last stage at 64 px and below) sends XLA into plain loops,
-  50 times slower than the product; up to `TINY` pixels the product is at least as fast.
+  XLA's is as fast and takes less memory, but an input smaller than the window (the last stage at 64
+  px and below) sends it into plain loops, 50 times slower than the product; up to `TINY` pixels the
+  product is at least as fast, and with a stride, where patches are few, from `WIDE` channels on.
   """
-  if min(x.shape[1:3]) > TINY:
+  kh, kw, inputs, outputs = kernel.shape
+  if inputs <= FLAT:  # three channels at a time are too few for the processor's vectors
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0))).reshape(x.shape[0], x.shape[1] + sum(pads[0]), -1, 1)
+    return lax.conv_general_dilated(
+      x,
+      kernel.reshape(kh, kw * inputs, 1, outputs),
+      (stride, stride * inputs),
+      'VALID',
+      dimension_numbers=_DIMENSIONS,
+    )
+  if min(x.shape[1:3]) > TINY and not (stride > 1 and inputs >= WIDE):
     return _native(x, kernel, stride, pads)
-  patches = jnp.concatenate(list(taps(x, kernel.shape[:2], stride, pads)), axis=-1)
-  return _product(patches, kernel.reshape(-1, kernel.shape[-1]))
+  patches = jnp.concatenate(list(taps(x, (kh, kw), stride, pads)), axis=-1)
+  return _product(patches, kernel.reshape(-1, outputs))
 
 
 def _forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Array:
-  if winograd.worth_while(x.shape, kernel.shape, stride, pads):
+  shape = (x.shape, kernel.shape, stride, pads)
+  if winograd.worth_while(*shape):
     return winograd.convolve(x, kernel, pads)
+  if spectral.worth_while(*shape):
+    return spectral.convolve(x, kernel, pads)
   if kernel.shape[:2] != (1, 1):
     return _direct(x, kernel, stride, pads)
   (tap,) = taps(x, (1, 1), stride, pads)
@@ -152,50 +168,27 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Ar
 def _input_gradient(
   size: Sequence[int], kernel: jax.Array, dy: jax.Array, stride: int, pads: Pads
 ) -> jax.Array:
-  """The gradient of the input of height and width `size`: dy convolved with the turned kernel."""
+  """The gradient of the input of height and width `size`."""
   (top, bottom), (left, right) = pads
-  if kernel.shape[:2] == (1, 1):
-    height, width = size
-    spread = [(m - 1) * stride + 1 for m in dy.shape[1:3]]
-    sides = (
+  (kh, kw, inputs, _), (height, width) = kernel.shape, size
+  if stride == 1 and (kh, kw) != (1, 1):  # dy convolved with the turned kernel
+    edges = ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right))
+    return _direct(dy, kernel[::-1, ::-1].swapaxes(2, 3), 1, edges)
+  # What each tap gives back, from one product, added where it came from. With a stride that is
+  # little memory, and no zeros between pixels are multiplied.
+  back = _product(dy, kernel.reshape(-1, kernel.shape[3]).T)
+  rows, columns = ((n - 1) * stride + 1 for n in dy.shape[1:3])
+  zero, dx = jnp.zeros((), dy.dtype), []
+  for tap, (i, j) in enumerate(np.ndindex(kh, kw)):
+    above, before = i - top, j - left
+    spread = (
       (0, 0, 0),
-      (-top, height + top - spread[0], stride - 1),
-      (-left, width + left - spread[1], stride - 1),
+      (above, height - above - rows, stride - 1),
+      (before, width - before - columns, stride - 1),
       (0, 0, 0),
     )
-    return lax.pad(_product(dy, kernel[0, 0].T), jnp.zeros((), dy.dtype), sides)
-  turned = kernel[::-1, ::-1].swapaxes(2, 3)
-  if stride == 1:
-    kh, kw = kernel.shape[:2]
-    edges = ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right))
-    return _direct(dy, turned, 1, edges)
-  # Pixels at one offset within the stride meet the same few taps: a small convolution for each
-  # offset, interleaved, does without the zeros that spreading dy out would multiply.
-  rows, columns = (-(-(n + sum(p)) // stride) for n, p in zip(size, pads, strict=True))
-  offsets = []
-  for i, j in np.ndindex(stride, stride):
-    part = kernel[i::stride, j::stride][::-1, ::-1].swapaxes(2, 3)
-    if part.size:
-      around = tuple(
-        (k - 1, n - m)
-        for k, n, m in zip(part.shape[:2], (rows, columns), dy.shape[1:3], strict=True)
-      )
-      offsets.append(_direct(dy, part, 1, around))  # type: ignore[arg-type]
-    else:
-      offsets.append(jnp.zeros((dy.shape[0], rows, columns, part.shape[3]), dy.dtype))
-  return interleave(offsets, size, pads)
-
-
-def interleave(offsets: Sequence[jax.Array], size: Sequence[int], pads: Pads) -> jax.Array:
-  """Pixels at each of the stride * stride offsets, `[B, R, S, C]` each -> those of a padded input
-  of `size`, without its padding, `[B, H, W, C]`.
-  """
-  batch, rows, columns, channels = offsets[0].shape
-  stride = math.isqrt(len(offsets))
-  x = jnp.stack(offsets).reshape(stride, stride, batch, rows, columns, channels)
-  x = x.transpose(2, 3, 0, 4, 1, 5).reshape(batch, rows * stride, columns * stride, channels)
-  (top, _), (left, _) = pads
-  return x[:, top : top + size[0], left : left + size[1]]
+    dx.append(lax.pad(back[..., tap * inputs : (tap + 1) * inputs], zero, spread))
+  return functools.reduce(jnp.add, dx)
 
 
 def _kernel_gradient(
@@ -230,13 +223,22 @@ def _matmul_conv_forward(x: jax.Array, kernel: jax.Array, stride: int, pads: Pad
 
 def _matmul_conv_backward(stride: int, pads: Pads, saved: Any, dy: jax.Array) -> Any:
   x, kernel = saved
-  if winograd.worth_while(x.shape, kernel.shape, stride, pads):
-    return (winograd.input_gradient(kernel, dy, pads), winograd.kernel_gradient(x, dy, pads))
+  shape = (x.shape, kernel.shape, stride, pads)
+  if not winograd.fits(*shape) and spectral.worth_while(*shape):
+    # The pixels' spectra are computed again rather than kept, and nothing else of the forward pass.
+    return jax.vjp(functools.partial(spectral.convolve, pads=pads), x, kernel)[1](dy)
   # Under jit an input gradient that nobody asks for (the first layer's) is not computed.
-  return (
-    _input_gradient(x.shape[1:3], kernel, dy, stride, pads),
-    _kernel_gradient(x, kernel.shape, dy, stride, pads),
+  dx = (
+    winograd.input_gradient(kernel, dy, pads)
+    if winograd.worth_while(*shape)
+    else _input_gradient(x.shape[1:3], kernel, dy, stride, pads)
   )
+  dk = (
+    winograd.kernel_gradient(x, dy, pads)
+    if winograd.fits(*shape)
+    else _kernel_gradient(x, kernel.shape, dy, stride, pads)
+  )
+  return dx, dk
 
 
 _matmul_conv.defvjp(_matmul_conv_forward, _matmul_conv_backward)

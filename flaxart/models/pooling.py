@@ -21,7 +21,6 @@ from flaxart.models.convolution import (
   Pads,
   convolve_depthwise,
   explicit_pads,
-  interleave,
   lowering,
   taps,
 )
@@ -106,7 +105,11 @@ def _shifted_max_backward(
       at = np.s_[:, row : row + rows, column : column + columns]
       total += jnp.where(winner[at] == u * window + v, dy[at], 0)
     offsets.append(total)
-  return (interleave(offsets, size, pads),)
+  # Offset by offset, `[s, s, B, R, S, C]`, to the pixels of the padded input, and those inside it.
+  x = jnp.stack(offsets).reshape(stride, stride, *offsets[0].shape).transpose(2, 3, 0, 4, 1, 5)
+  x = x.reshape(dy.shape[0], rows * stride, columns * stride, dy.shape[3])
+  (top, _), (left, _) = pads
+  return (x[:, top : top + size[0], left : left + size[1]],)
 
 
 _shifted_max.defvjp(_shifted_max_forward, _shifted_max_backward)

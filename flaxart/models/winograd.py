@@ -13,6 +13,7 @@ Shapes are `[B, H, W, C]` and kernels `[3, 3, in, out]`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -23,17 +24,29 @@ Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
 # The narrowest product and the fewest tiles with which it is faster than one convolution.
 CHANNELS, TILES = 32, 32
+# Points are four times the activations. Where activations are so many values and only so many
+# channels, writing the points costs more than it saves, except for the kernel's gradient.
+LARGE, NARROW = 2**22, 96
+# Such a batch is taken in parts of about so many values: fewer points in memory, and those of a
+# part are still in the processor's cache when they are multiplied.
+PART = 2**20
 _TURNED = (3, 1, 2, 0)  # where a point of the kernel turned by 180 degrees stands
+
+
+def fits(x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads: Pads) -> bool:
+  """Whether this convolution is one that this module does, and its kernel's gradient faster."""
+  if tuple(kernel_shape[:2]) != (3, 3) or stride != 1 or min(kernel_shape[2:]) < CHANNELS:
+    return False
+  height, width = (n + sum(p) - 2 for n, p in zip(x_shape[1:3], pads, strict=True))
+  return x_shape[0] * -(-height // 2) * -(-width // 2) >= TILES
 
 
 def worth_while(
   x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads: Pads
 ) -> bool:
-  """Whether this convolution is one that this module does, and faster."""
-  if tuple(kernel_shape[:2]) != (3, 3) or stride != 1 or min(kernel_shape[2:]) < CHANNELS:
-    return False
-  height, width = (n + sum(p) - 2 for n, p in zip(x_shape[1:3], pads, strict=True))
-  return x_shape[0] * -(-height // 2) * -(-width // 2) >= TILES
+  """Whether it is one that is faster forward, too, and the gradient of its input."""
+  wide = math.prod(x_shape) > LARGE and min(kernel_shape[2:]) < NARROW
+  return fits(x_shape, kernel_shape, stride, pads) and not wide
 
 
 def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
@@ -51,16 +64,47 @@ def input_gradient(kernel: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
   """`[B, H, W, I]` and the output's gradient `[B, H', W', O]` -> `[3, 3, I, O]`."""
-  products = [
-    tile.reshape(-1, x.shape[3]).T @ point.reshape(-1, dy.shape[3])
-    for tile, point in zip(_tile_points(x, pads), _output_points(dy), strict=True)
-  ]
+  parts = _parts(x, dy.shape[3])
+
+  def add(sums: list[jax.Array], i: jax.Array | int) -> tuple[list[jax.Array], None]:
+    tiles, points = _tile_points(_part(x, i, parts), pads), _output_points(_part(dy, i, parts))
+    return [
+      total + tile.reshape(-1, x.shape[3]).T @ point.reshape(-1, dy.shape[3])
+      for total, tile, point in zip(sums, tiles, points, strict=True)
+    ], None
+
+  nothing = [jnp.zeros((x.shape[3], dy.shape[3]), x.dtype)] * 16
+  products, _ = add(nothing, 0) if parts == 1 else lax.scan(add, nothing, jnp.arange(parts))
   rows = [_to_three(*(products[4 * i + j] for i in range(4))) for j in range(4)]
   return jnp.stack([jnp.stack(_to_three(*(rows[j][i] for j in range(4)))) for i in range(3)])
 
 
+def _parts(x: jax.Array, outputs: int) -> int:
+  """In how many parts of equal size a batch is taken."""
+  values = math.prod(x.shape[:3]) * max(x.shape[3], outputs)
+  if values <= LARGE:
+    return 1
+  most = min(x.shape[0], -(-values // PART))
+  return next(n for n in range(most, x.shape[0] + 1) if x.shape[0] % n == 0)
+
+
+def _part(x: jax.Array, i: jax.Array | int, parts: int) -> jax.Array:
+  """Picture i of each `parts` that follow one another: devices that share a batch share them."""
+  if parts == 1:
+    return x
+  return lax.dynamic_index_in_dim(x.reshape(-1, parts, *x.shape[1:]), i, axis=1, keepdims=False)
+
+
 def _multiply(x: jax.Array, points: Sequence[jax.Array], pads: Pads) -> jax.Array:
   """Tiles of `x` times 16 matrices `[I, O]`, put together to the output's pixels."""
+  parts = _parts(x, points[0].shape[1])
+  if parts == 1:
+    return _multiply_part(x, points, pads)
+  y = lax.map(lambda i: _multiply_part(_part(x, i, parts), points, pads), jnp.arange(parts))
+  return y.swapaxes(0, 1).reshape(x.shape[0], *y.shape[2:])
+
+
+def _multiply_part(x: jax.Array, points: Sequence[jax.Array], pads: Pads) -> jax.Array:
   batch, channels = x.shape[0], points[0].shape[1]
   height, width = (n + sum(p) - 2 for n, p in zip(x.shape[1:3], pads, strict=True))
   rows, columns = -(-height // 2), -(-width // 2)

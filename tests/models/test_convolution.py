@@ -50,12 +50,15 @@ def assert_same(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
-@pytest.mark.parametrize('small', [convolution.SMALL, 0])
+@pytest.mark.parametrize(  # each way of the forward pass and of the kernel's gradient
+  'limits', [{}, {'SMALL': 0}, {'FLAT': 0}, {'FLAT': 0, 'WIDE': 0}, {'FLAT': 0, 'TINY': 99}]
+)
 @pytest.mark.parametrize(('window', 'stride', 'padding', 'size', 'channels'), CASES)
 def test_matrix_products_equal_the_convolution(
-  window, stride, padding, size, channels, small, monkeypatch
+  window, stride, padding, size, channels, limits, monkeypatch
 ):
-  monkeypatch.setattr(convolution, 'SMALL', small)  # taps at once, or (many channels) one by one
+  for name, value in limits.items():
+    monkeypatch.setattr(convolution, name, value)
   rng = np.random.default_rng(0)
   with jax.enable_x64(True):
     x, kernel = rng.normal(size=(2, *size, channels)), rng.normal(size=(*window, channels, 4))

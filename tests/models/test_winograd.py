@@ -51,6 +51,31 @@ def test_float32_loses_no_more_than_the_definition():
     assert error < 2e-6 and error < 5 * theirs_error + 1e-7
 
 
+@pytest.mark.parametrize(('pads', 'size'), CASES)
+def test_a_large_batch_in_parts_gives_the_same(pads, size, monkeypatch):
+  rng = np.random.default_rng(0)
+  x, kernel = rng.normal(size=(6, *size, INPUTS)), rng.normal(size=(3, 3, INPUTS, OUTPUTS))
+  monkeypatch.setattr(winograd, 'LARGE', x.size - 1)
+  monkeypatch.setattr(winograd, 'NARROW', 0)
+  with jax.enable_x64(True), use_lowering('matmul'):
+    for part, parts in ((x.size // 2, 3), (1, 6)):
+      monkeypatch.setattr(winograd, 'PART', part)
+      assert winograd._parts(x, OUTPUTS) == parts
+      program = str(jax.make_jaxpr(lambda *a: winograd.convolve(*a, pads))(x, kernel))
+      assert 'scan' in program
+      ours = value_and_gradients(lambda *a: convolve(*a, padding=pads), x, kernel)
+      assert_same(ours, value_and_gradients(theirs(pads), x, kernel))
+
+
+def test_where_points_outgrow_the_cache_only_the_kernels_gradient_is_left():
+  pads = ((1, 1), (1, 1))
+  x, narrow, wide = (16, 128, 128, 64), (3, 3, 64, 64), (3, 3, 64, 96)
+  assert winograd.fits(x, narrow, 1, pads) and not winograd.worth_while(x, narrow, 1, pads)
+  assert winograd.worth_while((4, *x[1:]), narrow, 1, pads)
+  assert winograd.worth_while((*x[:3], 96), (3, 3, 96, 96), 1, pads)
+  assert not winograd.worth_while(x, wide, 1, pads)
+
+
 @pytest.mark.parametrize(
   ('x', 'kernel', 'stride'),
   [
