@@ -8,7 +8,6 @@ it depends on (`key_of`). A second run with other heads, tasks or optimizers fin
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import itertools
 import json
@@ -33,6 +32,7 @@ from flaxart.estimate import existing_parent
 from flaxart.feature_cache import Features
 from flaxart.models.classifier import Classifier, compute_dtype
 from flaxart.models.fold import fold_batchnorm
+from flaxart.models.kept import Kept
 from flaxart.sharding import device_batch, put_batch, replicated
 from flaxart.state import Network, TrainState, all_params
 from flaxart.writer import log
@@ -199,7 +199,7 @@ def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Callable
     features = nnx.merge(graphdef, arrays).features(batch['image'], train=False)
     return features, batch['record'], batch['mask']
 
-  return functools.partial(jax.jit(forward, out_shardings=replicated(mesh)), arrays)
+  return Kept(forward, arrays, out_shardings=replicated(mesh))
 
 
 def trunk_sha256(state: TrainState) -> str:

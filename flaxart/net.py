@@ -19,6 +19,7 @@ from flaxart import calibration, checkpoint, workdirs
 from flaxart.calibration import decide
 from flaxart.models.classifier import TrunkSpec
 from flaxart.models.fold import fold_batchnorm
+from flaxart.models.kept import Kept
 from flaxart.sharding import create_mesh
 from flaxart.state import Network, TrainState, abstract_parts
 from flaxart.tasks import SIGMOID, SOFTMAX, Task
@@ -51,11 +52,11 @@ class Net:
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
     # Inference only from here on: BatchNorm becomes part of the convolutions (equal to 1e-5).
     model.trunk = fold_batchnorm(model.trunk)
-    graphdef, self._arrays = nnx.split(model)
+    graphdef, arrays = nnx.split(model)
     self.preprocess = model.preprocess
     self._smallest = model.trunk.min_size
-    self._probabilities = jax.jit(functools.partial(_probabilities, graphdef, self.tasks))
-    self._features = jax.jit(functools.partial(_features, graphdef))
+    self._probabilities = Kept(functools.partial(_probabilities, graphdef, self.tasks), arrays)
+    self._features = Kept(functools.partial(_features, graphdef), arrays)
 
   def __call__(self, images: Any) -> dict[str, np.ndarray]:
     """`[B, H, W, 3]` uint8 -> `{task: [B, C] float32 probabilities}`.
@@ -63,11 +64,11 @@ class Net:
     Softmax rows sum to 1; sigmoid classes are independent; a regression task gives `[B]` in its own
     unit. Train and test pictures were squares of `image_size` (see `square`); other sizes work too.
     """
-    return jax.tree.map(np.asarray, self._probabilities(self._arrays, self._checked(images)))
+    return jax.tree.map(np.asarray, self._probabilities(self._checked(images)))
 
   def features(self, images: Any) -> np.ndarray:
     """`[B, H, W, 3]` uint8 -> `[B, D]` float32 pooled features of the trunk."""
-    return np.asarray(self._features(self._arrays, self._checked(images)))
+    return np.asarray(self._features(self._checked(images)))
 
   def decide(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, list[list[str]]]:
     """What the network gives for pictures -> for each task and picture the names to be given.

@@ -110,7 +110,7 @@ def test_features_are_those_of_the_folded_trunk(tiny):
   extractor = extractor_of(tiny)
   batch = next(extractor._batches(extractor.dataset.split('val')))
   extractor._forward(batch)
-  names = {path[-1] for path, _ in nnx.to_flat_state(extractor._apply.args[0])}
+  names = {path[-1] for path, _ in nnx.to_flat_state(extractor._apply.arrays)}
   assert 'kernel' in names and not names & {'mean', 'var', 'scale'}
 
 

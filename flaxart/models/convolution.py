@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from flaxart.models import spectral, winograd
+from flaxart.models import kept, spectral, winograd
 
 Pads = winograd.Pads
 Padding = str | int | Pads  # 'SAME', 'VALID', the same number on all sides, or each side
@@ -92,7 +92,7 @@ def convolve(
   """`[B, H, W, I]` with `[kh, kw, I, O]` -> `[B, H', W', O]`; differentiable."""
   pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], stride)
   if lowering() == 'matmul':
-    return _matmul_conv(x, kernel, stride, pads)
+    return (_forward if kept.active() else _matmul_conv)(x, kernel, stride, pads)
   return _native(x, kernel, stride, pads)
 
 

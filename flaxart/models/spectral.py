@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from flaxart.models.kept import of_kernel
+
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
 # The most multiplications, as a share of the definition's, with which it is faster (those of the
@@ -55,12 +57,13 @@ def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
   rows, columns = height + sum(pads[0]) - kh + 1, width + sum(pads[1]) - kw + 1
   maps = (jnp.asarray(m, x.dtype) for m in transforms(width, kw, pads[1][0], columns))
   of_pixels, of_taps, back = maps
+  points = of_kernel(lambda k: _apply(of_taps, k.swapaxes(0, 1)), kernel)  # [P, kh, I, O]
   spectrum = _apply(of_pixels, x.transpose(2, 0, 1, 3))  # [P, B, H, I]
   spectrum = jnp.pad(spectrum, ((0, 0), (0, 0), pads[0], (0, 0)))
   under = [spectrum[:, :, i : i + rows] for i in range(kh)]
   products = lax.dot_general(
     jnp.concatenate(under, -1).reshape(-1, batch * rows, kh * inputs),
-    _apply(of_taps, kernel.swapaxes(0, 1)).reshape(-1, kh * inputs, outputs),
+    points.reshape(-1, kh * inputs, outputs),
     (((2,), (1,)), ((0,), (0,))),
   )
   y = _apply(back, products.reshape(-1, batch, rows, outputs))  # [W', B, H', O]

@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from flaxart.models.kept import of_kernel
+
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
 # The narrowest product and the fewest tiles with which it is faster than one convolution.
@@ -51,7 +53,7 @@ def worth_while(
 
 def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
   """`[B, H, W, I]` with `[3, 3, I, O]` -> `[B, H + top + bottom - 2, W + left + right - 2, O]`."""
-  return _multiply(x, _kernel_points(kernel), pads)
+  return _multiply(x, of_kernel(_kernel_points, kernel), pads)
 
 
 def input_gradient(kernel: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
