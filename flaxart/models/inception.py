@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, scaled
+from flaxart.models.layers import BatchNorm, Conv, pointwise, scaled
 from flaxart.models.pooling import average_pool, max_pool
 from flaxart.models.trunk import Trunk
 
@@ -148,6 +148,8 @@ class Chain(nnx.Module):
   on the same input, and their outputs are concatenated.
   """
 
+  conv1: Conv
+
   def __init__(self, conv: MakeConv, inputs: int, convs: tuple[tuple, ...], *, split: bool):
     self.convs = len(convs)
     self.split = split
@@ -160,7 +162,12 @@ class Chain(nnx.Module):
     self.outputs = 2 * channels if split else channels
 
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    for i in range(1, self.convs + 1 - 2 * self.split):
+    return self.after(self.conv1(x, train=train), train=train)
+
+  def after(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """The chain from the first convolution's output on, which is not rectified yet."""
+    x = nnx.relu(x)
+    for i in range(2, self.convs + 1 - 2 * self.split):
       x = nnx.relu(getattr(self, f'conv{i}')(x, train=train))
     if not self.split:
       return x
@@ -183,10 +190,19 @@ class Mixed(nnx.Module):
     self.outputs = sum(b.outputs for b in branches.values()) + (inputs if pool == 'max' else 0)
 
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    branches = {name: getattr(self, name) for name in self.branches}
+    narrow = {n: b.conv1 for n, b in branches.items() if b.conv1.kernel.shape[:2] == (1, 1)}
+    first = dict(zip(narrow, pointwise(list(narrow.values()), x), strict=True))
     outputs = []
-    for name in self.branches:
-      inputs = average_pool(x, 3, count_padding=self.count_padding) if name == 'branch_pool' else x
-      outputs.append(getattr(self, name)(inputs, train=train))
+    for name, branch in branches.items():
+      if name not in narrow:
+        outputs.append(branch(x, train=train))
+        continue
+      y = first[name]
+      if name == 'branch_pool':
+        # An average of products is the product of the average, and has fewer channels.
+        y = average_pool(y, 3, count_padding=self.count_padding)
+      outputs.append(branch.after(branch.conv1.finish(y, train=train), train=train))
     if self.pool == 'max':
       outputs.append(max_pool(x, 3, stride=2))
     return jnp.concatenate(outputs, axis=-1)

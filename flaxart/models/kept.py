@@ -21,8 +21,8 @@ _asked: contextvars.ContextVar[Callable[..., Any] | None] = contextvars.ContextV
 )
 
 
-def of_kernel(make: Callable[[jax.Array], Any], kernel: jax.Array) -> Any:
-  """`make(kernel)`, or what has been kept of it."""
+def of_kernel(make: Callable[[Any], Any], kernel: Any) -> Any:
+  """`make(kernel)`, or what has been kept of it; `kernel`: an array, or several."""
   asked = _asked.get()
   return make(kernel) if asked is None else asked(make, kernel)
 

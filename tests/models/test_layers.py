@@ -12,6 +12,7 @@ from flaxart.models.layers import (
   BatchNorm,
   Conv,
   batch_norms,
+  pointwise,
   scaled,
 )
 
@@ -111,6 +112,25 @@ def test_batch_norms_lists_every_layer_with_its_path():
   assert list(found) == [('first', 'norm'), ('third', 'norm')]
   found['third', 'norm'].frozen = True
   assert model.third.norm.frozen and not model.first.norm.frozen
+
+
+def test_convolutions_computed_as_one_are_those_alone():
+  convs = [Conv(6, n, 1, rngs=nnx.Rngs(n)) for n in (4, 1, 7)]
+  graph, kernels = nnx.split(convs)
+  x = jax.random.normal(jax.random.key(1), (2, 5, 5, 6))
+
+  def squares(together, kernels, x):
+    convs = nnx.merge(graph, kernels)
+    outputs = pointwise(convs, x) if together else [conv(x, train=True) for conv in convs]
+    return sum((i + 1) * jnp.sum(y**2) for i, y in enumerate(outputs)), outputs
+
+  gradient = jax.grad(squares, argnums=(1, 2), has_aux=True)
+  for one, other in zip(
+    jax.tree.leaves(gradient(True, kernels, x)),
+    jax.tree.leaves(gradient(False, kernels, x)),
+    strict=True,
+  ):
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_width_multiplier_rounds_and_keeps_one_channel():
