@@ -50,6 +50,27 @@ def assert_same(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
+def theirs(pads):
+  """XLA's own convolution of stride 1."""
+  return lambda x, kernel: jax.lax.conv_general_dilated(
+    x, kernel, (1, 1), pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+
+
+def assert_float32_loses_no_more(x: np.ndarray, kernel: np.ndarray, pads) -> None:
+  """Values and gradients of float64 arrays in float32: about the errors of XLA's convolution."""
+  with jax.enable_x64(True):
+    exact = value_and_gradients(theirs(pads), x, kernel)
+  single = [a.astype(np.float32) for a in (x, kernel)]
+  with use_lowering('matmul'):
+    ours = value_and_gradients(lambda *a: convolve(*a, padding=pads), *single)
+  native = value_and_gradients(theirs(pads), *single)
+  for a, b, c in zip(exact, ours, native, strict=True):
+    largest = np.abs(a).max()
+    error, theirs_error = (np.abs(y - a).max() / largest for y in (b, c))
+    assert error < 2e-6 and error < 5 * theirs_error + 1e-7
+
+
 @pytest.mark.parametrize(  # each way of the forward pass and of the kernel's gradient
   'limits', [{}, {'SMALL': 0}, {'FLAT': 0}, {'FLAT': 0, 'WIDE': 0}, {'FLAT': 0, 'TINY': 99}]
 )

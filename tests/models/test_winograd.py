@@ -5,7 +5,12 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from test_convolution import assert_same, value_and_gradients
+from test_convolution import (
+  assert_float32_loses_no_more,
+  assert_same,
+  theirs,
+  value_and_gradients,
+)
 
 from flaxart.models import winograd
 from flaxart.models.convolution import convolve, use_lowering
@@ -17,12 +22,6 @@ CASES = [  # padding of each side, (height, width): even, odd and both
   (((0, 0), (0, 0)), (11, 8)),
   (((2, 0), (0, 1)), (8, 9)),
 ]
-
-
-def theirs(pads):
-  return lambda x, kernel: jax.lax.conv_general_dilated(
-    x, kernel, (1, 1), pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-  )
 
 
 @pytest.mark.parametrize(('pads', 'size'), CASES)
@@ -39,16 +38,7 @@ def test_float32_loses_no_more_than_the_definition():
   rng = np.random.default_rng(0)
   pads = ((1, 1), (1, 1))
   x, kernel = rng.normal(size=(4, 16, 16, 64)), rng.normal(size=(3, 3, 64, 64))
-  with jax.enable_x64(True):
-    exact = value_and_gradients(theirs(pads), x, kernel)
-  single = [a.astype(np.float32) for a in (x, kernel)]
-  with use_lowering('matmul'):
-    ours = value_and_gradients(lambda *a: convolve(*a, padding=pads), *single)
-  native = value_and_gradients(theirs(pads), *single)
-  for a, b, c in zip(exact, ours, native, strict=True):
-    largest = np.abs(a).max()
-    error, theirs_error = (np.abs(y - a).max() / largest for y in (b, c))
-    assert error < 2e-6 and error < 5 * theirs_error + 1e-7
+  assert_float32_loses_no_more(x, kernel, pads)
 
 
 @pytest.mark.parametrize(('pads', 'size'), CASES)
