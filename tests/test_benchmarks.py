@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from trainer import ROOT
@@ -76,6 +78,22 @@ def test_each_side_leaves_room_on_a_gpu_and_the_environment_as_it_was(monkeypatc
   monkeypatch.setenv('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')  # who has chosen is left alone
   with sides._environment(sides.Side(int, 1)):
     assert os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'true'
+
+
+def test_no_side_finds_kernels_of_an_earlier_run(monkeypatch):
+  monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', '/of/an/earlier/run')
+  found = []
+
+  def build():
+    folder = Path(os.environ['TORCHINDUCTOR_CACHE_DIR'])
+    found.append((folder, list(folder.iterdir())))
+    return int
+
+  ours, its = multiprocessing.Pipe()
+  ours.send(None)  # no turn
+  sides._serve(sides.Side(build, 1), its)
+  ((folder, files),) = found
+  assert files == [] and not folder.exists()
 
 
 def test_startup(tmp_path):
