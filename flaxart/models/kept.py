@@ -1,8 +1,9 @@
 """What convolutions make of their kernels, made once for a network that does not learn.
 
-`winograd` and `spectral` turn a kernel into other matrices before they multiply by it. While a
-network learns that is new with every step. Where it does not, `Kept` computes them before the first
-batch and hands them in with every batch; they are two to three times as many values as the kernels.
+`winograd` and `spectral` turn a kernel into other matrices before they multiply by it, and
+`layers.pointwise` joins several. While a network learns that is new with every step. Where it does
+not, `Kept` computes them before the first batch and hands them in with every batch; they are two to
+three times as many values as the kernels.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Kept:
     def make(arrays: Any, batch: Any) -> Forms:
       forms: Forms = []
 
-      def keep(make: Callable[[jax.Array], Any], kernel: jax.Array) -> Any:
-        forms.append(make(kernel))
+      def keep(of: Callable[[Any], Any], kernel: Any) -> Any:
+        forms.append(of(kernel))
         return forms[-1]
 
       with _asking(keep):
@@ -56,7 +57,7 @@ class Kept:
 
     def apply(arrays: Any, forms: Forms, batch: Any) -> Any:
       ready = iter(forms)
-      with _asking(lambda make, kernel: next(ready)):
+      with _asking(lambda of, kernel: next(ready)):
         return function(arrays, batch)
 
     self._make, self._apply = jax.jit(make), jax.jit(apply, **options)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from flaxart.models import winograd
 from flaxart.models.convolution import convolve, use_lowering
 from flaxart.models.kept import Kept, of_kernel
+from flaxart.models.layers import Conv, pointwise
 
 WINDOWS = [(3, 3), (7, 1), (1, 7)]  # Winograd's, and two by spectra, one of them turned
 
@@ -46,6 +48,24 @@ def test_what_is_kept_is_what_is_multiplied(window):
     np.testing.assert_allclose(
       np.asarray(kept(x)), 4 * once, rtol=0, atol=1e-5 * np.abs(once).max()
     )
+
+
+def test_kernels_that_are_joined_are_kept_in_their_place():
+  convs = [Conv(64, n, 1, rngs=nnx.Rngs(n)) for n in (64, 32)]
+  arrays, x = network((3, 3))
+  graph, kernels = nnx.split(convs)
+
+  def branches(arrays, x):
+    convs = nnx.merge(graph, arrays['convs'], copy=True)
+    wide, narrow = pointwise(convs, convolve(x, arrays['first']))
+    return convolve(wide, arrays['second']), narrow
+
+  with use_lowering('matmul'):
+    kept = Kept(branches, {**arrays, 'convs': kernels})
+    found, expected = kept(x), jax.jit(branches)(kept.arrays, x)
+  assert len(kept._kept[1]) == 3
+  for a, b in zip(found, expected, strict=True):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * np.abs(b).max())
 
 
 def test_it_is_made_once_for_a_shape(monkeypatch):
