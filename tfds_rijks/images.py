@@ -46,6 +46,7 @@ SUFFIXES = frozenset(
   }
 )
 _ORIENTATION = 0x0112
+_FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)  # orientations that are read so
 
 # Sizes are checked here, against the caller's limit, before Pillow allocates anything.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
@@ -61,8 +62,8 @@ def decode(
   Args:
     data: the file's bytes; the format is found from them, never from the name.
     name: record id or path, for messages.
-    short_side: what is needed, in pixels. A larger JPEG is then decoded at 1/2, 1/4 or 1/8 of its
-      size (exact DCT scaling), never below this; other formats always come in full.
+    short_side: what is needed, in pixels. A larger JPEG is then decoded at so many eighths of its
+      size (DCT scaling), never below this; other formats always come in full.
     max_pixels: height times width that is accepted.
 
   Raises:
@@ -152,9 +153,9 @@ def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
   """Applies an EXIF orientation (CIPA DC-008, tag 0x0112): the picture as it was meant."""
   if orientation in (5, 6, 7, 8):
     image = image.transpose(1, 0, 2)
-  if orientation in (2, 3, 6, 7):
+  if orientation in _FROM_THE_RIGHT:
     image = image[:, ::-1]
-  if orientation in (3, 4, 7, 8):
+  if orientation in _FROM_BELOW:
     image = image[::-1]
   return np.ascontiguousarray(image)
 
@@ -245,6 +246,27 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
   header = read_header(data)
   size = (header.height, header.width)
   return size[::-1] if _orientation(header.exif) >= 5 else size
+
+
+def look(image: np.ndarray, data: bytes, *, side: int) -> bytes:
+  """A tiny version of decoded `data`, `side` x `side`, that finds candidates for equal pictures: it
+  is nearly the same at whatever scale `image` was decoded.
+  """
+  height, width = image.shape[:2]
+  box = (0.0, 0.0, float(width), float(height))
+  if (size := jpeg_size(data)) not in (None, (height, width)):
+    # A scaled decode rounds its size up: its last row and column, those of the file as it lies,
+    # hold less of the picture than the others.
+    eighths = next(
+      n
+      for n in range(1, 9)
+      if all(-(-a * n // 8) == b for a, b in zip(size, (height, width), strict=True))
+    )
+    below, beside = height - size[0] * eighths / 8, width - size[1] * eighths / 8
+    turn = _orientation(read_header(data).exif)
+    left, top = beside * (turn in _FROM_THE_RIGHT), below * (turn in _FROM_BELOW)
+    box = (left, top, width - beside + left, height - below + top)
+  return Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR, box).tobytes()
 
 
 def _is_plain_jpeg(data: bytes) -> bool:

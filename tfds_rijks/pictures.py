@@ -20,7 +20,7 @@ from tfds_rijks.images import ImageError
 
 MAX_BYTES = 1 << 30  # of one encoded picture
 _LOOK = 8  # side of the tiny version that finds candidates for equal pictures
-_NEAR = 4  # grey levels between the tiny versions of one picture, decoded in full and scaled
+_NEAR = 8  # grey levels between the tiny versions of one picture, decoded in full and scaled (3)
 
 
 class Picture(NamedTuple):
@@ -153,11 +153,11 @@ def _see(task: _Task) -> _Seen:
   )
   size = images.jpeg_size(data) or image.shape[:2]
   digest = images.pixel_digest(image) if size == image.shape[:2] else ''
+  look = images.look(image, data, side=_LOOK)
   stored = b''
   if task.image_size is not None:
     image = images.reduce(image, task.image_size)
     stored = images.store(image, data=data, image_size=task.image_size)
-  look = images.fit(image, _LOOK, how='squash').tobytes()
   height, width = size
   return _Seen(digest, height, width, look, stored)
 

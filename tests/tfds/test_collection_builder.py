@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from collections_on_disk import build, draw, records, simple, write_collection, write_table
 from PIL import Image
 
 import tfds_rijks
-from tfds_rijks import report, splits
+from tfds_rijks import images, report, splits
 from tfds_rijks.errors import UserError
 
 assert tfds_rijks  # registers the builders
@@ -149,6 +150,22 @@ def test_equal_jpegs_are_found_through_scaled_decoding(tmp_path):
     assert groups['05.jpg'] == '02.jpg'
     assert groups['09.png'] == '08.jpg'
     assert len(set(groups.values())) == 10
+
+
+def test_equal_photographs_are_found_at_a_small_size(tmp_path):
+  # Unlike noise, which looks grey from afar, they show where a scaled decode rounds its size up.
+  source, sizes = tmp_path / 's', np.random.default_rng(0).integers(500, 1200, (8, 2))
+  soft = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8))
+  rows = []
+  for i, size in enumerate(sizes.tolist()):
+    source.mkdir(exist_ok=True)
+    soft.resize(size, Image.Resampling.BICUBIC).save(source / f'{i}.jpg', quality=90)
+    decoded = images.decode((source / f'{i}.jpg').read_bytes(), name='x')
+    Image.fromarray(decoded).save(source / f'{i}.png', compress_level=1)
+    rows += [(f'{i}.jpg', 'Ann'), (f'{i}.png', 'Ann')]
+  write_table(source / 'metadata.csv', ['image', 'artist'], rows)
+  groups = groups_of(build(source, image_size=48))
+  assert all(groups[f'{i}.png'] == groups[f'{i}.jpg'] for i in range(8))
 
 
 def test_groups_of_table_and_object_number(tmp_path):

@@ -71,6 +71,23 @@ def test_broken_exif_costs_the_orientation_only():
   assert images.decode(data, name='x').shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('short_side', [64, 100, 300])
+def test_a_look_does_not_depend_on_the_scale(orientation, short_side):
+  soft = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8))
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  data = encode(soft.resize((1063, 769), Image.Resampling.BICUBIC), 'JPEG', quality=90, exif=exif)
+  looks = [
+    np.frombuffer(
+      images.look(images.decode(data, name='x', short_side=size), data, side=8), np.uint8
+    )
+    for size in (None, short_side)
+  ]
+  assert near(*looks, within=2)
+  assert np.ptp(looks[0]) > 100
+
+
 @pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
 def test_sixteen_bit_grey_is_scaled(kind):
   ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(48, 0)
