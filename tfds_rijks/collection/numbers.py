@@ -25,7 +25,9 @@ def number(text: str) -> float | None:
   plain = _ABOUT.sub('', text).removesuffix('?').strip()
   if interval := _RANGE.match(plain):
     begin, end = interval.groups()
-    return (int(begin) + int(begin[: len(begin) - len(end)] + end)) / 2
+    last = int(begin[: max(0, len(begin) - len(end))] + end)
+    # A shorter number leaves out what the first begins with; "1889-06" is a month.
+    return None if len(end) < len(begin) and last < int(begin) else (int(begin) + last) / 2
   if _NUMBER.fullmatch(plain):
     value = float(plain.replace(',', '.'))
     return value if math.isfinite(value) else None
