@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import pytest
 from collections_on_disk import build, draw, records, simple, write_collection, write_table
@@ -48,6 +49,14 @@ def test_delimited(source, encoding, name, delimiter):
   check(build(source))
 
 
+def test_a_guessed_encoding_is_told(source, capsys):
+  # A French quotation with hard blanks, which by itself would be a letter of UTF-8.
+  rows = [*ROWS[:2], ('c.png', 'Dürer', '« Né\xa0»', 1700)]
+  write_table(source / 'metadata.csv', COLUMNS, rows, encoding='cp1252')
+  assert [r['artist'] for r in records(build(source))] == ['Dürer', 'Élise', 'Dürer']
+  assert 'metadata.csv: not UTF-8, and read as Windows-1252' in capsys.readouterr().out
+
+
 def test_json_lines(source):
   lines = [
     {'image': a, 'artist': b, 'material': c.split('|') if c else None, 'year': d}
@@ -84,6 +93,24 @@ def test_excel(source):
   check(build(source))
 
 
+def test_an_excel_file_that_gives_a_wrong_size(source):
+  openpyxl = pytest.importorskip('openpyxl')
+  book = openpyxl.Workbook()
+  for row in [COLUMNS, *ROWS]:
+    book.active.append(row)
+  book.save(source / 'right.xlsx')
+  with (
+    zipfile.ZipFile(source / 'right.xlsx') as right,
+    zipfile.ZipFile(source / 'metadata.xlsx', 'w') as wrong,
+  ):
+    for name in right.namelist():
+      data = right.read(name)
+      wrong.writestr(name, data.replace(b'ref="A1:D4"', b'ref="A1:B2"'))
+      assert name != 'xl/worksheets/sheet1.xml' or b'<dimension ref="A1:D4"' in data
+  (source / 'right.xlsx').unlink()
+  check(build(source))
+
+
 @pytest.mark.parametrize(
   ('name', 'package'), [('metadata.parquet', 'pyarrow'), ('metadata.xlsx', 'openpyxl')]
 )
@@ -100,8 +127,54 @@ def test_two_tables_need_a_choice(source):
   with pytest.raises(UserError, match=r'metadata\.csv and metadata\.tsv; expected one table'):
     build(source)
   check(build(source, metadata='metadata.tsv'))
+
+
+def test_a_table_that_is_not_there_or_not_in_the_folder(source):
+  write_table(source.parent / 'out.csv', COLUMNS, ROWS)
   with pytest.raises(UserError, match=r'--metadata=no\.csv: no such file'):
     build(source, metadata='no.csv')
+  for name in ('../out.csv', f'{source.parent}/out.csv'):
+    with pytest.raises(UserError, match='lies outside'):
+      build(source, metadata=name)
+
+
+def test_the_name_of_the_table_in_any_case(source):
+  write_table(source / 'Metadata.CSV', COLUMNS, ROWS)
+  check(build(source))
+
+
+def test_a_table_of_another_name_is_not_passed_over(tmp_path):
+  source = tmp_path / 's'
+  for i in range(12):
+    draw(source / 'AB'[i % 2] / f'{i}.png', i)
+  write_table(source / 'objects.csv', ['image', 'artist'], [('A/0.png', 'Ann')])
+  with pytest.raises(UserError, match=r'holds objects\.csv and no metadata\.csv; .*=objects\.csv'):
+    build(source)
+  assert {r['label'] for r in records(build(source, metadata='none'))} == {'A', 'B'}
+  (source / 'objects.csv').rename(source / 'README.txt')
+  assert len(records(build(source, overwrite=True))) == 12
+
+
+def test_columns_without_a_name_are_left_out(source):
+  rows = [(i, *row, '', '') for i, row in enumerate(ROWS)]  # pandas's index; Excel's empty columns
+  write_table(source / 'metadata.csv', ['', *COLUMNS, '', ''], rows)
+  check(build(source))
+
+
+@pytest.mark.parametrize('before', ['sep=;\n', 'sep=;\r\n', '\n', '\r\n  \n'])
+def test_what_stands_before_the_header(source, before):
+  path = write_table(source / 'metadata.csv', COLUMNS, ROWS, delimiter=';')
+  path.write_bytes(before.encode() + path.read_bytes())
+  check(build(source))
+
+
+def test_a_separator_that_excel_was_told(source):
+  rows = [[str(cell).replace('|', '|') for cell in row] for row in ROWS]
+  path = write_table(
+    source / 'metadata.csv', [*COLUMNS, 'a,b,c,d,e'], [[*r, ''] for r in rows], delimiter=';'
+  )
+  path.write_bytes(b'sep=;\n' + path.read_bytes())
+  check(build(source, labels='artist,material', float_columns='year'))
 
 
 def test_a_folder_per_class(tmp_path):
@@ -201,6 +274,11 @@ def test_bad_tables_are_refused_by_file_and_line(source, case):
   [
     ('metadata.csv', b'image,artist\na.png,\x81\x8d\n', 'neither UTF-8 nor Windows-1252'),
     ('metadata.csv', b'\xff\xfei\0m\0a', 'broken utf-16'),
+    (
+      'metadata.csv',
+      'image,artist\na.png,Jan Dürer\nb.png,Éva D'.encode() + b'\xfcrer\n',
+      r'line 3 is not UTF-8 as the rest is .b.\\xfc',
+    ),
     ('metadata.jsonl', b'{"image": "a.png"}\n[1]\n', 'line 2 is a list; expected an object'),
     ('metadata.jsonl', b'{"image": "a.png"}\n{"image": \n', 'line 2 is not JSON'),
     ('metadata.jsonl', b'[' * 100_000, 'line 1 is not JSON'),

@@ -190,6 +190,8 @@ def _equal(records: Sequence[Record], shelf: Shelf, features: Sequence[str]) -> 
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
   notes = []
+  if report['table']['encoding'] == 'cp1252':
+    notes.append(f'{report["table"]["file"]}: not UTF-8, and read as Windows-1252')
   for feature, task in report['tasks'].items():
     if dropped := task.get('dropped_classes'):
       notes.append(f'{feature}: too rare, now missing: {examples(dropped, most=8)}')

@@ -21,7 +21,7 @@ class Options:
   metadata: str | None = _option(
     None,
     'the table in the folder (default: metadata.csv, .tsv, '
-    '.jsonl, .parquet or .xlsx; without one, a folder per class)',
+    '.jsonl, .parquet or .xlsx; without one, or with none, a folder per class)',
   )
   labels: str | None = _option(
     None,

@@ -6,17 +6,25 @@ import csv
 import dataclasses
 import io
 import json
+import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfds_rijks.errors import UserError
+from tfds_rijks.report import examples
 
 NAMES = ('metadata.csv', 'metadata.tsv', 'metadata.jsonl', 'metadata.parquet', 'metadata.xlsx')
+NONE = 'none'  # for a table: folders are the classes, whatever else lies there
 MAX_BYTES = 1 << 30
 # A byte order mark says it; without one a table that is not UTF-8 comes from a Western Windows.
 _MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
 _DELIMITERS = ',;\t'
+_ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
+_SEPARATOR = re.compile(
+  r'sep=([,;\t])\r?\n'
+)  # a line before the header that Excel writes and reads
 
 Cell = str | list[str]
 
@@ -42,17 +50,32 @@ class Table:
 
 
 def find(folder: Path, name: str | None = None) -> Path | None:
-  """The table of a folder: the file `name`, or the one `metadata.*`; None if there is none."""
+  """The table of a folder: the file `name`, or the one `metadata.*`; None if there is none, or for
+  the name `none`.
+  """
+  if name == NONE:
+    return None
   if name:
     path = folder / name
     if not path.is_file():
       raise UserError(f'--metadata={name}: no such file in {folder}; expected a table there')
+    if Path(os.path.normpath(name)).parts[0] in ('..', '/'):  # what is outside is not watched
+      raise UserError(
+        f'--metadata={name}: lies outside {folder}; expected a path relative to it; copy it there'
+      )
     return path
-  found = [folder / one for one in NAMES if (folder / one).is_file()]
+  files = sorted(path for path in folder.iterdir() if path.is_file())
+  found = [path for path in files if path.name.lower() in NAMES]
   if len(found) > 1:
     raise UserError(
       f'{folder}: holds {" and ".join(path.name for path in found)}; expected one '
       'table; remove the others or say --metadata=NAME'
+    )
+  others = [path.name for path in files if path.suffix.lower() in {*_READERS, '.xls'} - {'.txt'}]
+  if others and not found:
+    raise UserError(
+      f'{folder}: holds {examples(others)} and no metadata.csv; if it is the table, say '
+      f'--metadata={others[0]}, if every folder is a class, --metadata={NONE}'
     )
   return found[0] if found else None
 
@@ -67,8 +90,7 @@ def read(path: Path) -> Table:
       f'{path}: {path.stat().st_size:,} bytes; expected a table of at most '
       f'{MAX_BYTES:,}; split it or leave columns out'
     )
-  table = reader(path)
-  table.columns = [' '.join(name.split()) for name in table.columns]
+  table = _named(reader(path))
   twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
   if twice:
     raise UserError(
@@ -76,6 +98,15 @@ def read(path: Path) -> Table:
     )
   if not table.rows:
     raise UserError(f'{path}: the table has no rows; expected a header and one row a picture')
+  return table
+
+
+def _named(table: Table) -> Table:
+  """The table with plain names, without the columns that have none (an index that pandas wrote)."""
+  columns = [' '.join(name.split()) for name in table.columns]
+  keep = [i for i, name in enumerate(columns) if name]
+  table.columns = [columns[i] for i in keep]
+  table.rows = [[row[i] for i in keep] for row in table.rows]
   return table
 
 
@@ -94,6 +125,13 @@ def decode(data: bytes, *, path: Path) -> tuple[str, str]:
       raise UserError(
         f'{path}: broken {encoding} at byte {error.start:,}; save the table as UTF-8'
       ) from None
+    guessed = data.decode(errors='replace')
+    if len(_ACCENTED.findall(guessed)) > guessed.count('\ufffd'):
+      line = data.count(b'\n', 0, error.start) + 1
+      raise UserError(
+        f'{path}: line {line} is not UTF-8 as the rest is '
+        f'({data[error.start : error.end]!r}); correct that line, or save the table as UTF-8'
+      ) from None
   try:
     return data.decode('cp1252'), 'cp1252'
   except UnicodeDecodeError as error:
@@ -106,9 +144,16 @@ def _delimited(path: Path) -> Table:
   text, encoding = decode(path.read_bytes(), path=path)
   if '\0' in text:
     raise UserError(f'{path}: holds zero bytes; expected text; is it really a table?')
-  header = text.split('\n', 1)[0]
+  said = _SEPARATOR.match(text)
+  header = next(
+    (line for line in text[said.end() if said else 0 :].splitlines() if line.strip()), ''
+  )
   delimiter = '\t' if path.suffix.lower() == '.tsv' else max(_DELIMITERS, key=header.count)
-  reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
+  reader = csv.reader(
+    io.StringIO(text, newline=''), delimiter=said[1] if said else delimiter, strict=True
+  )
+  if said:
+    next(reader)
   columns: list[str] = []
   rows: list[list[Cell]] = []
   lines: list[int] = []
@@ -178,7 +223,9 @@ def _excel(path: Path) -> Table:
     ) from None
   try:
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    values = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+    sheet = book.worksheets[0]
+    sheet.reset_dimensions()  # some programs write a size that leaves rows or columns out
+    values = [list(row) for row in sheet.iter_rows(values_only=True)]
     book.close()
   except Exception as error:  # openpyxl lets zip, XML and key errors through as they come
     raise UserError(f'{path}: not an Excel file that can be read ({error})') from None
@@ -187,12 +234,11 @@ def _excel(path: Path) -> Table:
   ]
   if not filled:
     return Table(path, [], [], [], 'xlsx')
-  columns = [_text(cell, path=path) for cell in filled[0][1]]
-  keep = [i for i, name in enumerate(columns) if name]
-  rows: list[list[Cell]] = [
-    [_text(row[i], path=path) if i < len(row) else '' for i in keep] for _, row in filled[1:]
-  ]
-  return Table(path, [columns[i] for i in keep], rows, [i for i, _ in filled[1:]], 'xlsx')
+  width = max(len(row) for _, row in filled)
+  columns, *rows = (
+    [_text(row[i], path=path) if i < len(row) else '' for i in range(width)] for _, row in filled
+  )
+  return Table(path, columns, [[*row] for row in rows], [i for i, _ in filled[1:]], 'xlsx')
 
 
 def _from_objects(
