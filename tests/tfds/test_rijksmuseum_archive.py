@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections import namedtuple
@@ -215,6 +218,25 @@ def test_too_little_space(tmp_path, monkeypatch):
   usage = namedtuple('usage', 'total used free')
   monkeypatch.setattr(archive.shutil, 'disk_usage', lambda _: usage(100, 95, 5))
   refused(make_zip(tmp_path / 'a.zip', {'a.jpg': JPG}), tmp_path / 'data', 'GB are free')
+
+
+def test_what_a_killed_command_left_is_gone(tmp_path, monkeypatch):
+  path = make_zip(tmp_path / 'jpg2.zip', {'a.jpg': JPG, 'b.jpg': JPG})
+  into = tmp_path / 'data'
+  killed = f"""
+import os, signal
+from pathlib import Path
+from tfds_rijks.rijksmuseum import archive
+def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+copy, seen = archive._copy, []
+archive._copy = lambda *a: (copy(*a), seen.append(1), die() if len(seen) == 2 else None)
+archive.unpacked(Path({str(path)!r}), into=Path({str(into)!r}))
+"""
+  done = subprocess.run([sys.executable, '-c', killed], check=False)
+  assert done.returncode == -signal.SIGKILL
+  assert len(files(into)) == 2
+  folder = archive.unpacked(path, into=into)
+  assert files(into) == [f'{folder.relative_to(into)}/{name}.jpg' for name in 'ab']
 
 
 def test_interrupted_unpacking_leaves_nothing(tmp_path, monkeypatch):

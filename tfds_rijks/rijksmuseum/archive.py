@@ -7,11 +7,12 @@ left out.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -65,15 +66,31 @@ def unpacked(archive: Path, *, into: Path) -> Path:
   if folder.is_dir():
     return folder
   folder.parent.mkdir(parents=True, exist_ok=True)
-  temporary = Path(tempfile.mkdtemp(prefix='.unpacking-', dir=folder.parent))
-  try:
-    with _open(archive) as opened:
-      _unpack(archive, opened, temporary)
-    temporary.rename(folder)
-  except BaseException:
-    shutil.rmtree(temporary, ignore_errors=True)
-    raise
+  with _locked(folder.parent):
+    if folder.is_dir():  # another command has done it meanwhile
+      return folder
+    temporary = folder.with_name('.unpacking')
+    shutil.rmtree(temporary, ignore_errors=True)  # of a command that was killed
+    temporary.mkdir()
+    try:
+      with _open(archive) as opened:
+        _unpack(archive, opened, temporary)
+      temporary.rename(folder)
+    except BaseException:
+      shutil.rmtree(temporary, ignore_errors=True)
+      raise
   return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+  """One command at a time; the lock goes with the process that has it."""
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    yield
+  finally:
+    os.close(handle)
 
 
 @contextmanager
