@@ -22,6 +22,7 @@ from tfds_rijks.errors import ImageError as ImageError
 from tfds_rijks.jpeg_header import JpegHeader, read_header
 
 MAX_PIXELS = 100_000_000
+LONGEST_JPEG = 65_500  # pixels of a side that libjpeg writes
 # Of a progressive JPEG; encoders write about ten, and each costs a pass over all coefficients, so
 # that a small file with thousands would keep a core busy for hours.
 MAX_SCANS = 200

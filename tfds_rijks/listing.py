@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tfds_rijks.errors import UserError
 from tfds_rijks.images import SUFFIXES
 
 _ENDS = 1 << 20  # of a large file the first and last MiB stand for all
@@ -31,6 +32,12 @@ def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
       for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.name.startswith('.'):
           continue
+        try:
+          entry.name.encode()
+        except UnicodeEncodeError:
+          raise UserError(
+            f'{entry.path!a}: the name is not UTF-8, as those of old archives; rename it'
+          ) from None
         if entry.is_dir():
           yield from below(entry.path)
         elif entry.is_file():

@@ -6,6 +6,7 @@ the reduced pictures wait in one unnamed temporary file (gone with the process),
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -157,6 +158,8 @@ def _see(task: _Task) -> _Seen:
   stored = b''
   if task.image_size is not None:
     image = images.reduce(image, task.image_size)
+    if max(image.shape) > images.LONGEST_JPEG:
+      raise ImageError(task.name, 'too long and narrow', f'{size[1]} x {size[0]}')
     stored = images.store(image, data=data, image_size=task.image_size)
   height, width = size
   return _Seen(digest, height, width, look, stored)
@@ -205,7 +208,7 @@ def allowed(budget: str | int | None, total: int) -> int:
   text = str(budget).strip()
   try:
     value = float(text.removesuffix('%'))
-    if value < 0 or (not text.endswith('%') and value != int(value)):
+    if not 0 <= value < math.inf or (not text.endswith('%') and value != int(value)):
       raise ValueError
   except ValueError:
     raise UserError(

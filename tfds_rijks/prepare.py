@@ -26,6 +26,7 @@ from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.preparation import Preparation
 from tfds_rijks.progress import duration
+from tfds_rijks.rijksmuseum.survey import UNPACKED
 
 FINGERPRINT = 'fingerprint.json'
 SAMPLE = 24  # pictures that are read for the estimate
@@ -54,7 +55,7 @@ def prepare(
 
   Raises `UserError` for input that cannot be used, names the thing and says what to change.
   """
-  source, target = _source(manual_dir), Path(data_dir).expanduser()
+  source, target = _source(manual_dir), _target(data_dir)
   name, _, config = dataset.partition('/')
   preparations = _preparations()
   if name not in preparations:
@@ -64,7 +65,7 @@ def prepare(
   fingerprint = {
     'options': dict(plan.options),
     'version': path.name,
-    'input': listing.summary(source, without=[target]),
+    'input': listing.summary(source, without=[target / name for name in (*preparations, UNPACKED)]),
   }
   if path.exists():
     different = _changes(_read_fingerprint(path), fingerprint)
@@ -108,6 +109,16 @@ def _source(manual_dir: str | Path) -> Path:
     )
   if next(listing.walk(folder), None) is None:
     raise UserError(f'--manual_dir={folder}: the folder is empty; expected the source data')
+  return folder
+
+
+def _target(data_dir: str | Path) -> Path:
+  folder = Path(data_dir).expanduser()
+  if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+    raise UserError(
+      f'--data_dir={folder}: is {"a link to nothing" if folder.is_symlink() else "a file"}; '
+      'expected a folder, or a name that is free'
+    )
   return folder
 
 

@@ -25,7 +25,8 @@ SPLIT_NAMES = {
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
   """Raises `UserError` unless the shares are positive and sum to 1."""
-  if any(share < 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+  # So written, "nan" is refused as well.
+  if not (min(fractions.values()) >= 0 and abs(sum(fractions.values()) - 1) <= 1e-6):
     found = ', '.join(f'{name} {share:g}' for name, share in fractions.items())
     raise UserError(f'split fractions are {found}; expected shares from 0 to 1 that sum to 1')
 

@@ -115,6 +115,9 @@ def test_bad_roots_and_folders(root, tmp_path):
     openclipart.write_collection(tmp_path / 'no', tmp_path / 'out')
   with pytest.raises(UserError, match='--without=shapes/planets: no such folder'):
     openclipart.write_collection(root, tmp_path / 'out', without=['shapes/planets'])
+  inside = str(root / 'png' / 'shapes' / 'stars')
+  with pytest.raises(UserError, match=f'--without={inside}: no such folder'):
+    openclipart.write_collection(root, tmp_path / 'out', without=[inside])
   (tmp_path / 'out' / 'png').mkdir(parents=True)
   with pytest.raises(UserError, match='is there already and no link'):
     openclipart.write_collection(root, tmp_path / 'out')

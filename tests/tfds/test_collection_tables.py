@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import zipfile
 
 import pytest
 from collections_on_disk import build, draw, records, simple, write_collection, write_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from tfds_rijks import pictures
 from tfds_rijks.collection import table
 from tfds_rijks.errors import UserError
 
@@ -248,6 +252,7 @@ BAD_TABLES = {
     r'line 2: image is \.\./a\.png, which lies out',
   ),
   'a hidden path upwards': ('image,artist\nx/../../a.png,Ann\n', 'outside the folder'),
+  'a description for a path': (f'image,artist\n{"x" * 300}.png,Ann\n', 'longer than any file name'),
   'an absolute path': ('image,artist\n/etc/passwd,Ann\n', 'outside the folder'),
   'a drive': ('image,artist\nC:\\a.png,Ann\n', 'outside the folder'),
   'a web address': ('image,artist\nhttps://x.org/a.png,Ann\n', 'web address .*download'),
@@ -282,6 +287,7 @@ def test_bad_tables_are_refused_by_file_and_line(source, case):
     ('metadata.jsonl', b'{"image": "a.png"}\n[1]\n', 'line 2 is a list; expected an object'),
     ('metadata.jsonl', b'{"image": "a.png"}\n{"image": \n', 'line 2 is not JSON'),
     ('metadata.jsonl', b'[' * 100_000, 'line 1 is not JSON'),
+    ('metadata.jsonl', b'{"image": "a.png", "artist": "\\ud83d"}\n', 'half a character'),
     ('metadata.jsonl', b'{"image": {"bytes": ""}}\n', "'image' is a dict"),
     ('metadata.jsonl', b'{"image": [["a"]]}\n', 'a list inside a list'),
     ('metadata.jsonl', b'{"image": ["a.png", "b.png"], "artist": "Ann"}\n', 'several pictures'),
@@ -322,6 +328,10 @@ BAD_OPTIONS = {
   'two fractions': ({'fractions': '0.8,0.2'}, 'expected three shares'),
   'an unknown option': ({'sise': 3}, 'sise: not an option of collection'),
   'a budget': ({'max_unreadable': 'many'}, "--max_unreadable: found 'many'"),
+  'a budget of no size': ({'max_unreadable': 'nan%'}, "--max_unreadable: found 'nan%'"),
+  'a budget without end': ({'max_unreadable': 'inf'}, "--max_unreadable: found 'inf'"),
+  'fractions that are no numbers': ({'fractions': 'nan,0.5,0.5'}, 'sum to 1'),
+  'a label named as what every record has': ({'labels': 'image,artist'}, 'the feature image'),
   'no processes': ({'processes': 0}, '--processes=0'),
 }
 
@@ -331,6 +341,38 @@ def test_bad_options(tmp_path, case):
   options, message = BAD_OPTIONS[case]
   with pytest.raises(UserError, match=message):
     build(simple(tmp_path / 's', 6), **options)
+
+
+def test_a_bad_budget_is_refused_before_a_picture_is_read(tmp_path, monkeypatch):
+  monkeypatch.setattr(pictures, 'read_all', None)
+  with pytest.raises(UserError, match='--max_unreadable'):
+    build(simple(tmp_path / 's', 6), max_unreadable='many')
+
+
+def test_roles_and_years_in_any_spelling(tmp_path):
+  columns = ['File name', 'Object number', 'Artist', 'Year_Begin', 'Year end']
+  rows = [('a.png', 'RP-1', 'Ann', 1600, 1650), ('b.png', 'RP-2', 'Bob', 1700, '')]
+  found = records(build(write_collection(tmp_path / 's', columns, rows)))
+  assert [(r['object_number'], r['year'], r['year_begin']) for r in found] == [
+    ('RP-1', 1625, 1600),
+    ('RP-2', 1700, 1700),
+  ]
+  assert 'File_name' not in found[0]
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path):
+  source = simple(tmp_path / 's', 6)
+  shutil.move(source / '00.png', os.fsencode(source) + b'/K\xfcnstler.png')
+  with pytest.raises(UserError, match=r'K\\udcfcnstler.* the name is not UTF-8'):
+    build(source)
+
+
+def test_a_picture_too_long_for_jpeg_is_one_unreadable_picture(tmp_path):
+  source = simple(tmp_path / 's', 6)
+  Image.new('RGB', (90_000, 20)).save(source / '00.png')
+  path = build(source, image_size=16)
+  about = json.loads((path / 'build_report.json').read_text())
+  assert about['unreadable'] == {'too long and narrow': ['00.png']}
 
 
 def test_more_unreadable_pictures_than_the_budget(tmp_path):

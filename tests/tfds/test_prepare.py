@@ -113,6 +113,23 @@ def test_data_dir_below_the_source_is_no_part_of_it(source):
   command.prepare('collection', manual_dir=source, data_dir=inside, **options)  # not "changed"
 
 
+def test_data_dir_that_is_the_source_does_not_hide_it(source):
+  options = {'min_per_class': 1, 'processes': 1}
+  command.prepare('collection', manual_dir=source, data_dir=source, **options)
+  command.prepare('collection', manual_dir=source, data_dir=source, **options)  # not "changed"
+  edit_in_place(source)
+  with pytest.raises(UserError, match=r'metadata\.csv has changed'):
+    command.prepare('collection', manual_dir=source, data_dir=source, **options)
+
+
+def test_data_dir_that_is_no_folder(source, tmp_path):
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'link').symlink_to(tmp_path / 'unmounted')
+  for name, message in (('file', 'is a file'), ('link', 'is a link to nothing')):
+    with pytest.raises(UserError, match=message):
+      command.prepare('collection', manual_dir=source, data_dir=tmp_path / name)
+
+
 BAD = {
   'no dataset': ([], 'required: --dataset'),
   'unknown dataset': (

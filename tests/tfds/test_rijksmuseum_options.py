@@ -19,7 +19,7 @@ from PIL import Image
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
-from tfds_rijks.rijksmuseum import configs
+from tfds_rijks.rijksmuseum import configs, objects
 from tfds_rijks.rijksmuseum.preparing import Preparation
 from tfds_rijks.rijksmuseum.synthetic import draw_museum
 from tfds_rijks.rijksmuseum.synthetic.records import Work, oai_dc
@@ -158,3 +158,25 @@ def test_names_say_every_option():
     assert configs.parse_name(config.name) == (protocol, {'attribution': other, 'image_size': 96})
     assert config.version == configs.VERSION
   assert Preparation('full_seed7', Path()).config.seed == 7
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'processes': -1}, '--processes=-1: expected 1 or more'),
+    ({'max_pixels': 0}, '--max_pixels=0: expected 1 or more'),
+    ({'max_unreadable': 'few'}, "--max_unreadable: found 'few'"),
+  ],
+)
+def test_options_are_refused_before_anything_is_read(options, message):
+  with pytest.raises(UserError, match=message):
+    Preparation('full', Path(), **options)
+
+
+@pytest.mark.parametrize(
+  'row', ['"0000001_a,train', '0000001_a,"train" x', f'{"x" * 140_000},train'], ids=len
+)
+def test_a_list_of_objects_that_is_no_table(tmp_path, row):
+  (tmp_path / 'list.csv').write_text(f'stem,split\n{row}\n0000002_b,train\n')
+  with pytest.raises(UserError, match='expected a table with quotes in pairs'):
+    objects.read(tmp_path / 'list.csv')

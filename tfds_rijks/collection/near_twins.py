@@ -59,7 +59,7 @@ def near_twins(paths: Sequence[Path], *, makers: Sequence[str]) -> list[int]:
 
 def found_in(paths: Sequence[Path], others: Sequence[Path]) -> set[int]:
   """Indices of the pictures that are, in grey and whoever made them, one of `others` (or its
-  negative).
+  negative). Flat ones are none: there is nothing to compare.
   """
   looks = list(pool.run(_look, [str(p) for p in (*paths, *others)], what='looking for copies'))
   blank = np.zeros(SIDE * SIDE, np.float32)

@@ -104,7 +104,7 @@ def _check(root: Path, without: Sequence[str]) -> None:
         'openclipart-svg), /usr/share/openclipart'
       )
   for name in without:
-    if not (root / 'png' / name).is_dir():
+    if Path(name).is_absolute() or not (root / 'png' / name).is_dir():
       raise UserError(
         f'--without={name}: no such folder below {root / "png"}; expected one such as shapes/stars'
       )

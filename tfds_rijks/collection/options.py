@@ -7,6 +7,7 @@ from typing import Any
 
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
+from tfds_rijks.pictures import allowed
 from tfds_rijks.splits import check_fractions
 
 
@@ -79,6 +80,7 @@ class Options:
       if value is not None and value < least:
         raise UserError(f'--{name}={value}: expected {least} or more')
     self.shares()
+    allowed(self.max_unreadable, 0)
 
   def shares(self) -> dict[str, float]:
     """`fractions` as {'train': 0.8, 'val': 0.1, 'test': 0.1}."""

@@ -22,6 +22,8 @@ from tfds_rijks.splits import SPLIT_NAMES
 Kind = Literal['label', 'labels', 'number']
 IMAGE, ID, GROUP, SPLIT = ('image', 'file_name'), ('object_number', 'id'), ('group',), ('split',)
 YEARS = ('year', 'year_begin', 'year_end')
+LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
+RESERVED = ('image', 'object_number', 'group')  # features that every collection has
 
 
 @dataclasses.dataclass
@@ -73,6 +75,11 @@ def read(folder: Path, options: Options) -> Collection:
       'twice; rename one of them'
     )
   for column, name in features.items():
+    if name in RESERVED:
+      raise UserError(
+        f'{content.path}: the column {column} would take the place of the feature {name}, which '
+        'every collection has; rename it, or leave it out by --labels'
+      )
     if name.endswith(RARE) and name.removesuffix(RARE) in features.values():
       raise UserError(
         f'{content.path}: the column {column} has the name that is kept for rare values of '
@@ -130,7 +137,7 @@ def read(folder: Path, options: Options) -> Collection:
 
 def _roles(content: Table, options: Options) -> dict[str, Any]:
   """Which column is what; raises `UserError` for names that are not there."""
-  by_name = {name.casefold(): name for name in reversed(content.columns)}
+  by_name = {_feature(name).casefold(): name for name in reversed(content.columns)}
 
   def find(wanted: Sequence[str]) -> str:
     return next((by_name[name] for name in wanted if name in by_name), '')
@@ -166,10 +173,6 @@ def _roles(content: Table, options: Options) -> dict[str, Any]:
   numbers = [name for name in numbers if name not in chosen or name in names(options.float_columns)]
   labels = chosen or [name for name in content.columns if name not in taken and name]
   labels = [name for name in labels if name not in numbers]
-  if chosen:
-    numbers = [
-      name for name in numbers if name in names(options.float_columns) or name.casefold() in YEARS
-    ]
   return {
     'image': image,
     'id': identity,
@@ -214,6 +217,11 @@ def _inside(name: str, *, where: str, folder: Path) -> str:
     )
   if '\0' in name:
     raise UserError(f'{where}: image holds a zero byte; expected a path')
+  if max(len(part.encode()) for part in re.split(r'[/\\]', name)) > LONGEST_NAME:
+    raise UserError(
+      f'{where}: image is {name[:40]!r} and so on, longer than any file name; expected a path '
+      'relative to the folder'
+    )
   if '\\' in name and not (folder / name).exists():
     name = name.replace('\\', '/')  # a table that was made on Windows
   plain = os.path.normpath(name)
@@ -248,5 +256,5 @@ def _split(text: str, *, where: str) -> str:
 
 def _feature(column: str) -> str:
   """A column's name as feature and task: 'Object type' -> 'Object_type'."""
-  name = re.sub(r'\W+', '_', normalise(column)).strip('_')
-  return name or 'column'
+  name = re.sub(r'\W+', '_', normalise(column)).strip('_') or 'column'
+  return name.lower() if name.lower() in YEARS else name

@@ -273,7 +273,14 @@ def _text(value: Any, *, path: Path) -> str:
     return str(int(value))  # a number column with gaps comes as 12.0
   if isinstance(value, list | dict):
     raise UserError(f'{path}: a list inside a list; expected texts')
-  return str(value)
+  text = str(value)
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    raise UserError(
+      f'{path}: {text[:40]!a} holds half a character; expected whole ones; correct that text'
+    ) from None
+  return text
 
 
 _READERS: dict[str, Callable[[Path], Table]] = {

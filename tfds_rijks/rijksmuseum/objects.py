@@ -51,7 +51,10 @@ def read(path: Path) -> ObjectList:
     raise UserError(
       f'--objects={path}: not UTF-8 (byte {error.start}); save it as CSV in UTF-8'
     ) from None
-  rows = [row for row in csv.reader(io.StringIO(text)) if row]
+  try:
+    rows = [row for row in csv.reader(io.StringIO(text, newline=''), strict=True) if row]
+  except csv.Error as error:
+    raise UserError(f'--objects={path}: {error}; expected a table with quotes in pairs') from None
   header = [name.strip().lower() for name in rows[0]] if rows else []
   column = next((header.index(name) for name in STEM_COLUMNS if name in header), None)
   if column is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
+from tfds_rijks.pictures import allowed
 from tfds_rijks.rijksmuseum import configs, objects, survey
 from tfds_rijks.rijksmuseum.rijksmuseum_dataset_builder import Builder
 
@@ -32,6 +33,10 @@ class Preparation:
     max_unreadable: str | int | None = None,
     processes: int | None = None,
   ):
+    for name, number in (('max_pixels', max_pixels), ('processes', processes)):
+      if number is not None and number < 1:
+        raise UserError(f'--{name}={number}: expected 1 or more')
+    allowed(max_unreadable, 0)  # refused now, not when all pictures have been read
     listed = objects.read(Path(objects_file)) if objects_file else None
     bare, _, digest = config.partition('_list-')
     protocol, named = configs.parse_name(bare)
