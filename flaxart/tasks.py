@@ -19,6 +19,7 @@ import numpy as np
 from flaxart.data.source import is_label
 from tfds_rijks.errors import UserError
 
+OF_BATCHES = frozenset({'image', 'record', 'draw', 'mask'})  # see flaxart/data/loader.py
 SOFTMAX, SIGMOID, REGRESSION = 'softmax', 'sigmoid', 'regression'
 
 
@@ -54,6 +55,11 @@ def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float
 
   tasks = []
   for name, weight in weights.items():
+    if name in OF_BATCHES:
+      raise UserError(
+        f'config.tasks: {name!r} is what a batch calls something else; rename the column and '
+        'prepare again'
+      )
     feature = features.get(name)
     inner = getattr(feature, 'feature', None)  # of a Sequence
     if isinstance(feature, tfds.features.ClassLabel):

@@ -88,3 +88,6 @@ def test_kinds_follow_from_features_and_mistakes_are_named():
     t.tasks_from_features(features, {'object_number': 1.0})
   with pytest.raises(UserError, match="'only' has 1 class"):
     t.tasks_from_features(features, {'only': 1.0})
+  for name in ('record', 'mask', 'draw'):
+    with pytest.raises(UserError, match=f"'{name}' is what a batch calls something else"):
+      t.tasks_from_features({name: features['artist']}, {name: 1.0})
