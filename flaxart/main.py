@@ -14,6 +14,7 @@ if __name__ == '__main__':  # before anything that takes time: the program may s
 
   hugepages.restart()
 
+import difflib
 import logging
 import os
 import sys
@@ -106,7 +107,7 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   except UserError:
     raise
   except Exception as error:  # config files are Python: anything may come out of them
-    raise UserError(f'command line: {explanation(error)}') from error
+    raise UserError(f'command line: {unknown_setting(argv) or explanation(error)}') from error
   if len(rest) > 1:
     raise UserError(f'command line: {rest[1]!r} is no flag; write --config={rest[1]}?')
   workdir = Path(FLAGS.workdir).expanduser() if FLAGS.workdir else None
@@ -117,12 +118,35 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   return config, workdir or workdirs.dated(config)
 
 
+def unknown_setting(argv: list[str]) -> str | None:
+  """The first `--config.a.b` that names no setting, beside those there are; None if all do."""
+  from flaxart.config import default_config
+
+  for argument in argv:
+    if not argument.startswith('--config.'):
+      continue
+    there: object = default_config()
+    path = argument.removeprefix('--').partition('=')[0].split('.')
+    for depth, name in enumerate(path[1:], start=1):
+      if not isinstance(there, ConfigDict) or name not in there:
+        names = sorted(there) if isinstance(there, ConfigDict) else []
+        like = difflib.get_close_matches(name, names, n=1)
+        return (
+          f'--{".".join(path)}: no such setting; '
+          + (f'did you mean {like[0]}? ' if like else '')
+          + f'{".".join(path[:depth])} has {", ".join(names) or "no parts"}'
+        )
+      there = there[name]
+  return None
+
+
 def explanation(error: BaseException) -> str:
   """What went wrong, in brief; for a config file that fails, of what failed in it."""
   if isinstance(error, OSError):  # "failed loading": the reason is further down
     while error.__cause__ or error.__context__:
       error = error.__cause__ or error.__context__ or error
-  text = ' '.join(str(error).replace(r'\n', ' ').split())
+  before, traceback, after = str(error).replace(r'\n', '\n').partition('Traceback (most recent')
+  text = ' '.join((before + after.strip().splitlines()[-1] if traceback else before).split())
   return f'{type(error).__name__}: {text[:300]}'
 
 

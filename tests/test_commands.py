@@ -22,7 +22,16 @@ def run(*arguments, cwd=ROOT):
   [
     (
       ['--config=configs/mtl.py', '--config.optim.learning_rat=0.1'],
-      'Did you mean "learning_rate" instead of "learning_rat"?',
+      'no such setting; did you mean learning_rate? config.optim has clip_norm, ema, ',
+    ),
+    (
+      ['--config=configs/mtl.py', '--config.optim.lr=0.1'],
+      '--config.optim.lr: no such setting; config.optim has clip_norm, ema, ',
+    ),
+    (['--config=configs/mtl.py', '--config.seed.x=1'], 'no such setting; config.seed has no parts'),
+    (
+      ['--config=configs/mtl.py:mode=scratch'],
+      'Error whilst parsing config file: TypeError: get_config() takes 0 positional arguments',
     ),
     (['--config=configs/mtl.py', '--config.train.batch_size=many'], 'train.batch_size'),
     (['--config=configs/nothing.py'], 'configs/nothing.py'),
