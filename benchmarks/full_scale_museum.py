@@ -6,7 +6,7 @@ what every config takes of it; prepares some of them and measures the whole proc
   python -m benchmarks.full_scale_museum --folder=/tmp/full --output=full_scale.json
 
 The head of each distribution is what was counted on the real records (`prent` on two thirds of the
-objects, `papier` on 84 %, a fifth anonymous; see tfds_rijks/rijksmuseum/README.md); the tail is a
+objects, `papier` on 84 %: docs/published.md; a fifth is anonymous); the tail is a
 power law that gives the published number of labels. Pictures are coloured noise of about 60 pixels.
 """
 

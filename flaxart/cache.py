@@ -22,9 +22,9 @@ from ml_collections import ConfigDict
 from flaxart.data.decoded import size_of, with_decoded
 from flaxart.data.source import Dataset
 from flaxart.sharding import over_batch, replicated
+from flaxart.user_cache import user_cache
 from flaxart.writer import log
 
-DEFAULT_FOLDER = '~/.cache/flaxart/decoded'
 CACHED = ('train', 'val')  # test is looked at once
 SHARE = 0.5  # of the free memory
 
@@ -51,7 +51,7 @@ def cached(
     log.info('decoded pictures: cache %s (%s)', place, why)
   if place == 'none' or dry_run:
     return dataset, no_pictures
-  folder = Path(config.data.cache_dir or DEFAULT_FOLDER).expanduser()
+  folder = Path(config.data.cache_dir or user_cache('decoded')).expanduser()
   found = {
     name: with_decoded(split, folder, dataset, size=size, fit=fit) for name, split in splits.items()
   }

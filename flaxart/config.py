@@ -76,7 +76,7 @@ def default_config() -> ConfigDict:
   data.shuffle = True  # False: the same order in every epoch, as the paper's released code has it
   data.workers = 0  # decoding processes; 0 = threads of this process
   data.cache = 'none'  # decoded pictures: none, host (in memory), device, or auto: flaxart/cache.py
-  data.cache_dir = ''  # of their files; empty = ~/.cache/flaxart/decoded
+  data.cache_dir = ''  # of their files; empty = ~/.cache/flaxart/decoded ($XDG_CACHE_HOME)
   data.synthetic_objects = 0  # draw a museum of so many objects into manual_dir first (the demo)
 
   config.augment = augment = ConfigDict()
@@ -192,12 +192,19 @@ def read(path: Path) -> ConfigDict:
   try:
     stored = json.loads(path.read_text(encoding='utf-8'))
   except FileNotFoundError:
-    raise UserError(f'{path}: not found; --workdir must be the folder of a run') from None
+    raise not_a_run(path) from None
   except (json.JSONDecodeError, UnicodeDecodeError) as error:
     raise UserError(f'{path}: is not the settings of a run ({error})') from None
   config = default_config()
   config.update(stored)
   return config
+
+
+def not_a_run(missing: Path) -> UserError:
+  """What to raise where a file that every run has is not there."""
+  return UserError(
+    f'{missing}: not found; expected the folder of a run instead of {missing.parent}'
+  )
 
 
 def to_json(config: ConfigDict) -> str:

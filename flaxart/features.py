@@ -35,11 +35,11 @@ from flaxart.models.fold import fold_batchnorm
 from flaxart.models.kept import Kept
 from flaxart.sharding import device_batch, put_batch, replicated
 from flaxart.state import Network, TrainState, all_params
+from flaxart.user_cache import user_cache
 from flaxart.writer import log
 from tfds_rijks.progress import Progress
 
 LAYOUT = 1  # of the key and the files; a change makes all older features unknown
-DEFAULT_FOLDER = '~/.cache/flaxart/features'
 MEASURED_BATCHES = 3  # after one that compiles
 
 Batch = dict[str, np.ndarray]
@@ -53,7 +53,7 @@ class Extractor:
   ):
     self.config, self.dataset, self.mesh = config, dataset, mesh
     self.network, self.state = network, state
-    self.folder = Path(config.probe.cache_dir or DEFAULT_FOLDER).expanduser()
+    self.folder = Path(config.probe.cache_dir or user_cache('features')).expanduser()
     self.model: Classifier = nnx.eval_shape(
       lambda: network.merge(state.trainable, state.frozen, state.batch_stats)
     )

@@ -24,6 +24,7 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
+from flaxart.user_cache import user_cache
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -162,7 +163,7 @@ def start_jax(*, processes: int = 0) -> None:
   import jax
 
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
-    cache = Path('~/.cache/flaxart/compiled').expanduser()
+    cache = user_cache('compiled')
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     jax.config.update('jax_compilation_cache_dir', str(cache))
   from flaxart.processes import join

@@ -60,6 +60,9 @@ def train_and_evaluate(
 
   # The data: tasks, classes and sizes come from the prepared dataset and are typed nowhere.
   if not prepare_if_missing(config, dry_run=dry_run):
+    log.info(
+      '%s: not prepared yet; once it is, --dry_run says what training takes', config.data.dataset
+    )
     return None
   dataset = open_dataset(
     config.data.dataset, data_dir=config.data.data_dir, tasks=task_names(config)

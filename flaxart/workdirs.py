@@ -13,7 +13,7 @@ import jax
 from ml_collections import ConfigDict
 
 from flaxart import identity, lock, processes
-from flaxart.config import differences, read, to_json
+from flaxart.config import differences, not_a_run, read, to_json
 from flaxart.data.source import Dataset
 from flaxart.identity import CONFIG, LABELS, RUN, TRUNK
 from flaxart.models.classifier import TrunkSpec
@@ -106,7 +106,7 @@ def read_run(workdir: Path) -> tuple[ConfigDict, list[Task]]:
   config = read(workdir / CONFIG)
   path = workdir / LABELS
   if not path.exists():
-    raise UserError(f'{path}: not found; --workdir must be the folder of a run')
+    raise not_a_run(path)
   return config, tasks_from_json(path.read_text(encoding='utf-8'), source=str(path))
 
 
@@ -116,7 +116,7 @@ def read_trunk_json(workdir: Path) -> dict[str, Any]:
   try:
     return json.loads(path.read_text(encoding='utf-8'))
   except FileNotFoundError:
-    raise UserError(f'{path}: not found; --workdir must be the folder of a run') from None
+    raise not_a_run(path) from None
 
 
 def _is_of_a_beginning(path: Path) -> bool:

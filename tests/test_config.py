@@ -98,5 +98,5 @@ def test_a_damaged_config_is_refused(tmp_path):
   (tmp_path / 'config.json').write_text('{"seed": ')
   with pytest.raises(UserError, match='is not the settings of a run'):
     c.read(tmp_path / 'config.json')
-  with pytest.raises(UserError, match='not found; --workdir must be the folder of a run'):
+  with pytest.raises(UserError, match='not found; expected the folder of a run'):
     c.read(tmp_path / 'nothing' / 'config.json')

@@ -17,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from flaxart.user_cache import user_cache
 from flaxart.weights.convert import convert
 from flaxart.weights.file import Weights, write
 from flaxart.weights.official import KERAS_FILES, Official
@@ -26,11 +27,6 @@ from tfds_rijks.progress import Progress
 
 TIMEOUT_S = 30.0  # without a single byte
 CHUNK = 1 << 20
-
-
-def cache_folder() -> Path:
-  """Where downloads and conversions are kept between runs."""
-  return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'flaxart' / 'weights'
 
 
 def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> Path:
@@ -108,7 +104,7 @@ def official_weights(model: str, *, folder: Path | None = None) -> Weights:
   """The official Keras weights of a network, downloaded if need be, converted."""
   if model not in KERAS_FILES:
     raise UserError(f'--model: found {model!r}, expected one of {", ".join(KERAS_FILES)}')
-  path = fetch(KERAS_FILES[model], folder or cache_folder())
+  path = fetch(KERAS_FILES[model], folder or user_cache('weights'))
   return convert(model, source='keras', path=path)
 
 

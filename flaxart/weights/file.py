@@ -152,7 +152,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
     start = file.read(9)
   header = int.from_bytes(start[:8], 'little')
   if len(start) < 9 or start[8:9] not in (b'{', b' '):
-    raise UserError(f'{path}: not a safetensors file; expected one, check --input and --source')
+    raise UserError(
+      f'{path}: not a safetensors file; expected one; python -m flaxart.weights.convert makes them '
+      'of the files of Keras, torchvision and timm'
+    )
   if header > min(MAX_HEADER_BYTES, size - 8):
     raise UserError(
       f'{path}: safetensors header of {header:,} bytes in a file of {size:,}; '

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flaxart.models import MODELS
+from flaxart.user_cache import user_cache
 from flaxart.weights import file
 from flaxart.weights.convert import convert
-from flaxart.weights.download import by_hand, cache_folder, fetch
+from flaxart.weights.download import by_hand, fetch
 from flaxart.weights.official import KERAS_FILES, TIMM_REPOSITORIES, TORCHVISION_FILES
 from tfds_rijks.errors import UserError
 
@@ -38,7 +39,7 @@ def find_imagenet(model: str, *, download: bool = True) -> Path:
     return _converted(model, source, path)
   if download:
     try:
-      return _converted(model, 'keras', fetch(official, cache_folder()))
+      return _converted(model, 'keras', fetch(official, user_cache('weights')))
     except UserError as error:
       raise UserError(
         f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of '
@@ -46,7 +47,7 @@ def find_imagenet(model: str, *, download: bool = True) -> Path:
       ) from None
   raise UserError(
     f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of Keras, '
-    f'torch-hub and Hugging Face; {by_hand(official, cache_folder())}'
+    f'torch-hub and Hugging Face; {by_hand(official, user_cache("weights"))}'
   )
 
 
@@ -80,7 +81,7 @@ def cached_originals(model: str) -> Iterator[Candidate]:
   cache = Path(os.environ.get('XDG_CACHE_HOME') or home / '.cache')
   keras = Path(os.environ.get('KERAS_HOME') or home / '.keras') / 'models'
   torch = Path(os.environ.get('TORCH_HOME') or cache / 'torch') / 'hub' / 'checkpoints'
-  for folder in (keras, torch, cache_folder()):
+  for folder in (keras, torch, user_cache('weights')):
     yield from _in_folder(model, folder)
   hub = Path(
     os.environ.get('HF_HUB_CACHE')
@@ -120,7 +121,7 @@ def _check_prefix(path: Path, prefix: str) -> None:
 def _converted(model: str, source: str, path: Path) -> Path:
   """The converted form of an original, from the cache folder if it was converted before."""
   digest = file.sha256_of_file(path)[:16]
-  target = cache_folder() / f'{model}-{source}-{digest}.safetensors'
+  target = user_cache('weights') / f'{model}-{source}-{digest}.safetensors'
   if not target.exists():
     file.write(convert(model, source=source, path=path), target)
   return target

@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 import sources
 
+from flaxart.user_cache import user_cache
 from flaxart.weights import download, file, find, official
 from flaxart.weights.download import fetch
 from flaxart.weights.find import find_imagenet
@@ -247,7 +248,7 @@ def test_with_nothing_anywhere_one_line_says_what_to_do(model, home):
 
 
 def test_download_command_converts_what_it_fetched(home, monkeypatch, capsys):
-  put_keras(download.cache_folder(), monkeypatch)  # as if fetched
+  put_keras(user_cache('weights'), monkeypatch)  # as if fetched
   target = home / 'out.safetensors'
   monkeypatch.setattr('sys.argv', ['download', '--model=vgg19', f'--output={target}'])
   download.main()

@@ -204,10 +204,11 @@ def main() -> int | None:
   without = [name for name in arguments.without.split(',') if name]
   works = write_collection(arguments.root, arguments.output, without=without, half=arguments.half)
   named = sum(bool(work.artist) for work in works)
+  dataset = 'collection/NAME' if arguments.half else 'collection'
   print(
     f'{arguments.output}: {len(works):,} works, {named:,} with an artist '
     f'({len({work.artist for work in works} - {""}):,} names). Prepare them with\n'
-    f'  python -m tfds_rijks.prepare --dataset=collection --manual_dir={arguments.output} '
+    f'  python -m tfds_rijks.prepare --dataset={dataset} --manual_dir={arguments.output} '
     '--data_dir=DATA_DIR --image_size=96'
   )
   return None
