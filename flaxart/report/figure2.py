@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,6 +84,8 @@ def draw_figure2(sections: Sequence[Section], *, show_published: str) -> dict[st
       shown = published.is_wanted(show_published, match.section.dataset)
       for ax, which in zip(row, ('multi', 'single'), strict=True):
         _draw_panel(ax, match, which, show_published=shown)
+      for ax in row:  # once both are drawn: they share an axis, and to set it ends its growing
+        limits(ax, MAIN[match.joint.kind(match.joint.tasks[0])])
     legend_below(fig, axes, columns=min(4, len(match.joint.tasks)))
     return {kind: render(fig, kind) for kind in ('png', 'svg')}
 
@@ -102,10 +105,10 @@ def _draw_panel(ax: Any, match: Match, which: str, *, show_published: bool) -> N
   shown = [match.joint] if which == 'multi' else list(match.single.values())
   name = 'one network, all tasks' if which == 'multi' else 'one network a task'
   labels = '; '.join(dict.fromkeys(experiment.label for experiment in shown))
-  ax.set_title(f'{name}\n{labels}, {match.section.dataset}' if shown else name, fontsize=8)
+  about = textwrap.fill(f'{labels}, {match.section.dataset}', 60)
+  ax.set_title(f'{name}\n{about}' if shown else name, fontsize=8)
   if which == 'single' and not match.single:
     ax.text(0.5, 0.5, 'no single-task run', transform=ax.transAxes, ha='center', color='#888888')
-  limits(ax, MAIN[match.joint.kind(match.joint.tasks[0])])
 
 
 def caption(sections: Sequence[Section], *, show_published: str) -> str:

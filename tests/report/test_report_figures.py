@@ -101,6 +101,27 @@ def test_published_curves_change_the_picture(tmp_path):
   assert 'published' not in figure2.caption(found, show_published='auto')
 
 
+@pytest.mark.parametrize('better', ['multi', 'single'])
+def test_both_panels_of_figure2_show_all_of_their_curves(tmp_path, monkeypatch, better):
+  for seed in range(2):
+    for name, tasks in (('multi', ['artist', 'type']), ('artist', ['artist']), ('type', ['type'])):
+      skill = 0.95 if (name == 'multi') == (better == 'multi') else 0.3
+      config = settings(tasks=tasks, seed=seed)
+      write_run(tmp_path / f'{name}_s{seed}', config=config, skill=skill)
+  drawn = []
+  monkeypatch.setattr(figure2, 'render', lambda fig, kind: drawn.append(fig) or inspect(fig))
+  figure2.draw_figure2(read(tmp_path), show_published='no')
+  assert len(drawn) == 2
+
+
+def inspect(fig) -> bytes:
+  for ax in fig.axes:
+    low, high = ax.get_ylim()
+    values = np.concatenate([line.get_ydata() for line in ax.lines])
+    assert len(ax.lines) == 2 and low <= values.min() and values.max() <= high
+  return b''
+
+
 def test_figures_need_their_runs(tmp_path):
   write_run(tmp_path / 'multi', config=settings(tasks=['artist', 'type']))
   found = read(tmp_path)
