@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,9 +19,9 @@ from flaxart.scores import YEARS
 class Answers:
   """One task of one run on the records that carry its label.
 
-  `ids` `[N]`, `groups` `[N]`. Softmax: `truth` `[N]` class names, `said` `[N, K]` class names by
-  falling probability `p` `[N, K]`. Sigmoid: `truth` `[N, C]` bool, `p` `[N, C]`. Regression:
-  `truth` `[N]`, `said` `[N]`.
+  `ids` `[N]` as `record_ids` gives them, `groups` `[N]`. Softmax: `truth` `[N]` class names, `said`
+  `[N, K]` class names by falling probability `p` `[N, K]`. Sigmoid: `truth` `[N, C]` bool, `p`
+  `[N, C]`. Regression: `truth` `[N]`, `said` `[N]`.
   """
 
   kind: str
@@ -55,7 +56,7 @@ def read_answers(run: Run, task: str, *, split: str = 'test') -> Answers | None:
       stored = {key: file[key] for key in ('ids', 'groups', *_keys(task, kind))}
   except (FileNotFoundError, KeyError, ValueError, zipfile.BadZipFile):
     return None
-  ids = stored['ids'].astype(object)
+  ids = np.array(record_ids(stored['ids']), object)
   groups = np.where(stored['groups'] == '', stored['ids'], stored['groups']).astype(object)
   label = stored[f'{task}/label']
   if kind == 'softmax':
@@ -76,6 +77,16 @@ def read_answers(run: Run, task: str, *, split: str = 'test') -> Answers | None:
   if kind == 'softmax' and abs(answers.right.mean() - scores['top1']) > 1e-6:
     return None
   return answers
+
+
+def record_ids(object_numbers: Sequence[str]) -> list[str]:
+  """A name for every record of a split: an object with several pictures has several records."""
+  seen: Counter[str] = Counter()
+  names = []
+  for number in map(str, object_numbers):
+    names.append(f'{number}\n{seen[number]}' if seen[number] else number)
+    seen[number] += 1
+  return names
 
 
 def _keys(task: str, kind: str) -> list[str]:

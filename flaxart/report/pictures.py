@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flaxart.data.source import Dataset, Split, open_dataset
-from flaxart.report.answers import Answers
+from flaxart.report.answers import Answers, record_ids
 from flaxart.report.plotting import data_uri
 from flaxart.report.runs import Run
 from tfds_rijks import images
@@ -70,7 +70,7 @@ def samples(run: Run, task: str, answers: Answers | None, *, count: int, public:
   if isinstance(dataset, str):
     return Samples(missing=dataset)
   split = dataset.split('test')
-  index = {record: i for i, record in enumerate(split.ids)}
+  index = {record: i for i, record in enumerate(record_ids(split.ids))}
   order = np.random.default_rng(0).permutation(len(answers.ids))
   found: dict[bool, list[Sample]] = {True: [], False: []}
   hidden = 0

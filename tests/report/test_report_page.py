@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import html.parser
+import io
 import json
 import re
 import shutil
@@ -15,12 +17,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fake_runs import CLASSES, figure2_grid, settings, write_run
+from PIL import Image
 
 from flaxart.data.source import open_dataset
 from flaxart.report import pictures
 from flaxart.report.__main__ import report
+from flaxart.report.answers import read_answers
 from flaxart.report.bibliography import bibtex, entries
 from flaxart.report.runs import read_run
+from tfds_rijks.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = '<script>alert(1)</script>'
@@ -58,6 +63,24 @@ def real_run(workdir, collection, **more):
     classes=classes,
     version=dataset.version,
   )
+
+
+def test_the_pictures_are_those_of_the_answers(tmp_path):
+  (tmp_path / 's').mkdir()
+  rows = [f'{i}.png,OBJ-{i // 6},{"ABC"[i % 3]},test' for i in range(24)]
+  for i in range(24):
+    Image.new('L', (40, 40), 10 * i).save(tmp_path / 's' / f'{i}.png')
+  table = tmp_path / 's' / 'metadata.csv'
+  table.write_text('\n'.join(['image,object_number,artist,split', *rows]))
+  prepare('collection', manual_dir=tmp_path / 's', data_dir=tmp_path / 'd', min_per_class=1)
+  run = read_run(real_run(tmp_path / 'run', tmp_path / 'd'))
+  found = pictures.samples(run, 'artist', read_answers(run, 'artist'), count=8, public=False)
+  assert found.right and found.wrong
+  for sample in (*found.right, *found.wrong):
+    with Image.open(io.BytesIO(base64.b64decode(sample.uri.partition(',')[2]))) as shown:
+      i = round(np.asarray(shown).mean() / 10)
+    assert sample.object_number == f'OBJ-{i // 6}'
+    assert sample.truth == (HOSTILE, '$x^2$', 'Cleo')[i % 3]
 
 
 class Page(html.parser.HTMLParser):
@@ -142,8 +165,6 @@ def test_a_figure_of_an_earlier_report_does_not_stay(made, tmp_path):
 
 def test_samples_are_right_and_wrong_with_their_numbers(made):
   run = read_run(made / 'runs' / 'real')
-  from flaxart.report.answers import read_answers
-
   answers = read_answers(run, 'artist')
   found = pictures.samples(run, 'artist', answers, count=2, public=False)
   assert len(found.right) == len(found.wrong) == 2

@@ -8,7 +8,7 @@ import pytest
 from fake_runs import settings, write_run
 
 from flaxart.report import compare
-from flaxart.report.answers import read_answers
+from flaxart.report.answers import common, read_answers
 from flaxart.report.experiments import sections
 from flaxart.report.figure2 import matches
 from flaxart.report.runs import read_runs
@@ -166,3 +166,15 @@ def test_heads_on_a_frozen_trunk_share_nothing(tmp_path):
   write_run(tmp_path / 'one', config=settings(tasks=['artist'], mode='off_the_shelf'))
   ((section,), _) = read(tmp_path)
   assert not matches([section]) and len(rows_of(section)) == 2
+
+
+def test_every_picture_of_an_object_is_a_record_of_its_own(tmp_path):
+  ids = [f'OBJ-{i // 4}' for i in range(120)]
+  for seed in (0, 1):
+    config = settings(tasks=['artist'], seed=seed)
+    write_run(tmp_path / f's{seed}', config=config, ids=ids, groups=ids, skill=0.5 + 0.3 * seed)
+  ((section,), _) = read(tmp_path)
+  found = [read_answers(run, 'artist') for run in section.runs]
+  for run, answers in zip(section.runs, common(found), strict=True):
+    assert len(answers.ids) == run.results['test']['artist']['n'] > 60
+    assert answers.right.mean() == pytest.approx(run.results['test']['artist']['top1'])
