@@ -17,13 +17,15 @@ def object_ids(metadata: Path, id_column: str, paths: Sequence[str]) -> dict[str
   """
   try:
     with metadata.open(encoding='utf-8-sig', newline='') as file:
-      rows = list(csv.DictReader(file))
+      rows = list(csv.DictReader(file, restval=''))
   except (UnicodeDecodeError, csv.Error) as error:
     raise UserError(
       f'--metadata: {metadata} is no CSV in UTF-8 ({error}); save it as "CSV UTF-8"'
     ) from None
-  except FileNotFoundError:
-    raise UserError(f'--metadata: {metadata} does not exist') from None
+  except OSError as error:
+    raise UserError(
+      f'--metadata: {metadata} cannot be read ({error.strerror}); give the CSV with the numbers'
+    ) from None
   columns = list(rows[0]) if rows else []
   if id_column not in columns:
     raise UserError(

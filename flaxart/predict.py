@@ -19,9 +19,10 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,9 @@ def main() -> int:
   parser = Parser(prog='python -m flaxart.predict', description=__doc__)
   parser.add_argument('--workdir', required=True, help='folder of a finished run')
   parser.add_argument('--images', required=True, help='folder of pictures, nested as you like')
-  parser.add_argument('--output', required=True, help='the table to write, F.csv')
+  parser.add_argument(
+    '--output', required=True, help='the table to write, F.csv; F.json beside it says what made it'
+  )
   parser.add_argument('--metadata', help='CSV that knows the record numbers of the pictures')
   parser.add_argument('--id_column', help='column of --metadata with the record number')
   parser.add_argument(
@@ -87,8 +90,7 @@ def predict(
     raise UserError(
       '--per=object needs --metadata and --id_column: they say which pictures are one object'
     )
-  if not output.absolute().parent.is_dir():
-    raise UserError(f'--output: the folder {output.absolute().parent} does not exist; create it')
+  check_output(output, metadata=metadata)
   paths, passed_over = find_pictures(folder)
   ids = object_ids(Path(metadata), id_column, paths) if metadata and id_column else {}
   net = load(workdir)
@@ -97,12 +99,13 @@ def predict(
     answers = average_objects(answers, ids)
   rows = [row(net, path, ids.get(path, ''), answer) for path, answer in answers.items()]
   columns = ['image', 'id', 'status', 'reason', *(c for t in net.tasks for c in task_columns(t))]
-  write_text(output, to_csv(rows, columns))
+  numbers = {f'{task.name}_1' for task in net.tasks if task.kind == REGRESSION}
+  write_text(output, to_csv(rows, columns, numbers=numbers))
   unread = sum(1 for r in rows if r['status'] != 'ok')
   about = {
     'written_by': f'flaxart {flaxart.__version__}',
     'model': net.about,
-    'images': str(folder),
+    'images': readable(str(folder)),
     'rows': len(rows),
     'unreadable': unread,
     'per': per,
@@ -112,12 +115,47 @@ def predict(
     'note': 'A prediction is a suggestion for a cataloguer. It is not an attribution and not '
     'an authentication.',
   }
-  write_text(output.with_suffix('.json'), json.dumps(about, indent=1, ensure_ascii=False) + '\n')
+  write_text(sidecar_of(output), json.dumps(about, indent=1, ensure_ascii=False) + '\n')
   print(
     f'{output}: {len(rows)} rows, {unread} of them unreadable; {passed_over} other files passed '
     'over'
   )
   return rows
+
+
+def sidecar_of(output: Path) -> Path:
+  """The file beside a table that says what made it."""
+  return output.with_suffix('.json')
+
+
+def check_output(output: Path, *, metadata: str | None) -> None:
+  """Refuses an output that cannot be written, or that would take the place of another file."""
+  sidecar, parent = sidecar_of(output), output.absolute().parent
+  if not parent.is_dir():
+    raise UserError(f'--output: the folder {parent} does not exist; create it')
+  if output.is_dir() or output == sidecar:
+    raise UserError(f'--output: {output} can be no table; give a file name that ends in .csv')
+  if metadata and output.exists() and output.samefile(metadata):
+    raise UserError(f'--output: {output} is the file of --metadata; choose another name')
+  if sidecar.exists() and 'written_by' not in _object(sidecar):
+    raise UserError(
+      f'--output: {sidecar.name} would stand beside the table, and is another file already; choose '
+      'another name'
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+  """What a JSON file holds; empty if it is none, or no object."""
+  try:
+    found = json.loads(path.read_bytes())
+  except ValueError:
+    return {}
+  return found if isinstance(found, dict) else {}
+
+
+def readable(path: str) -> str:
+  """A path as text: bytes of a name that are not UTF-8 as `\\xe9`."""
+  return os.fsencode(path).decode(errors='backslashreplace')
 
 
 def find_pictures(folder: Path) -> tuple[list[str], int]:
@@ -222,7 +260,7 @@ def task_columns(task: Task) -> list[str]:
 
 def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
   """One row of the table; what is unknown is empty."""
-  cells = {'image': path, 'id': record, 'status': 'ok', 'reason': ''}
+  cells = {'image': readable(path), 'id': record, 'status': 'ok', 'reason': ''}
   if isinstance(answer, str):
     return {**cells, 'status': 'unreadable', 'reason': answer}
   given = net.decide({name: np.asarray(values)[None] for name, values in answer.items()})
@@ -239,13 +277,18 @@ def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
   return cells
 
 
-def to_csv(rows: list[dict[str, str]], columns: list[str]) -> str:
-  """The table as text: a byte-order mark for spreadsheets, cells that would run defused."""
+def to_csv(rows: list[dict[str, str]], columns: list[str], *, numbers: Container[str] = ()) -> str:
+  """The table as text: a byte-order mark for spreadsheets, cells that would run defused, but for
+  the columns `numbers`, which hold nothing else.
+  """
   text = io.StringIO()
   text.write('\ufeff')
   table = csv.DictWriter(text, columns, restval='', lineterminator='\r\n')
   table.writeheader()
-  table.writerows({key: defuse(value) for key, value in cells.items()} for cells in rows)
+  table.writerows(
+    {key: value if key in numbers else defuse(value) for key, value in cells.items()}
+    for cells in rows
+  )
   return text.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ from tiny_museum import draw_collection, tiny_config
 
 import flaxart
 from flaxart.object_ids import object_ids
-from flaxart.predict import average_objects, defuse, find_pictures, predict
+from flaxart.predict import average_objects, defuse, find_pictures, predict, to_csv
 from flaxart.train import train_and_evaluate
 from tfds_rijks.errors import UserError
 
@@ -170,11 +171,18 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
   (tmp_path / 'void').mkdir()
   table = tmp_path / 'export.csv'
   table.write_text('number,image\n1,m.png\n')
+  results = (workdir / 'results.json').read_bytes()
   for arguments, line in [
     ({'folder': tmp_path / 'nowhere'}, 'is no folder'),
     ({'folder': tmp_path / 'void'}, 'holds no picture'),
     ({'workdir': tmp_path}, 'config.json: not found'),
     ({'output': tmp_path / 'x' / 'out.csv'}, 'does not exist; create it'),
+    ({'output': tmp_path / 'void'}, 'can be no table'),
+    ({'output': tmp_path / 'names.json'}, 'can be no table'),
+    ({'output': workdir / 'results.csv'}, r'results\.json would stand beside the table'),
+    ({'output': table, 'metadata': str(table), 'id_column': 'number'}, 'the file of --metadata'),
+    ({'metadata': str(tmp_path), 'id_column': 'number'}, 'cannot be read'),
+    ({'metadata': str(tmp_path / 'no'), 'id_column': 'number'}, 'cannot be read'),
     (
       {'metadata': str(table), 'id_column': 'id'},
       "has no column 'id'; its columns are number, image",
@@ -186,4 +194,32 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
     given = {'workdir': workdir, 'folder': folder, 'output': out, **arguments}
     with pytest.raises(UserError, match=line):
       predict(**given)
-    assert not out.exists()
+    assert not out.exists() and not (tmp_path / 'names.json').exists()
+  assert (workdir / 'results.json').read_bytes() == results
+  assert table.read_text() == 'number,image\n1,m.png\n'
+
+
+def test_a_table_is_replaced_with_what_stands_beside_it(workdir, folder, tmp_path):
+  for _ in range(2):
+    predict(workdir, folder, tmp_path / 'out.csv')
+
+
+def test_a_name_that_is_not_utf8_keeps_its_row(workdir, folder, tmp_path):
+  shutil.copytree(folder, tmp_path / 'old', symlinks=True)
+  shutil.copy(folder / 'm.png', os.fsencode(tmp_path / 'old') + b'/caf\xe9.png')
+  predict(workdir, tmp_path / 'old', tmp_path / 'out.csv')
+  rows = {row['image']: row for row in read(tmp_path / 'out.csv')}
+  assert rows[r'caf\xe9.png']['status'] == 'ok'
+  assert rows[r'caf\xe9.png']['artist_1_p'] == rows['m.png']['artist_1_p']
+
+
+def test_a_row_of_the_table_without_a_number(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_text('image,id\nx.png\ny.png,007\n')
+  assert object_ids(table, 'id', ['x.png', 'y.png']) == {'x.png': '', 'y.png': '007'}
+
+
+def test_numbers_are_no_formulas():
+  rows = [{'image': '-1.png', 'year_1': '-755.8'}]
+  text = to_csv(rows, ['image', 'year_1'], numbers={'year_1'})
+  assert text.splitlines()[1] == "'-1.png,-755.8"
