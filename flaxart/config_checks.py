@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -77,7 +79,11 @@ def validate(config: ConfigDict) -> None:
       f'config.data.cache={config.data.cache}: there is nothing left to decode'
     )
   task_names(config)
-  task_weights(config)
+  for name, weight in task_weights(config).items():
+    if not 0 <= weight < math.inf:
+      raise UserError(
+        f'config.train.task_weights: found {name}={weight}, expected a finite number of at least 0'
+      )
   if config.parallelism == 'shard_map' and config.head_devices > 1:
     raise UserError(
       f'config.head_devices: found {config.head_devices}, expected 1 under parallelism=shard_map; '
@@ -109,11 +115,13 @@ def in_range(
   at_least: float | None = None,
   below: float | None = None,
 ) -> None:
-  """Refuses a number outside its range; NaN is outside every range."""
-  value = flat(config)[field]
-  if above is not None and not value > above:  # type: ignore[operator]
+  """Refuses a number outside its range; NaN and infinity are outside every range."""
+  value: Any = flat(config)[field]
+  if not math.isfinite(value):
+    raise UserError(f'config.{field}: found {value}, expected a finite number')
+  if above is not None and not value > above:
     raise UserError(f'config.{field}: found {value}, expected a number above {above}')
-  if at_least is not None and not value >= at_least:  # type: ignore[operator]
+  if at_least is not None and not value >= at_least:
     raise UserError(f'config.{field}: found {value}, expected a number of at least {at_least}')
-  if below is not None and not value < below:  # type: ignore[operator]
+  if below is not None and not value < below:
     raise UserError(f'config.{field}: found {value}, expected a number below {below}')

@@ -2,7 +2,9 @@
 
 --config=configs/X.py --workdir=W [--config.a.b=v ...]   train, validate, test (or continue W)
 --workdir=W                                               continue W with the config it holds
---mode=eval --workdir=W --split=test                      evaluate W's best checkpoint again
+--mode=eval --workdir=W --split=test                      evaluate W's best checkpoint again (data
+                                                          that moved: with --config... as it was,
+                                                          and --config.data.data_dir=THERE)
 --fallback, --remap_classes, --processes=N                see docs/reliability.md
 --dry_run                                                 say what it would do and take, and stop
 """
@@ -112,10 +114,15 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   if len(rest) > 1:
     raise UserError(f'command line: {rest[1]!r} is no flag; write --config={rest[1]}?')
   workdir = Path(FLAGS.workdir).expanduser() if FLAGS.workdir else None
+  if FLAGS.mode == 'eval' and FLAGS.dry_run:
+    raise UserError('--dry_run: says what training takes; leave it out with --mode=eval')
   if config is None or FLAGS.mode == 'eval':
     if workdir is None:
       raise UserError('command line: give --config=FILE to train, or --workdir=FOLDER of a run')
-    config = read(workdir / workdirs.CONFIG)
+    stored = read(workdir / workdirs.CONFIG)
+    if config is not None:  # where the data lie may have changed; what was trained may not
+      workdirs.check(workdir, config)
+    config = config or stored
   return config, workdir or workdirs.dated(config)
 
 

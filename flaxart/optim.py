@@ -61,6 +61,23 @@ def create_optimizer(
   return optax.with_extra_args_support(optax.chain(*parts))
 
 
+def at_step(opt_state: Any, step: jax.Array) -> Any:
+  """The optimizer's state with its schedule at the run's own step.
+
+  Its counter stands still where an update is left out, and falls back with a checkpoint; the steps
+  of the run do neither.
+  """
+
+  def is_schedule(node: Any) -> bool:
+    return isinstance(node, optax.ScaleByScheduleState)
+
+  return jax.tree.map(
+    lambda node: node._replace(count=step.astype(node.count.dtype)) if is_schedule(node) else node,
+    opt_state,
+    is_leaf=is_schedule,
+  )
+
+
 def read_multipliers(text: str) -> list[tuple[str, float]]:
   """`'trunk/.*=0.1,heads/.*=1'` -> pairs of regex and factor, in the order given."""
   pairs = []

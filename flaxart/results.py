@@ -156,7 +156,10 @@ def of_finished(workdir: Path) -> dict[str, Any] | None:
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:
   """The scores of a split as text, each beside its floor: a number alone says nothing."""
   if split not in summary:
-    return f'no {split} split: no scores'
+    why = f'no scores of {split}: there is no such split, or config.eval.test=False'
+    return (
+      f'{why}\n\n{table(summary, tasks, "val")}' if 'val' in summary and split != 'val' else why
+    )
   head = [
     'task',
     'classes',

@@ -82,12 +82,17 @@ def device_batch(batch_size: int) -> int:
   return -(-batch_size // jax.device_count()) * jax.device_count()
 
 
-def check_batch_size(batch_size: int, *, field: str) -> None:
-  """A batch that cannot be cut into equal parts is refused."""
+def check_batch_size(batch_size: int, *, field: str, parts: int = 1) -> None:
+  """A batch that cannot be cut into equal parts is refused; `parts`: of each device's share."""
   if batch_size % jax.device_count():
     raise UserError(
       f'config.{field}: {batch_size} cannot be divided among {jax.device_count()} '
       f'devices; choose a multiple of {jax.device_count()}'
+    )
+  if (share := batch_size // jax.device_count()) % parts:
+    raise UserError(
+      f'config.train.accumulate: the {share} pictures of each device cannot be cut into {parts} '
+      f'equal parts; choose a divisor of {share}'
     )
 
 

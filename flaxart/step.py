@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from flaxart.data.augment import augment, mixup
 from flaxart.losses import Mix, Objective, label_counts, total_loss
 from flaxart.nonfinite import SKIP, is_sound, keep_if
-from flaxart.optim import leaf_paths
+from flaxart.optim import at_step, leaf_paths
 from flaxart.sharding import CompiledStep, view
 from flaxart.state import Network, TrainState
 from flaxart.unfreeze import read_stages, stage_number
@@ -86,7 +86,8 @@ def make_update(
     )
     grads, loss, of_task = seen.sum((grads, loss, of_task))
     batch_stats = seen.mean(batch_stats)
-    updates, opt_state = network.tx.update(grads, state.opt_state, state.trainable, phase=phase)
+    opt_state = at_step(state.opt_state, state.step)
+    updates, opt_state = network.tx.update(grads, opt_state, state.trainable, phase=phase)
     rate = learning_rate(state.step)
     if config.optim.schedule == 'plateau':
       rate = rate * state.watch.lr_scale

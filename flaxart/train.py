@@ -50,7 +50,8 @@ def train_and_evaluate(
   `remap_classes`). Raises `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
   """
   validate(config)
-  check_batch_size(config.train.batch_size, field='train.batch_size')
+  parts = config.train.accumulate if config.parallelism == 'shard_map' else 1
+  check_batch_size(config.train.batch_size, field='train.batch_size', parts=parts)
   read_steps(config)
   workdirs.check(workdir, config)
   if (summary := results.of_finished(workdir)) is not None:

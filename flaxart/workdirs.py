@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,4 +128,4 @@ def _is_of_a_beginning(path: Path) -> bool:
 
 def continue_command(workdir: Path) -> str:
   """The command that continues this run."""
-  return f'python -m flaxart.main --workdir={workdir}'
+  return f'python -m flaxart.main --workdir={shlex.quote(str(workdir))}'

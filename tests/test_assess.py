@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn import metrics as oracle
 from tiny_museum import tiny_config
+from trainer import command
 
 import flaxart
 from flaxart import calibration, results
@@ -137,6 +140,26 @@ def test_eval_reproduces_every_digit(run):
     assert evaluate_again(workdir, split=split) == summary[split]
 
 
+def test_data_that_moved_are_evaluated_with_the_config_of_the_run(run, tmp_path):
+  workdir, config, summary, _ = run
+  moved = config.copy_and_resolve_references()
+  moved.data.data_dir = str(tmp_path / 'moved')
+  again = [*command(moved, workdir, tmp_path), '--mode=eval', '--split=val']
+  Path(config.data.data_dir).rename(f'{config.data.data_dir}.away')
+  try:
+    Path(moved.data.data_dir).symlink_to(f'{config.data.data_dir}.away')
+    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((workdir / 'eval_val.json').read_text())['scores'] == summary['val']
+    other = subprocess.run(
+      [*again, '--config.optim.learning_rate=0.5'], capture_output=True, text=True, check=False
+    )
+    assert other.returncode == 2
+    assert 'another config (config.optim.learning_rate' in other.stderr
+  finally:
+    Path(f'{config.data.data_dir}.away').rename(config.data.data_dir)
+
+
 def test_makers_that_training_never_saw_are_said_and_count_as_unknown(run):
   workdir, config, summary, lines = run
   said = [line for line in lines if 'never occur in training' in line]
@@ -205,7 +228,9 @@ def test_a_candidate_of_a_grid_never_looks_at_test(run, tmp_path):
   assert 'test' not in collected and not (tmp_path / 'predictions_test.npz').exists()
   assert collected['val']['artist']['top1'] == summary['val']['artist']['top1']
   assert (tmp_path / 'predictions_val.npz').exists()
-  assert results.table(collected, tasks) == 'no test split: no scores'
+  why, _, rest = results.table(collected, tasks).partition('\n\n')
+  assert why == 'no scores of test: there is no such split, or config.eval.test=False'
+  assert rest == results.table(collected, tasks, 'val') and 'artist' in rest
 
 
 def test_the_table_stays_readable(run):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from trainer import ROOT
@@ -78,6 +79,13 @@ def test_settings_that_do_not_go_together_are_refused(change, line):
   config.update_from_flattened_dict(change)
   with pytest.raises(UserError, match=line):
     validate(config)
+
+
+def test_parts_that_a_device_cannot_have_are_refused(monkeypatch):
+  monkeypatch.setattr(jax, 'device_count', lambda: 4)
+  sharding.check_batch_size(16, field='train.batch_size', parts=2)
+  with pytest.raises(UserError, match=r'accumulate: the 4 pictures of each device .* into 8 equal'):
+    sharding.check_batch_size(16, field='train.batch_size', parts=8)
 
 
 def test_devices_that_cannot_be_divided_are_refused():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -204,6 +206,15 @@ def test_keras2_frozen_trains_on_batch_statistics_and_keeps_the_stored_ones(conf
     jax.tree.map(np.testing.assert_array_equal, start.batch_stats, after.batch_stats)
   assert losses['frozen'] == losses['batch']  # a layer whose parameters are frozen is frozen whole
   assert losses['keras2_frozen'] != pytest.approx(losses['frozen'], rel=1e-3)
+
+
+def test_the_rate_is_that_of_the_step_also_after_steps_without_an_update(config):
+  config.optim.momentum, config.optim.nesterov, config.optim.schedule = 0.0, False, 'cosine'
+  (start, after), (metrics,) = run(config, before=lambda s: dataclasses.replace(s, step=s.step + 7))
+  a, b = params(start), params(after)
+  length = np.sqrt(sum(((a[path] - b[path]) ** 2).sum() for path in a))
+  assert metrics['learning_rate'] == pytest.approx(0.01 * (1 + np.cos(0.7 * np.pi)) / 2)
+  assert length == pytest.approx(metrics['learning_rate'] * metrics['grad_norm'], rel=1e-4)
 
 
 def test_nesterov_looks_ahead(config):
