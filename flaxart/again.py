@@ -29,7 +29,8 @@ def evaluate_again(
 ) -> dict[str, Any]:
   """`{task: scores}` of `split`, printed and written to `eval_<split>.json`.
 
-  Equal to the entry of `results.json`, digit for digit, on the same data and machine. `fallback`
+  Equal to the entry of `results.json`, digit for digit, on the same data and machine; to rounding
+  where the trunk was frozen, whose features were computed with BatchNorm folded in. `fallback`
   passes over damaged checkpoints, `remap_classes` takes other data and matches classes by name.
   """
   stored, tasks = workdirs.read_run(workdir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +24,8 @@ from flaxart.meter import StepMeter
 from flaxart.metrics import main_score
 from flaxart.nonfinite import Guard
 from flaxart.pace import Pace
-from flaxart.sharding import put_batch
+from flaxart.sharding import CompiledStep, put_batch
 from flaxart.state import Network, TrainState
-from flaxart.step import TrainStep
 from flaxart.trace import StepTrace
 from flaxart.unfreeze import phase_at, read_stages
 from flaxart.watch import after_evaluation, has_stopped
@@ -37,7 +37,7 @@ def train_network(
   network: Network,
   state: TrainState,
   dataset: Dataset,
-  train_steps: Sequence[TrainStep],
+  train_steps: Sequence[CompiledStep],
   *,
   add_pictures: AddPictures,
   workdir: Path,
@@ -78,7 +78,8 @@ def train_network(
       phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
       batch = add_pictures(put_batch(meter.next(batches), mesh))
       done += 1
-      with trace.steps(done, done):
+      compiles = train_steps[phase].is_new
+      with trace.steps(done, done), meter.uncounted() if compiles else contextlib.nullcontext():
         state, metrics = train_steps[phase](state, batch)
       trace.done(done, metrics)
       meter.add(done, metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -94,6 +95,13 @@ class StepMeter:
   def forget(self) -> None:
     """Drops steps that were not looked at yet: they belong to a state that was given up."""
     self.pending = []
+
+  @contextlib.contextmanager
+  def uncounted(self) -> Iterator[None]:
+    """What is done inside is no training: compiling a step, on its first call."""
+    began = time.monotonic()
+    yield
+    self.clock += time.monotonic() - began
 
   def resume_clock(self) -> None:
     """Called after evaluating and saving, whose time is not training time."""

@@ -50,7 +50,8 @@ class Net:
     self.about = dict(about)
     self.calibration = dict(calibration or {})
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
-    # Inference only from here on: BatchNorm becomes part of the convolutions (equal to 1e-5).
+    # Inference only from here on: BatchNorm becomes part of the convolutions (equal to 1e-5 in
+    # float32; in bfloat16 a probability may move by a hundredth).
     model.trunk = fold_batchnorm(model.trunk)
     graphdef, arrays = nnx.split(model)
     self.preprocess = model.preprocess

@@ -132,6 +132,11 @@ class CompiledStep:
     self.step, self.config = step, config
     self.jitted: Any = None
 
+  @property
+  def is_new(self) -> bool:
+    """Whether the next call has to compile first."""
+    return self.jitted is None
+
   def __call__(self, state: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, jax.Array]]:
     if self.jitted is None:
       self.jitted = _jitted(self.step, self.config, state)

@@ -7,13 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from trainer import ROOT, command, metric_lines, set_steps, wait_for
 
-from flaxart import checkpoint, nonfinite
+from flaxart import checkpoint, nonfinite, sharding
 from flaxart.interrupt import EXIT_CODE, Interrupt, StoppedError
 from flaxart.lock import WorkdirLock
 from flaxart.meter import StepMeter
@@ -180,6 +181,31 @@ def test_skip_leaves_the_update_out_and_says_so(with_year, tmp_path, monkeypatch
   lines = lines_of(tmp_path / 'run')
   assert [step for step in lines if lines[step].get('nonfinite')] == [4]
   assert all(np.isfinite(line['loss']) for step, line in lines.items() if step != 4)
+
+
+def test_compiling_again_after_a_restart_is_no_training(with_year, tmp_path, monkeypatch):
+  with_year.checkpoint.every_steps = 2
+  with monkeypatch.context() as patch, pytest.raises(UserError, match='step 4: the loss is inf'):
+    poison(patch, {4})
+    train_and_evaluate(with_year, tmp_path / 'run')
+  jitted = sharding._jitted
+
+  def slow(*arguments):
+    step, seen = jitted(*arguments), []
+
+    def call(*arguments):
+      time.sleep(0 if seen else 15)
+      seen.append(1)
+      return step(*arguments)
+
+    return call
+
+  monkeypatch.setattr(sharding, '_jitted', slow)
+  began = time.monotonic()
+  summary = train_and_evaluate(with_year, tmp_path / 'run')
+  assert summary['train']['starts'] == 2 and time.monotonic() - began > 15
+  assert summary['train']['seconds'] < 15
+  assert all(line['step_s'] < 3 for line in lines_of(tmp_path / 'run').values())
 
 
 def test_skip_ends_when_it_has_skipped_enough(with_year, tmp_path, monkeypatch):
