@@ -135,7 +135,7 @@ def check_output(output: Path, *, metadata: str | None) -> None:
     raise UserError(f'--output: the folder {parent} does not exist; create it')
   if output.is_dir() or output == sidecar:
     raise UserError(f'--output: {output} can be no table; give a file name that ends in .csv')
-  if metadata and output.exists() and output.samefile(metadata):
+  if metadata and output.exists() and Path(metadata).exists() and output.samefile(metadata):
     raise UserError(f'--output: {output} is the file of --metadata; choose another name')
   if sidecar.exists() and 'written_by' not in _object(sidecar):
     raise UserError(

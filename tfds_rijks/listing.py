@@ -32,18 +32,27 @@ def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
       for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.name.startswith('.'):
           continue
-        try:
-          entry.name.encode()
-        except UnicodeEncodeError:
-          raise UserError(
-            f'{entry.path!a}: the name is not UTF-8, as those of old archives; rename it'
-          ) from None
         if entry.is_dir():
           yield from below(entry.path)
         elif entry.is_file():
           yield entry.path
 
   yield from (Path(path) for path in below(str(folder)))
+
+
+def name_of(path: Path, *, folder: Path) -> str:
+  """The path relative to `folder`, as a picture is called everywhere.
+
+  Raises `UserError` for a name that is not UTF-8, which no table and no dataset can hold.
+  """
+  name = path.relative_to(folder).as_posix()
+  try:
+    name.encode()
+  except UnicodeEncodeError:
+    raise UserError(
+      f'{folder}: {name!a}: the name is not UTF-8, as those of old archives; rename it'
+    ) from None
+  return name
 
 
 def is_picture(path: Path) -> bool:
@@ -61,6 +70,7 @@ def summary(folder: Path, *, without: Iterable[Path] = ()) -> dict[str, Any]:
   for path in walk(folder, without=without):
     relative = path.relative_to(folder)
     top = f'{relative.parts[0]}/' if len(relative.parts) > 1 else relative.parts[0]
+    top = os.fsencode(top).decode(errors='backslashreplace')
     size = path.stat().st_size
     parts[top].append((relative.as_posix(), '' if is_picture(path) else _content(path, size), size))
   return {

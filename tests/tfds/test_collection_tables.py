@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 from collections_on_disk import build, draw, records, simple, write_collection, write_table
@@ -362,9 +362,18 @@ def test_roles_and_years_in_any_spelling(tmp_path):
 
 def test_a_file_name_that_is_not_utf8(tmp_path):
   source = simple(tmp_path / 's', 6)
-  shutil.move(source / '00.png', os.fsencode(source) + b'/K\xfcnstler.png')
+  (source / '00.png').rename(os.fsdecode(os.fsencode(source) + b'/K\xfcnstler.png'))
+  (tmp_path / 's' / 'old').mkdir()
+  for folder in (b'', b'/old'):  # what is no picture of the table is nobody's business
+    Path(os.fsdecode(os.fsencode(source) + folder + b'/caf\xe9.txt')).write_text('')
+  assert len(records(build(source))) == 5
   with pytest.raises(UserError, match=r'K\\udcfcnstler.* the name is not UTF-8'):
-    build(source)
+    build(source, match='stem', id_column='image', overwrite=True)
+  (source / 'metadata.csv').unlink()
+  for picture in source.glob('*.png'):
+    picture.rename(source / 'old' / picture.name)
+  with pytest.raises(UserError, match='the name is not UTF-8'):
+    build(source, overwrite=True)
 
 
 def test_a_picture_too_long_for_jpeg_is_one_unreadable_picture(tmp_path):

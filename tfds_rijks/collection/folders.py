@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tfds_rijks.collection.table import Cell, Table
 from tfds_rijks.errors import UserError
-from tfds_rijks.listing import is_picture, walk
+from tfds_rijks.listing import is_picture, name_of, walk
 
 SPLITS = frozenset({'train', 'training', 'val', 'valid', 'validation', 'dev', 'test', 'testing'})
 
 
 def read(folder: Path) -> Table:
   """The folder as a table with the columns image, label and, where there are such, split."""
-  pictures = [path.relative_to(folder) for path in walk(folder) if is_picture(path)]
+  pictures = [Path(name_of(path, folder=folder)) for path in walk(folder) if is_picture(path)]
   nested = [path for path in pictures if len(path.parts) > 1]
   if not nested:
     raise UserError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
-from tfds_rijks.listing import is_picture, walk
+from tfds_rijks.listing import is_picture, name_of, walk
 from tfds_rijks.report import examples
 
 SHOWN = 10
@@ -48,7 +48,7 @@ def match(
   for path in walk(folder):
     if not is_picture(path):
       continue
-    name = path.relative_to(folder).as_posix()
+    name = name_of(path, folder=folder)
     here = _rows_of(path.stem, rows)
     if not here:
       unmatched.append(name)

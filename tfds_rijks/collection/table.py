@@ -22,9 +22,7 @@ MAX_BYTES = 1 << 30
 _MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
 _DELIMITERS = ',;\t'
 _ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
-_SEPARATOR = re.compile(
-  r'sep=([,;\t])\r?\n'
-)  # a line before the header that Excel writes and reads
+_SEPARATOR = re.compile(r'sep=([,;\t])\r?\n')  # a first line that Excel understands
 
 Cell = str | list[str]
 
