@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -65,14 +66,15 @@ def at_step(opt_state: Any, step: jax.Array) -> Any:
   """The optimizer's state with its schedule at the run's own step.
 
   Its counter stands still where an update is left out, and falls back with a checkpoint; the steps
-  of the run do neither.
+  of the run do neither. (It is never ahead of them. The larger of both, because a counter that
+  nobody reads would be an argument that XLA drops, and not be donated.)
   """
 
   def is_schedule(node: Any) -> bool:
     return isinstance(node, optax.ScaleByScheduleState)
 
   return jax.tree.map(
-    lambda node: node._replace(count=step.astype(node.count.dtype)) if is_schedule(node) else node,
+    lambda node: node._replace(count=jnp.maximum(node.count, step)) if is_schedule(node) else node,
     opt_state,
     is_leaf=is_schedule,
   )
