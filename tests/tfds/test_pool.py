@@ -78,9 +78,17 @@ def _children() -> set[str]:
   return {
     pid
     for path in tasks
-    for pid in path.read_text().split()
-    if b'tfds_rijks.pool' in Path(f'/proc/{pid}/cmdline').read_bytes()
+    for pid in _bytes(path).decode().split()
+    if b'tfds_rijks.pool' in _bytes(Path(f'/proc/{pid}/cmdline'))
   }
+
+
+def _bytes(path: Path) -> bytes:
+  """Of a file in /proc; none of a thread or process that has ended meanwhile."""
+  try:
+    return path.read_bytes()
+  except (FileNotFoundError, ProcessLookupError):
+    return b''
 
 
 def test_a_script_without_main_guard_can_use_it(tmp_path):
