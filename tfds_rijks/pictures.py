@@ -21,7 +21,8 @@ from tfds_rijks.images import ImageError
 
 MAX_BYTES = 1 << 30  # of one encoded picture
 _LOOK = 8  # side of the tiny version that finds candidates for equal pictures
-_NEAR = 8  # grey levels between the tiny versions of one picture, decoded in full and scaled (3)
+# Grey levels between the tiny versions of one picture, decoded in full and scaled: 3 were met.
+_NEAR = 8
 
 
 class Picture(NamedTuple):

@@ -220,7 +220,7 @@ def test_too_little_space(tmp_path, monkeypatch):
   refused(make_zip(tmp_path / 'a.zip', {'a.jpg': JPG}), tmp_path / 'data', 'GB are free')
 
 
-def test_what_a_killed_command_left_is_gone(tmp_path, monkeypatch):
+def test_what_a_killed_command_left_is_gone(tmp_path):
   path = make_zip(tmp_path / 'jpg2.zip', {'a.jpg': JPG, 'b.jpg': JPG})
   into = tmp_path / 'data'
   killed = f"""
