@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from flaxart.lock import in_turn
 from flaxart.writer import log, write_text
 from tfds_rijks.errors import UserError
 
@@ -192,15 +192,9 @@ class Part:
 @contextlib.contextmanager
 def locked(folder: Path, key: Mapping[str, Any]) -> Iterator[None]:
   """One run at a time extracts these features; another one waits, and then finds them."""
-  with _writing(folder):
-    lock = (folder / f'.{stem(key)}.lock').open('w')
-  with lock:
+  with contextlib.ExitStack() as held:
     with _writing(folder):
-      try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        log.info('%s: another run is extracting these features; waiting for it', folder)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+      held.enter_context(in_turn(folder / f'.{stem(key)}.lock', 'extracting these features'))
     yield
 
 

@@ -1,12 +1,16 @@
-"""One workdir, one trainer: a lock that the system drops when its process dies, however it dies."""
+"""Locks that the system drops when their process dies, however it dies: one workdir, one trainer;
+one file of a cache, one process that makes it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -54,3 +58,21 @@ class WorkdirLock:
     # The file stays: removing it would let two trainers lock two files of the same name.
     if self._file is not None:
       self._file.close()
+
+
+@contextlib.contextmanager
+def in_turn(path: Path, what: str) -> Iterator[None]:
+  """Holds the lock file `path`, after those who have it; `what` they do is logged while waiting."""
+  with path.open('w') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      log.info('%s: another process is %s; waiting for it', path.parent, what)
+      fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+      if error.errno not in _NO_LOCKS:
+        raise
+      log.warning(
+        '%s: this file system knows no locks; only one process may be %s', path.parent, what
+      )
+    yield

@@ -100,4 +100,4 @@ def test_a_second_run_waits_for_the_first(tmp_path, caplog):
     thread.join(timeout=0.3)
     assert not entered
   thread.join(timeout=10)
-  assert entered and 'another run is extracting' in caplog.text
+  assert entered and 'another process is extracting' in caplog.text

@@ -6,20 +6,18 @@ hash of everything that the pixels depend on. It appears under that name when it
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Dataset, Split
+from flaxart.lock import in_turn
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import FINGERPRINT
@@ -68,7 +66,7 @@ def with_decoded(
   path, shape = path_of(folder, dataset, split, size=size, fit=fit), (len(split), size, size, 3)
   try:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(path):
+    with in_turn(path.with_name(f'.{path.stem}.lock'), f'decoding {split.name}'):
       if not path.exists():
         _write(path, split, shape, size=size, fit=fit)
     pictures = np.load(path, mmap_mode='r')
@@ -110,11 +108,3 @@ def _write(path: Path, split: Split, shape: tuple[int, ...], *, size: int, fit: 
   finally:
     part.unlink(missing_ok=True)
   progress.close()
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-  """One process at a time decodes; another one waits and then finds the file."""
-  with path.with_name(f'.{path.stem}.lock').open('w') as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    yield

@@ -17,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from flaxart.lock import in_turn
 from flaxart.user_cache import user_cache
 from flaxart.weights.convert import convert
 from flaxart.weights.file import Weights, write
@@ -36,11 +37,27 @@ def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> 
     UserError: no network, the server has another file, or the transfer broke off (what came is
       kept and continued by the next call).
   """
-  folder.mkdir(parents=True, exist_ok=True)
-  path, part = folder / official.name, folder / f'{official.name}.part'
-  if path.exists():
-    official.check(path)
-    return path
+  path = folder / official.name
+  if not path.exists():
+    try:
+      folder.mkdir(parents=True, exist_ok=True)
+      # Every process of a run comes here, and other runs do.
+      with in_turn(folder / f'.{official.name}.lock', f'downloading {official.name}'):
+        if not path.exists():
+          _download(official, path, timeout_s=timeout_s)
+          return path
+    except OSError as error:
+      raise UserError(
+        f'{folder}: cannot be written ({error.strerror or error}); set XDG_CACHE_HOME to a folder '
+        'that can'
+      ) from None
+  official.check(path)
+  return path
+
+
+def _download(official: Official, path: Path, *, timeout_s: float) -> None:
+  """Receives the file beside `path`, checks it, and gives it its name."""
+  folder, part = path.parent, path.with_name(f'{path.name}.part')
   free = shutil.disk_usage(folder).free
   if free < official.size:
     raise UserError(
@@ -57,8 +74,7 @@ def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> 
   except UserError:
     part.unlink()  # a wrong file is not worth continuing
     raise
-  os.replace(part, path)  # noqa: PTH105
-  return path
+  part.replace(path)
 
 
 def _receive(official: Official, part: Path, *, timeout_s: float) -> None:

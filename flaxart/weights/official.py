@@ -33,13 +33,16 @@ class Official:
     size = path.stat().st_size
     if size != self.size:
       raise UserError(
-        f'{path}: found {size:,} bytes, expected {self.size:,}; fetch {self.url} again'
+        f'{path}: found {size:,} bytes, expected {self.size:,}; delete it and fetch '
+        f'{self.url} again'
       )
     with path.open('rb') as file:
       # Guards against damage, as Keras does; `usedforsecurity` lets it run where MD5 is forbidden.
       found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != self.md5:
-      raise UserError(f'{path}: found MD5 {found}, expected {self.md5}; fetch {self.url} again')
+      raise UserError(
+        f'{path}: found MD5 {found}, expected {self.md5}; delete it and fetch {self.url} again'
+      )
 
 
 # Without the classifier. ResNet50 is the first version ("v1"), the paper's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import http.server
@@ -48,6 +49,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     self.end_headers()
     if how == 'cut':
       body = body[: len(body) // 2]
+    if how == 'late':
+      time.sleep(0.3)
     if how == 'slow':
       self.wfile.write(body[:1000])
       self.wfile.flush()
@@ -76,9 +79,23 @@ def serve(address):
 
 def test_a_right_file_is_fetched_once(serve, tmp_path):
   path = fetch(serve('right'), tmp_path / 'new')
-  assert path.read_bytes() == CONTENT and [p.name for p in path.parent.iterdir()] == ['weights.h5']
+  assert path.read_bytes() == CONTENT
+  assert {p.name for p in path.parent.iterdir()} == {'weights.h5', '.weights.h5.lock'}
   assert fetch(serve('right'), tmp_path / 'new') == path
   assert Handler.ranges == [None]  # the second call asked for nothing
+
+
+def test_of_several_that_want_a_file_one_fetches_it(serve, tmp_path):
+  with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    paths = list(pool.map(fetch, [serve('late')] * 4, [tmp_path] * 4))
+  assert {path.read_bytes() for path in paths} == {CONTENT}
+  assert Handler.ranges == [None]
+
+
+def test_a_folder_that_cannot_be_written_is_named(serve, tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(UserError, match=r'file/weights: cannot be written .*; set XDG_CACHE_HOME'):
+    fetch(serve('right'), tmp_path / 'file' / 'weights')
 
 
 @pytest.mark.parametrize('how', ['right', 'whole'])
