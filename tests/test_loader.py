@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from grain import ReadOptions
 
+from flaxart.data import loader
 from flaxart.data.loader import Shard, eval_batches, train_batches
 from flaxart.data.order import example_order
 from flaxart.data.source import Split, open_dataset
@@ -95,3 +97,15 @@ def test_evaluation_sees_every_record_once_and_masks_the_padding(split, first):
   records, masks = np.concatenate(records), np.concatenate(masks)
   assert records[masks].tolist() == list(range(first, len(split)))
   assert 0 < (~masks).sum() < 24 and (records[~masks] == 0).all()
+
+
+def test_every_thread_has_a_batch_to_make(split, monkeypatch):
+  found = []
+  keep = lambda **options: found.append(options)  # noqa: E731
+  monkeypatch.setattr(loader.grain, 'ReadOptions', lambda **o: keep(**o) or ReadOptions(**o))
+  for cores in (1, 2, 16, 64):
+    monkeypatch.setattr(loader, 'default_processes', lambda cores=cores: cores)
+    for size in (1, 32, 1024):
+      next(eval_batches(split, batch_size=size, **OPTIONS))
+      assert found[-1]['num_threads'] == min(16, cores)
+      assert found[-1]['prefetch_buffer_size'] >= max(2, found[-1]['num_threads'])

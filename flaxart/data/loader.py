@@ -9,7 +9,6 @@ picture holds the interpreter's lock, and the others wait.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 
 import grain
@@ -21,6 +20,7 @@ from flaxart.data.source import Split
 from flaxart.data.workers import start as start_worker
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
+from tfds_rijks.pool import default_processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +107,7 @@ def train_batches(
 
 
 MANY = 2**40  # no run takes so many steps
+THREADS = 16  # at most: what they make is held in memory, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +183,9 @@ def feature_batches(
 
 def _prefetched(batches: grain.MapDataset, workers: int, batch: int) -> grain.IterDataset:
   """Batches ahead of time, by threads (decoding releases the interpreter lock) or by processes."""
-  threads = min(16, os.cpu_count() or 1)
-  ahead = max(2, min(8, 512 // batch))  # batches; enough to hide one slow picture, not more memory
+  threads = min(THREADS, default_processes())
+  # Batches; enough to hide one slow picture, not more memory. Each thread makes one of them.
+  ahead = max(2, threads, min(8, 512 // batch))
   if not workers:
     return batches.to_iter_dataset(
       grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
