@@ -67,18 +67,25 @@ def input_gradient(kernel: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
 def kernel_gradient(x: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
   """`[B, H, W, I]` and the output's gradient `[B, H', W', O]` -> `[3, 3, I, O]`."""
   parts = _parts(x, dy.shape[3])
+  wide = jnp.promote_types(x.dtype, jnp.float32)  # of the sums, also those of bfloat16
 
   def add(sums: list[jax.Array], i: jax.Array | int) -> tuple[list[jax.Array], None]:
     tiles, points = _tile_points(_part(x, i, parts), pads), _output_points(_part(dy, i, parts))
     return [
-      total + tile.reshape(-1, x.shape[3]).T @ point.reshape(-1, dy.shape[3])
+      total
+      + jnp.matmul(
+        tile.reshape(-1, x.shape[3]).T,
+        point.reshape(-1, dy.shape[3]),
+        preferred_element_type=wide,
+      )
       for total, tile, point in zip(sums, tiles, points, strict=True)
     ], None
 
-  nothing = [jnp.zeros((x.shape[3], dy.shape[3]), x.dtype)] * 16
+  nothing = [jnp.zeros((x.shape[3], dy.shape[3]), wide)] * 16
   products, _ = add(nothing, 0) if parts == 1 else lax.scan(add, nothing, jnp.arange(parts))
   rows = [_to_three(*(products[4 * i + j] for i in range(4))) for j in range(4)]
-  return jnp.stack([jnp.stack(_to_three(*(rows[j][i] for j in range(4)))) for i in range(3)])
+  kernel = jnp.stack([jnp.stack(_to_three(*(rows[j][i] for j in range(4)))) for i in range(3)])
+  return kernel.astype(x.dtype)
 
 
 def _parts(x: jax.Array, outputs: int) -> int:

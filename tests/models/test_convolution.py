@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxart.models import convolution
+from flaxart.models import convolution, winograd
 from flaxart.models.convolution import (
   FEW_CHANNELS,
   convolve,
@@ -109,6 +109,28 @@ def test_depthwise_equals_the_grouped_convolution(padding):
           value_and_gradients(lambda x, k: convolve_depthwise(x, k, padding=padding), x, kernel)
         )
     assert_same(*results)
+
+
+@pytest.mark.parametrize('depthwise', [True, False])
+def test_kernel_gradients_in_bfloat16_lose_no_more_in_large_batches(depthwise, monkeypatch):
+  monkeypatch.setattr(winograd, 'LARGE', 0)  # parts of a batch, whose sums are added up
+  monkeypatch.setattr(winograd, 'PART', 2**12)
+  rng = np.random.default_rng(2)
+  convolution_of = convolve_depthwise if depthwise else convolve
+  x = jnp.asarray(rng.normal(size=(256, 6, 6, 32)), jnp.bfloat16)
+  kernel = jnp.asarray(rng.normal(size=(3, 3, 1 if depthwise else 32, 32)), jnp.bfloat16)
+  dy = jnp.asarray(rng.normal(size=x.shape), jnp.bfloat16)
+
+  def kernel_gradient(*arrays):
+    (x, kernel, dy) = arrays
+    with use_lowering('matmul'):
+      return jax.vjp(convolution_of, x, kernel)[1](dy)[1]
+
+  half = kernel_gradient(x, kernel, dy)
+  exact = kernel_gradient(*(a.astype(jnp.float32) for a in (x, kernel, dy)))
+  assert half.dtype == jnp.bfloat16
+  error = np.linalg.norm(half.astype(jnp.float32) - exact) / np.linalg.norm(exact)
+  assert error < 8e-3  # one rounding to 8 bits: 1.5e-3; Winograd's points are rounded, too
 
 
 @pytest.mark.parametrize('size', range(1, 12))
