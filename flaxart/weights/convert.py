@@ -235,7 +235,13 @@ def timm_preprocess(model: str, path: Path) -> Preprocess:
   config = path.parent / 'config.json'
   if config.is_file():
     try:
-      cfg = json.loads(config.read_text(encoding='utf-8'))['pretrained_cfg']
+      found = json.loads(config.read_text(encoding='utf-8'))
+      cfg, architecture = found['pretrained_cfg'], str(found.get('architecture', model))
+      if architecture.removeprefix('legacy_') != model:
+        raise UserError(
+          f'{config}: is of {architecture}, but lies beside weights of {model}; put the '
+          'config.json of the weights there, or move it away to use the defaults of the model'
+        )
       size = int(cfg['input_size'][-1])
       return Preprocess(
         size,

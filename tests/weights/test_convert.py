@@ -121,6 +121,12 @@ def test_configuration_beside_a_timm_file_decides_the_preprocessing(tmp_path):
   preprocess = convert('resnet50', source='timm', path=source).preprocess
   assert (preprocess.size, preprocess.resize, preprocess.interpolation) == (288, 320, 'bilinear')
   assert preprocess.mean == (127.5,) * 3
+  (tmp_path / 'config.json').write_text(
+    '{"architecture": "inception_v3", "pretrained_cfg": {"input_size": [3, 299, 299]}}',
+    encoding='utf-8',
+  )
+  with pytest.raises(UserError, match='is of inception_v3, but lies beside weights of resnet50'):
+    convert('resnet50', source='timm', path=source)
   (tmp_path / 'config.json').write_text('{}', encoding='utf-8')
   with pytest.raises(UserError, match='not a timm configuration'):
     convert('resnet50', source='timm', path=source)
