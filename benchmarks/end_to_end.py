@@ -47,16 +47,18 @@ def label(folder: Path, names: list[str]) -> None:
 def timed(line: list[str]) -> tuple[float, float]:
   """Seconds that a command takes, and the most memory in GB (of its children, too; sampled)."""
   began = time.monotonic()
-  process = subprocess.Popen(
-    [sys.executable, '-m', *line], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-  )
-  most = 0.0
-  while process.poll() is None:
-    most = max(most, memory_gb(process.pid))
-    time.sleep(0.2)
-  seconds = time.monotonic() - began
-  if process.returncode:
-    raise UserError(f'{" ".join(line[:2])}: {(process.stderr or sys.stderr).read()[-500:]}')
+  with tempfile.TemporaryFile('w+', encoding='utf-8') as said:  # a pipe that is full would stop it
+    process = subprocess.Popen(
+      [sys.executable, '-m', *line], stdout=subprocess.DEVNULL, stderr=said, text=True
+    )
+    most = 0.0
+    while process.poll() is None:
+      most = max(most, memory_gb(process.pid))
+      time.sleep(0.2)
+    seconds = time.monotonic() - began
+    if process.returncode:
+      said.seek(0)
+      raise UserError(f'{" ".join(line[:2])}: {said.read()[-500:]}')
   return seconds, most
 
 

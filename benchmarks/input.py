@@ -4,10 +4,11 @@
 
 From drawn JPEGs of 2,500 x 1,900 and of 300 x 228 pixels to shuffled uint8 batches of squares. Ours
 is `flaxart.data.loader` over a prepared dataset (ArrayRecord); PyTorch's opens the same files with
-Pillow in two worker processes. From the large files ours is measured twice: decoding them each time
-(`large`), and as a user trains on them, re-encoded once by `tfds_rijks.prepare` with the short side
-at 320 pixels (`prepared`), whose one-time cost stands beside it. From the small files, too: each
-time (`small`), and decoded once into a memory-mapped file (`decoded`: `config.data.cache=host`).
+Pillow in as many worker processes as there are cores. From the large files ours is measured twice:
+decoding them each time (`large`), and as a user trains on them, re-encoded once by
+`tfds_rijks.prepare` with the short side at 320 pixels (`prepared`), whose one-time cost stands
+beside it. From the small files, too: each time (`small`), and decoded once into a memory-mapped
+file (`decoded`: `config.data.cache=host`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from flaxart.data.decoded import with_decoded
 from flaxart.data.loader import train_batches
 from flaxart.data.source import open_dataset
 from tfds_rijks.command import run
+from tfds_rijks.pool import default_processes
 from tfds_rijks.prepare import prepare
 from tfds_rijks.progress import track
 
@@ -76,14 +78,14 @@ class Files:
 
 
 def torch_loader(paths: list[Path], *, draft: bool) -> Iterator[Any]:
-  """Endless batches of a DataLoader whose two workers live on from epoch to epoch."""
+  """Endless batches of a DataLoader whose workers, one a core, live on from epoch to epoch."""
   needs('torchvision')
   data = importlib.import_module('torch.utils.data')
   loader = data.DataLoader(
     Files(paths, draft=draft),
     batch_size=BATCH,
     shuffle=True,
-    num_workers=2,
+    num_workers=default_processes(),
     persistent_workers=True,
     drop_last=True,
   )

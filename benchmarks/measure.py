@@ -8,6 +8,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from benchmarks.sides import Side
 from flaxart.config import MODELS
+from flaxart.pace import host_memory_gb
 from tfds_rijks.command import Parser
 from tfds_rijks.errors import UserError
 from tfds_rijks.report import write_json
@@ -83,21 +85,18 @@ def save(path: Path, results: Sequence[Mapping[str, Any]], *, command: str) -> N
 
 def about_here() -> dict[str, Any]:
   """Machine, versions and commit that figures belong to."""
-  import jax
-
-  from flaxart.pace import memory
-
   git = lambda *words: subprocess.run(  # noqa: E731
     ['git', *words], capture_output=True, text=True, check=False
   ).stdout.strip()
+  kind, devices = devices_here()
   changed = git('status', '--porcelain', '--untracked-files=no', '--', 'flaxart', 'tfds_rijks')
   return {
     'hardware': {
       'machine': platform.machine(),
       'processor': processor(),
       'cores': len(os.sched_getaffinity(0)),
-      'device': jax.devices()[0].device_kind,
-      'devices': jax.device_count(),
+      'device': kind,
+      'devices': devices,
       'load': [round(x, 2) for x in os.getloadavg()],
     },
     'versions': {
@@ -105,8 +104,21 @@ def about_here() -> dict[str, Any]:
       **{package: installed(package) for package in PACKAGES},
     },
     'commit': git('rev-parse', 'HEAD') + ('+' if changed else ''),
-    'peak_memory_gb': memory()['host_memory_gb'],
+    'peak_memory_gb': host_memory_gb(),
   }
+
+
+def devices_here() -> tuple[str, int]:
+  """Kind and number of JAX's devices, from a process of its own: to ask for them is to take a TPU,
+  or most of a GPU's memory, from the sides that are still to be measured.
+  """
+  ask = 'import jax; print(jax.devices()[0].device_kind); print(jax.device_count())'
+  options = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
+  done = subprocess.run(
+    [sys.executable, '-c', ask], env=options, stdout=subprocess.PIPE, text=True, check=True
+  )
+  kind, count = done.stdout.splitlines()[-2:]
+  return kind, int(count)
 
 
 def processor() -> str:

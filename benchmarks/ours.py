@@ -23,6 +23,7 @@ from flaxart.state import Network, TrainState, create_train_state
 from flaxart.step import make_train_step
 from flaxart.tasks import SOFTMAX, Task
 from flaxart.unfreeze import read_stages
+from tfds_rijks.errors import UserError
 
 HEADS = {'artist': CLASSES, 'material': 100, 'type': 80}
 # Whose details the network follows, so that both sides compute the same.
@@ -38,7 +39,15 @@ def variant(model: str, peer: str) -> str:
 def create(
   model: str, size: int, *, variant: str, dtype: str, heads: int = 1
 ) -> tuple[ConfigDict, Network, TrainState]:
-  """A run before its first step, with the first so many heads of `HEADS`."""
+  """A run before its first step, with the first so many heads of `HEADS`.
+
+  Raises `UserError` where JAX sees several devices: it would use them all, and the peers one.
+  """
+  if jax.device_count() > 1:
+    raise UserError(
+      f'benchmarks compare one device with one; JAX sees {jax.device_count()}: start them with '
+      'CUDA_VISIBLE_DEVICES=0 (GPU) or TPU_VISIBLE_CHIPS=0'
+    )
   config = default_config()
   config.init, config.model.name, config.data.image_size = 'scratch', model, size
   config.model.dtype = dtype

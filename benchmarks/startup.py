@@ -43,25 +43,27 @@ def draw(folder: Path, size: int) -> None:
 
 def seconds_to_first_step(command: list[str], workdir: Path, *, cache: Path) -> float:
   """Starts a run and stops it when its first step is written; a start before it may have been."""
-  began, began_at = time.monotonic(), time.time()
-  process = subprocess.Popen(
-    [*command, f'--workdir={workdir}'],
-    env={**os.environ, 'JAX_COMPILATION_CACHE_DIR': str(cache)},
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
-  try:
-    while not written_since(began_at, workdir / 'metrics.jsonl'):
-      if process.poll() is not None:
-        raise UserError(f'the run ended before its first step: {process.communicate()[1][-500:]}')
-      if time.monotonic() - began > LIMIT_S:
-        raise UserError(f'no step within {LIMIT_S} s')
-      time.sleep(0.02)
-    return time.monotonic() - began
-  finally:
-    process.kill()
-    process.wait()
+  with tempfile.TemporaryFile('w+', encoding='utf-8') as said:  # a pipe that is full would stop it
+    began, began_at = time.monotonic(), time.time()
+    process = subprocess.Popen(
+      [*command, f'--workdir={workdir}'],
+      env={**os.environ, 'JAX_COMPILATION_CACHE_DIR': str(cache)},
+      stdout=subprocess.DEVNULL,
+      stderr=said,
+      text=True,
+    )
+    try:
+      while not written_since(began_at, workdir / 'metrics.jsonl'):
+        if process.poll() is not None:
+          said.seek(0)
+          raise UserError(f'the run ended before its first step: {said.read()[-500:]}')
+        if time.monotonic() - began > LIMIT_S:
+          raise UserError(f'no step within {LIMIT_S} s')
+        time.sleep(0.02)
+      return time.monotonic() - began
+    finally:
+      process.kill()
+      process.wait()
 
 
 def written_since(time_s: float, path: Path) -> bool:

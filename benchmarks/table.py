@@ -68,8 +68,8 @@ random pictures; each peer meets ours in the variant of the network that it has.
 FEATURES = (
   """Pooled features, BatchNorm folded into the convolutions on both sides, float32 unless said."""
 )
-LOADERS = """Shuffled uint8 batches of 32 squares of 224 px: two worker processes for the
-DataLoader, two threads for ours."""
+LOADERS = """Shuffled uint8 batches of 32 squares of 224 px: as many worker processes for the
+DataLoader as there are cores, as many threads for ours (at most 16)."""
 WHOLE_JOB = """Scans of 2,000 x 1,500 px -> prepared -> frozen ResNet50 at 224 px -> three heads ->
 `predictions.csv`, by the three commands that a user runs."""
 NO_ACCELERATOR = """## GPU and TPU
@@ -151,15 +151,21 @@ def where(document: Mapping[str, Any]) -> str:
 
 
 def steps(documents: Mapping[str, Any], kind: str, title: str, words: str) -> list[str]:
-  """A section over the documents of a benchmark, one for each machine."""
-  found = {name: d for name, d in documents.items() if name.split('-')[0] == kind}
-  lines = [f'## {title}', '', words, '']
-  if not found:
-    return [*lines, 'Not measured yet.', '']
-  for document in found.values():
+  """A section over the documents of a benchmark that compares sides."""
+
+  def table(document: Mapping[str, Any]) -> list[str]:
     label = (lambda r: INPUT.get(r['mode'], r['mode'])) if kind == 'input' else network
-    lines += [*rows(document['results'], label), '', where(document), '']
-  return lines
+    return [*rows(document['results'], label), '', where(document), '']
+
+  return [f'## {title}', '', words, '', *each(documents, kind, table)]
+
+
+def each(
+  documents: Mapping[str, Any], kind: str, table: Callable[[Mapping[str, Any]], list[str]]
+) -> list[str]:
+  """The tables of a benchmark, one for each machine (`KIND.json`, `KIND-MACHINE.json`)."""
+  found = [document for name, document in documents.items() if name.split('-')[0] == kind]
+  return [line for document in found for line in table(document)] or ['Not measured yet.', '']
 
 
 def probe(document: Mapping[str, Any]) -> list[str]:
@@ -213,14 +219,11 @@ def page(documents: Mapping[str, Any]) -> str:
   lines = [INTRODUCTION]
   lines += steps(documents, 'train_step', 'Training', TRAINING)
   lines += steps(documents, 'features', 'Feature extraction', FEATURES)
-  lines += ['## Heads on cached features', '']
-  lines += probe(documents['probe']) if 'probe' in documents else ['Not measured yet.', '']
+  lines += ['## Heads on cached features', '', *each(documents, 'probe', probe)]
   lines += steps(documents, 'input', 'Input', LOADERS)
   lines += ['## Start-up', '', 'From the command to the first step, a process for each start.', '']
-  lines += startup(documents['startup']) if 'startup' in documents else ['Not measured yet.', '']
-  lines += ["## A museum's whole job", '', WHOLE_JOB, '']
-  job = documents.get('end_to_end')
-  lines += whole_job(job) if job else ['Not measured yet.', '']
+  lines += each(documents, 'startup', startup)
+  lines += ["## A museum's whole job", '', WHOLE_JOB, '', *each(documents, 'end_to_end', whole_job)]
   if all(d['hardware']['device'] == 'cpu' for d in documents.values()):
     lines += [NO_ACCELERATOR]
   return '\n'.join(lines)

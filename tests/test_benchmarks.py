@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import os
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from trainer import ROOT
 
-from benchmarks import sides, table
+from benchmarks import end_to_end, sides, table
 from flaxart.weights.originals import missing_peer
+from tfds_rijks.errors import UserError
 
 FIELDS = {'model', 'peer', 'mode', 'ratio', 'ours', 'theirs'}
 SMALL = ['--rounds=1']
@@ -108,6 +110,38 @@ def test_the_whole_job(tmp_path):
   assert [r['mode'] for r in results] == ['prepare', 'features_and_heads', 'predict']
   assert all(r['memory_gb'] > 0 and r['hours_for']['30000'] > 0 for r in results)
   assert '| together | | | **' in table.page(table.read(tmp_path))
+
+
+def test_every_machine_has_its_table(tmp_path):
+  documents = table.read(ROOT / 'benchmarks' / 'results')
+  for kind in ('probe', 'startup', 'end_to_end'):
+    hardware = {**documents[kind]['hardware'], 'device': 'an accelerator'}
+    more = {**documents, f'{kind}-other': {**documents[kind], 'hardware': hardware}}
+    assert table.page(more).count('an accelerator') == 1
+
+
+def test_a_side_has_its_own_memory():
+  ballast = bytearray(10**9)
+  ballast[::4096] = b'.' * len(ballast[::4096])
+  several = {name: sides.Side(functools.partial(functools.partial, int), 1) for name in ('a', 'b')}
+  sides.in_turns(several, rounds=1, seconds=0.0)
+  assert all(0.01 < side.memory_gb < 0.9 for side in several.values())
+
+
+def test_one_device_is_compared_with_one(tmp_path):
+  line = [sys.executable, '-m', 'benchmarks.features', '--peers=plain', *NETWORK]
+  several = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+  done = subprocess.run(
+    [*line, f'--output={tmp_path}/f'], cwd=ROOT, env=several, capture_output=True, text=True
+  )
+  assert done.returncode == 2 and 'JAX sees 2: start them with' in done.stderr
+
+
+def test_a_talkative_command_is_not_waited_for(monkeypatch, tmp_path):
+  (tmp_path / 'talks.py').write_text('import sys; sys.stderr.write("x" * 200_000); sys.exit(3)')
+  monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+  with pytest.raises(UserError, match=r'talks: x{500}$'):
+    end_to_end.timed(['talks'])
 
 
 def test_a_peer_that_does_not_exist_is_one_line(tmp_path):
