@@ -93,6 +93,9 @@ def predict(
   check_output(output, metadata=metadata)
   paths, passed_over = find_pictures(folder)
   ids = object_ids(Path(metadata), id_column, paths) if metadata and id_column else {}
+  if metadata:
+    known = sum(bool(ids.get(path)) for path in paths)
+    print(f'{metadata}: has a record number for {known} of {len(paths)} pictures')
   net = load(workdir)
   answers = predict_pictures(net, folder, paths, batch_size=batch_size)
   if per == 'object':
@@ -100,7 +103,6 @@ def predict(
   rows = [row(net, path, ids.get(path, ''), answer) for path, answer in answers.items()]
   columns = ['image', 'id', 'status', 'reason', *(c for t in net.tasks for c in task_columns(t))]
   numbers = {f'{task.name}_1' for task in net.tasks if task.kind == REGRESSION}
-  write_text(output, to_csv(rows, columns, numbers=numbers))
   unread = sum(1 for r in rows if r['status'] != 'ok')
   about = {
     'written_by': f'flaxart {flaxart.__version__}',
@@ -115,7 +117,9 @@ def predict(
     'note': 'A prediction is a suggestion for a cataloguer. It is not an attribution and not '
     'an authentication.',
   }
+  # First, because it tells whose the table is: `check_output`.
   write_text(sidecar_of(output), json.dumps(about, indent=1, ensure_ascii=False) + '\n')
+  write_text(output, to_csv(rows, columns, numbers=numbers))
   print(
     f'{output}: {len(rows)} rows, {unread} of them unreadable; {passed_over} other files passed '
     'over'
@@ -142,13 +146,18 @@ def check_output(output: Path, *, metadata: str | None) -> None:
       f'--output: {sidecar.name} would stand beside the table, and is another file already; choose '
       'another name'
     )
+  if output.exists() and not sidecar.exists():
+    raise UserError(
+      f'--output: {output} is there already, and no table of predictions (it would have '
+      f'{sidecar.name} beside it); choose another name'
+    )
 
 
 def _object(path: Path) -> dict[str, Any]:
   """What a JSON file holds; empty if it is none, or no object."""
   try:
     found = json.loads(path.read_bytes())
-  except ValueError:
+  except (ValueError, IsADirectoryError):
     return {}
   return found if isinstance(found, dict) else {}
 
@@ -166,7 +175,14 @@ def find_pictures(folder: Path) -> tuple[list[str], int]:
   if not folder.is_dir():
     raise UserError(f'--images: {folder} is no folder; give the folder that holds the pictures')
   paths, others = [], 0
-  for root, _, names in os.walk(folder):
+
+  def closed(error: OSError) -> None:
+    raise UserError(
+      f'--images: {error.filename} cannot be opened ({error.strerror}); let it be read, or move it '
+      'away'
+    )
+
+  for root, _, names in os.walk(folder, onerror=closed):
     for name in names:
       if Path(name).suffix.lower() in SUFFIXES:
         paths.append((Path(root) / name).relative_to(folder).as_posix())

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import shutil
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +154,20 @@ def test_pictures_join_by_file_name_where_the_table_has_no_column_image(tmp_path
   assert ids == {'x/sk-a-1.jpg': 'SK-A-1', '007.png': '007'}
 
 
+def test_a_file_name_that_two_pictures_share_decides_nothing(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_text('id,image\nA,sub/10.png\nB,20.png\nC,d/30.png\nD,d/30.png\n')
+  paths = ['sub/10.png', 'other/10.png', 'x/20.png', 'y/20.png', 'd/30.png']
+  assert object_ids(table, 'id', paths) == {'sub/10.png': 'A'}
+
+
+def test_tables_of_other_systems_find_their_pictures(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_bytes('id;image\r\n1;b\\2.png\r\n2;./café.png\r\n'.encode('cp1252'))
+  paths = ['b/2.png', unicodedata.normalize('NFD', 'café.png')]
+  assert list(object_ids(table, 'id', paths).values()) == ['1', '2']
+
+
 def test_a_file_name_that_two_records_share_decides_nothing(tmp_path):
   table = tmp_path / 'export.csv'
   table.write_text('id,image\n1,a/1.png\n2,b/1.png\n3,c/2.png\n')
@@ -169,6 +185,7 @@ def test_cells_that_a_spreadsheet_would_run_are_defused(cell):
 def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
   out = tmp_path / 'out.csv'
   (tmp_path / 'void').mkdir()
+  (tmp_path / 'beside.json').mkdir()
   table = tmp_path / 'export.csv'
   table.write_text('number,image\n1,m.png\n')
   results = (workdir / 'results.json').read_bytes()
@@ -180,9 +197,11 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
     ({'output': tmp_path / 'void'}, 'can be no table'),
     ({'output': tmp_path / 'names.json'}, 'can be no table'),
     ({'output': workdir / 'results.csv'}, r'results\.json would stand beside the table'),
+    ({'output': tmp_path / 'beside.csv'}, r'beside\.json would stand beside the table'),
+    ({'output': table}, 'is there already, and no table of predictions'),
     ({'output': table, 'metadata': str(table), 'id_column': 'number'}, 'the file of --metadata'),
-    ({'metadata': str(tmp_path), 'id_column': 'number'}, 'cannot be read'),
-    ({'metadata': str(tmp_path / 'no'), 'id_column': 'number'}, 'cannot be read'),
+    ({'metadata': str(tmp_path), 'id_column': 'number'}, 'is no file'),
+    ({'metadata': str(tmp_path / 'no'), 'id_column': 'number'}, 'is no file'),
     (
       {'metadata': str(table), 'id_column': 'id'},
       "has no column 'id'; its columns are number, image",
@@ -197,6 +216,19 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
     assert not out.exists() and not (tmp_path / 'names.json').exists()
   assert (workdir / 'results.json').read_bytes() == results
   assert table.read_text() == 'number,image\n1,m.png\n'
+
+
+def test_a_folder_that_cannot_be_opened_is_named(folder, monkeypatch):
+  scandir = os.scandir
+
+  def closed(path):
+    if Path(path).name == 'café':
+      raise PermissionError(13, 'Permission denied', str(path))
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', closed)
+  with pytest.raises(UserError, match=r'--images: .*café cannot be opened \(Permission denied\)'):
+    find_pictures(folder)
 
 
 def test_a_table_is_replaced_with_what_stands_beside_it(workdir, folder, tmp_path):
@@ -215,7 +247,7 @@ def test_a_name_that_is_not_utf8_keeps_its_row(workdir, folder, tmp_path):
 
 def test_a_row_of_the_table_without_a_number(tmp_path):
   table = tmp_path / 'export.csv'
-  table.write_text('image,id\nx.png\ny.png,007\n')
+  table.write_text('image,id\nx.png,\ny.png,007\n')
   assert object_ids(table, 'id', ['x.png', 'y.png']) == {'x.png': '', 'y.png': '007'}
 
 
