@@ -14,14 +14,15 @@ cd "$(dirname "$0")/.."
 . launch/series.bash
 parse_arguments "$@"
 
-read -ra models <<<"${MODELS:-vgg19 inception_v3 xception resnet50}"
-read -ra tasks <<<"${TASKS:-material type artist}"
-read -ra modes <<<"${MODES:-off_the_shelf fine_tuned scratch}"
-read -ra seeds <<<"${SEEDS:-0 1 2}"
+# Words in one line or in several; `read` returns 1 at their end.
+read -rd '' -a models <<<"${MODELS:-vgg19 inception_v3 xception resnet50}" || true
+read -rd '' -a tasks <<<"${TASKS:-material type artist}" || true
+read -rd '' -a modes <<<"${MODES:-off_the_shelf fine_tuned scratch}" || true
+read -rd '' -a seeds <<<"${SEEDS:-0 1 2}" || true
 dataset=${DATASET:-rijksmuseum/multitask}
 init=${INIT:-imagenet}
 out=${OUT:-runs/figure1}
-if [[ " ${flags[*]-} " == *' --config.init='* ]]; then
+if [[ " ${flags[*]-} " =~ ' --config.init'[=\ ] ]]; then
   echo "error: found --config.init behind --, expected INIT=... : from scratch must stay from scratch" >&2
   exit 2
 fi

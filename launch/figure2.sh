@@ -13,8 +13,9 @@ cd "$(dirname "$0")/.."
 . launch/series.bash
 parse_arguments "$@"
 
-read -ra tasks <<<"${TASKS:-artist material type}"
-read -ra seeds <<<"${SEEDS:-0 1 2}"
+# Words in one line or in several; `read` returns 1 at their end.
+read -rd '' -a tasks <<<"${TASKS:-artist material type}" || true
+read -rd '' -a seeds <<<"${SEEDS:-0 1 2}" || true
 init=${INIT:-imagenet}
 out=${OUT:-runs/figure2}
 all=$(IFS=,; echo "${tasks[*]}")

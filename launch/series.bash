@@ -38,7 +38,8 @@ run_one() {
 
 # finish OUT: says how to make the report, and what failed.
 finish() {
-  echo "python -m flaxart.report --runs='$1/*' --output='$1.report'"
+  printf '%q ' python -m flaxart.report "--runs=$1/*" "--output=$1.report"
+  echo
   [ ${#failed[@]} -eq 0 ] && return
   echo "error: ${#failed[@]} runs failed: ${failed[*]}; the same command tries them again" >&2
   exit 1

@@ -69,7 +69,9 @@ def test_local_starts_each_process_once_and_passes_its_flags_on(tmp_path):
 
 
 def test_local_ends_the_others_when_one_fails(tmp_path):
-  fails = 'if [ "$JAX_PROCESS_ID" = 0 ]; then exit 2; fi; exec sleep 50'
+  fails = (
+    'if [ "$JAX_PROCESS_ID" = 0 ]; then exit 2; fi; exec sleep 500'  # longer than the test may take
+  )
   path = programs(tmp_path / 'bin', python=fails)
   done = run(LAUNCH / 'local.sh', '2', PATH=path, JAX_COORDINATOR_PORT='77', JAX_PLATFORMS='cpu')
   assert done.returncode == 2

@@ -101,17 +101,18 @@ def test_figure1_takes_lists_a_dataset_a_task_and_flags():
     '--',
     '--config.data.image_size=48',
     MODELS='vgg19',
-    TASKS='artist type',
+    TASKS='artist\ntype',
     MODES='scratch',
     SEEDS='7',
-    OUT='/tmp/none',
+    OUT="/tmp/it's none",
     DATASET='rijksmuseum/eccv2018_{task}',
   )
   assert done.returncode == 0 and len(commands) == 3
   for command, task in zip(commands[:2], ('artist', 'type'), strict=True):
-    assert f'--workdir=/tmp/none/vgg19_{task}_scratch_s7' in command
+    assert f"--workdir=/tmp/it's none/vgg19_{task}_scratch_s7" in command
     assert f'--config.data.dataset=rijksmuseum/eccv2018_{task}' in command
     assert command[-1] == '--config.data.image_size=48'
+  assert commands[2][3:] == ["--runs=/tmp/it's none/*", "--output=/tmp/it's none.report"]
 
 
 def test_scratch_stays_from_scratch_whatever_the_others_start_from():
@@ -120,8 +121,9 @@ def test_scratch_stays_from_scratch_whatever_the_others_start_from():
   )
   starts = [next(f for f in c if f.startswith('--config.init=')) for c in commands[:3]]
   assert [s.partition('=')[2] for s in starts] == ['first/vgg19_s4', 'first/vgg19_s4', 'scratch']
-  done, commands = launch('figure1', '--dry_run', '--', '--config.init=runs/a')
-  assert done.returncode == 2 and not commands and 'expected INIT=' in done.stderr
+  for flags in (['--config.init=runs/a'], ['--config.init', 'runs/a']):
+    done, commands = launch('figure1', '--dry_run', '--', *flags)
+    assert done.returncode == 2 and not commands and 'expected INIT=' in done.stderr
 
 
 def test_figure2_runs_multi_and_single_on_any_tasks():

@@ -109,7 +109,7 @@ def test_all_files_are_there(made):
 def test_nothing_is_loaded_from_elsewhere_and_no_label_is_markup(made):
   page = Page((made / 'out' / 'report.html').read_text())
   assert all(a.startswith(('data:', '#')) for a in page.addresses)
-  assert not {'script', 'b>', 'iframe', 'link rel'} & {tag for tag, _ in page.tags}
+  assert not {'script', 'iframe'} & {tag for tag, _ in page.tags}
   assert HOSTILE in ''.join(page.text) and 'Anna <b>Bijns</b>' in ''.join(page.text)
 
 
