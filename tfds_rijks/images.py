@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import simplejpeg
@@ -34,6 +34,7 @@ SUFFIXES = frozenset(
     '.jpg',
     '.jpeg',
     '.jpe',
+    '.jfif',
     '.png',
     '.gif',
     '.tif',
@@ -41,8 +42,13 @@ SUFFIXES = frozenset(
     '.webp',
     '.bmp',
     '.jp2',
+    '.j2k',
+    '.jpf',
+    '.jpx',
     '.ppm',
     '.pgm',
+    '.pbm',
+    '.pnm',
     '.avif',
   }
 )
@@ -88,14 +94,18 @@ def _decode_jpeg(data: bytes, *, name: str, short_side: int | None, max_pixels: 
   header = read_header(data)
   _check_size(header.width, header.height, name=name, max_pixels=max_pixels)
   if header.components == 4 or header.bits != 8:
-    return _decode_other(data, name=name, max_pixels=max_pixels)
+    # Its own EXIF decides: Pillow also looks into XMP, which nobody else here does.
+    turn = _orientation(header.exif)
+    return _decode_other(data, name=name, max_pixels=max_pixels, orientation=turn)
   if header.several_scans and (scans := data.count(b'\xff\xda')) > MAX_SCANS:
     raise ImageError(name, 'too many scans', f'{scans}; expected at most {MAX_SCANS}')
   least = _scaled_minimum(header, short_side)
   # Strict: a file that ends early would otherwise come back in full size, grey below.
-  image = simplejpeg.decode_jpeg(data, 'RGB', min_height=least[0], min_width=least[1], strict=True)
+  space = 'GRAY' if header.components == 1 and header.icc else 'RGB'  # what the profile is about
+  image = simplejpeg.decode_jpeg(data, space, min_height=least[0], min_width=least[1], strict=True)
   if header.icc:
-    image = to_srgb(Image.fromarray(image), header.icc)
+    plain = Image.fromarray(image[..., 0] if space == 'GRAY' else image)
+    image = to_srgb(plain, header.icc).convert('RGB')
   return _upright(np.asarray(image), _orientation(header.exif))
 
 
@@ -107,7 +117,10 @@ def _scaled_minimum(header: JpegHeader, short_side: int | None) -> tuple[int, in
   return int(np.ceil(header.height * scale)), int(np.ceil(header.width * scale))
 
 
-def _decode_other(data: bytes, *, name: str, max_pixels: int) -> np.ndarray:
+def _decode_other(
+  data: bytes, *, name: str, max_pixels: int, orientation: int | None = None
+) -> np.ndarray:
+  """By Pillow, turned by `orientation`, or by the one that the file says."""
   if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
     Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow warns, and from twice its limit refuses
   if data[:4096].lstrip(b'\xef\xbb\xbf \t\r\n')[:9].lower() in (b'<!doctype', b'<html') or (
@@ -119,7 +132,8 @@ def _decode_other(data: bytes, *, name: str, max_pixels: int) -> np.ndarray:
     icc = image.info.get('icc_profile') or b''
     image.load()  # an animated picture or a TIFF of several pages: the first
     # Asked after loading: Pillow has turned a TIFF by then and taken its tag off.
-    return _upright(to_rgb(image, icc, name=name), _orientation_of(image))
+    turn = _orientation_of(image) if orientation is None else orientation
+    return _upright(to_rgb(image, icc, name=name), turn)
 
 
 def _check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
@@ -138,16 +152,20 @@ def _orientation(exif: bytes) -> int:
   entry = Image.Exif()
   try:
     entry.load(exif)
-    return int(entry.get(_ORIENTATION, 1))
+    return _known(entry.get(_ORIENTATION, 1))
   except Exception:  # broken metadata around a sound picture: the pixels stand as they are
     return 1
 
 
 def _orientation_of(image: Image.Image) -> int:
   try:
-    return int(image.getexif().get(_ORIENTATION, 1))
+    return _known(image.getexif().get(_ORIENTATION, 1))
   except Exception:  # as above
     return 1
+
+
+def _known(orientation: Any) -> int:
+  return int(orientation) if orientation in range(1, 9) else 1  # some programs write degrees
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -74,3 +74,20 @@ def swapped_profile() -> bytes:
   red, green = tags[b'rXYZ'], tags[b'gXYZ']
   profile[red : red + 4], profile[green : green + 4] = b'gXYZ', b'rXYZ'
   return bytes(profile).replace('sRGB'.encode('utf-16-be'), 'swap'.encode('utf-16-be'))
+
+
+def linear_grey() -> bytes:
+  """An ICC profile (version 2) of grey values that are linear in light: 128 shows as 188."""
+  white = b'XYZ ' + bytes(4) + struct.pack('>3i', 63190, 65536, 54061)  # D50
+  curve = b'curv' + bytes(4) + struct.pack('>I', 0)  # no entry: the identity
+  text = b'desc' + bytes(4) + struct.pack('>I', 5) + b'grey\0' + bytes(78)
+  body, table = b'', []
+  for name, data in ((b'desc', text), (b'wtpt', white), (b'kTRC', curve)):
+    table.append(struct.pack('>4sII', name, 128 + 4 + 36 + len(body), len(data)))
+    body += data + bytes(-len(data) % 4)
+  content = struct.pack('>I', len(table)) + b''.join(table) + body
+  kind = (b'mntr', b'GRAY', b'XYZ ')
+  header = struct.pack('>I4sI4s4s4s', 128 + len(content), bytes(4), 0x02100000, *kind)
+  header += struct.pack('>6H', 2026, 1, 1, 0, 0, 0) + b'acsp'
+  header = header.ljust(68, b'\0') + struct.pack('>3i', 63190, 65536, 54061)
+  return header.ljust(128, b'\0') + content

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 import simplejpeg
-from encoded import FLAT, encode, near, picture, png16, quarters, swapped_profile
+from encoded import FLAT, encode, linear_grey, near, picture, png16, quarters, swapped_profile
 from PIL import Image, ImageCms
 
 from tfds_rijks import colour, images
@@ -69,6 +69,33 @@ def test_exif_orientation_is_applied(kind, orientation):
 def test_broken_exif_costs_the_orientation_only():
   data = encode(picture(), 'JPEG', exif=b'Exif\0\0MM\0*\xff\xff\xff\xff')
   assert images.decode(data, name='x').shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize('orientation', [0, 9, 90, 65535])
+@pytest.mark.parametrize('mode', ['RGB', 'CMYK'])
+def test_an_orientation_that_does_not_exist_turns_nothing(mode, orientation):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  data = encode(Image.fromarray(picture()).convert(mode), 'JPEG', exif=exif)
+  image = images.decode(data, name='x')
+  assert image.shape == (48, 64, 3) and images.jpeg_size(data) == (48, 64)
+  assert len(images.look(image, data, side=8)) == 8 * 8 * 3
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'CMYK'])
+def test_exif_alone_says_how_a_jpeg_is_turned(mode):
+  xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+  data = encode(Image.fromarray(picture()).convert(mode), 'JPEG', xmp=xmp)
+  assert images.decode(data, name='x').shape == (48, 64, 3)
+
+
+def test_a_profile_of_grey_is_applied_in_every_format():
+  grey = Image.new('L', (16, 16), 128)
+  values = {
+    kind: images.decode(encode(grey, kind, icc_profile=linear_grey()), name='x')[8, 8].tolist()
+    for kind in ('PNG', 'TIFF', 'JPEG')
+  }
+  assert values['PNG'] == values['TIFF'] == values['JPEG'] == [188] * 3
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))

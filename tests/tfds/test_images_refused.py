@@ -162,4 +162,5 @@ def test_mutated_files_give_a_picture_or_an_image_error(data):
     assert image.ndim == 3
     assert image.shape[2] == 3
     assert image.shape[0] * image.shape[1] <= 1_000_000
+    images.look(image, bytes(seed), side=8)  # asked of every picture that could be decoded
   assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
