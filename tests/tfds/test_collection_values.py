@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+import unicodedata
 
 import pytest
-from collections_on_disk import build, records, write_collection
+from collections_on_disk import build, records, simple, write_collection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +61,7 @@ CERTAIN = [
 def cleaner(**options) -> values.Cleaner:
   return values.Cleaner(
     aliases=options.get('aliases', {}),
-    phrases=values.read_phrases(options.get('distancing')),
+    phrases=options.get('phrases') or values.read_phrases(options.get('distancing')),
     maker_columns=options.get('maker_columns'),
   )
 
@@ -117,9 +119,38 @@ def test_files_of_flags_that_are_not_there(tmp_path):
     values.read_aliases(str(tmp_path / 'no.csv'))
   with pytest.raises(UserError, match=r'--distancing=.*no such file'):
     values.read_phrases(str(tmp_path / 'no.txt'))
+  for flag in ('aliases', 'distancing'):  # as a user comes there
+    for path in (tmp_path / 'no.txt', tmp_path):
+      with pytest.raises(UserError, match=f'--{flag}=.*no such file'):
+        build(simple(tmp_path / 'source', n=4), **{flag: str(path)})
   (tmp_path / 'empty.txt').write_text('# nothing\n')
   with pytest.raises(UserError, match='holds no phrase'):
     values.read_phrases(str(tmp_path / 'empty.txt'))
+
+
+def test_aliases_of_a_spreadsheet_on_a_mac(tmp_path):
+  path = tmp_path / 'aliases.csv'
+  path.write_bytes(b'from,to\rJ. Steen,Jan Steen\r')
+  assert values.read_aliases(str(path)) == {'J. Steen': 'Jan Steen'}
+  path.write_text('from,to\n"J. Steen,Jan Steen\n')
+  with pytest.raises(UserError, match='expected CSV with quotes in pairs'):
+    values.read_aliases(str(path))
+
+
+def test_columns_are_found_however_their_accents_are_written(tmp_path):
+  source = write_collection(
+    tmp_path / 'source',
+    ['image', unicodedata.normalize('NFD', 'Künstler')],
+    [(f'{i}.png', ['Rembrandt', 'Umkreis von Rembrandt'][i % 2]) for i in range(8)],
+  )
+  path = build(source, labels='Künstler')
+  assert json.loads((path / 'build_report.json').read_text())['distancing'] == {'umkreis von': 4}
+  with pytest.raises(UserError, match=r"--maker_columns: .* has no column 'Kunstler'"):
+    build(source, maker_columns='Kunstler')
+
+
+def test_a_phrase_of_nothing_visible_matches_nothing():
+  assert cleaner(phrases=['\u200b', 'naar']).clean('Rubens', column='artist') == 'Rubens'
 
 
 def test_aliases_are_followed_to_the_end_and_travel_with_the_data(tmp_path):
@@ -169,6 +200,7 @@ def test_aliases_are_followed_to_the_end_and_travel_with_the_data(tmp_path):
     ('1889-06', None),
     ('-500', -500),
     ('12.5', 12.5),
+    ('1e39', None),
     ('12,5', 12.5),
     ('1e3', 1000),
     ('17th century', None),

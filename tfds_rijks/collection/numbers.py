@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+LARGEST = 3.4e38  # of the float32 that a number is stored as
 _NUMBER = re.compile(r'[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?')
 # "ca. 1650", "c 1650", "um 1650", "vers 1650", "±1650", "1650?"
 _ABOUT = re.compile(
@@ -30,7 +31,7 @@ def number(text: str) -> float | None:
     return None if len(end) < len(begin) and last < int(begin) else (int(begin) + last) / 2
   if _NUMBER.fullmatch(plain):
     value = float(plain.replace(',', '.'))
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= LARGEST else None
   return None
 
 

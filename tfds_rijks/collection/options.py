@@ -7,6 +7,7 @@ from typing import Any
 
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
+from tfds_rijks.labels import normalise
 from tfds_rijks.pictures import allowed
 from tfds_rijks.splits import check_fractions
 
@@ -104,4 +105,4 @@ class Options:
 
 def names(text: str | None) -> list[str]:
   """'a, b' -> ['a', 'b']."""
-  return [name.strip() for name in (text or '').split(',') if name.strip()]
+  return [plain for name in (text or '').split(',') if (plain := normalise(name))]

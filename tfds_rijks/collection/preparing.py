@@ -32,12 +32,12 @@ class Preparation:
     self.arguments = Options(**options)
     self.name, self.manual_dir = config, manual_dir
     self.dataset = f'collection/{config}' if config else 'collection'
+    self.image_size = self.arguments.image_size
+    self.max_pixels, self.processes = self.arguments.max_pixels, self.arguments.processes
+    self.collection = records.read(manual_dir, self.arguments)  # refuses files that are not there
     self.options = self.arguments.content() | {
       flag: _digest(getattr(self.arguments, flag)) for flag in ('aliases', 'distancing')
     }
-    self.image_size = self.arguments.image_size
-    self.max_pixels, self.processes = self.arguments.max_pixels, self.arguments.processes
-    self.collection = records.read(manual_dir, self.arguments)
     self._leave_out()
 
   @staticmethod

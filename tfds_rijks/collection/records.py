@@ -169,6 +169,7 @@ def _roles(content: Table, options: Options) -> dict[str, Any]:
   numbers = listed('float_columns', options.float_columns)
   numbers += [by_name[name] for name in YEARS if name in by_name and by_name[name] not in numbers]
   chosen = listed('labels', options.labels)
+  listed('maker_columns', options.maker_columns)
   taken = {image, identity, group, split, *numbers}
   numbers = [name for name in numbers if name not in chosen or name in names(options.float_columns)]
   labels = chosen or [name for name in content.columns if name not in taken and name]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfds_rijks.errors import UserError
+from tfds_rijks.labels import normalise
 from tfds_rijks.report import examples
 
 NAMES = ('metadata.csv', 'metadata.tsv', 'metadata.jsonl', 'metadata.parquet', 'metadata.xlsx')
@@ -101,7 +102,7 @@ def read(path: Path) -> Table:
 
 def _named(table: Table) -> Table:
   """The table with plain names, without the columns that have none (an index that pandas wrote)."""
-  columns = [' '.join(name.split()) for name in table.columns]
+  columns = [normalise(name) for name in table.columns]
   keep = [i for i, name in enumerate(columns) if name]
   table.columns = [columns[i] for i in keep]
   table.rows = [[row[i] for i in keep] for row in table.rows]

@@ -138,7 +138,7 @@ def _pattern(phrases: Iterable[str]) -> re.Pattern[str] | None:
   words = sorted(
     {normalise(p) for p in phrases if any(c.isalpha() for c in p)}, key=len, reverse=True
   )
-  signs = sorted({normalise(p) for p in phrases if p.strip() and not any(c.isalpha() for c in p)})
+  signs = sorted({s for p in phrases if (s := normalise(p)) and not any(c.isalpha() for c in p)})
   parts = []
   if words:
     parts.append(
@@ -170,7 +170,11 @@ def read_aliases(path: str | None) -> dict[str, str]:
   """`from,to` -> {from: to}, followed to the end where a target is itself renamed."""
   if path is None:
     return {}
-  rows = [row for row in csv.reader(io.StringIO(_read_text(path, flag='--aliases'))) if any(row)]
+  text = io.StringIO(_read_text(path, flag='--aliases'), newline='')
+  try:
+    rows = [row for row in csv.reader(text, strict=True) if any(row)]
+  except csv.Error as error:
+    raise UserError(f'--aliases={path}: {error}; expected CSV with quotes in pairs') from None
   if not rows or [normalise(cell).casefold() for cell in rows[0][:2]] != ['from', 'to']:
     found = ', '.join(rows[0]) if rows else 'nothing'
     raise UserError(f'--aliases={path}: begins with {found}; expected the columns from,to')
