@@ -210,6 +210,15 @@ def test_damaged(tmp_path, name, keep):
   refused(path, tmp_path / 'data', 'not a whole|holds no')
 
 
+@pytest.mark.parametrize('ending', ['bz2', 'xz'])
+def test_a_flipped_byte(tmp_path, ending):
+  path = make_tar(tmp_path / f'a.tar.{ending}', [('a.jpg', os.urandom(50_000))], f'w:{ending}')
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 0xFF
+  path.write_bytes(data)
+  refused(path, tmp_path / 'data', 'not a whole')
+
+
 def test_nothing_of_use(tmp_path):
   refused(make_zip(tmp_path / 'fv.zip', {'rijksFV16.bin': b'x'}), tmp_path / 'data', 'holds no')
 

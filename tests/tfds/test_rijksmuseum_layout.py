@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ def museum(folder: Path, pictures: list[str], records: list[str], names=('jpg2',
     for member in members:
       (folder / name / member).write_bytes(b'x')
   return folder
+
+
+def test_names_that_are_not_utf8(tmp_path):
+  folder = museum(tmp_path, ['0000001_A.jpg'], ['0000001_A.xml'])
+  (folder / 'jpg2' / os.fsdecode(b'K\xfc.txt')).touch()
+  assert layout.find(folder).other_files == [r'jpg2/K\xfc.txt']
+  (folder / 'jpg2' / os.fsdecode(b'0000002_K\xfc.jpg')).touch()
+  with pytest.raises(UserError, match='the name is not UTF-8'):
+    layout.find(folder)
 
 
 def test_pairs_by_stem_with_dots_and_hyphens(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import lzma
 import os
 import shutil
 import stat
@@ -108,6 +109,7 @@ def _open(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
     tarfile.TarError,
     EOFError,
     zlib.error,
+    lzma.LZMAError,
     NotImplementedError,
     ValueError,
     RuntimeError,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfds_rijks.errors import UserError
+from tfds_rijks.listing import name_of
 
 PICTURE_FOLDERS, RECORD_FOLDERS = ('jpg2', 'jpg'), ('xml2', 'xml')
 PICTURE_ENDINGS, RECORD_ENDINGS = ('.jpg', '.jpeg'), ('.xml',)
@@ -104,7 +105,9 @@ def _files(folder: Path, endings: tuple[str, ...], other: list[str]) -> dict[str
       if entry.name.startswith('.'):  # `._x.jpg` of macOS archives
         continue
       if dot and f'.{ending.lower()}' in endings and entry.is_file() and stem not in found:
+        name_of(Path(entry.path), folder=folder)  # refuses one that no dataset can hold
         found[stem] = Path(entry.path)
       else:
-        other.append(f'{folder.name}/{entry.name}')
+        name = os.fsencode(entry.name).decode(errors='backslashreplace')
+        other.append(f'{folder.name}/{name}')
   return found
