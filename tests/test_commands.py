@@ -80,3 +80,14 @@ def test_help_says_how_each_command_is_called():
   for module in ('flaxart.main', 'flaxart.predict', 'flaxart.verify', 'tfds_rijks.prepare'):
     done = run('-m', module, '--help')
     assert done.returncode == 0 and '--' in done.stdout, (module, done.stderr)
+
+
+def test_a_reader_that_has_gone_is_no_error():
+  begin = 'from tfds_rijks import command; command.run(lambda: print("x" * 100_000))'
+  for unbuffered in ([], ['-u']):
+    process = subprocess.Popen(
+      [sys.executable, *unbuffered, '-c', begin], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0 and process.stderr.read() == b''
+    process.stderr.close()

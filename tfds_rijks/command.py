@@ -36,8 +36,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   """Calls `main` and exits: 0 or its return value, 2 with one line on stderr for bad input."""
   try:
     code = main() or 0
+    sys.stdout.flush()
   except UserError as error:
     code = fail(str(error))
+  except BrokenPipeError:
+    # The reader (head, less) has gone: nothing is left to say, and nowhere to say it.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = 0
   except OSError as error:
     if error.errno not in _DISK:
       raise
@@ -45,10 +50,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
     code = INTERRUPTED
-  except BrokenPipeError:
-    # The reader (head, less) has gone: nothing is left to say, and nowhere to say it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    code = 0
   sys.exit(code)
 
 
