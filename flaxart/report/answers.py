@@ -106,9 +106,10 @@ def common(all_answers: Sequence[Answers]) -> list[Answers]:
   aligned = [
     answers.at(np.array([row[i] for row in rows], int)) for i, answers in enumerate(all_answers)
   ]
-  if first.kind != 'softmax':
-    return aligned
-  same = np.all([a.truth == aligned[0].truth for a in aligned], axis=0)
+  if len({a.truth.shape for a in aligned}) > 1:  # other classes: no label is the same
+    return [a.at(np.array([], int)) for a in aligned]
+  equal = [a.truth == aligned[0].truth for a in aligned]
+  same = np.all(equal, axis=(0, *range(2, np.ndim(equal))))
   return [a.at(np.flatnonzero(same)) for a in aligned]
 
 

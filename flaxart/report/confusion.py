@@ -56,8 +56,8 @@ def draw_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> b
     names = [name if len(name) <= 24 else f'{name[:23]}…' for name in classes]
     font = 8 if len(classes) <= 12 else 6
     ticks = range(len(classes))
-    ax.set_xticks(ticks, names, rotation=90, fontsize=font, parse_math=False)
-    ax.set_yticks(ticks, names, fontsize=font, parse_math=False)
+    ax.set_xticks(ticks, names, rotation=90, fontsize=font)
+    ax.set_yticks(ticks, names, fontsize=font)
     ax.set(xlabel='predicted', ylabel='true')
     ax.grid(False)
     fig.colorbar(image, ax=ax, shrink=0.6)

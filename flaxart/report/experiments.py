@@ -135,20 +135,26 @@ def defining_settings(run: Run) -> dict[str, Any]:
   seed: `runs/first_s*`.
   """
   settings = {key: value for key, value in run.settings.items() if key not in NO_PART}
-  settings['init'] = re.sub(rf'(?<![0-9])s{run.seed}(?![0-9])', 's*', str(settings['init']))
+  settings['init'] = re.sub(
+    rf'(?<![A-Za-z0-9])s{run.seed}(?![A-Za-z0-9])', 's*', str(settings['init'])
+  )
   return settings
 
 
 def _identity(run: Run) -> tuple[Any, ...]:
   settings = defining_settings(run)
-  weights = run.provenance.get('weights', {}).get('sha256')
   return (
     run.data_key,
     tuple(sorted(run.tasks)),
     tuple((task, run.labels[task]['sha256']) for task in sorted(run.tasks)),
-    None if '*' in settings['init'] else weights,
+    None if '*' in settings['init'] else _weights(run),
     tuple(sorted((key, str(value)) for key, value in settings.items())),
   )
+
+
+def _weights(run: Run) -> str | None:
+  found: str | None = run.provenance.get('weights', {}).get('sha256')
+  return found
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -175,6 +181,12 @@ def _differences(run: Run, twins: Sequence[Run]) -> list[str]:
     if any(twin.split_hash(split) != run.split_hash(split) for twin in twins):
       records = run.provenance['splits'][split]['records']
       parts.append(f'{split} split {str(run.split_hash(split))[:8]} ({records:,} records)')
+  for task in run.tasks:
+    classes = str(run.labels[task]['sha256'])
+    if any(task in twin.tasks and twin.labels[task]['sha256'] != classes for twin in twins):
+      parts.append(f'{task} classes {classes[:8]}')
+  if not fields and any(_weights(twin) != _weights(run) for twin in twins):
+    parts.append(f'weights {str(_weights(run))[:8]}')
   if any(set(run.tasks) != set(twin.tasks) and set(run.tasks) & set(twin.tasks) for twin in twins):
     parts.append(f'tasks {"+".join(run.tasks)}')
   return parts

@@ -33,6 +33,7 @@ _STYLE = {
   'legend.frameon': False,
   'svg.hashsalt': 'flaxart',  # the same file for the same numbers
   'figure.dpi': 100,
+  'text.parse_math': False,  # settings and class names may hold dollar signs
 }
 
 

@@ -14,7 +14,8 @@ from flaxart.report.tables import Scored, all_scores, settings_tried
 
 MISSING = tag('span', 'not recorded', class_='empty')
 YEARS = {'mae', 'rmse'}  # not fractions
-PLAIN = {'n', 'classes', 'loss', *YEARS}
+COUNTS = {'n', 'classes', 'unknown_n'}
+PLAIN = {*COUNTS, 'loss', *YEARS}
 UNFOLDED = 12  # pairs
 TITLES = {
   'main': 'Scores on the test split: top-1 accuracy (one label), mAP (several), within 50 years',
@@ -37,7 +38,8 @@ def rows_of(section: Section) -> list[tuple[str, dict[str, Experiment]]]:
       run.joint and tuple(sorted(run.tasks)),
       repr(experiment.settings),
     )
-    if key in rows and set(rows[key][1]) & set(run.tasks):  # the same head, trained beside others
+    # The same head, trained beside others, on other classes or from other weights.
+    while key in rows and set(rows[key][1]) & set(run.tasks):
       key = (*key, tuple(run.tasks))
     _, cells = rows.setdefault(key, (experiment.label, {}))
     cells.update(dict.fromkeys(run.tasks, experiment))
@@ -124,10 +126,11 @@ def difference_table(found: Sequence[Difference]) -> Html:
     ]
   else:
     parts = list(tables.values())
+  lucky = round(0.05 * len(found))
   note = (
     'Bold, or clear: the interval over objects leaves out zero. Intervals are not corrected for '
-    f'the number of pairs: of {len(found)} without any difference, about '
-    f'{max(1, round(0.05 * len(found)))} would look clear by chance.'
+    f'the number of pairs: of {len(found)} without any difference, '
+    f'{f"about {lucky}" if lucky else "less than one"} would look clear by chance.'
   )
   return join([*parts, tag('p', note, class_='note')])
 
@@ -181,7 +184,7 @@ def score_list(section: Section) -> Html:
 def _plain(name: str, value: OverSeeds | None) -> str:
   if value is None or value.mean is None:
     return '–'
-  scale, digits = (1, 0 if name in ('n', 'classes') else 2) if name in PLAIN else (100, 1)
+  scale, digits = (1, 0 if name in COUNTS else 2) if name in PLAIN else (100, 1)
   text = f'{scale * value.mean:,.{digits}f}'
-  varies = value.sd is not None and name not in ('n', 'classes')
+  varies = value.sd is not None and name not in COUNTS
   return f'{text} ± {scale * (value.sd or 0):.{digits}f}' if varies else text

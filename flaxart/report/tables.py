@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flaxart.report.compare import Cell, Difference, cell, metrics_for
-from flaxart.report.experiments import Experiment, Section
+from flaxart.report.experiments import Experiment, Section, defining_settings
 from flaxart.report.runs import LeftOut, Run
 from flaxart.report.statistics import DRAWS, LEVEL, over_seeds
 from flaxart.spreadsheet import defuse
@@ -66,16 +66,15 @@ def score(section: Section, found: list[Difference]) -> Scored:
 
 
 def settings_tried(section: Section, experiment: Experiment) -> int:
-  """Settings behind one reported score: those of its runs, and the candidates of its kind."""
+  """Settings behind one reported score: those of its runs, and the candidates of its kind. A
+  setting that several seeds tried, or that was chosen among candidates, counts once.
+  """
   first = experiment.first
-  candidates = [
-    run
-    for run in section.candidates
-    if (run.model, run.mode, sorted(run.tasks)) == (first.model, first.mode, sorted(first.tasks))
-  ]
-  return max(run.settings_tried for run in experiment.runs) + sum(
-    run.settings_tried for run in candidates
-  )
+  tried = {repr(experiment.settings): max(run.settings_tried for run in experiment.runs)}
+  for run in section.candidates:
+    if (run.model, run.mode, sorted(run.tasks)) == (first.model, first.mode, sorted(first.tasks)):
+      tried.setdefault(repr(defining_settings(run)), run.settings_tried)
+  return sum(tried.values())
 
 
 def csv_text(scored: Sequence[Scored]) -> str:

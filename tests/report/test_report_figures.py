@@ -122,6 +122,14 @@ def inspect(fig) -> bytes:
   return b''
 
 
+def test_settings_with_dollar_signs_are_no_mathematics(tmp_path):
+  for i, regex in enumerate(('heads/.*', r'heads/\w+/kernel$|trunk/\w+/.*$')):
+    config = settings(tasks=['artist'])
+    config.trainable = regex
+    write_run(tmp_path / f'run{i}', config=config)
+  assert figure1.draw_figure1(read(tmp_path), show_published='no')['png']
+
+
 def test_figures_need_their_runs(tmp_path):
   write_run(tmp_path / 'multi', config=settings(tasks=['artist', 'type']))
   found = read(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_runs import settings, write_run
+from fake_runs import CLASSES, settings, write_run
 
 from flaxart.report import compare
 from flaxart.report.answers import common, read_answers
@@ -107,6 +107,29 @@ def test_a_candidate_is_counted_as_tried_and_shown_nowhere_else(tmp_path):
   (experiment,) = section.experiments
   assert experiment.label == 'ResNet50, fine-tuned' and len(section.candidates) == 1
   assert settings_tried(section, experiment) == 5
+  for seed in (1, 2):  # another seed, and the setting that was chosen, are no further ones
+    config.seed = seed
+    write_run(tmp_path / f'b{seed}', config=config, test=False)
+  write_run(tmp_path / 'c', config=settings(tasks=['artist']), test=False)
+  ((section,), _) = read(tmp_path)
+  assert settings_tried(section, section.experiments[0]) == 5
+
+
+def test_experiments_on_other_classes_keep_rows_and_names_of_their_own(tmp_path):
+  for i in range(3):  # as three values of --min_per_class make them
+    classes = {**CLASSES, 'artist': CLASSES['artist'][i:]}
+    write_run(tmp_path / f'run{i}', config=settings(tasks=['artist']), classes=classes)
+  ((section,), _) = read(tmp_path)
+  assert len(rows_of(section)) == len({e.label for e in section.experiments}) == 3
+
+
+def test_a_name_that_holds_a_seed_among_letters_is_no_run_of_that_seed(tmp_path):
+  for seed in range(2):
+    config = settings(tasks=['artist'], seed=seed)
+    config.init = '/data/weights0/resnet50.safetensors'
+    write_run(tmp_path / f's{seed}', config=config)
+  ((section,), _) = read(tmp_path)
+  assert [e.seeds for e in section.experiments] == [[0, 1]]
 
 
 def test_predictions_that_are_not_those_of_the_scores_are_not_used(tmp_path):

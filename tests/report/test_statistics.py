@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from flaxart.report import statistics as s
 from flaxart.report.answers import Answers, common, score_of
+from flaxart.report.score_tables import _plain
 
 
 def answers(*, records=60, groups=20, classes=4, seed=0, kind='softmax'):
@@ -87,3 +90,15 @@ def test_only_records_that_both_have_with_the_same_label_are_common():
   left, right = common([a, b])
   assert list(left.ids) == list(right.ids) == [f'r{i}' for i in range(10, 59)]
   assert not len(common([a, answers(records=0)])[0].ids)
+  for kind, truth in (('sigmoid', np.eye(60, 4, dtype=bool)), ('regression', np.arange(60.0))):
+    a = dataclasses.replace(answers(), kind=kind, truth=truth)
+    b = dataclasses.replace(a, truth=truth.copy())
+    b.truth[:7] = 1 - b.truth[:7]
+    assert list(common([a, b])[0].ids) == [f'r{i}' for i in range(7, 60)]
+  other = dataclasses.replace(a, kind='sigmoid', truth=np.eye(60, 5, dtype=bool))
+  assert not len(common([dataclasses.replace(a, truth=np.eye(60, 4, dtype=bool)), other])[0].ids)
+
+
+def test_counts_are_no_percentages():
+  assert _plain('unknown_n', s.over_seeds([73.0, 73.0])) == '73'
+  assert _plain('unknown_auroc', s.over_seeds([0.73])) == '73.0'
