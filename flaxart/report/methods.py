@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flaxart.config import default_config, flat
 from flaxart.report.experiments import Section
 from flaxart.report.runs import FINE_TUNED, NAMES, OFF_THE_SHELF, RANDOM_TRUNK, Run
 from flaxart.report.statistics import DRAWS
 
 OPTIMIZERS = {'sgd': 'SGD', 'adam': 'Adam', 'adamw': 'AdamW', 'rmsprop': 'RMSprop'}
+# Settings that change what is computed and have no words of their own below.
+FURTHER = (
+  'model.bn',
+  'model.bn_momentum',
+  'model.dropout',
+  'train.task_weights',
+  'train.class_weights',
+  'train.logit_adjustment',
+  'train.unfreeze',
+  'optim.multipliers',
+  'optim.warmup_epochs',
+  'optim.clip_norm',
+  'optim.label_smoothing',
+  'optim.ema',
+)
 FITS = {'squash': 'squashed to', 'crop': 'cropped to', 'pad': 'padded with white to'}
 
 
@@ -37,7 +53,7 @@ def _section(section: Section) -> str:
   )
   size = _each((run.config.data.image_size for run in runs), '{} x {} pixels', twice=True)
   fit = _join(sorted({FITS[run.config.data.fit] for run in runs}))
-  networks = _join(dict.fromkeys(NAMES.get(run.model, run.model) for run in runs))
+  networks = _join(dict.fromkeys(_network(run) for run in runs))
   trained = ' '.join(f'{_training(run)}.' for run in _one_of_each(runs))
   packages = ', '.join(f'{k} {v}' for k, v in first.provenance.get('packages', {}).items())
   versions = _join(sorted({str(run.provenance['version']) for run in runs}))
@@ -65,11 +81,7 @@ def _training(run: Run) -> str:
     + ('everything learns' if c.trainable == 'all' else f'what matches {c.trainable!r} learns'),
   }.get(run.mode, 'From scratch: everything learns from He-uniform random numbers')
   shared = ', tasks sharing one trunk, losses summed' if run.joint else ''
-  optim = OPTIMIZERS[c.optim.name]
-  rate = f'learning rate {c.optim.learning_rate:g}'
-  if c.optim.name == 'sgd':
-    nesterov = 'Nesterov momentum' if c.optim.nesterov else 'momentum'
-    rate += f', {nesterov} {c.optim.momentum:g}'
+  rate = _optimizer(run)
   if c.optim.schedule != 'constant':
     rate += f', {c.optim.schedule} schedule'
   if c.optim.weight_decay:
@@ -83,9 +95,41 @@ def _training(run: Run) -> str:
   chosen = {'loss': 'the lowest val loss', 'score': 'the best val score'}.get(c.checkpoint.best)
   tested = f'the checkpoint with {chosen} is tested' if chosen else 'the last checkpoint is tested'
   return (
-    f'{mode}{shared}; {optim}, {rate}, batches of {c.train.batch_size}, {stop}; {_augmented(run)}; '
-    f'{tested}'
+    f'{mode}{shared}; {rate}, batches of {c.train.batch_size}, {stop}; {_augmented(run)}; '
+    f'{"".join(f"{one}; " for one in _further(run))}{tested}'
   )
+
+
+def _network(run: Run) -> str:
+  model = run.config.model
+  parts = [
+    *([f'{model.width:g} of its width'] if model.width != 1 else []),
+    *(['one block a stage'] if model.shallow else []),
+  ]
+  name = NAMES.get(run.model, run.model)
+  return f'{name} ({", ".join(parts)})' if parts else name
+
+
+def _optimizer(run: Run) -> str:
+  """Optimizer and learning rate: of the setting that was tested, where several shared a run."""
+  c, setting = run.config, run.train.get('setting')
+  if setting and run.settings_tried > 1:
+    among = ', '.join(part.strip() for part in c.probe.settings.split(','))
+    return f'optimizer and learning rate chosen on val among {among}: {setting}'
+  text = f'{OPTIMIZERS[c.optim.name]}, learning rate {c.optim.learning_rate:g}'
+  if c.optim.name == 'sgd':
+    nesterov = 'Nesterov momentum' if c.optim.nesterov else 'momentum'
+    text += f', {nesterov} {c.optim.momentum:g}'
+  return text
+
+
+def _further(run: Run) -> list[str]:
+  default = flat(default_config())
+  return [
+    f'{field} {value}'
+    for field, value in flat(run.config).items()
+    if field in FURTHER and value != default[field]
+  ]
 
 
 def _augmented(run: Run) -> str:

@@ -11,6 +11,7 @@ from flaxart.report import compare
 from flaxart.report.answers import common, read_answers
 from flaxart.report.experiments import sections
 from flaxart.report.figure2 import matches
+from flaxart.report.methods import paragraphs
 from flaxart.report.runs import read_runs
 from flaxart.report.score_tables import rows_of
 from tfds_rijks.errors import UserError
@@ -201,3 +202,13 @@ def test_every_picture_of_an_object_is_a_record_of_its_own(tmp_path):
   for run, answers in zip(section.runs, common(found), strict=True):
     assert len(answers.ids) == run.results['test']['artist']['n'] > 60
     assert answers.right.mean() == pytest.approx(run.results['test']['artist']['top1'])
+
+
+def test_the_methods_say_what_was_tested_and_all_that_changes_the_arithmetic(tmp_path):
+  swept = settings(tasks=['artist'], mode='off_the_shelf', probe__settings='rmsprop:1e-3,adam:1e-2')
+  write_run(tmp_path / 'a', config=swept, train={'settings_tried': 2, 'setting': 'adam:1e-2'})
+  joint = settings(tasks=['artist', 'type'], train__task_weights='artist=3', model__width=0.25)
+  write_run(tmp_path / 'b', config=joint)
+  text = ' '.join(paragraphs(read(tmp_path)[0]))
+  assert 'chosen on val among rmsprop:1e-3, adam:1e-2: adam:1e-2, batches of' in text
+  assert 'train.task_weights artist=3; ' in text and 'ResNet50 (0.25 of its width)' in text
