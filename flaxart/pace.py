@@ -8,6 +8,7 @@ input, standing still between a stop and the next start, or doing steps again af
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 import time
@@ -99,10 +100,9 @@ def memory() -> dict[str, float]:
 
 def host_memory_gb() -> float:
   """The most that this process had at any time."""
-  try:  # Linux counts what the parent had before the program began in `ru_maxrss`, not here
-    status = Path('/proc/self/status').read_text(encoding='utf-8')
-    return round(int(status.partition('VmHWM:')[2].split()[0]) * 1024 / 1e9, 3)
-  except (OSError, IndexError):
-    pass  # no Linux
+  status = Path('/proc/self/status')  # Linux puts what the parent had into `ru_maxrss`, not here
+  peak = re.search(r'VmHWM:\s*(\d+) kB', status.read_text('utf-8')) if status.exists() else None
+  if peak:
+    return round(int(peak[1]) * 1024 / 1e9, 3)
   unit = 1 if sys.platform == 'darwin' else 1024  # bytes on macOS, KiB on Linux
   return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 3)

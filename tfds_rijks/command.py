@@ -36,7 +36,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   """Calls `main` and exits: 0 or its return value, 2 with one line on stderr for bad input."""
   try:
     code = main() or 0
-    sys.stdout.flush()
+    if sys.stdout:  # else it was closed before the command began
+      sys.stdout.flush()
   except UserError as error:
     code = fail(str(error))
   except BrokenPipeError:
