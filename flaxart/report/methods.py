@@ -6,25 +6,37 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flaxart.config import default_config, flat
-from flaxart.report.experiments import Section
+from flaxart.report.experiments import NO_PART, Section
 from flaxart.report.runs import FINE_TUNED, NAMES, OFF_THE_SHELF, RANDOM_TRUNK, Run
 from flaxart.report.statistics import DRAWS
 
 OPTIMIZERS = {'sgd': 'SGD', 'adam': 'Adam', 'adamw': 'AdamW', 'rmsprop': 'RMSprop'}
-# Settings that change what is computed and have no words of their own below.
-FURTHER = (
-  'model.bn',
-  'model.bn_momentum',
-  'model.dropout',
-  'train.task_weights',
-  'train.class_weights',
-  'train.logit_adjustment',
-  'train.unfreeze',
-  'optim.multipliers',
-  'optim.warmup_epochs',
-  'optim.clip_norm',
-  'optim.label_smoothing',
-  'optim.ema',
+# Settings that the sentences below tell in words of their own; the table of settings has the paths.
+TOLD = (
+  *NO_PART,
+  'trainable',
+  'init',
+  'model.name',
+  'model.width',
+  'model.shallow',
+  'data.dataset',
+  'data.image_size',
+  'data.fit',
+  'augment.flip',
+  'augment.zoom',
+  'augment.randaugment',
+  'augment.mixup',
+  'train.epochs',
+  'train.batch_size',
+  'train.early_stop_patience',
+  'optim.name',
+  'optim.learning_rate',
+  'optim.momentum',
+  'optim.nesterov',
+  'optim.weight_decay',
+  'optim.schedule',
+  'probe.settings',
+  'checkpoint.best',
 )
 FITS = {'squash': 'squashed to', 'crop': 'cropped to', 'pad': 'padded with white to'}
 
@@ -80,7 +92,8 @@ def _training(run: Run) -> str:
     FINE_TUNED: 'Fine-tuned: '
     + ('everything learns' if c.trainable == 'all' else f'what matches {c.trainable!r} learns'),
   }.get(run.mode, 'From scratch: everything learns from He-uniform random numbers')
-  shared = ', tasks sharing one trunk, losses summed' if run.joint else ''
+  losses = 'weighted losses summed' if c.train.task_weights else 'losses summed'
+  shared = f', tasks sharing one trunk, {losses}' if run.joint else ''
   rate = _optimizer(run)
   if c.optim.schedule != 'constant':
     rate += f', {c.optim.schedule} schedule'
@@ -111,24 +124,26 @@ def _network(run: Run) -> str:
 
 
 def _optimizer(run: Run) -> str:
-  """Optimizer and learning rate: of the setting that was tested, where several shared a run."""
+  """Optimizer and learning rate: of the setting that was tested, where a run names it."""
   c, setting = run.config, run.train.get('setting')
-  if setting and run.settings_tried > 1:
-    among = ', '.join(part.strip() for part in c.probe.settings.split(','))
-    return f'optimizer and learning rate chosen on val among {among}: {setting}'
-  text = f'{OPTIMIZERS[c.optim.name]}, learning rate {c.optim.learning_rate:g}'
-  if c.optim.name == 'sgd':
+  name, rate = setting.split(':') if setting else (c.optim.name, c.optim.learning_rate)
+  text = f'{OPTIMIZERS[name]}, learning rate {float(rate):g}'
+  if run.settings_tried > 1 and setting:
+    among = ', '.join(part.strip() for part in c.probe.settings.split(',') if part.strip())
+    text = f'optimizer and learning rate chosen on val among {among}: {setting}'
+  if name == 'sgd':
     nesterov = 'Nesterov momentum' if c.optim.nesterov else 'momentum'
     text += f', {nesterov} {c.optim.momentum:g}'
   return text
 
 
 def _further(run: Run) -> list[str]:
+  """What else differs from the defaults and changes what is computed."""
   default = flat(default_config())
   return [
     f'{field} {value}'
     for field, value in flat(run.config).items()
-    if field in FURTHER and value != default[field]
+    if field not in TOLD and value != default.get(field)
   ]
 
 

@@ -212,3 +212,17 @@ def test_the_methods_say_what_was_tested_and_all_that_changes_the_arithmetic(tmp
   text = ' '.join(paragraphs(read(tmp_path)[0]))
   assert 'chosen on val among rmsprop:1e-3, adam:1e-2: adam:1e-2, batches of' in text
   assert 'train.task_weights artist=3; ' in text and 'ResNet50 (0.25 of its width)' in text
+  assert 'one trunk, weighted losses summed; ' in text
+
+
+def test_the_methods_name_every_setting_that_is_no_default(tmp_path):
+  config = settings(tasks=['artist'], mode='off_the_shelf', probe__settings='adam:1e-2')
+  for field, value in (('pixels', 'zero_one'), ('shuffle', False), ('workers', 3)):
+    config.data[field] = value
+  config.augment.magnitude, config.optim.plateau_factor = 5.0, 0.5
+  write_run(tmp_path / 'a', config=config, train={'setting': 'adam:1e-2'})
+  text, _ = paragraphs(read(tmp_path)[0])
+  assert 'only the heads learn; Adam, learning rate 0.01, batches' in text
+  for part in ('data.pixels zero_one', 'data.shuffle False', 'augment.magnitude 5.0'):
+    assert f'; {part}; ' in text
+  assert 'optim.plateau_factor 0.5' in text and 'workers' not in text and 'safetensors' not in text
