@@ -21,7 +21,7 @@ class Answers:
 
   `ids` `[N]` as `record_ids` gives them, `groups` `[N]`. Softmax: `truth` `[N]` class names, `said`
   `[N, K]` class names by falling probability `p` `[N, K]`. Sigmoid: `truth` `[N, C]` bool, `p`
-  `[N, C]`. Regression: `truth` `[N]`, `said` `[N]`.
+  `[N, C]`, `classes` `[C]` the names of the columns. Regression: `truth` `[N]`, `said` `[N]`.
   """
 
   kind: str
@@ -30,11 +30,19 @@ class Answers:
   truth: np.ndarray
   said: np.ndarray
   p: np.ndarray
+  classes: np.ndarray
 
   def at(self, rows: np.ndarray) -> Answers:
     """The same for some records only."""
     fields = ('ids', 'groups', 'truth', 'said', 'p')
     return dataclasses.replace(self, **{f: getattr(self, f)[rows] for f in fields})
+
+  @property
+  def labels(self) -> np.ndarray:
+    """`[N]`: names, sets of names or years, which compare across lists of classes."""
+    if self.kind != 'sigmoid':
+      return self.truth
+    return np.array([frozenset(self.classes[row]) for row in self.truth.astype(bool)], object)
 
   @property
   def right(self) -> np.ndarray:
@@ -62,14 +70,14 @@ def read_answers(run: Run, task: str, *, split: str = 'test') -> Answers | None:
   if kind == 'softmax':
     known = label >= 0
     said, p = classes[stored[f'{task}/top']], stored[f'{task}/p']
-    answers = Answers(kind, ids, groups, classes[np.maximum(label, 0)], said, p)
+    answers = Answers(kind, ids, groups, classes[np.maximum(label, 0)], said, p, classes)
   elif kind == 'sigmoid':
     known = label.any(axis=1)
-    answers = Answers(kind, ids, groups, label, label, stored[f'{task}/p'])
+    answers = Answers(kind, ids, groups, label, label, stored[f'{task}/p'], classes)
   else:
     known = ~np.isnan(label)
     value = stored[f'{task}/value']
-    answers = Answers(kind, ids, groups, label, value, value)
+    answers = Answers(kind, ids, groups, label, value, value, classes)
   answers = answers.at(known)
   scores = run.results[split][task]
   if len(answers.ids) != scores['n'] or not len(answers.ids):
@@ -106,10 +114,7 @@ def common(all_answers: Sequence[Answers]) -> list[Answers]:
   aligned = [
     answers.at(np.array([row[i] for row in rows], int)) for i, answers in enumerate(all_answers)
   ]
-  if len({a.truth.shape for a in aligned}) > 1:  # other classes: no label is the same
-    return [a.at(np.array([], int)) for a in aligned]
-  equal = [a.truth == aligned[0].truth for a in aligned]
-  same = np.all(equal, axis=(0, *range(2, np.ndim(equal))))
+  same = np.all([a.labels == aligned[0].labels for a in aligned], axis=0)
   return [a.at(np.flatnonzero(same)) for a in aligned]
 
 

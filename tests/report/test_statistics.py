@@ -20,9 +20,9 @@ def answers(*, records=60, groups=20, classes=4, seed=0, kind='softmax'):
   group = np.array([f'g{i % groups}' for i in range(records)], object)
   if kind == 'sigmoid':
     p = rng.integers(0, 8, (records, classes)) / 8  # ties
-    return Answers(kind, ids, group, rng.random(p.shape) < 0.3, p, p)
+    return Answers(kind, ids, group, rng.random(p.shape) < 0.3, p, p, names)
   truth, said = names[rng.integers(0, classes, (2, records))]
-  return Answers(kind, ids, group, truth, said[:, None], rng.random((records, 1)))
+  return Answers(kind, ids, group, truth, said[:, None], rng.random((records, 1)), names)
 
 
 def test_over_seeds_is_the_t_interval():
@@ -95,8 +95,17 @@ def test_only_records_that_both_have_with_the_same_label_are_common():
     b = dataclasses.replace(a, truth=truth.copy())
     b.truth[:7] = 1 - b.truth[:7]
     assert list(common([a, b])[0].ids) == [f'r{i}' for i in range(7, 60)]
-  other = dataclasses.replace(a, kind='sigmoid', truth=np.eye(60, 5, dtype=bool))
-  assert not len(common([dataclasses.replace(a, truth=np.eye(60, 4, dtype=bool)), other])[0].ids)
+
+
+def test_labels_of_several_classes_are_the_same_by_their_names():
+  a = dataclasses.replace(answers(), kind='sigmoid', truth=np.eye(60, 4, dtype=bool))
+  a.truth[:, 0] = True
+  swapped = dataclasses.replace(a, truth=a.truth[:, [1, 0, 2, 3]], classes=a.classes[[1, 0, 2, 3]])
+  assert len(common([a, swapped])[0].ids) == 60
+  other = dataclasses.replace(a, classes=np.array(['class 0', 'b', 'class 2', 'class 3'], object))
+  assert list(common([a, other])[0].ids) == ['r0', *(f'r{i}' for i in range(2, 60))]
+  fewer = dataclasses.replace(a, truth=a.truth[:, :3], classes=a.classes[:3])
+  assert list(common([a, fewer])[0].ids) == ['r0', 'r1', 'r2', *(f'r{i}' for i in range(4, 60))]
 
 
 def test_counts_are_no_percentages():
