@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flaxart.config import MAY_CHANGE
@@ -73,6 +73,7 @@ class Section:
   experiments: tuple[Experiment, ...]
   candidates: tuple[Run, ...]  # settings tried on val, never tested
   repeated: tuple[Run, ...]  # a seed that another run of the same experiment has: not counted
+  settings: Mapping[Run, dict[str, Any]]  # what defines each run
 
   @property
   def title(self) -> str:
@@ -106,43 +107,57 @@ def sections(runs: Iterable[Run]) -> list[Section]:
 def _section(key: tuple[str, str | None], runs: Sequence[Run]) -> Section:
   groups: dict[Any, dict[int, Run]] = defaultdict(dict)
   repeated = []
+  settings = _defining_settings(runs)
   for run in runs:
     if run.is_candidate:
       continue
-    members = groups[_identity(run)]
+    members = groups[_identity(run, settings[run])]
     if run.seed in members:
       repeated.append(run)
     else:
       members[run.seed] = run
   chosen = [tuple(members.values()) for members in groups.values()]
-  labels = _labels([members[0] for members in chosen])
+  labels = _labels({members[0]: settings[members[0]] for members in chosen})
   return Section(
     dataset=key[0],
     test_hash=key[1],
     experiments=tuple(
-      Experiment(label, defining_settings(members[0]), members)
+      Experiment(label, settings[members[0]], members)
       for label, members in zip(labels, chosen, strict=True)
     ),
     candidates=tuple(run for run in runs if run.is_candidate),
     repeated=tuple(repeated),
+    settings=settings,
   )
 
 
-def defining_settings(run: Run) -> dict[str, Any]:
-  """The settings that make an experiment, without its tasks and its seed.
+def _defining_settings(runs: Sequence[Run]) -> dict[Run, dict[str, Any]]:
+  """The settings that make an experiment of each run, without its tasks and its seed.
 
-  A trunk that comes from a run of the same seed (`init=runs/first_s0`) counts as the same for every
-  seed: `runs/first_s*`.
+  Runs that each start from a run of their own seed (`init=runs/first_s0`) start alike:
+  `runs/first_s*`. A trunk that several seeds share keeps its name.
   """
-  settings = {key: value for key, value in run.settings.items() if key not in NO_PART}
-  settings['init'] = re.sub(
-    rf'(?<![A-Za-z0-9])s{run.seed}(?![A-Za-z0-9])', 's*', str(settings['init'])
-  )
-  return settings
+  own = {run: {k: v for k, v in run.settings.items() if k not in NO_PART} for run in runs}
+  starred = {run: {**own[run], 'init': _of_any_seed(own[run]['init'], run.seed)} for run in runs}
+  seeds, inits = defaultdict(set), defaultdict(set)
+  for run in runs:
+    seeds[run.data_key, repr(own[run])].add(run.seed)
+    inits[run.data_key, repr(starred[run])].add(own[run]['init'])
+  return {
+    run: starred[run]
+    if len(seeds[run.data_key, repr(own[run])]) == 1
+    and len(inits[run.data_key, repr(starred[run])]) > 1
+    else own[run]
+    for run in runs
+  }
 
 
-def _identity(run: Run) -> tuple[Any, ...]:
-  settings = defining_settings(run)
+def _of_any_seed(init: str, seed: int) -> str:
+  """`runs/first_s*` of `runs/first_s0`; a digit within a name is no seed."""
+  return re.sub(rf'(?<![A-Za-z0-9])s{seed}(?![A-Za-z0-9])', 's*', init)
+
+
+def _identity(run: Run, settings: Mapping[str, Any]) -> tuple[Any, ...]:
   return (
     run.data_key,
     tuple(sorted(run.tasks)),
@@ -157,24 +172,21 @@ def _weights(run: Run) -> str | None:
   return found
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
-  """A short name for each, with those settings behind it that tell equal names apart."""
-  names = [base_label(run) for run in runs]
+def _labels(settings: Mapping[Run, Mapping[str, Any]]) -> list[str]:
+  """A short name for each run, with what tells equal names apart behind it."""
+  names = {run: base_label(run) for run in settings}
   labels = []
-  for run, name in zip(runs, names, strict=True):
-    twins = [
-      other for other, its in zip(runs, names, strict=True) if its == name and other is not run
-    ]
-    labels.append(', '.join([name, *_differences(run, twins)]))
+  for run, name in names.items():
+    twins = {t: settings[t] for t, its in names.items() if its == name and t is not run}
+    labels.append(', '.join([name, *_differences(run, settings[run], twins)]))
   return labels
 
 
-def _differences(run: Run, twins: Sequence[Run]) -> list[str]:
-  mine = defining_settings(run)
+def _differences(
+  run: Run, mine: Mapping[str, Any], twins: Mapping[Run, Mapping[str, Any]]
+) -> list[str]:
   fields = [
-    key
-    for key, value in mine.items()
-    if any(defining_settings(twin).get(key) != value for twin in twins)
+    key for key, value in mine.items() if any(its.get(key) != value for its in twins.values())
   ]
   parts = [f'{field}={mine[field]}' for field in fields]
   for split in ('train', 'val'):

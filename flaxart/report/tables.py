@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flaxart.report.compare import Cell, Difference, cell, metrics_for
-from flaxart.report.experiments import Experiment, Section, defining_settings
+from flaxart.report.experiments import Experiment, Section
 from flaxart.report.runs import LeftOut, Run
 from flaxart.report.statistics import DRAWS, LEVEL, over_seeds
 from flaxart.spreadsheet import defuse
@@ -73,7 +73,7 @@ def settings_tried(section: Section, experiment: Experiment) -> int:
   tried = {repr(experiment.settings): max(run.settings_tried for run in experiment.runs)}
   for run in section.candidates:
     if (run.model, run.mode, sorted(run.tasks)) == (first.model, first.mode, sorted(first.tasks)):
-      tried.setdefault(repr(defining_settings(run)), run.settings_tried)
+      tried.setdefault(repr(section.settings[run]), run.settings_tried)
   return sum(tried.values())
 
 

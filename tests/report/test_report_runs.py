@@ -124,13 +124,16 @@ def test_experiments_on_other_classes_keep_rows_and_names_of_their_own(tmp_path)
   assert len(rows_of(section)) == len({e.label for e in section.experiments}) == 3
 
 
-def test_a_name_that_holds_a_seed_among_letters_is_no_run_of_that_seed(tmp_path):
-  for seed in range(2):
+@pytest.mark.parametrize('init', ['/data/weights0/resnet50.safetensors', 'runs/multi_s0'])
+def test_a_trunk_that_all_seeds_share_leaves_them_one_experiment(tmp_path, init):
+  for seed in range(3):
     config = settings(tasks=['artist'], seed=seed)
-    config.init = '/data/weights0/resnet50.safetensors'
+    config.init = init
     write_run(tmp_path / f's{seed}', config=config)
+  write_run(tmp_path / 'z_other', config=settings(tasks=['artist']))
   ((section,), _) = read(tmp_path)
-  assert [e.seeds for e in section.experiments] == [[0, 1]]
+  assert [e.seeds for e in section.experiments] == [[0, 1, 2], [0]]
+  assert section.experiments[0].label == f'ResNet50, fine-tuned, init={init}'
 
 
 def test_predictions_that_are_not_those_of_the_scores_are_not_used(tmp_path):
