@@ -191,6 +191,14 @@ def differs_in(a: Experiment, b: Experiment) -> str | None:
   fields = [f for f in _changed(a.settings, b.settings) if not f.startswith(tuple(ignored))]
   if left.data_key != right.data_key:
     fields.append('training data')
+  elif any(
+    left.labels[task]['sha256'] != right.labels[task]['sha256']
+    for task in set(a.tasks) & set(b.tasks)
+  ):
+    fields.append('classes')
+  same_start = left.model == right.model and a.settings['init'] == b.settings['init']
+  if same_start and a.weights != b.weights:
+    fields.append('weights')
   axes += fields[:2]
   return axes[0] if len(axes) == 1 else None
 

@@ -55,6 +55,11 @@ class Experiment:
     """Seeds of the runs."""
     return [run.seed for run in self.runs]
 
+  @property
+  def weights(self) -> str | None:
+    """SHA-256 of the trunk's weights that all seeds start from; None where there are none."""
+    return _weights(self.first, self.settings)
+
   def kind(self, task: str) -> str:
     """softmax, sigmoid or regression."""
     return str(self.first.labels[task]['kind'])
@@ -162,12 +167,14 @@ def _identity(run: Run, settings: Mapping[str, Any]) -> tuple[Any, ...]:
     run.data_key,
     tuple(sorted(run.tasks)),
     tuple((task, run.labels[task]['sha256']) for task in sorted(run.tasks)),
-    None if '*' in settings['init'] else _weights(run),
+    _weights(run, settings),
     tuple(sorted((key, str(value)) for key, value in settings.items())),
   )
 
 
-def _weights(run: Run) -> str | None:
+def _weights(run: Run, settings: Mapping[str, Any]) -> str | None:
+  if '*' in settings['init']:  # each seed has its own
+    return None
   found: str | None = run.provenance.get('weights', {}).get('sha256')
   return found
 
@@ -197,8 +204,10 @@ def _differences(
     classes = str(run.labels[task]['sha256'])
     if any(task in twin.tasks and twin.labels[task]['sha256'] != classes for twin in twins):
       parts.append(f'{task} classes {classes[:8]}')
-  if not fields and any(_weights(twin) != _weights(run) for twin in twins):
-    parts.append(f'weights {str(_weights(run))[:8]}')
+  weights = _weights(run, mine)
+  same_init = [twin for twin, its in twins.items() if its['init'] == mine['init']]
+  if any(_weights(twin, twins[twin]) != weights for twin in same_init):
+    parts.append(f'weights {str(weights)[:8]}')
   if any(set(run.tasks) != set(twin.tasks) and set(run.tasks) & set(twin.tasks) for twin in twins):
     parts.append(f'tasks {"+".join(run.tasks)}')
   return parts

@@ -36,9 +36,10 @@ def rows_of(section: Section) -> list[tuple[str, dict[str, Experiment]]]:
     key: tuple[Any, ...] = (
       run.data_key,
       run.joint and tuple(sorted(run.tasks)),
+      experiment.weights,
       repr(experiment.settings),
     )
-    # The same head, trained beside others, on other classes or from other weights.
+    # The same head, trained beside others or on other classes.
     while key in rows and set(rows[key][1]) & set(run.tasks):
       key = (*key, tuple(run.tasks))
     _, cells = rows.setdefault(key, (experiment.label, {}))

@@ -122,6 +122,31 @@ def test_experiments_on_other_classes_keep_rows_and_names_of_their_own(tmp_path)
     write_run(tmp_path / f'run{i}', config=settings(tasks=['artist']), classes=classes)
   ((section,), _) = read(tmp_path)
   assert len(rows_of(section)) == len({e.label for e in section.experiments}) == 3
+  assert compare.differs_in(*section.experiments[:2]) == 'classes'
+
+
+def test_experiments_from_other_weights_keep_rows_and_names_of_their_own(tmp_path):
+  for name, task, sha, rate in [
+    ('a', 'artist', 'a' * 64, 0.1),
+    ('b', 'artist', 'b' * 64, 0.1),
+    ('c', 'artist', 'b' * 64, 0.2),
+    ('d', 'type', 'b' * 64, 0.1),
+  ]:
+    config = settings(tasks=[task], optim__learning_rate=rate)
+    results = write_run(tmp_path / name, config=config) / 'results.json'
+    changed = json.loads(results.read_text())
+    changed['provenance']['weights']['sha256'] = sha
+    results.write_text(json.dumps(changed))
+  ((section,), _) = read(tmp_path)
+  rows = [[e.first.name for e in cells.values()] for _, cells in rows_of(section)]
+  assert rows == [['a'], ['b', 'd'], ['c']]
+  assert [label.split('optim.')[1] for label, _ in rows_of(section)] == [
+    'learning_rate=0.1, weights aaaaaaaa',
+    'learning_rate=0.1, weights bbbbbbbb',
+    'learning_rate=0.2, weights bbbbbbbb',
+  ]
+  a, b, c, _ = section.experiments
+  assert compare.differs_in(a, b) == 'weights' and compare.differs_in(a, c) is None
 
 
 @pytest.mark.parametrize('init', ['/data/weights0/resnet50.safetensors', 'runs/multi_s0'])
