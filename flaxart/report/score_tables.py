@@ -127,11 +127,11 @@ def difference_table(found: Sequence[Difference]) -> Html:
     ]
   else:
     parts = list(tables.values())
-  lucky = round(0.05 * len(found))
+  lucky = 0.05 * len(found)
   note = (
     'Bold, or clear: the interval over objects leaves out zero. Intervals are not corrected for '
     f'the number of pairs: of {len(found)} without any difference, '
-    f'{f"about {lucky}" if lucky else "less than one"} would look clear by chance.'
+    f'{"fewer than one" if lucky < 1 else f"about {lucky:.0f}"} would look clear by chance.'
   )
   return join([*parts, tag('p', note, class_='note')])
 

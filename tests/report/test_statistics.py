@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from flaxart.report import statistics as s
 from flaxart.report.answers import Answers, common, score_of
-from flaxart.report.score_tables import _plain
+from flaxart.report.compare import Difference
+from flaxart.report.score_tables import _plain, difference_table
 
 
 def answers(*, records=60, groups=20, classes=4, seed=0, kind='softmax'):
@@ -111,3 +113,11 @@ def test_labels_of_several_classes_are_the_same_by_their_names():
 def test_counts_are_no_percentages():
   assert _plain('unknown_n', s.over_seeds([73.0, 73.0])) == '73'
   assert _plain('unknown_auroc', s.over_seeds([0.73])) == '73.0'
+
+
+@pytest.mark.parametrize(('pairs', 'by_chance'), [(19, 'fewer than one'), (20, 'about 1 ')])
+def test_a_note_says_how_many_pairs_look_clear_by_chance(pairs, by_chance):
+  experiment = SimpleNamespace(label='a')
+  none = s.over_seeds([])
+  one = Difference('artist', 'top1', 'mode', experiment, experiment, 0.0, None, 1, 1, none)
+  assert f'of {pairs} without any difference, {by_chance}' in difference_table([one] * pairs)
