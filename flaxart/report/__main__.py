@@ -42,8 +42,9 @@ def main() -> int:
   if args.samples < 0:
     raise UserError(f'--samples: found {args.samples}, expected 0 or more')
   output = Path(args.output).expanduser()
-  if output.exists() and not output.is_dir():
-    raise UserError(f'--output: {output} is a file; give a folder')
+  for path in (output, *output.parents):
+    if path.exists() and not path.is_dir():
+      raise UserError(f'--output: {path} is a file; give a folder')
   report(
     args.runs,
     output,

@@ -21,10 +21,11 @@ from PIL import Image
 
 from flaxart.data.source import open_dataset
 from flaxart.report import pictures
-from flaxart.report.__main__ import report
+from flaxart.report.__main__ import main, report
 from flaxart.report.answers import read_answers
 from flaxart.report.bibliography import bibtex, entries
 from flaxart.report.runs import read_run
+from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -231,9 +232,16 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
   assert "no folder matches 'nothing/*'" in done.stderr and not output.exists()
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch, tmp_path):
-  from tfds_rijks.errors import UserError
+@pytest.mark.parametrize('below', ['', 'reports/new'])
+def test_an_output_folder_cannot_be_in_a_file(monkeypatch, tmp_path, below):
+  (tmp_path / 'file').write_text('')
+  output = tmp_path / 'file' / below
+  monkeypatch.setattr(sys, 'argv', ['report', f'--runs={tmp_path}', f'--output={output}'])
+  with pytest.raises(UserError, match='file is a file; give a folder'):
+    main()
 
+
+def test_without_matplotlib_it_says_what_to_install(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, 'matplotlib', None)
   with pytest.raises(UserError, match=r"pip install 'flaxart\[report\]'"):
     report(str(tmp_path / '*'), tmp_path / 'out')
