@@ -197,9 +197,12 @@ def _differences(
   ]
   parts = [f'{field}={mine[field]}' for field in fields]
   for split in ('train', 'val'):
-    if any(twin.split_hash(split) != run.split_hash(split) for twin in twins):
-      records = run.provenance['splits'][split]['records']
-      parts.append(f'{split} split {str(run.split_hash(split))[:8]} ({records:,} records)')
+    sha256 = run.split_hash(split)
+    if any(twin.split_hash(split) != sha256 for twin in twins):
+      records = run.provenance['splits'].get(split, {}).get('records', 0)
+      parts.append(
+        f'{split} split {sha256[:8]} ({records:,} records)' if sha256 else f'no {split} split'
+      )
   for task in run.tasks:
     classes = str(run.labels[task]['sha256'])
     if any(task in twin.tasks and twin.labels[task]['sha256'] != classes for twin in twins):

@@ -55,6 +55,17 @@ def test_where_the_data_lies_makes_no_experiment_but_other_training_data_does(tm
   assert 'train split 00000000 (500 records)' in section.experiments[1].label
 
 
+def test_data_without_a_val_split_is_named_so(tmp_path):
+  write_run(tmp_path / 'a', config=settings(tasks=['artist']))
+  results = write_run(tmp_path / 'b', config=settings(tasks=['artist'])) / 'results.json'
+  changed = json.loads(results.read_text())
+  del changed['provenance']['splits']['val'], changed['val']
+  results.write_text(json.dumps(changed))
+  ((section,), _) = read(tmp_path)
+  with_val, without = (e.label.split('fine-tuned, ')[1] for e in section.experiments)
+  assert with_val.startswith('val split') and without == 'no val split'
+
+
 def test_a_trunk_of_the_same_seed_is_the_same_beginning(tmp_path):
   for seed in (0, 1):
     config = settings(tasks=['artist'], seed=seed)
