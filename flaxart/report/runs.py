@@ -150,15 +150,8 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
   Raises:
     UserError: no folder matches, or none of them is a run.
   """
-  folders = sorted(
-    {
-      Path(name).absolute()
-      for part in pattern.split(',')
-      # Path.glob takes no pattern that begins at the root.
-      for name in glob.glob(str(Path(part.strip()).expanduser()))  # noqa: PTH207
-      if Path(name).is_dir()
-    }
-  )
+  parts = filter(None, map(str.strip, pattern.split(',')))
+  folders = sorted({Path(name).absolute() for part in parts for name in _matching(part)})
   if not folders:
     raise UserError(
       f"--runs: no folder matches {pattern!r}; give a pattern such as --runs='runs/figure1/*'"
@@ -175,6 +168,15 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
       'config.json); give the folders of runs'
     )
   return runs, left_out
+
+
+def _matching(part: str) -> list[str]:
+  """Folders; a name such as `[x]` stands for itself where it is there, else for what it matches."""
+  path = Path(part).expanduser()
+  there = next((p for p in (path, *path.parents) if p.exists()), Path())
+  pattern = Path(glob.escape(str(there))) / path.relative_to(there)
+  # Path.glob takes no pattern that begins at the root.
+  return [name for name in glob.glob(str(pattern)) if Path(name).is_dir()]  # noqa: PTH207
 
 
 def read_run(folder: Path) -> Run:

@@ -109,6 +109,14 @@ def test_a_pattern_without_runs_is_one_line(tmp_path, made):
     read_runs(str(tmp_path / '*'))
 
 
+def test_brackets_in_a_folders_name_and_a_comma_at_the_end_are_no_pattern(tmp_path):
+  folder = tmp_path / '[x]' / 'runs'
+  write_run(folder / 'a[0]', config=settings(tasks=['artist']))
+  for pattern in (f'{folder}/*', f'{folder}/a[[]0]', f'{folder}/a[0],', f' ,{folder}/*/'):
+    runs, left_out = read_runs(pattern)
+    assert [run.name for run in runs] == ['a[0]'] and not left_out
+
+
 def test_a_candidate_is_counted_as_tried_and_shown_nowhere_else(tmp_path):
   from flaxart.report.tables import settings_tried
 
