@@ -102,9 +102,9 @@ def cell(experiment: Experiment, task: str, metric: str) -> Cell:
     for name, key in (('16x16 pixels', 'pixels16'), ('label-only', 'label_only')):
       floors[name] = over_seeds(experiment.scores(task, f'{key}_{suffix}')).mean
   answers = answers_of(experiment, task)
+  aligned = common(answers) if answers else []
   interval, objects = None, None
-  if answers:
-    aligned = common(answers)
+  if aligned and len(aligned[0].ids):
     objects = count_groups(aligned[0])
     interval = bootstrap(mean_of([score_of(a, metric) for a in aligned]), objects)
   return Cell(

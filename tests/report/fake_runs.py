@@ -69,12 +69,13 @@ def write_run(
   stored, scores, tables = {'ids': np.array(ids), 'groups': np.array(groups)}, {}, {}
   for task in sorted(classes):
     drawn = truth_rng.integers(-1, len(classes[task]), len(ids))
+    own_truth = np.random.default_rng(list(task.encode()))
     if task not in tasks:
       continue
     if kinds.get(task) == 'regression':
-      made = regression(rng, len(ids), skill)
+      made = regression(rng, own_truth.uniform(1500, 1900, len(ids)), skill)
     elif kinds.get(task) == 'sigmoid':
-      made = sigmoid(rng, len(ids), len(classes[task]), skill)
+      made = sigmoid(rng, own_truth.random((len(ids), len(classes[task]))) < 0.4, skill)
     else:
       label = np.asarray(drawn if labels is None else labels[task], np.int32)
       made = softmax(rng, label, classes[task], skill)
@@ -225,25 +226,24 @@ def softmax(rng, label, classes, skill):
   }
 
 
-def sigmoid(rng, records, classes, skill):
-  label = rng.random((records, classes)) < 0.4
-  p = skill * label + rng.random((records, classes)) * (1 - skill)
+def sigmoid(rng, label, skill):
+  p = skill * label + rng.random(label.shape) * (1 - skill)
   n = int(label.any(axis=1).sum())
   return {
     'label': label,
     'p': p.astype(np.float32),
-    'scores': {'n': n, 'classes': classes, 'loss': 0.4, 'map': 0.7, 'f1_micro': 0.6},
+    'scores': {'n': n, 'classes': label.shape[1], 'loss': 0.4, 'map': 0.7, 'f1_micro': 0.6},
   }
 
 
-def regression(rng, records, skill):
-  label = rng.uniform(1500, 1900, records).astype(np.float32)
-  value = label + rng.normal(0, 60 * (1 - skill) + 1, records).astype(np.float32)
+def regression(rng, label, skill):
+  label = label.astype(np.float32)
+  value = label + rng.normal(0, 60 * (1 - skill) + 1, len(label)).astype(np.float32)
   near = float((np.abs(value - label) <= 50).mean())
   return {
     'label': label,
     'value': value.astype(np.float32),
-    'scores': {'n': records, 'mae': 30.0, 'rmse': 40.0, 'within_50': near},
+    'scores': {'n': len(label), 'mae': 30.0, 'rmse': 40.0, 'within_50': near},
   }
 
 

@@ -207,6 +207,15 @@ def test_every_kind_of_task_has_its_main_score_and_interval(tmp_path):
       assert low <= cell.seeds.mean <= high
 
 
+def test_seeds_without_a_label_in_common_have_no_interval(tmp_path):
+  for seed in range(2):
+    config = settings(tasks=['artist'], seed=seed)
+    write_run(tmp_path / f's{seed}', config=config, labels={'artist': [seed] * 120})
+  ((section,), _) = read(tmp_path)
+  cell = compare.cell(section.experiments[0], 'artist', 'top1')
+  assert cell.seeds.n == 2 and cell.interval is None and cell.objects is None
+
+
 def test_pairs_differ_in_one_thing_and_multi_task_is_matched(tmp_path):
   for name, tasks, more in [
     ('multi', ['artist', 'type'], {}),
