@@ -18,8 +18,8 @@ from flaxart.report.plotting import TASK_COLOURS, figure, render
 class Match:
   """A multi-task experiment and the single-task one of each task, as like it as there is.
 
-  `matched`: the tasks whose single-task experiment has the same data, settings, seeds and number of
-  images seen: the comparison is about sharing and nothing else.
+  `matched`: the tasks whose single-task experiment has the same data, classes, settings, weights at
+  the start, seeds and number of images seen: the comparison is about sharing and nothing else.
   """
 
   section: Section
@@ -69,9 +69,11 @@ def _distance(one: Experiment, joint: Experiment) -> int:
     for key, value in joint.settings.items()
     if key != 'train.task_weights'
   )
+  classes = any(one.first.labels[t]['sha256'] != joint.first.labels[t]['sha256'] for t in one.tasks)
+  weights = one.weights != joint.weights
   seeds = one.seeds != joint.seeds
   seen = [r.images_seen for r in one.runs] != [r.images_seen for r in joint.runs]
-  return settings + seeds + seen
+  return settings + classes + weights + seeds + seen
 
 
 def draw_figure2(sections: Sequence[Section], *, show_published: str) -> dict[str, bytes] | None:
@@ -122,7 +124,7 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
   if any(match.matched != set(match.single) for match in found):
     text += (
       ' Dash-dotted: a single-task run that differs from the multi-task one in more than its task '
-      '(settings, seeds or images seen).'
+      '(settings, classes, weights at the start, seeds or images seen).'
     )
   if any(published.is_wanted(show_published, match.section.dataset) for match in found):
     text += (

@@ -241,6 +241,18 @@ def test_pairs_differ_in_one_thing_and_multi_task_is_matched(tmp_path):
   assert match.matched == {'artist'} and not match.is_complete
 
 
+def test_a_single_task_on_other_classes_or_from_other_weights_is_no_match(tmp_path):
+  write_run(tmp_path / 'multi', config=settings(tasks=['artist', 'type', 'material']))
+  fewer = {**CLASSES, 'artist': CLASSES['artist'][1:]}
+  write_run(tmp_path / 'artist', config=settings(tasks=['artist']), classes=fewer)
+  results = write_run(tmp_path / 'type', config=settings(tasks=['type'])) / 'results.json'
+  results.write_text(results.read_text().replace('f' * 64, 'a' * 64))
+  write_run(tmp_path / 'material', config=settings(tasks=['material']))
+  ((section,), _) = read(tmp_path)
+  (match,) = matches([section])
+  assert set(match.single) == set(CLASSES) and match.matched == {'material'}
+
+
 def test_heads_on_a_frozen_trunk_share_nothing(tmp_path):
   write_run(tmp_path / 'both', config=settings(tasks=['artist', 'type'], mode='off_the_shelf'))
   write_run(tmp_path / 'one', config=settings(tasks=['artist'], mode='off_the_shelf'))
