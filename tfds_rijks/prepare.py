@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def prepare(
     dataset: 'rijksmuseum/CONFIG', 'collection', or 'collection/NAME' where a second collection
       shares the `data_dir`.
     manual_dir: the source folder.
-    overwrite: rebuild what is there if its input or options were others.
+    overwrite: rebuild what is there if it is damaged, or its input or options were others.
     dry_run: stop after the estimate.
     **options: of the dataset, named as the flags of the command.
 
@@ -60,16 +61,21 @@ def prepare(
   preparations = _preparations()
   if name not in preparations:
     raise UserError(f'--dataset={dataset}: no such dataset; expected {" or ".join(preparations)}')
+  if name == 'rijksmuseum':
+    options |= {'unpack_into': target / UNPACKED}
   plan = preparations[name](config, source, **options)
-  path = Path(plan.builder(target).data_path)
+  path = _path(plan, target)
   fingerprint = {
     'options': dict(plan.options),
     'version': path.name,
     'input': listing.summary(source, without=[target / name for name in (*preparations, UNPACKED)]),
   }
   if path.exists():
-    different = _changes(_read_fingerprint(path), fingerprint)
-    if not different:
+    old, damage = _examine(path)
+    different = _changes(old, fingerprint)
+    if damage and not overwrite:
+      raise UserError(f'{path}: is damaged: {"; ".join(damage[:6])}; rebuild it with --overwrite')
+    if not damage and not different:
       print(f'{path}: prepared already from this input with these options; nothing to do')
       return path
     if not overwrite:
@@ -84,7 +90,8 @@ def prepare(
   began = time.monotonic()
   with _staging(path) as staging:
     new = _build(plan, source, staging)
-    report.write_json(new / FINGERPRINT, fingerprint)
+    sizes = {file.name: file.stat().st_size for file in sorted(new.iterdir()) if file.is_file()}
+    report.write_json(new / FINGERPRINT, fingerprint | {'files': sizes})
     _put_in_place(staging, target, path)
   print(f'\n{report.text(report.read(path))}\n')
   print(
@@ -122,9 +129,28 @@ def _target(data_dir: str | Path) -> Path:
   return folder
 
 
-def _read_fingerprint(path: Path) -> dict[str, Any]:
+def _path(plan: Preparation, target: Path) -> Path:
+  """Where the version will lie; TFDS would read, and trip over, a damaged one that lies there."""
+  with tempfile.TemporaryDirectory() as empty:
+    return target / Path(plan.builder(Path(empty)).data_path).relative_to(empty)
+
+
+def _examine(path: Path) -> tuple[dict[str, Any], list[str]]:
+  """The fingerprint of a prepared version, and what is damaged there, as short phrases."""
   file = path / FINGERPRINT
-  return json.loads(file.read_text(encoding='utf-8')) if file.exists() else {}
+  if not file.exists():
+    return {}, [f'{FINGERPRINT} is missing']
+  try:
+    found = dict(json.loads(file.read_bytes()))
+  except (ValueError, TypeError):
+    return {}, [f'{FINGERPRINT} cannot be read']
+  damage = []
+  for name, size in found.get('files', {}).items():  # older fingerprints have no sizes
+    if not (path / name).is_file():
+      damage.append(f'{name} is missing')
+    elif (now := (path / name).stat().st_size) != size:
+      damage.append(f'{name} has {now:,} bytes, {size:,} when it was written')
+  return found, damage
 
 
 def _name_hint(dataset: str) -> str:
@@ -137,8 +163,6 @@ def _name_hint(dataset: str) -> str:
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
   """What differs between two fingerprints, as short phrases."""
-  if not old:
-    return [f'{FINGERPRINT} is missing']
   was, now = old.get('options', {}), new['options']
   phrases = [
     f'{name}={was.get(name)} then, {now.get(name)} now'
@@ -254,7 +278,9 @@ def main() -> int | None:
   parser.add_argument('--manual_dir', required=True, help='the folder with the source data')
   parser.add_argument('--data_dir', required=True, help='where the prepared dataset will lie')
   parser.add_argument(
-    '--overwrite', action='store_true', help='rebuild what was prepared from other input or options'
+    '--overwrite',
+    action='store_true',
+    help='rebuild what is damaged, or was prepared from other input or options',
   )
   parser.add_argument('--dry_run', action='store_true', help='print the estimate and stop')
   preparations = _preparations()

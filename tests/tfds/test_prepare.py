@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from collections_on_disk import build, draw, simple
+from collections_on_disk import build, draw, records, simple
 from prepare_command import files, run_command
 
 from tfds_rijks import prepare as command
@@ -73,6 +73,48 @@ def test_a_version_without_fingerprint_is_not_trusted(source):
   (path / command.FINGERPRINT).unlink()
   with pytest.raises(UserError, match=r'fingerprint\.json is missing'):
     build(source)
+
+
+DAMAGE = {
+  'a shard is gone': ('collection-train*', None, 'is missing'),
+  'a shard is cut': ('collection-train*', 1000, 'has 1,000 bytes, 131,072 when it was written'),
+  'no info': ('dataset_info.json', None, 'is missing'),
+  'a cut info': ('dataset_info.json', 7, 'has 7 bytes'),
+  'no features': ('features.json', None, 'is missing'),
+  'cut features': ('features.json', 7, 'has 7 bytes'),
+  'cut classes': ('artist.labels.txt', 5, 'has 5 bytes'),
+  'a cut fingerprint': (command.FINGERPRINT, 7, 'cannot be read'),
+  'a fingerprint of zero bytes': (command.FINGERPRINT, 0, 'cannot be read'),
+}
+
+
+@pytest.mark.parametrize('case', DAMAGE)
+def test_a_damaged_version_is_refused_by_name_and_rebuilt_on_demand(source, case):
+  pattern, size, message = DAMAGE[case]
+  path = build(source)
+  (file,) = path.glob(pattern)
+  if size is None:
+    file.unlink()
+  else:
+    file.write_bytes(file.read_bytes()[:size])
+  with pytest.raises(UserError, match=f'is damaged: {file.name} {message}.*--overwrite') as error:
+    build(source)
+  assert '\n' not in str(error.value)
+  assert build(source, overwrite=True) == path
+  assert len(records(path)) == 24
+  before = files(path)
+  build(source)
+  assert files(path) == before
+
+
+def test_a_fingerprint_without_sizes_is_still_trusted(source):
+  path = build(source)
+  old = json.loads((path / command.FINGERPRINT).read_text())
+  del old['files']
+  report.write_json(path / command.FINGERPRINT, old)
+  before = files(path)
+  assert build(source) == path
+  assert files(path) == before
 
 
 def test_two_collections_share_a_folder_under_names_of_their_own(tmp_path, source):

@@ -32,6 +32,7 @@ class Preparation:
     max_pixels: int = images.MAX_PIXELS,
     max_unreadable: str | int | None = None,
     processes: int | None = None,
+    unpack_into: Path | None = None,
   ):
     for name, number in (('max_pixels', max_pixels), ('processes', processes)):
       if number is not None and number < 1:
@@ -65,7 +66,7 @@ class Preparation:
     }
     self.image_size, self.processes, self.max_pixels = self.config.image_size, processes, max_pixels
     self.max_unreadable = max_unreadable
-    self.unpack_into: Path | None = None
+    self.unpack_into = unpack_into
 
   @staticmethod
   def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -102,8 +103,7 @@ class Preparation:
     return [found.pictures[stem] for stem in stems if stem in found.pictures]
 
   def builder(self, data_dir: Path) -> Builder:
-    """See `tfds_rijks.preparation.Preparation`; the first `data_dir` keeps what is unpacked."""
-    self.unpack_into = self.unpack_into or Path(data_dir) / survey.UNPACKED
+    """See `tfds_rijks.preparation.Preparation`."""
     builder = Builder(config=self.config, data_dir=str(data_dir), file_format='array_record')
     builder.max_unreadable, builder.processes = self.max_unreadable, self.processes
     builder.max_pixels, builder.unpack_into = self.max_pixels, self.unpack_into
