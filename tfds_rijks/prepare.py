@@ -62,7 +62,7 @@ def prepare(
   if name not in preparations:
     raise UserError(f'--dataset={dataset}: no such dataset; expected {" or ".join(preparations)}')
   if name == 'rijksmuseum':
-    options |= {'unpack_into': target / UNPACKED}
+    options |= {'unpack_into': None if dry_run else target / UNPACKED}
   plan = preparations[name](config, source, **options)
   path = _path(plan, target)
   fingerprint = {

@@ -114,6 +114,10 @@ def test_from_archives(museum, tmp_path):
     with zipfile.ZipFile(packed / f'{name}.zip', 'w') as out:
       for path in sorted((source / name).iterdir()):
         out.write(path, f'{name}/{path.name}')
+  with pytest.raises(UserError, match=r'jpg2\.zip: is an archive, and --dry_run') as error:
+    prepare('rijksmuseum/full', manual_dir=packed, data_dir=tmp_path / 'b', dry_run=True)
+  assert '\n' not in str(error.value)
+  assert not (tmp_path / 'b').exists()
   a = prepare('rijksmuseum/full', manual_dir=source, data_dir=tmp_path / 'a', processes=1)
   b = prepare('rijksmuseum/full', manual_dir=packed, data_dir=tmp_path / 'b', processes=1)
   one, two = (json.loads((path / 'build_report.json').read_text()) for path in (a, b))

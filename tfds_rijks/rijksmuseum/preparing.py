@@ -97,8 +97,7 @@ class Preparation:
 
   def pictures(self) -> list[Path]:
     """See `tfds_rijks.preparation.Preparation`; archives are unpacked to see them."""
-    into = self.unpack_into or self.manual_dir
-    found = survey.find(self.manual_dir, into=into)
+    found = survey.find(self.manual_dir, into=self.unpack_into)
     stems = self.config.objects.stems if self.config.objects else found.stems
     return [found.pictures[stem] for stem in stems if stem in found.pictures]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfds_rijks import splits
+from tfds_rijks.errors import UserError
 from tfds_rijks.pictures import Picture
 from tfds_rijks.progress import track
 from tfds_rijks.rijksmuseum import archive, oai
@@ -27,11 +28,11 @@ class Records:
   other_number: list[str] = field(default_factory=list)  # the XML is about another object number
 
 
-def find(manual_dir: Path, *, into: Path) -> layouts.Layout:
+def find(manual_dir: Path, *, into: Path | None) -> layouts.Layout:
   """The museum in `manual_dir`; where there are only archives, they are unpacked below `into`.
 
   Raises:
-    UserError: neither folders nor archives, or an archive that is refused.
+    UserError: neither folders nor archives, an archive that is refused, or any if `into` is None.
   """
   try:
     return layouts.find(manual_dir)
@@ -39,6 +40,11 @@ def find(manual_dir: Path, *, into: Path) -> layouts.Layout:
     packed = archive.archives(manual_dir)
     if not packed:
       raise
+  if into is None:
+    raise UserError(
+      f'{packed[0]}: is an archive, and --dry_run unpacks none; unpack it first, or leave '
+      '--dry_run out'
+    )
   return layouts.find(manual_dir, also=[archive.unpacked(one, into=into) for one in packed])
 
 
