@@ -13,6 +13,8 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.images import SUFFIXES
 
 _ENDS = 1 << 20  # of a large file the first and last MiB stand for all
+_LARGE = 64 * _ENDS
+_TABLE = 1 << 30  # the largest table; up to there large files are read whole as well
 
 
 def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
@@ -60,24 +62,32 @@ def is_picture(path: Path) -> bool:
   return path.suffix.lower() in SUFFIXES
 
 
-def summary(folder: Path, *, without: Iterable[Path] = ()) -> dict[str, Any]:
+def summary(
+  folder: Path, *, without: Iterable[Path] = (), also: Iterable[Path] = ()
+) -> dict[str, Any]:
   """Name -> what identifies its content, per file at the top and per subfolder.
 
   Pictures count by name and size, all other files by content: a table whose cell was edited in
-  place is another table.
+  place is another table. `also` names files that count although they are hidden.
   """
   parts: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
-  for path in walk(folder, without=without):
+  closer: dict[str, list[tuple[str, str]]] = defaultdict(list)
+  walked = list(walk(folder, without=without))
+  for path in walked + [path for path in also if path not in walked]:
     relative = path.relative_to(folder)
     top = f'{relative.parts[0]}/' if len(relative.parts) > 1 else relative.parts[0]
     top = os.fsencode(top).decode(errors='backslashreplace')
     size = path.stat().st_size
     parts[top].append((relative.as_posix(), '' if is_picture(path) else _content(path, size), size))
+    if not is_picture(path) and _LARGE < size <= _TABLE:
+      closer[top].append((relative.as_posix(), _whole(path)))
   return {
     top: {
       'files': len(files),
       'bytes': sum(size for *_, size in files),
-      'sha256': hashlib.sha256(repr(files).encode()).hexdigest(),
+      'sha256': _digest(files),
+      # A key of its own: summaries that were written without it stay valid.
+      **({'closer': _digest(closer[top])} if top in closer else {}),
     }
     for top, files in sorted(parts.items())
   }
@@ -90,8 +100,9 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if name not in new:
       phrases.append(f'{name} is gone')
     elif name not in old:
-      phrases.append(f'{name} is new')
-    elif old[name] != new[name]:
+      if not name.startswith('.'):  # older summaries have no hidden file
+        phrases.append(f'{name} is new')
+    elif any(old[name][key] != new[name][key] for key in old[name].keys() & new[name].keys()):
       was, now = old[name]['files'], new[name]['files']
       phrases.append(
         f'{name} has changed' + (f' ({was:,} files then, {now:,} now)' if was != now else '')
@@ -99,10 +110,19 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
   return phrases
 
 
+def _digest(files: list[Any]) -> str:
+  return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
+def _whole(path: Path) -> str:
+  with path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
 def _content(path: Path, size: int) -> str:
   digest = hashlib.sha256()
   with path.open('rb') as file:
-    if size <= 64 * _ENDS:
+    if size <= _LARGE:
       digest.update(file.read())
     else:
       digest.update(file.read(_ENDS))

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tfds_rijks import listing, pictures, pool, report
+from tfds_rijks.collection.table import NONE
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.preparation import Preparation
@@ -68,7 +69,11 @@ def prepare(
   fingerprint = {
     'options': dict(plan.options),
     'version': path.name,
-    'input': listing.summary(source, without=[target / name for name in (*preparations, UNPACKED)]),
+    'input': listing.summary(
+      source,
+      without=[target / name for name in (*preparations, UNPACKED)],
+      also=_named_table(plan, source),
+    ),
   }
   if path.exists():
     old, damage = _examine(path)
@@ -127,6 +132,12 @@ def _target(data_dir: str | Path) -> Path:
       'expected a folder, or a name that is free'
     )
   return folder
+
+
+def _named_table(plan: Preparation, source: Path) -> list[Path]:
+  """The table given by --metadata, which may be hidden."""
+  name = plan.options.get('metadata') or NONE
+  return [] if name == NONE else [source / os.path.normpath(name)]
 
 
 def _path(plan: Preparation, target: Path) -> Path:

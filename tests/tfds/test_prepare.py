@@ -63,6 +63,14 @@ def test_other_input_or_options_are_refused_by_name_and_rebuilt_on_demand(source
   build(source, **options)  # and that is reused again
 
 
+def test_a_hidden_table_is_watched(source):
+  table = (source / 'metadata.csv').rename(source / '.labels.csv')
+  build(source, metadata='.labels.csv')
+  table.write_text(table.read_text().replace('Ann', 'Eva'))
+  with pytest.raises(UserError, match=r'\.labels\.csv has changed'):
+    build(source, metadata='.labels.csv')
+
+
 def test_options_without_effect_on_the_data_are_reused(source):
   before = files(build(source))
   assert files(build(source, processes=2, max_unreadable='5')) == before

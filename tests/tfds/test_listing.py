@@ -1,0 +1,46 @@
+"""What a source folder holds, compared with what it held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tfds_rijks import listing
+
+
+def write_sparse(path: Path, size: int, *, at: int, text: bytes) -> None:
+  with path.open('wb') as file:
+    file.truncate(size)
+    file.seek(at)
+    file.write(text)
+
+
+def test_a_cell_in_the_middle_of_a_large_table(tmp_path):
+  table, size = tmp_path / 'metadata.csv', 65 << 20
+  write_sparse(table, size, at=size // 2, text=b'Ann')
+  before = listing.summary(tmp_path)
+  assert listing.differences(before, listing.summary(tmp_path)) == []
+  write_sparse(table, size, at=size // 2, text=b'Eva')
+  assert listing.differences(before, listing.summary(tmp_path)) == ['metadata.csv has changed']
+
+
+def test_a_summary_without_the_closer_look_stays_valid(tmp_path):
+  write_sparse(tmp_path / 'metadata.csv', 65 << 20, at=0, text=b'image')
+  new = listing.summary(tmp_path)
+  old = {name: dict(about) for name, about in new.items()}
+  assert old['metadata.csv'].pop('closer')
+  assert listing.differences(old, new) == []
+
+
+@pytest.mark.parametrize('name', ['.labels.csv', '.hidden/labels.csv'])
+def test_a_hidden_table_that_is_read_counts(tmp_path, name):
+  table = tmp_path / name
+  table.parent.mkdir(exist_ok=True)
+  table.write_text('image,artist')
+  before = listing.summary(tmp_path, also=[table])
+  table.write_text('image,author')
+  after = listing.summary(tmp_path, also=[table])
+  (phrase,) = listing.differences(before, after)
+  assert phrase.endswith('has changed')
+  assert listing.differences({}, after) == []  # written before hidden tables counted
