@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import defaultdict
@@ -15,6 +16,9 @@ from tfds_rijks.images import SUFFIXES
 _ENDS = 1 << 20  # of a large file the first and last MiB stand for all
 _LARGE = 64 * _ENDS
 _TABLE = 1 << 30  # the largest table; up to there large files are read whole as well
+# As a rule not compressed, so that another picture has the same size.
+_PLAIN = frozenset({'.bmp', '.ppm', '.pgm', '.pbm', '.pnm', '.tif', '.tiff'})
+_SAMPLE = 4096  # bytes of a picture, at a quarter, half and three quarters
 
 
 def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
@@ -67,8 +71,9 @@ def summary(
 ) -> dict[str, Any]:
   """Name -> what identifies its content, per file at the top and per subfolder.
 
-  Pictures count by name and size, all other files by content: a table whose cell was edited in
-  place is another table. `also` names files that count although they are hidden.
+  Pictures count by name and size, those that are not compressed by samples too, all other files by
+  content: a table whose cell was edited in place is another table. `also` names files that count
+  although they are hidden.
   """
   parts: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
   closer: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -79,7 +84,9 @@ def summary(
     top = os.fsencode(top).decode(errors='backslashreplace')
     size = path.stat().st_size
     parts[top].append((relative.as_posix(), '' if is_picture(path) else _content(path, size), size))
-    if not is_picture(path) and _LARGE < size <= _TABLE:
+    if path.suffix.lower() in _PLAIN:
+      closer[top].append((relative.as_posix(), _samples(path, size)))
+    elif not is_picture(path) and _LARGE < size <= _TABLE:
       closer[top].append((relative.as_posix(), _whole(path)))
   return {
     top: {
@@ -112,6 +119,16 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _digest(files: list[Any]) -> str:
   return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
+def _samples(path: Path, size: int) -> str:
+  digest = hashlib.sha256()
+  # What cannot be opened is counted, and put up with or not, when pictures are read.
+  with contextlib.suppress(OSError), path.open('rb') as file:
+    for quarter in (1, 2, 3):
+      file.seek(max(0, (size * quarter - 2 * _SAMPLE) // 4))
+      digest.update(file.read(_SAMPLE))
+  return digest.hexdigest()
 
 
 def _whole(path: Path) -> str:

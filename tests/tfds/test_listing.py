@@ -33,6 +33,16 @@ def test_a_summary_without_the_closer_look_stays_valid(tmp_path):
   assert listing.differences(old, new) == []
 
 
+def test_a_picture_that_cannot_be_opened_is_left_to_the_build(tmp_path, monkeypatch):
+  (tmp_path / 'a.tif').write_bytes(b'II*')
+
+  def refuse(self, *args, **kwargs):
+    raise PermissionError
+
+  monkeypatch.setattr(Path, 'open', refuse)
+  assert listing.summary(tmp_path)['a.tif']['files'] == 1
+
+
 @pytest.mark.parametrize('name', ['.labels.csv', '.hidden/labels.csv'])
 def test_a_hidden_table_that_is_read_counts(tmp_path, name):
   table = tmp_path / name

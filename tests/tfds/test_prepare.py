@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from collections_on_disk import build, draw, records, simple
+from collections_on_disk import build, draw, records, simple, write_collection
 from prepare_command import files, run_command
 
 from tfds_rijks import prepare as command
@@ -61,6 +61,18 @@ def test_other_input_or_options_are_refused_by_name_and_rebuilt_on_demand(source
   assert build(source, overwrite=True, **options) == path
   assert files(path) != before
   build(source, **options)  # and that is reused again
+
+
+@pytest.mark.parametrize('ending', ['bmp', 'ppm', 'tif', 'TIFF'])
+def test_a_plain_picture_replaced_by_one_of_the_same_size(tmp_path, ending):
+  rows = [(f'{i}.{ending}', 'Ann') for i in range(3)]
+  source = write_collection(tmp_path / 'source', ['image', 'artist'], rows)
+  build(source)
+  size = (source / f'1.{ending}').stat().st_size
+  draw(source / f'1.{ending}', 77)
+  assert (source / f'1.{ending}').stat().st_size == size
+  with pytest.raises(UserError, match=rf'1\.{ending} has changed'):
+    build(source)
 
 
 def test_a_hidden_table_is_watched(source):
