@@ -123,9 +123,19 @@ def test_killing_the_command_leaves_no_half_built_version(tmp_path):
   assert len(records(folder / '1.1.0')) == 300
 
 
-def test_a_rebuild_killed_between_its_two_renames_is_repaired(source):
+def test_a_rebuild_killed_between_its_two_renames_is_repaired(source, monkeypatch):
   path = build(source)
+  before = files(path)
   path.rename(path.with_name(f'.{path.name}.old'))
+
+  def fail(self, name):
+    raise RuntimeError('a bug')
+
+  with monkeypatch.context() as patch:
+    patch.setattr('tfds_rijks.pictures.Shelf.data', fail)
+    with pytest.raises(RuntimeError, match='a bug'):  # a rebuild that succeeded would hide the loss
+      build(source, overwrite=True)
+  assert files(path) == before
   assert build(source, overwrite=True) == path
   assert not path.with_name(f'.{path.name}.old').exists()
 
