@@ -30,11 +30,15 @@ class StoppedError(Exception):
 class Interrupt:
   """Context manager around the training loop.
 
-  `client` is the key-value client of `jax.distributed` (see `flaxart.processes.client`), None for
-  one process. Outside the main thread no handler can be installed and nothing is ever requested.
+  `command` is what continues the run. `client` is the key-value client of `jax.distributed` (see
+  `flaxart.processes.client`), None for one process. Outside the main thread no handler can be
+  installed and nothing is ever requested.
   """
 
-  def __init__(self, *, client: Any = None, process: int = 0, processes: int = 1):
+  def __init__(
+    self, *, command: str = '', client: Any = None, process: int = 0, processes: int = 1
+  ):
+    self.command = command
     self.signal: str | None = None
     self._client, self._process, self._processes = client, process, processes
     self._before: dict[signal.Signals, Any] = {}
@@ -62,10 +66,10 @@ class Interrupt:
     for number, handler in self._before.items():
       signal.signal(number, handler)
 
-  def error(self, kept: str, *, command: str) -> StoppedError:
-    """To raise when what was done is saved: `kept`, which `command` continues."""
+  def error(self, kept: str) -> StoppedError:
+    """To raise when what was done is saved: `kept`."""
     by = self.signal or 'another process'
-    return StoppedError(f'stopped by {by}, saved {kept}; to continue: {command}')
+    return StoppedError(f'stopped by {by}, saved {kept}; to continue: {self.command}')
 
   def requested(self, step: int) -> bool:
     """Whether to stop now that `step` is done; all processes get True after the same step."""

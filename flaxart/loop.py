@@ -13,7 +13,6 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from flaxart import workdirs
 from flaxart.cache import AddPictures
 from flaxart.checkpoint import Checkpointer
 from flaxart.data.loader import Shard, train_batches
@@ -110,6 +109,6 @@ def train_network(
         meter.resume_clock()
       if stops:
         checkpointer.wait()
-        raise interrupt.error(f'step {done} of {steps}', command=workdirs.continue_command(workdir))
+        raise interrupt.error(f'step {done} of {steps}')
   meter.close()
   return meter.summary(done, steps_per_epoch=steps_per_epoch), done, state

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from flaxart import estimate, heads, workdirs
+from flaxart import estimate, heads
 from flaxart.checkpoint import Checkpointer, steps_on_disk
 from flaxart.contest import Contest, check_choice
 from flaxart.data.order import example_order
@@ -144,11 +144,10 @@ class Probe:
     `full` is the whole network before its first step, or as `checkpointer` restored it. Raises
     `StoppedError` after SIGTERM or Ctrl-C, when the state or the features so far are saved.
     """
-    command = workdirs.continue_command(workdir)
 
     def leave_if_asked(batch: int, kept: str) -> None:
       if interrupt.requested(batch):
-        raise interrupt.error(kept, command=command)
+        raise interrupt.error(kept)
 
     extractor = Extractor(self.config, self.network, full, self.dataset, mesh=self.mesh)
     found = extractor.features(self.splits, after_batch=leave_if_asked)
@@ -219,7 +218,7 @@ class Probe:
           saved = time.monotonic()
         if stops:
           checkpointer.wait()
-          raise interrupt.error(f'step {done} of {self.steps}', command=command)
+          raise interrupt.error(f'step {done} of {self.steps}')
         progress.update(done * self.batch)
     progress.close()
     return self._summary(done, pace), done

@@ -140,16 +140,20 @@ def train_and_evaluate(
   if dry_run:
     return None
 
+  command = workdirs.continue_command(workdir, remap_classes=remap_classes)
   with (
     workdirs.held(workdir, config, tasks, dataset, spec=begin.spec, about=begin.about),
     Checkpointer(
       workdir, fallback=fallback, asynchronous=config.checkpoint.asynchronous
     ) as checkpointer,
     Interrupt(
-      client=processes.client(), process=jax.process_index(), processes=jax.process_count()
+      command=command,
+      client=processes.client(),
+      process=jax.process_index(),
+      processes=jax.process_count(),
     ) as interrupt,
   ):
-    log.info('to continue this run: %s', workdirs.continue_command(workdir))
+    log.info('to continue this run: %s', command)
     # Where do I start from? 1. the latest checkpoint of this workdir, if there is one; else a new
     # run, whose trunk came from 2. another run, 3. converted ImageNet weights, or 4. scratch.
     start = checkpointer.latest_step() or 0
@@ -220,7 +224,7 @@ def train_and_evaluate(
     )
     for split in ('val', 'test'):
       if split in summary:
-        writer.write(steps, f'best_{split}', flat_scores(summary[split]))
+        writer.write(done, f'best_{split}', flat_scores(summary[split]))
     writer.close()
     results.write(workdir, summary)
     if not config.checkpoint.keep_optimizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import logging
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from flaxart.models.classifier import TrunkSpec
 from flaxart.tasks import Task, labels_json, tasks_from_json
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
+
+log = logging.getLogger('flaxart')
 
 
 def dated(config: ConfigDict) -> Path:
@@ -84,16 +87,35 @@ def begin(
   about: dict[str, Any],
 ) -> None:
   """Writes `run.json` (format and data), `labels.json`, `trunk.json` (what the trunk started from)
-  and `config.json`; nothing changes when a run is continued.
+  and `config.json`.
+
+  When a run is continued, only what may change does: the settings that `config` has now, and, while
+  there is no checkpoint yet, the trunk, which was read once more.
   """
   workdir.mkdir(parents=True, exist_ok=True)
-  if (workdir / CONFIG).exists():
-    return
-  identity.write_run(workdir, dataset)
-  write_text(workdir / LABELS, labels_json(tasks))
+  if not (workdir / CONFIG).exists():
+    identity.write_run(workdir, dataset)
+    write_text(workdir / LABELS, labels_json(tasks))
+    _write_trunk(workdir, spec, about)
+  elif (spec, about) != _trunk(workdir):
+    log.warning(
+      '%s: config.init=%s holds another trunk than when this run was begun; nothing was trained '
+      'yet, so it starts from the one that is there now',
+      workdir,
+      config.init,
+    )
+    _write_trunk(workdir, spec, about)
+  write_text(workdir / CONFIG, to_json(config))  # last: a folder with a config is a run
+
+
+def _write_trunk(workdir: Path, spec: TrunkSpec, about: dict[str, Any]) -> None:
   entry = {'spec': spec.to_json(), 'about': about}
   write_text(workdir / TRUNK, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
-  write_text(workdir / CONFIG, to_json(config))  # last: a folder with a config is a run
+
+
+def _trunk(workdir: Path) -> tuple[TrunkSpec, dict[str, Any]]:
+  stored = read_trunk_json(workdir)
+  return TrunkSpec.from_json(stored['spec']), stored['about']
 
 
 def is_run(workdir: Path) -> bool:
@@ -118,6 +140,10 @@ def read_trunk_json(workdir: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding='utf-8'))
   except FileNotFoundError:
     raise not_a_run(path) from None
+  except ValueError as error:
+    raise UserError(
+      f'{path}: is damaged ({error}); restore it from a checkpoint of the run'
+    ) from None
 
 
 def _is_of_a_beginning(path: Path) -> bool:
@@ -126,6 +152,7 @@ def _is_of_a_beginning(path: Path) -> bool:
   return path.name in ours or (path.name.startswith('.') and path.suffix == '.tmp')
 
 
-def continue_command(workdir: Path) -> str:
-  """The command that continues this run."""
-  return f'python -m flaxart.main --workdir={shlex.quote(str(workdir))}'
+def continue_command(workdir: Path, *, remap_classes: bool = False) -> str:
+  """The command that continues this run; its settings are in the workdir."""
+  remap = ' --remap_classes' if remap_classes else ''
+  return f'python -m flaxart.main --workdir={shlex.quote(str(workdir))}{remap}'

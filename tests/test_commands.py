@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from flaxart.workdirs import continue_command
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -70,10 +68,6 @@ def test_other_commands(module, arguments, line):
   done = run('-m', module, *arguments)
   assert done.returncode == 2 and done.stderr.count('\n') == 1, done.stderr
   assert line in done.stderr
-
-
-def test_the_command_to_continue_can_be_pasted():
-  assert continue_command(Path('my runs/a')) == "python -m flaxart.main --workdir='my runs/a'"
 
 
 def test_help_says_how_each_command_is_called():
