@@ -196,7 +196,10 @@ def read(path: Path) -> ConfigDict:
   except (json.JSONDecodeError, UnicodeDecodeError) as error:
     raise UserError(f'{path}: is not the settings of a run ({error})') from None
   config = default_config()
-  config.update(stored)
+  try:
+    config.update(stored)
+  except (TypeError, ValueError, AttributeError) as error:
+    raise UserError(f'{path}: is not the settings of a run ({error})') from None
   return config
 
 

@@ -66,6 +66,7 @@ def validate(config: ConfigDict) -> None:
     'optim.plateau_factor',
   ):
     in_range(config, field, at_least=0, below=1)
+  in_range(config, 'seed', below=2**63 - 1)  # the next number is a seed, too
   if config.augment.magnitude > 10:
     raise UserError(f'config.augment.magnitude: found {config.augment.magnitude}, expected 0 to 10')
   if config.train.batch_size % config.train.accumulate:

@@ -16,7 +16,7 @@ from typing import Any
 
 import flaxart
 from flaxart.data.source import Dataset
-from flaxart.tasks import Task, tasks_from_json
+from flaxart.tasks import Task, read_labels
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
 
@@ -26,7 +26,7 @@ FORMAT = 1  # of the workdir; raised when an older flaxart could no longer read 
 
 
 def write_run(workdir: Path, dataset: Dataset) -> None:
-  """Writes `run.json`: format, version, and the data with the SHA-256 of each split's ids."""
+  """Writes `run.json`: format, version, and the data, each split by SHA-256."""
   entry = {'format': FORMAT, 'flaxart': flaxart.__version__, 'dataset': _data(dataset)}
   write_text(workdir / RUN, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
 
@@ -55,7 +55,7 @@ def check_dataset(workdir: Path, dataset: Dataset) -> None:
     )
   for split, entry in was['splits'].items():
     found = now['splits'].get(split)
-    if found != entry:
+    if found is None or any(found[key] != entry[key] for key in ('records', 'sha256')):
       records = f'{found["records"]} others' if found else 'none'
       raise UserError(
         f'{workdir}: was begun with {entry["records"]} records in {split}, {dataset.path} holds '
@@ -64,11 +64,13 @@ def check_dataset(workdir: Path, dataset: Dataset) -> None:
 
 
 def check_labels(workdir: Path, tasks: Sequence[Task], dataset: Dataset) -> None:
-  """Refuses other classes than the run began with, naming the first that differs."""
+  """Refuses other classes than the run began with, naming the first that differs, and classes of
+  the same names given to other records.
+  """
   stored = workdir / LABELS
   if not stored.exists():
     return
-  old = {task.name: task for task in _tasks(stored)}
+  old = {task.name: task for task in read_labels(stored)}
   for task in tasks:
     was = old.get(task.name)
     if was is None or was.kind != task.kind:
@@ -82,14 +84,23 @@ def check_labels(workdir: Path, tasks: Sequence[Task], dataset: Dataset) -> None
         f'{dataset.path}; give the data it was trained on, --remap_classes to match by name, or '
         'another --workdir'
       )
+  splits = _read(workdir / RUN).get('dataset', {}).get('splits', {})
+  for name, entry in splits.items():
+    for task, sha256 in entry.get('labels', {}).items():
+      if dataset.split(name).labels_sha256(task) != sha256:
+        raise UserError(
+          f'{workdir}: the labels of {task} in {name} are not those that the run began with in '
+          f'{dataset.path}; give the data it was trained on, --remap_classes if these are meant, '
+          'or another --workdir'
+        )
 
 
 def check_checkpoint(workdir: Path, folder: Path) -> None:
   """Refuses a checkpoint whose classes or preprocessing are not those its workdir states now."""
   check_format(folder)
   if (folder / LABELS).exists():
-    here = {task.name: task for task in _tasks(workdir / LABELS)}
-    for was in _tasks(folder / LABELS):
+    here = {task.name: task for task in read_labels(workdir / LABELS)}
+    for was in read_labels(folder / LABELS):
       if was.name not in here:
         raise UserError(f'{workdir / LABELS}: lacks {was.name!r}, which {folder} has a head for')
       if was.classes != here[was.name].classes:
@@ -128,14 +139,14 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     'name': dataset.name,
     'version': dataset.version,
     'splits': {
-      name: {'records': len(split), 'sha256': split.sha256}
+      name: {
+        'records': len(split),
+        'sha256': split.sha256,
+        'labels': {task: split.labels_sha256(task) for task in split.labels},
+      }
       for name, split in dataset.splits.items()
     },
   }
-
-
-def _tasks(path: Path) -> list[Task]:
-  return tasks_from_json(path.read_text(encoding='utf-8'), source=str(path))
 
 
 def _read(path: Path) -> dict[str, Any]:

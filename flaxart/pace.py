@@ -37,7 +37,7 @@ def note_start(workdir: Path, step: int) -> list[float]:
     'processes': jax.process_count(),
     'devices': jax.device_count(),
   }
-  before = path.read_text(encoding='utf-8') if path.exists() else ''
+  before = path.read_text(encoding='utf-8', errors='replace') if path.exists() else ''
   with path.open('a', encoding='utf-8') as file:
     file.write(('\n' if before and not before.endswith('\n') else '') + json.dumps(entry) + '\n')
   return [*_times(before), entry['time']]

@@ -27,6 +27,7 @@ from flaxart.scores import table as table_of
 from flaxart.state import Network, TrainState
 from flaxart.tasks import REGRESSION, SOFTMAX, Task
 from flaxart.writer import write_text
+from tfds_rijks.errors import UserError
 
 FILE = 'results.json'
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
@@ -150,7 +151,10 @@ def of_finished(workdir: Path) -> dict[str, Any] | None:
       checkpoint_folder.settle(workdir)
   if not checkpoint.is_final(workdir):
     return None
-  return json.loads((workdir / FILE).read_text(encoding='utf-8'))
+  try:
+    return json.loads((workdir / FILE).read_text(encoding='utf-8'))
+  except ValueError as error:
+    raise UserError(f'{workdir / FILE}: is damaged ({error}); restore it from a copy') from None
 
 
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -112,20 +113,25 @@ def labels_json(tasks: Sequence[Task]) -> str:
   )
 
 
-def tasks_from_json(text: str, *, source: str) -> list[Task]:
-  """The inverse of `labels_json`; a class list that was edited is refused."""
-  tasks = []
-  for name, entry in json.loads(text).items():
-    task = Task(
-      name, entry['kind'], tuple(entry['classes']), entry['weight'], entry['center'], entry['scale']
-    )
-    if task.sha256 != entry['sha256']:
+def read_labels(path: Path) -> list[Task]:
+  """The tasks of a `labels.json`; one that was edited or is damaged is refused."""
+  try:
+    read = [
+      (
+        Task(name, e['kind'], tuple(e['classes']), e['weight'], e['center'], e['scale']),
+        e['sha256'],
+      )
+      for name, e in json.loads(path.read_text(encoding='utf-8')).items()
+    ]
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise UserError(f'{path}: is damaged ({error}); restore it from a copy') from None
+  for task, sha256 in read:
+    if task.sha256 != sha256:
       raise UserError(
-        f'{source}: the classes of {name} do not match their SHA-256; the file was '
+        f'{path}: the classes of {task.name} do not match their SHA-256; the file was '
         'changed after training, restore it from the run that wrote it'
       )
-    tasks.append(task)
-  return tasks
+  return [task for task, _ in read]
 
 
 def is_labelled(task: Task, labels: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from flaxart.config import differences, not_a_run, read, to_json
 from flaxart.data.source import Dataset
 from flaxart.identity import CONFIG, LABELS, RUN, TRUNK
 from flaxart.models.classifier import TrunkSpec
-from flaxart.tasks import Task, labels_json, tasks_from_json
+from flaxart.tasks import Task, labels_json, read_labels
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
 
@@ -130,7 +130,7 @@ def read_run(workdir: Path) -> tuple[ConfigDict, list[Task]]:
   path = workdir / LABELS
   if not path.exists():
     raise not_a_run(path)
-  return config, tasks_from_json(path.read_text(encoding='utf-8'), source=str(path))
+  return config, read_labels(path)
 
 
 def read_trunk_json(workdir: Path) -> dict[str, Any]:

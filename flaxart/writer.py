@@ -63,11 +63,11 @@ class MetricWriter:
     if not self.path.exists():
       return []
     kept = []
-    for line in self.path.read_text(encoding='utf-8').splitlines():
+    for line in self.path.read_text(encoding='utf-8', errors='replace').splitlines():
       try:
         if json.loads(line)['step'] <= step:
           kept.append(line)
-      except json.JSONDecodeError:
+      except (json.JSONDecodeError, KeyError, TypeError):
         log.warning('%s: dropped a half-written line', self.path)
     write_text(self.path, ''.join(f'{line}\n' for line in kept))
     return kept

@@ -83,6 +83,7 @@ def test_differences_are_named_and_where_the_data_lies_is_none():
     ('tasks', 'artist,artist', "config.tasks: 'artist,artist' names a task twice"),
     ('trainable', 'heads/(', "config.trainable: 'heads/(' is neither heads, all nor a valid regex"),
     ('init', '', 'config.init is empty'),
+    ('seed', 2**63, 'config.seed: found 9223372036854775808, expected a number below'),
     ('train.task_weights', 'year=1', "config.train.task_weights: 'year' is no task"),
     ('train.task_weights', 'artist=much', "config.train.task_weights: 'artist=much' has no number"),
   ],
@@ -102,9 +103,15 @@ def test_task_weights_default_to_one():
   assert c.task_weights(config) == {'artist': 1.0, 'type': 0.5, 'material': 1.0}
 
 
-def test_a_damaged_config_is_refused(tmp_path):
-  (tmp_path / 'config.json').write_text('{"seed": ')
+@pytest.mark.parametrize(
+  'content', [b'', b'{"seed": ', b'[1]', b'{"seed": "many"}', b'{"optim": 3}', b'{"a": "\xff"}']
+)
+def test_a_damaged_config_is_refused(tmp_path, content):
+  (tmp_path / 'config.json').write_bytes(content)
   with pytest.raises(UserError, match='is not the settings of a run'):
     c.read(tmp_path / 'config.json')
+
+
+def test_a_config_that_is_not_there_is_no_run(tmp_path):
   with pytest.raises(UserError, match='not found; expected the folder of a run'):
     c.read(tmp_path / 'nothing' / 'config.json')

@@ -226,6 +226,46 @@ def test_other_data_are_refused_by_name_and_remapped_on_request(run, trained, ot
   assert scores['artist']['n'] < before['artist']['n']
 
 
+def test_other_labels_of_the_same_records_are_refused(run, trained, tmp_path):
+  from tiny_museum import draw_collection
+
+  from tfds_rijks.prepare import prepare
+
+  source = draw_collection(tmp_path / 'source')
+  table = (source / 'metadata.csv').read_text()
+  swapped = table.replace('bowl', '*').replace('coin', 'bowl').replace('*', 'coin')
+  (source / 'metadata.csv').write_text(swapped)
+  prepare('collection', manual_dir=source, data_dir=tmp_path / 'other')
+  config = trained[1].copy_and_resolve_references()
+  config.data.data_dir = str(tmp_path / 'other')
+  for again in (
+    lambda: evaluate_again(run, split='test', config=config),
+    lambda: train_and_evaluate(config, run),
+  ):
+    with pytest.raises(UserError, match=r'the labels of type in train are not those that the run'):
+      again()
+  scores = evaluate_again(run, split='test', config=config, remap_classes=True)['type']
+  before = json.loads((run / 'results.json').read_text())['test']['type']
+  assert scores['top1'] == pytest.approx(1 - before['top1'])  # every label is the other one
+
+
+def test_each_label_counts_and_the_order_of_records_does_not(collection):
+  dataset = open_dataset('collection', data_dir=collection, tasks=['artist', 'year'])
+  split, n = dataset.split('train'), len(dataset.split('train'))
+  split.labels['material'] = np.random.default_rng(0).random((n, 7)) < 0.2
+  turned = dataclasses.replace(
+    split, ids=split.ids[::-1], labels={name: rows[::-1] for name, rows in split.labels.items()}
+  )
+  for task, rows in split.labels.items():
+    before = split.labels_sha256(task)
+    assert turned.labels_sha256(task) == before
+    for record in (0, n - 1):
+      was = rows[record].copy()
+      rows[record] = ~was if task == 'material' else was + 1
+      assert split.labels_sha256(task) != before
+      rows[record] = was
+
+
 def test_labels_move_with_their_names(trained):
   workdir, config = trained
   tasks = [

@@ -130,13 +130,23 @@ def test_goodput_counts_from_the_very_first_start(tmp_path):
   assert again_writer.train_seconds == 50.0
 
 
+def test_lines_that_were_cut_or_are_none_are_dropped(tmp_path, caplog):
+  writer(tmp_path).write(1, 'train', {'train_s': 3.0})
+  with (tmp_path / 'metrics.jsonl').open('ab') as file:
+    file.write(b'7\n{"wall_s": 1}\n{"step": 2, "split": "tr\xc3')
+  assert writer(tmp_path, step=9).train_seconds == 3.0
+  assert caplog.text.count('dropped a half-written line') == 3
+  assert len((tmp_path / 'metrics.jsonl').read_text().splitlines()) == 1
+
+
 def test_every_start_is_noted(tmp_path):
   one = note_start(tmp_path, 0)
-  with (tmp_path / STARTS).open('a') as file:
-    file.write('{"time": 17')  # the machine went down here
+  with (tmp_path / STARTS).open('ab') as file:
+    file.write(b'{"time": 17\xc3')  # the machine went down here
   two = note_start(tmp_path, 40)
   assert two[0] == one[0] and len(two) == 2 and two[1] >= two[0]
-  lines = [json.loads(x) for x in (tmp_path / STARTS).read_text().splitlines() if x[-1] == '}']
+  text = (tmp_path / STARTS).read_text(errors='replace')
+  lines = [json.loads(x) for x in text.splitlines() if x[-1] == '}']
   assert [line['step'] for line in lines] == [0, 40]
   assert lines[0]['devices'] == jax.device_count()
 

@@ -56,13 +56,22 @@ def test_a_missing_label_has_no_gradient_and_an_all_missing_batch_is_fine():
   assert np.all(np.asarray(grads['tags']) == 0) and np.all(np.asarray(grads['year']) == 0)
 
 
-def test_labels_survive_the_way_through_json_and_edits_are_refused():
-  text = t.labels_json(ALL)
-  assert t.tasks_from_json(text, source='labels.json') == list(ALL)
-  edited = json.loads(text)
+def test_labels_survive_the_way_through_json_and_edits_are_refused(tmp_path):
+  path = tmp_path / 'labels.json'
+  path.write_text(t.labels_json(ALL))
+  assert t.read_labels(path) == list(ALL)
+  edited = json.loads(t.labels_json(ALL))
   edited['artist']['classes'].reverse()
+  path.write_text(json.dumps(edited))
   with pytest.raises(UserError, match=r'labels.json: the classes of artist do not match'):
-    t.tasks_from_json(json.dumps(edited), source='labels.json')
+    t.read_labels(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'{"artist": ', b'[]', b'{"artist": {}}', b'"\xff"'])
+def test_damaged_labels_are_one_line(tmp_path, content):
+  (tmp_path / 'labels.json').write_bytes(content)
+  with pytest.raises(UserError, match=r'labels.json: is damaged .*; restore it from a copy'):
+    t.read_labels(tmp_path / 'labels.json')
 
 
 def test_kinds_follow_from_features_and_mistakes_are_named():

@@ -56,6 +56,16 @@ class Split:
     """Of the sorted record ids: equal hashes mean the same split."""
     return hashlib.sha256('\n'.join(sorted(self.ids)).encode()).hexdigest()
 
+  def labels_sha256(self, task: str) -> str:
+    """Of the labels of `task` in the order of the sorted ids: with equal `sha256`, equal hashes
+    mean that every record has the same label.
+    """
+    digest, labels = hashlib.sha256(), self.labels[task]
+    order = sorted(range(len(self)), key=lambda i: self.ids[i])
+    for first in range(0, len(order), 4096):  # multi-hot rows are wide: never all of them twice
+      digest.update(np.ascontiguousarray(labels[order[first : first + 4096]]).tobytes())
+    return digest.hexdigest()
+
 
 @dataclasses.dataclass
 class Context:
