@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from ml_collections import ConfigDict
 from flaxart.data.source import Dataset
 from flaxart.evaluate import labelled_records
 from flaxart.metrics import main_score
-from flaxart.nonfinite import ABORT, ROLLBACK, Guard, all_finite
+from flaxart.nonfinite import ABORT, ROLLBACK, Guard, all_finite, sound_steps
+from flaxart.processes import from_first_process
 from flaxart.state import TrainState
 from flaxart.tasks import Task
 from flaxart.watch import after_evaluation, has_stopped
@@ -21,19 +23,27 @@ from tfds_rijks.errors import UserError
 
 Scores = dict[str, dict[str, Any]]
 StepMetrics = dict[str, np.ndarray]  # `[S]` each, of the steps of a pass
+log = logging.getLogger('flaxart')
 
 
 class Contest:
   """The settings `names` of a run, by `config.checkpoint.best`.
 
-  `best` `[K]` float32 is the best score of each so far; it is stored with the heads.
+  `best` `[K]` float32 is the best score of each so far; it is stored with the heads. `skipped`
+  `[K]`: the updates of each of several that were left out so far, restarts included.
   """
 
   def __init__(self, config: ConfigDict, names: list[str], tasks: Sequence[Task]):
     self.config, self.names, self.tasks = config, names, list(tasks)
     self.best = np.full(len(names), -np.inf, np.float32)
-    self.passed = 0  # steps of the last pass that were passed over
+    self.passed = np.zeros(len(names), int)  # steps of the last pass that were passed over
+    self.skipped = np.zeros(len(names), int)
     self.now = self.best  # of the last evaluation
+
+  def go_on(self, nonfinite: Mapping[str, int]) -> None:
+    """Takes what `metrics.jsonl` counts of earlier starts."""
+    counts = [nonfinite.get(f'{name}/nonfinite', 0) for name in self.names]
+    self.skipped = np.asarray(from_first_process(np.array(counts)))
 
   @property
   def leader(self) -> int:
@@ -46,14 +56,17 @@ class Contest:
     """Takes an evaluation; returns the states with their watch, and the score of the leader.
 
     The score is None where it must not count for the choice of the best checkpoint. A setting whose
-    loss is no number, or that has stopped early, is out, as it would be in a run of its own.
+    loss is no number (under `skip`, too often), or that has stopped early, is out, as it would be
+    in a run of its own.
     """
     rule, scores, after = self.config.checkpoint.best, [], []
-    for state, of_tasks, of_steps in zip(states, results, metrics, strict=True):
+    given_up = self.skipped > self.config.train.max_skipped
+    for state, of_tasks, of_steps, is_out in zip(states, results, metrics, given_up, strict=True):
       loss = float(np.sum([t.weight * (of_tasks[t.name]['loss'] or 0) for t in self.tasks]))
       out = rule != 'last' and has_stopped(state.watch, self.config)
       score = -loss if rule == 'loss' else main_score(of_tasks, self.tasks)
-      scores.append(np.nan if out or self._diverged(state, of_steps) else score)
+      out = out or is_out or self._diverged(state, of_steps)
+      scores.append(np.nan if out else score)
       watch = after_evaluation(state.watch, loss, self.config)
       after.append(dataclasses.replace(state, watch=watch))
     # In the precision in which they are stored, so that a resumed run compares the same numbers.
@@ -76,17 +89,22 @@ class Contest:
 
   def train_line(self, metrics: Sequence[StepMetrics]) -> dict[str, Any]:
     """Means over a pass: all of the leader's, and the loss of each of several settings."""
-    own = metrics[self.leader]
-    sound = np.isfinite(own['loss']) & np.isfinite(own['grad_norm'])
+    sound = [sound_steps(of_steps) for of_steps in metrics]
     line: dict[str, Any] = {
-      key: float(np.mean(values[sound])) for key, values in own.items() if sound.any()
+      key: float(np.mean(values[sound[self.leader]]))
+      for key, values in metrics[self.leader].items()
+      if sound[self.leader].any()
     }
-    if self.passed:
-      line['nonfinite'] = self.passed
-    losses = [float(np.mean(of_steps['loss'])) for of_steps in metrics]
-    return line | self._of_several('loss', losses)
+    losses = [
+      float(np.mean(of_steps['loss'][steps])) if steps.any() else np.nan
+      for of_steps, steps in zip(metrics, sound, strict=True)
+    ]
+    line |= self._of_several('loss', losses)
+    if self.passed.any():
+      line |= self._of_several('nonfinite', self.passed) or {'nonfinite': int(self.passed[0])}
+    return line
 
-  def _of_several(self, what: str, values: list[float]) -> dict[str, float | None]:
+  def _of_several(self, what: str, values: Iterable[float]) -> dict[str, float | None]:
     if len(self.names) == 1:
       return {}
     pairs = zip(self.names, values, strict=True)
@@ -99,21 +117,43 @@ class Contest:
 
     Of several settings one that diverges leaves the contest; if none is left, the run stops.
     """
-    before = guard.passed
-    wrong = [~(np.isfinite(m['loss']) & np.isfinite(m['grad_norm'])) for m in metrics]
+    wrong = [~sound_steps(of_steps) for of_steps in metrics]
     if len(metrics) == 1:
+      before = guard.passed
       for step in np.flatnonzero(wrong[0]):
-        for what, key in (('loss', 'loss'), ('norm of the gradient', 'grad_norm')):
-          if not guard.check(done + int(step) + 1, what, metrics[0][key][step]):
-            break
+        guard.check_step(done + int(step) + 1, {key: m[step] for key, m in metrics[0].items()})
       guard.check_state(done + len(wrong[0]), states[0].trainable)
-    elif guard.mode == ABORT and all(steps.any() for steps in wrong):
-      last = done + 1 + max(int(steps.argmax()) for steps in wrong)
-      raise UserError(
-        f'step {last}: the loss of every setting is no number; earlier checkpoints are intact: '
-        'lower the learning rates of config.probe.settings or set config.optim.clip_norm'
-      )
-    self.passed = guard.passed - before
+      self.passed = np.array([guard.passed - before])
+    elif guard.mode == ABORT:
+      if all(steps.any() for steps in wrong):
+        self._none_is_left(done + 1 + max(int(steps.argmax()) for steps in wrong))
+    else:
+      self._count_skipped(done, wrong, limit=guard.limit)
+
+  def _count_skipped(self, done: int, wrong: Sequence[np.ndarray], *, limit: int) -> None:
+    """Of several settings under `skip`: one that has left out too many updates drops out."""
+    self.passed = np.array([int(steps.sum()) for steps in wrong])
+    before, self.skipped = self.skipped, self.skipped + self.passed
+    last = done + len(wrong[0])
+    for name, now, was, all_of_it in zip(
+      self.names, self.passed, before, self.skipped, strict=True
+    ):
+      if now and was <= limit:
+        log.warning(
+          '%s: %d updates up to step %d were left out, whose loss, gradient or size is no number%s',
+          name,
+          now,
+          last,
+          f'; it drops out (config.train.max_skipped={limit})' if all_of_it > limit else '',
+        )
+    if (self.skipped > limit).all():
+      self._none_is_left(last)
+
+  def _none_is_left(self, step: int) -> None:
+    raise UserError(
+      f'step {step}: the loss of every setting is no number; earlier checkpoints are intact: '
+      'lower the learning rates of config.probe.settings or set config.optim.clip_norm'
+    )
 
   def settings(self) -> list[dict[str, Any]]:
     """`[{'name', 'val'}]`: the best score of each; None for one that never had a score."""

@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -33,6 +32,7 @@ from flaxart.feature_cache import Features
 from flaxart.models.classifier import Classifier, compute_dtype
 from flaxart.models.fold import fold_batchnorm
 from flaxart.models.kept import Kept
+from flaxart.processes import from_first_process
 from flaxart.sharding import device_batch, put_batch, replicated
 from flaxart.state import Network, TrainState, all_params
 from flaxart.user_cache import user_cache
@@ -208,8 +208,3 @@ def trunk_sha256(state: TrainState) -> str:
   return state_tree.sha256_of(
     {'params': nnx.to_pure_dict(all_params(state))['trunk'], 'batch_stats': stats.get('trunk', {})}
   )
-
-
-def from_first_process(value: Any) -> Any:
-  """What process 0 has, on every process."""
-  return multihost_utils.broadcast_one_to_all(value) if jax.process_count() > 1 else value

@@ -67,7 +67,7 @@ def train_network(
     shard=Shard(jax.process_index(), jax.process_count()),
     shuffle=config.data.shuffle,
   )
-  guard = Guard(config, passed=writer.nonfinite)
+  guard = Guard(config, passed=writer.passed_over())
   meter = StepMeter(writer, pace, config, guard, start=start, steps=steps)
   every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
 

@@ -71,8 +71,7 @@ class StepMeter:
     sound = [
       metrics
       for (step, _), metrics in zip(ready, values, strict=True)
-      if self.guard.check(step, 'loss', metrics['loss'])
-      and self.guard.check(step, 'norm of the gradient', metrics['grad_norm'])
+      if self.guard.check_step(step, metrics)
     ]
     elapsed = time.monotonic() - self.clock
     self.clock += elapsed

@@ -1,14 +1,14 @@
-"""A loss or gradient that is no number: stop, leave the update out, or go back to a checkpoint."""
+"""A loss, gradient or update that is no number: stop, leave it out, or go back to a checkpoint."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from tfds_rijks.errors import UserError
@@ -17,6 +17,13 @@ log = logging.getLogger('flaxart')
 
 ABORT, SKIP, ROLLBACK = 'abort', 'skip', 'rollback'
 CHOICES = (ABORT, SKIP, ROLLBACK)
+# The metrics of a step that have to be numbers, in the order in which one spoils the next. The last
+# is there under `skip`, which must not leave out an update that nobody hears of.
+WATCHED = {
+  'loss': 'loss',
+  'grad_norm': 'norm of the gradient',
+  'update_norm': 'norm of the update',
+}
 Tree = TypeVar('Tree')
 
 
@@ -31,10 +38,14 @@ class NonFiniteError(UserError):
     self.step, self.what, self.found = step, what, found
 
 
-def is_sound(loss: jax.Array, grads: Any, updates: Any) -> jax.Array:
-  """Whether an update may be applied: loss, gradients and updates are all finite (scalar bool)."""
-  norms = optax.tree.norm(grads), optax.tree.norm(updates)
-  return jnp.isfinite(jnp.stack([loss, *norms])).all()
+def sound_steps(metrics: Mapping[str, Any]) -> np.ndarray:
+  """Whether each step was one of numbers alone: `[S]` bool, of metrics `[S]` on the host."""
+  return np.all([np.isfinite(metrics[key]) for key in WATCHED if key in metrics], axis=0)
+
+
+def is_sound(metrics: Mapping[str, jax.Array]) -> jax.Array:
+  """The same of one step inside the jitted update: whether it may be applied (scalar bool)."""
+  return jnp.isfinite(jnp.stack([metrics[key] for key in WATCHED])).all()
 
 
 def keep_if(sound: jax.Array, new: Tree, old: Tree) -> Tree:
@@ -60,6 +71,12 @@ class Guard:
     self.limit: int = config.train.max_skipped
     self.passed = passed
     self.must_roll_back = False
+
+  def check_step(self, step: int, metrics: Mapping[str, Any]) -> bool:
+    """As `check`, of the first metric of `step` that is no number."""
+    return all(
+      self.check(step, what, metrics[key]) for key, what in WATCHED.items() if key in metrics
+    )
 
   def check(self, step: int, what: str, value: Any) -> bool:
     """Whether `value` of `step` is finite; raises `NonFiniteError` where the run has to end."""

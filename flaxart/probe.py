@@ -20,12 +20,13 @@ from flaxart.checkpoint import Checkpointer, steps_on_disk
 from flaxart.contest import Contest, check_choice
 from flaxart.data.order import example_order
 from flaxart.data.source import Dataset
-from flaxart.features import Extractor, from_first_process
+from flaxart.features import Extractor
 from flaxart.interrupt import Interrupt
 from flaxart.losses import Objective
 from flaxart.meter import train_summary
 from flaxart.nonfinite import Guard
 from flaxart.pace import Pace
+from flaxart.processes import from_first_process
 from flaxart.sharding import device_batch
 from flaxart.state import Network, TrainState
 from flaxart.sweep import Sweep
@@ -153,7 +154,9 @@ class Probe:
     found = extractor.features(self.splits, after_batch=leave_if_asked)
     self.features = {name: features.rows for name, features in found.items()}
     self.features_s = sum(features.seconds for features in found.values())
-    contest, guard = self.contest, Guard(self.config, passed=writer.nonfinite)
+    contest = self.contest
+    guard = Guard(self.config, passed=writer.passed_over())
+    contest.go_on(writer.nonfinite)
     contest.best = self.sweep.unpack(full)
 
     split = self.dataset.split('train')

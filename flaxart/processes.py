@@ -123,6 +123,15 @@ def wait_for_all(what: str) -> None:
     multihost_utils.sync_global_devices(what)
 
 
+def from_first_process(value: Any) -> Any:
+  """What process 0 has, on every process: an array or NumPy scalar."""
+  if jax.process_count() == 1:
+    return value
+  from jax.experimental import multihost_utils
+
+  return multihost_utils.broadcast_one_to_all(value)
+
+
 def _number(env: Mapping[str, str], name: str) -> int:
   value = env.get(name, '0')
   if not value.isdigit():

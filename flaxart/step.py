@@ -94,18 +94,19 @@ def make_update(
       updates = jax.tree.map(lambda u: u * state.watch.lr_scale, updates)
     trainable = optax.apply_updates(state.trainable, updates)
     average = averaged(state, (trainable, batch_stats), decay=config.optim.ema)
-    if config.train.on_nonfinite == SKIP:
-      trainable, batch_stats, opt_state, average = keep_if(
-        is_sound(loss, grads, updates),
-        (trainable, batch_stats, opt_state, average),
-        (state.trainable, state.batch_stats, state.opt_state, state.average),
-      )
     metrics = {
       'loss': loss,
       'grad_norm': optax.tree.norm(grads),
       'learning_rate': rate,
       **{f'loss/{name}': value for name, value in of_task.items()},
     }
+    if config.train.on_nonfinite == SKIP:
+      metrics['update_norm'] = optax.tree.norm(updates)
+      trainable, batch_stats, opt_state, average = keep_if(
+        is_sound(metrics),
+        (trainable, batch_stats, opt_state, average),
+        (state.trainable, state.batch_stats, state.opt_state, state.average),
+      )
     after = TrainState(
       state.step + 1,
       trainable,

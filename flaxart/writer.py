@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import logging
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+
+from flaxart.processes import from_first_process
 
 log = logging.getLogger('flaxart')
 
@@ -30,12 +34,19 @@ class MetricWriter:
     self.began = time.monotonic() - (lines[-1]['wall_s'] if lines else 0.0)
     self.train_seconds = max((line.get('train_s', 0.0) for line in lines), default=0.0)
     self.input_wait_seconds = max((line.get('input_wait_s', 0.0) for line in lines), default=0.0)
-    self.nonfinite = sum(line.get('nonfinite', 0) for line in lines)
+    self.nonfinite: collections.Counter[str] = collections.Counter()  # by its name in the lines
+    for line in lines:
+      found = {key: n for key, n in line.items() if key.endswith('nonfinite')}
+      self.nonfinite.update({key: int(n) for key, n in found.items()})
     self.events = None
     if tensorboard and self.active:
       from tensorboardX import SummaryWriter
 
       self.events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+
+  def passed_over(self) -> int:
+    """The steps of earlier starts that were passed over, the same number on every process."""
+    return int(from_first_process(np.int32(self.nonfinite['nonfinite'])))
 
   def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
     """Appends one line and the same numbers as events `split/metric`."""

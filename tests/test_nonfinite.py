@@ -86,6 +86,17 @@ def test_compiling_again_after_a_restart_is_no_training(with_year, tmp_path, mon
   assert all(line['step_s'] < 3 for line in lines_of(tmp_path / 'run').values())
 
 
+def test_an_update_that_overflows_is_left_out_and_counted(with_year, tmp_path, caplog):
+  with_year.train.on_nonfinite, with_year.train.max_skipped = 'skip', 2
+  with_year.optim.learning_rate, with_year.checkpoint.every_steps = 1e38, 2
+  with_year.optim.name, with_year.train.task_weights = 'sgd', 'year=10000'
+  with pytest.raises(UserError, match=r'step 3: the norm of the update is inf, .* number 3'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert 'step 1: the norm of the update is inf: the update was left out' in caplog.text
+  lines = lines_of(tmp_path / 'run')
+  assert [line['nonfinite'] for line in lines.values()] == [1, 1]
+
+
 def test_skip_ends_when_it_has_skipped_enough(with_year, tmp_path, monkeypatch):
   with_year.train.on_nonfinite, with_year.train.max_skipped = 'skip', 1
   poison(monkeypatch, {2, 3})

@@ -86,6 +86,37 @@ def test_an_interrupted_sweep_goes_on_to_the_same_end(swept, tmp_path, monkeypat
   jax.tree.map(np.testing.assert_array_equal, last, stored(tmp_path / 'stopped', 32))
 
 
+def test_a_setting_that_leaves_out_too_many_updates_drops_out(swept, tmp_path, caplog):
+  config = swept[1].copy_and_resolve_references()
+  config.train.on_nonfinite, config.train.max_skipped = 'skip', 20
+  config.probe.settings = 'sgd:1e30,adam:3e-3'
+
+  class StopError(Exception):
+    pass
+
+  def stop(self, states, results, metrics, judge=contest.Contest.judge):
+    if int(states[0].step) == 24:
+      raise StopError
+    return judge(self, states, results, metrics)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(contest.Contest, 'judge', stop)
+    with pytest.raises(StopError):
+      train_and_evaluate(config, tmp_path / 'run')
+  # Eight a pass: the third is too much, counted over both starts.
+  train_and_evaluate(config, tmp_path / 'run')
+  assert caplog.text.count('sgd:1e30: 8 updates up to step 24 were left out') == 2
+  assert '(config.train.max_skipped=20)' in caplog.text
+  lines = untimed_lines(tmp_path / 'run')
+  assert [x['sgd:1e30/nonfinite'] for x in lines if x['split'] == 'train'] == [8, 8, 8, 8]
+  assert not any('adam:3e-3/nonfinite' in x and x['adam:3e-3/nonfinite'] for x in lines)
+  scores = [x['sgd:1e30/score'] for x in lines if x['split'] == 'val']
+  assert None not in scores[:2] and scores[2:] == [None, None]
+  config.train.max_skipped, config.probe.settings = 3, 'sgd:1e30,sgd:1e31'
+  with pytest.raises(UserError, match=r'step 8: the loss of every setting is no number'):
+    train_and_evaluate(config, tmp_path / 'none')
+
+
 @pytest.mark.parametrize(
   ('text', 'line'),
   [
