@@ -3,10 +3,10 @@
   python -m benchmarks.probe --models=resnet50 --peers=numpy,jit_loop --rounds=5 --output=F.json
 
 trains three softmax heads (375, 100 and 80 classes, a tenth of the labels missing) on random
-features of the model's width, batch 256: `ours` by `flaxart.sweep` (an epoch is one `lax.scan`, the
-features lie on the device), `theirs` by a loop over batches that are gathered on the host: the same
-jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second; one picture counts
-once, however many settings learn from it.
+features of the model's width, batch 256: `ours` by `flaxart.sweep` (an epoch is one loop on the
+device, where the features lie), `theirs` by a loop over batches that are gathered on the host: the
+same jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second; one picture
+counts once, however many settings learn from it.
 """
 
 from __future__ import annotations
@@ -95,14 +95,14 @@ def sweep_over(museum: Museum, settings: str) -> Sweep:
 
 
 def ours(museum: Museum, settings: str) -> Epoch:
-  """One scan an epoch."""
+  """One loop on the device an epoch."""
   sweep = sweep_over(museum, settings)
   split: Any = SimpleNamespace(labels=museum.labels)
   data = train_data(split, museum.features, mesh=create_mesh())
 
   def epoch(number: int) -> None:
     records = museum.records(number)
-    sweep.train(data, records, first=number * records.size)
+    sweep.train(data, records, first=number * records.size, room=len(records))
 
   return epoch
 

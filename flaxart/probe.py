@@ -174,10 +174,11 @@ class Probe:
     done, saved = start, time.monotonic()
     every = max(1, round(self.config.train.eval_every_epochs * self.steps_per_epoch))
     epoch, saves = max(1, round(self.steps_per_epoch)), self.config.checkpoint.every_steps
-    stopped = self._stopped()
+    stopped, periods = self._stopped(), (epoch, every, saves)
+    room = heads.end_of_pass(0, steps=self.steps, periods=periods)  # no pass is longer
     with StepTrace(self.config, workdir) as trace:
       while done < self.steps and not stopped:
-        stop = heads.end_of_pass(done, steps=self.steps, periods=(epoch, every, saves))
+        stop = heads.end_of_pass(done, steps=self.steps, periods=periods)
         records = example_order(
           len(split),
           first=done * self.batch,
@@ -185,10 +186,10 @@ class Probe:
           seed=self.config.seed,
           shuffle=self.config.data.shuffle,
         ).reshape(stop - done, self.batch)
-        self.sweep.compile(data, records.shape)
+        self.sweep.compile(data, room=room, batch=self.batch)
         began = time.monotonic()
         with trace.steps(done + 1, stop):
-          metrics = self.sweep.train(data, records, first=done * self.batch)
+          metrics = self.sweep.train(data, records, first=done * self.batch, room=room)
         trace.done(stop, metrics)
         took = time.monotonic() - began
         contest.check_finite(done, self.sweep.states, metrics, guard)

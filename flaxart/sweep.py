@@ -1,8 +1,8 @@
 """Heads over features that are there already: several settings trained in one pass over them.
 
 The step is the ordinary update (losses, masks, dropout, optimizer: nothing is written twice) on
-a network whose trunk hands its input through. A chunk of steps is one `lax.scan`; each of its steps
-gathers a batch of features once and trains the heads of every setting on it.
+a network whose trunk hands its input through. A pass of steps is one loop on the device; each of
+its steps gathers a batch of features once and trains the heads of every setting on it.
 """
 
 from __future__ import annotations
@@ -85,18 +85,18 @@ class Sweep:
     self.settings: list[Setting] = []
     self.states: tuple[TrainState, ...] = ()
     for name, own in read_settings(config):
-      own.parallelism = 'jit'  # a chunk of steps is compiled as one, over the global batch
+      own.parallelism = 'jit'  # a pass of steps is compiled as one, over the global batch
       rate = create_learning_rate_fn(own, steps=steps, steps_per_epoch=steps_per_epoch)
       mine = dataclasses.replace(network, tx=create_optimizer(own, rate))
       self.settings.append(Setting(name, mine, make_update(mine, own, rate, objective)))
       slots = places(jax.eval_shape(mine.tx.init, state.trainable), mesh)
       opt_state = jax.jit(mine.tx.init, out_shardings=slots)(state.trainable)
       start = dataclasses.replace(state, opt_state=opt_state)
-      self.states += (jax.tree.map(jnp.copy, start),)  # a chunk eats its states
+      self.states += (jax.tree.map(jnp.copy, start),)  # a pass eats its states
     steps_of = tuple(setting.step for setting in self.settings)
-    self._compiled: dict[tuple[int, ...], Any] = {}
+    self._compiled: dict[tuple[int, int], Any] = {}
     self._train = jax.jit(
-      functools.partial(train_chunk, steps_of),
+      functools.partial(train_pass, steps_of),
       donate_argnums=0,
       # The states stay where they are: XLA would be free to lay them out anew.
       out_shardings=(jax.tree.map(lambda x: x.sharding, self.states), None),
@@ -104,33 +104,45 @@ class Sweep:
     networks = tuple(setting.network for setting in self.settings)
     self._count = jax.jit(functools.partial(count_batches, networks))
 
-  def compile(self, data: Data, shape: tuple[int, ...]) -> None:
-    """Compiles a pass over `[S, B]` examples, so that its first run is timed like the others."""
-    if shape not in self._compiled:
-      order = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=over_steps(self.mesh))
-      lowered = self._train.lower(self.states, data, {'record': order, 'draw': order})
-      self._compiled[shape] = lowered.compile()
+  def compile(self, data: Data, *, room: int, batch: int) -> None:
+    """Compiles passes of up to `room` steps, so that the first one is timed like the others."""
+    if (room, batch) not in self._compiled:
+      order = jax.ShapeDtypeStruct((room, batch), jnp.int32, sharding=over_steps(self.mesh))
+      steps = jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(self.mesh))
+      lowered = self._train.lower(self.states, data, {'record': order, 'draw': order}, steps)
+      self._compiled[room, batch] = lowered.compile()
 
   def seconds_per_step(self, split: Split, width: int, batch: int) -> float:
     """Measured on features of zero; the heads are not what they were afterwards."""
     data = train_data(split, np.zeros((len(split), width), np.float32), mesh=self.mesh)
     records = np.zeros((MEASURED_STEPS, batch), np.int32)
-    self.compile(data, records.shape)
+    self.compile(data, room=MEASURED_STEPS, batch=batch)
     began = time.monotonic()
-    self.train(data, records, first=0)
+    self.train(data, records, first=0, room=MEASURED_STEPS)
     return (time.monotonic() - began) / MEASURED_STEPS
 
-  def train(self, data: Data, records: np.ndarray, *, first: int) -> list[dict[str, np.ndarray]]:
+  def train(
+    self, data: Data, records: np.ndarray, *, first: int, room: int
+  ) -> list[dict[str, np.ndarray]]:
     """One pass: `records` `[S, B]` are the steps' examples, the first one the run's `first`-th.
 
-    Returns the metrics of every setting, `[S]` each.
+    Returns the metrics of every setting, `[S]` each. Passes of all lengths up to `room` are run by
+    one program: they end where an epoch, an evaluation or a save does, which may be anywhere.
     """
+    steps, batch = records.shape
     draws = np.arange(first, first + records.size, dtype=np.int64).reshape(records.shape)
-    order = {'record': records.astype(np.int32), 'draw': draws.astype(np.int32)}
-    self.compile(data, records.shape)
-    run = self._compiled[records.shape]
-    self.states, metrics = run(self.states, data, jax.device_put(order, over_steps(self.mesh)))
-    return jax.device_get(metrics)
+    order = jax.tree.map(
+      lambda x: np.pad(x.astype(np.int32), ((0, room - steps), (0, 0))),
+      {'record': records, 'draw': draws},
+    )
+    self.compile(data, room=room, batch=batch)
+    self.states, metrics = self._compiled[room, batch](
+      self.states,
+      data,
+      jax.device_put(order, over_steps(self.mesh)),
+      jax.device_put(np.int32(steps), replicated(self.mesh)),
+    )
+    return jax.tree.map(lambda x: x[:steps], jax.device_get(metrics))
 
   def evaluate(
     self, data: Data, split: Split, *, floors: Mapping[str, int | None]
@@ -185,17 +197,31 @@ class Sweep:
     return best
 
 
-def train_chunk(
-  steps: Sequence[TrainStep], states: tuple[TrainState, ...], data: Data, order: Data
+def train_pass(
+  updates: Sequence[TrainStep],
+  states: tuple[TrainState, ...],
+  data: Data,
+  order: Data,
+  steps: jax.Array,
 ) -> tuple[tuple[TrainState, ...], Any]:
-  """`order` `[S, B]` -> the states after S steps, and the metrics of every setting."""
+  """The states after the first `steps` rows of `order` `[S, B]`, and the metrics of every setting,
+  `[S]` each, zero behind the last step.
+  """
 
-  def body(states: tuple[TrainState, ...], at: Data) -> tuple[tuple[TrainState, ...], Any]:
+  def one(states: tuple[TrainState, ...], i: Any) -> tuple[tuple[TrainState, ...], Any]:
+    at = {name: rows[i] for name, rows in order.items()}
     batch = {name: column[at['record']] for name, column in data.items()} | {'draw': at['draw']}
-    results = [step(state, batch) for step, state in zip(steps, states, strict=True)]
+    results = [update(state, batch) for update, state in zip(updates, states, strict=True)]
     return tuple(state for state, _ in results), [metrics for _, metrics in results]
 
-  return jax.lax.scan(body, states, order)
+  def body(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+    states, metrics = one(carry[0], i)
+    return states, jax.tree.map(lambda rows, x: rows.at[i].set(x), carry[1], metrics)
+
+  room = order['record'].shape[0]
+  shapes = jax.eval_shape(one, states, 0)[1]
+  empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape), x.dtype), shapes)
+  return jax.lax.fori_loop(0, steps, body, (states, empty))
 
 
 def count_batches(

@@ -63,7 +63,7 @@ def train(head_devices):
   for done in range(0, 2 * STEPS, STEPS):
     count = STEPS * BATCH
     order = example_order(RECORDS, first=done * BATCH, count=count, seed=0)
-    sweep.train(data, order.reshape(STEPS, BATCH), first=done * BATCH)
+    sweep.train(data, order.reshape(STEPS, BATCH), first=done * BATCH, room=STEPS + 1)
     sweep.unpack(sweep.pack(state, leader=0, best=np.zeros(2)))
   return sweep
 

@@ -110,6 +110,28 @@ def test_a_loss_that_is_no_number_stops_the_run(frozen, tmp_path):
     train_and_evaluate(frozen, tmp_path / 'two')
 
 
+def test_passes_of_every_length_are_one_program(frozen, tmp_path, monkeypatch):
+  made = []
+
+  class Kept(probe.Sweep):
+    def __init__(self, *arguments, **options):
+      super().__init__(*arguments, **options)
+      made.append(self)
+
+  monkeypatch.setattr(probe, 'Sweep', Kept)
+  train_and_evaluate(frozen, tmp_path / 'even')
+  frozen.checkpoint.every_steps = 5  # passes end after 5, 8, 10, 15, 16, 20 and 24 steps
+  train_and_evaluate(frozen, tmp_path / 'odd')
+  assert [len(sweep._compiled) for sweep in made] == [1, 1]
+  assert_close(stored(tmp_path / 'odd', 24), stored(tmp_path / 'even', 24), rtol=1e-5)
+  even, odd = (untimed_lines(tmp_path / name) for name in ('even', 'odd'))
+  assert [x['step'] for x in odd if x['split'] == 'train'] == [5, 8, 10, 15, 16, 20, 24]
+  mean = lambda lines, steps: np.average(  # noqa: E731
+    [x['loss'] for x in lines if x['split'] == 'train'], weights=steps
+  )
+  assert mean(odd, [5, 3, 2, 5, 1, 4, 4]) == pytest.approx(mean(even, [8] * 3), rel=1e-5)
+
+
 @pytest.mark.parametrize('rule', ['skip', 'rollback'])
 def test_a_step_without_a_number_is_passed_over_where_the_config_says_so(
   frozen, tmp_path, monkeypatch, rule
