@@ -60,7 +60,9 @@ def places(tree: Any, mesh: Mesh) -> Any:
   """
 
   def place(path: tuple[Any, ...], x: Any) -> NamedSharding:
-    names = [str(getattr(part, 'key', getattr(part, 'name', part))) for part in path]
+    # The optimizer of a stage of unfreezing has whole paths for keys: `heads/artist/kernel`.
+    keys = [str(getattr(part, 'key', getattr(part, 'name', part))) for part in path]
+    names = '/'.join(keys).split('/')
     classes = x.shape[-1] if x.shape and 'heads' in names else 0
     if mesh.shape[MODEL] == 1 or classes < LARGE or classes % mesh.shape[MODEL]:
       return replicated(mesh)

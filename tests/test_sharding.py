@@ -8,11 +8,14 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, PartitionSpec
 from trainer import ROOT
 
 from flaxart import sharding
 from flaxart.config import default_config
 from flaxart.config_checks import validate
+from flaxart.optim import create_optimizer
+from flaxart.unfreeze import read_stages
 from tfds_rijks.errors import UserError
 
 
@@ -42,6 +45,28 @@ def test_a_large_head_is_cut_over_its_classes(trained):
   _, _, said = trained
   assert "jit 8 4 P(None, 'model')" in said
   assert 'jit 1 1 P()' in said and 'shard_map 8 1 P()' in said
+
+
+def test_optimizer_slots_of_a_large_head_are_cut_like_it():
+  mesh = AbstractMesh((1, 2), (sharding.DATA, sharding.MODEL))
+  shape = lambda *s: jax.ShapeDtypeStruct(s, np.float32)  # noqa: E731
+  params = {
+    'heads': {'artist': {'kernel': shape(8, 256)}, 'type': {'kernel': shape(8, 4)}},
+    'trunk': {'conv1': {'kernel': shape(3, 256)}},
+  }
+  for text in ('', '0:heads/.*;3:.*'):
+    config = default_config()
+    config.optim.name, config.train.unfreeze = 'adam', text
+    tx = create_optimizer(config, lambda _: 0.1, read_stages(config))
+    slots = jax.eval_shape(tx.init, params)
+    cut = [
+      x.shape
+      for x, place in zip(
+        jax.tree.leaves(slots), jax.tree.leaves(sharding.places(slots, mesh)), strict=True
+      )
+      if place.spec == PartitionSpec(None, sharding.MODEL)
+    ]
+    assert cut == [(8, 256)] * 2, text  # Adam's two moments
 
 
 def test_statistics_of_each_device_differ_and_are_averaged(trained):
