@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,10 @@ def on_device(pictures: Any, *, mesh: Mesh) -> AddPictures:
 
 def host_free() -> float | None:
   """Bytes of memory that could be had without swapping; None where the system does not tell."""
-  try:
-    text = Path('/proc/meminfo').read_text(encoding='utf-8')
-    (line,) = [line for line in text.splitlines() if line.startswith('MemAvailable:')]
-    return float(line.split()[1]) * 1024
-  except (OSError, ValueError):
-    pass
+  told = Path('/proc/meminfo')  # Linux alone knows what its caches would give back
+  text = told.read_text(encoding='utf-8') if told.exists() else ''
+  if available := re.search(r'^MemAvailable:\s*(\d+) kB$', text, re.MULTILINE):
+    return float(available[1]) * 1024
   try:
     return float(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'))
   except (ValueError, OSError):

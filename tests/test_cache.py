@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from io import BytesIO
 from types import SimpleNamespace
 
 import jax
@@ -84,14 +86,31 @@ def test_decoding_that_was_stopped_leaves_nothing(tiny, tmp_path, monkeypatch):
   assert with_decoded(split, tmp_path, dataset, size=32, fit='squash').decoded[-1].any()
 
 
-def test_what_cannot_be_used_is_one_line(tiny, tmp_path, monkeypatch):
+def test_a_damaged_file_is_decoded_anew(tiny, tmp_path, caplog):
   dataset = opened(tiny)
   split = dataset.split('train')
   path = path_of(tmp_path, dataset, split, size=32, fit='squash')
-  np.save(path, np.zeros((3, 32, 32, 3), np.uint8))
-  with pytest.raises(UserError, match=r'holds uint8 \[3, 32, 32, 3\], expected uint8 \[128, 32'):
-    with_decoded(split, tmp_path, dataset, size=32, fit='squash')
-  path.unlink()
+  whole = with_decoded(split, tmp_path, dataset, size=32, fit='squash').decoded.copy()
+  content = path.read_bytes()
+  with BytesIO() as other:
+    np.save(other, np.zeros((3, 32, 32, 3), np.uint8))
+    short = other.getvalue()
+  for damaged, found in (
+    (content[:-1], 'mmap length is greater'),
+    (content[:50], 'EOF'),
+    (b'', 'No data left'),
+    (short, r'found uint8 \[3, 32, 32, 3\], expected uint8 \[128, 32, 32, 3\]'),
+  ):
+    caplog.clear()
+    path.write_bytes(damaged)
+    again = with_decoded(split, tmp_path, dataset, size=32, fit='squash')
+    np.testing.assert_array_equal(again.decoded, whole)
+    assert re.search(f'is damaged .*{found}.*: decoding anew', caplog.text)
+
+
+def test_what_cannot_be_used_is_one_line(tiny, tmp_path, monkeypatch):
+  dataset = opened(tiny)
+  split = dataset.split('train')
   (tmp_path / 'file').touch()
   with pytest.raises(UserError, match=r'config.data.cache_dir: .*cannot be used'):
     with_decoded(split, tmp_path / 'file' / 'x', dataset, size=32, fit='squash')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +27,7 @@ from tfds_rijks.progress import Progress
 LAYOUT = 1  # of the file and its name
 BATCH = 64
 RESERVE = 50e6  # bytes of the disk that stay free
+log = logging.getLogger('flaxart')
 
 
 def data_sha256(folder: Path) -> str:
@@ -67,20 +69,35 @@ def with_decoded(
   try:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with in_turn(path.with_name(f'.{path.stem}.lock'), f'decoding {split.name}'):
-      if not path.exists():
+      pictures = _mapped(path, shape)
+      if pictures is None:
         _write(path, split, shape, size=size, fit=fit)
-    pictures = np.load(path, mmap_mode='r')
+        pictures = _mapped(path, shape)
+        assert pictures is not None  # it was just written
   except OSError as error:
     raise UserError(
       f'config.data.cache_dir: {folder} cannot be used ({error.strerror or error}); give a folder '
       'that can be written, or config.data.cache=none'
     ) from error
-  if pictures.shape != shape or pictures.dtype != np.uint8:
-    raise UserError(
-      f'{path}: holds {pictures.dtype} {list(pictures.shape)}, expected uint8 {list(shape)}; '
-      'remove it, it is made again'
-    )
   return dataclasses.replace(split, decoded=pictures)
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+  """The pictures of a whole file; None where there is none, which is said of a damaged one."""
+  try:
+    pictures = np.load(path, mmap_mode='r')
+  except FileNotFoundError:
+    return None
+  except (ValueError, EOFError) as error:  # cut, or something else under its name
+    found = str(error)
+  else:
+    if pictures.shape == shape and pictures.dtype == np.uint8:
+      return pictures
+    found = f'{pictures.dtype} {list(pictures.shape)}'
+  log.warning(
+    '%s: is damaged (found %s, expected uint8 %s): decoding anew', path, found, list(shape)
+  )
+  return None
 
 
 def _write(path: Path, split: Split, shape: tuple[int, ...], *, size: int, fit: images.Fit) -> None:
