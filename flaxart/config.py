@@ -16,7 +16,8 @@ from tfds_rijks.errors import UserError
 
 MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
 OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
-# Fields that may differ when a run is continued: they change neither the data nor the arithmetic.
+# Fields that may differ when a run is continued: they change neither the data nor the arithmetic
+# (but see `_counts_here`).
 MAY_CHANGE = (
   'checkpoint.asynchronous',
   'data.cache',
@@ -218,11 +219,25 @@ def to_json(config: ConfigDict) -> str:
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[object, object]]:
   """Fields whose values differ and may not: `{'optim.learning_rate': (0.1, 0.2)}`."""
   a, b = flat(old), flat(new)
+  may_change = set(MAY_CHANGE) - _counts_here(old)
   return {
     field: (a.get(field), b.get(field))
     for field in sorted(a | b)
-    if a.get(field) != b.get(field) and field not in MAY_CHANGE
+    if a.get(field) != b.get(field) and field not in may_change
   }
+
+
+def _counts_here(config: ConfigDict) -> set[str]:
+  """Of `MAY_CHANGE`, what does change the arithmetic of this run."""
+  fields = set()
+  # Under shard_map each device draws its own dropout, mixes its own pictures and may have its own
+  # statistics.
+  if config.model.dropout or config.augment.mixup or not config.model.bn_sync:
+    fields.add('parallelism')
+  # A loss is looked at when it is logged, and rolled back from there.
+  if config.train.on_nonfinite == 'rollback':
+    fields.add('log.every_steps')
+  return fields
 
 
 def flat(config: ConfigDict, prefix: str = '') -> dict[str, object]:

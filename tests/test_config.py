@@ -47,6 +47,25 @@ def test_differences_are_named_and_where_the_data_lies_is_none():
 
 
 @pytest.mark.parametrize(
+  ('setting', 'value', 'counts'),
+  [
+    ('model.dropout', 0.0, []),
+    ('model.dropout', 0.1, ['parallelism']),
+    ('augment.mixup', 0.2, ['parallelism']),
+    ('model.bn_sync', False, ['parallelism']),
+    ('train.on_nonfinite', 'skip', []),
+    ('train.on_nonfinite', 'rollback', ['log.every_steps']),
+  ],
+)
+def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, value, counts):
+  old = c.default_config()
+  old.update_from_flattened_dict({setting: value})
+  new = old.copy_and_resolve_references()
+  new.parallelism, new.log.every_steps = 'shard_map', 7
+  assert list(c.differences(old, new)) == counts
+
+
+@pytest.mark.parametrize(
   ('field', 'value', 'line'),
   [
     ('model.name', 'resnet51', "config.model.name: found 'resnet51', expected one of vgg19"),
