@@ -8,7 +8,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from flaxart import trace
 from flaxart.config import MODELS, OPTIMIZERS, flat, task_names, task_weights
+from flaxart.unfreeze import read_stages
 from tfds_rijks.errors import UserError
 
 
@@ -99,6 +101,25 @@ def validate(config: ConfigDict) -> None:
       ) from None
   if not config.init:
     raise UserError('config.init is empty; give scratch, imagenet, a weights file or a workdir')
+
+
+def out_of_reach(config: ConfigDict, *, steps: int, steps_per_epoch: float) -> list[str]:
+  """What a run of so many steps never comes to, one line each: a short trial may well be meant."""
+  ends = f'the run ends after {steps} steps, {steps / steps_per_epoch:g} epochs'
+  lines = [
+    f'config.train.unfreeze: {stage.pattern!r} learns from epoch {stage.epoch:g} on, and {ends}'
+    for stage in read_stages(config)
+    if round(stage.epoch * steps_per_epoch) >= steps
+  ]
+  if round(config.optim.warmup_epochs * steps_per_epoch) >= steps:
+    lines.append(
+      f'config.optim.warmup_epochs: the learning rate rises for {config.optim.warmup_epochs:g} '
+      f'epochs, and {ends}'
+    )
+  traced = trace.read_steps(config)
+  if traced and traced[0] > steps:
+    lines.append(f'config.log.profile: step {traced[0]} is to be traced, and {ends}')
+  return lines
 
 
 def one_of(config: ConfigDict, field: str, allowed: tuple[str, ...]) -> None:

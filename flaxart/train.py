@@ -12,7 +12,7 @@ from flaxart import estimate, identity, probe, processes, results, workdirs
 from flaxart.cache import AddPictures, cached, no_pictures
 from flaxart.checkpoint import Checkpointer
 from flaxart.config import task_names, task_weights
-from flaxart.config_checks import validate
+from flaxart.config_checks import out_of_reach, validate
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluate import labelled_records, largest_classes, with_target_scale
@@ -83,6 +83,8 @@ def train_and_evaluate(
     identity.check_labels(workdir, tasks, dataset)
   steps_per_epoch = len(train_split) / config.train.batch_size
   steps = max(1, round(config.train.epochs * steps_per_epoch))
+  for missed in out_of_reach(config, steps=steps, steps_per_epoch=steps_per_epoch):
+    log.warning('%s', missed)
 
   # The network, from scratch or around a trunk that exists.
   mesh = create_mesh(head_devices=config.head_devices)

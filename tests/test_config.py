@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 
 from flaxart import config as c
-from flaxart.config_checks import validate
+from flaxart.config_checks import out_of_reach, validate
 from tfds_rijks.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
@@ -114,6 +115,33 @@ def test_a_wrong_value_is_one_line_that_names_the_field(field, value, line):
   with pytest.raises(UserError) as error:
     validate(config)
   assert str(error.value).startswith(line) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'line'),
+  [
+    (
+      'train.unfreeze',
+      '0:heads/.*;2:.*',
+      r"unfreeze: '\.\*' learns from epoch 2 on, and the run",
+    ),
+    ('train.unfreeze', '0:heads/.*;1.5:.*', None),
+    ('optim.warmup_epochs', 2.0, r'warmup_epochs: the learning rate rises for 2 epochs, and the'),
+    ('optim.warmup_epochs', 1.5, None),
+    (
+      'log.profile',
+      '21:22',
+      r'log.profile: step 21 is to be traced, .* after 20 steps',
+    ),
+    ('log.profile', '20', None),
+  ],
+)
+def test_what_a_run_never_comes_to_is_said(field, value, line):
+  config = c.default_config()
+  config.update_from_flattened_dict({field: value})
+  found = out_of_reach(config, steps=20, steps_per_epoch=10.0)
+  assert len(found) == (line is not None)
+  assert not line or re.search(line, found[0])
 
 
 def test_task_weights_default_to_one():
