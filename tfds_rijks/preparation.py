@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import tensorflow_datasets as tfds
 
@@ -19,19 +19,27 @@ class Preparation(Protocol):
     image_size: short side in pixels of what is stored; None for the files as they are.
     max_pixels: height times width that a picture may have.
     processes: that read pictures; None: one a core.
+    hidden: files below the source that are input although their names begin with a dot.
+    KEPT: folders of the data_dir in which builds leave what they may need again; no input.
   """
+
+  KEPT: ClassVar[tuple[str, ...]]
 
   dataset: str
   options: Mapping[str, Any]
   image_size: int | None
   max_pixels: int
   processes: int | None
+  hidden: list[Path]
 
   def __init__(self, config: str, manual_dir: Path, **options: Any): ...
 
   @staticmethod
   def add_arguments(parser: argparse._ArgumentGroup) -> None:
     """Adds a flag for each option; one that is not given must be absent (`SUPPRESS`)."""
+
+  def place(self, data_dir: Path, *, dry_run: bool) -> None:
+    """Says where the dataset will lie; in a dry run nothing may be written there."""
 
   def pictures(self) -> list[Path]:
     """The pictures that a build would read, for the estimate."""

@@ -23,12 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from tfds_rijks import listing, pictures, pool, report
-from tfds_rijks.collection.table import NONE
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.preparation import Preparation
 from tfds_rijks.progress import duration
-from tfds_rijks.rijksmuseum.survey import UNPACKED
 
 FINGERPRINT = 'fingerprint.json'
 SAMPLE = 24  # pictures that are read for the estimate
@@ -62,17 +60,14 @@ def prepare(
   preparations = _preparations()
   if name not in preparations:
     raise UserError(f'--dataset={dataset}: no such dataset; expected {" or ".join(preparations)}')
-  if name == 'rijksmuseum':
-    options |= {'unpack_into': None if dry_run else target / UNPACKED}
   plan = preparations[name](config, source, **options)
+  plan.place(target, dry_run=dry_run)
   path = _path(plan, target)
   fingerprint = {
     'options': dict(plan.options),
     'version': path.name,
     'input': listing.summary(
-      source,
-      without=[target / name for name in (*preparations, UNPACKED)],
-      also=_named_table(plan, source),
+      source, without=[target / name for name in _written(preparations)], also=plan.hidden
     ),
   }
   if path.exists():
@@ -113,6 +108,11 @@ def _preparations() -> dict[str, type[Preparation]]:
   return {'rijksmuseum': Rijksmuseum, 'collection': Collection}
 
 
+def _written(preparations: Mapping[str, type[Preparation]]) -> list[str]:
+  """The folders of a data_dir that are ours: they may lie in the source and are no part of it."""
+  return [*preparations, *(name for one in preparations.values() for name in one.KEPT)]
+
+
 def _source(manual_dir: str | Path) -> Path:
   folder = Path(manual_dir).expanduser()
   if not folder.is_dir():
@@ -132,12 +132,6 @@ def _target(data_dir: str | Path) -> Path:
       'expected a folder, or a name that is free'
     )
   return folder
-
-
-def _named_table(plan: Preparation, source: Path) -> list[Path]:
-  """The table given by --metadata, which may be hidden."""
-  name = plan.options.get('metadata') or NONE
-  return [] if name == NONE else [source / os.path.normpath(name)]
 
 
 def _path(plan: Preparation, target: Path) -> Path:

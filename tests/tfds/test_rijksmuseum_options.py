@@ -123,6 +123,10 @@ def test_from_archives(museum, tmp_path):
   one, two = (json.loads((path / 'build_report.json').read_text()) for path in (a, b))
   assert one == two
   assert (tmp_path / 'b' / 'rijksmuseum_unpacked').is_dir()
+  before = sorted((tmp_path / 'b').rglob('*'))
+  config = 'rijksmuseum/full_seed7'  # what was unpacked already can be estimated without a trace
+  prepare(config, manual_dir=packed, data_dir=tmp_path / 'b', dry_run=True, processes=1)
+  assert sorted((tmp_path / 'b').rglob('*')) == before
   assert not list((tmp_path / 'b').rglob('.staging'))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from tfds_rijks import labels
 from tfds_rijks.collection import records
 from tfds_rijks.collection.collection_dataset_builder import Builder, Config
 from tfds_rijks.collection.options import Options, names
+from tfds_rijks.collection.table import NONE
 from tfds_rijks.errors import UserError
 
 
 class Preparation:
   """See `tfds_rijks.preparation.Preparation`."""
+
+  KEPT = ()
 
   def __init__(self, config: str, manual_dir: Path, **options: Any):
     known = {field.name for field in dataclasses.fields(Options)}
@@ -38,6 +42,8 @@ class Preparation:
     self.options = self.arguments.content() | {
       flag: _digest(getattr(self.arguments, flag)) for flag in ('aliases', 'distancing')
     }
+    table = self.arguments.metadata or NONE
+    self.hidden = [] if table == NONE else [manual_dir / os.path.normpath(table)]
     self._leave_out()
 
   @staticmethod
@@ -49,6 +55,9 @@ class Preparation:
         type=int if 'int' in str(field.type) else str,
         help=field.metadata['help'].replace('%', '%%'),
       )
+
+  def place(self, data_dir: Path, *, dry_run: bool) -> None:
+    """See `tfds_rijks.preparation.Preparation`; a build of a collection leaves nothing else."""
 
   def pictures(self) -> list[Path]:
     """See `tfds_rijks.preparation.Preparation`."""

@@ -50,20 +50,26 @@ def archives(folder: Path) -> list[Path]:
   )
 
 
-def unpacked(archive: Path, *, into: Path) -> Path:
-  """The folder below `into` that holds the archive's files; unpacks on the first call.
+def place(archive: Path, *, into: Path) -> Path:
+  """The folder below `into` that holds the archive's files once they are unpacked.
 
   The name carries a fingerprint of the archive's name, size and time, so that a replaced archive is
-  unpacked anew. Unpacking happens in a temporary folder that is renamed at the end.
+  unpacked anew.
+  """
+  about = archive.stat()
+  key = f'{archive.name}\n{about.st_size}\n{about.st_mtime_ns}'
+  name = archive.name.split('.')[0] or 'archive'
+  return into / hashlib.sha256(key.encode()).hexdigest()[:12] / name
+
+
+def unpacked(archive: Path, *, into: Path) -> Path:
+  """`place`, unpacked on the first call: in a temporary folder that is renamed at the end.
 
   Raises:
     UserError: damaged, encrypted, a member that leaves the folder, a link, a bomb, or too little
     space.
   """
-  about = archive.stat()
-  key = f'{archive.name}\n{about.st_size}\n{about.st_mtime_ns}'
-  name = archive.name.split('.')[0] or 'archive'
-  folder = into / hashlib.sha256(key.encode()).hexdigest()[:12] / name
+  folder = place(archive, into=into)
   if folder.is_dir():
     return folder
   folder.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,8 @@ class Preparation:
   they agree.
   """
 
+  KEPT = (survey.UNPACKED,)
+
   def __init__(
     self,
     config: str,
@@ -32,7 +34,6 @@ class Preparation:
     max_pixels: int = images.MAX_PIXELS,
     max_unreadable: str | int | None = None,
     processes: int | None = None,
-    unpack_into: Path | None = None,
   ):
     for name, number in (('max_pixels', max_pixels), ('processes', processes)):
       if number is not None and number < 1:
@@ -66,7 +67,8 @@ class Preparation:
     }
     self.image_size, self.processes, self.max_pixels = self.config.image_size, processes, max_pixels
     self.max_unreadable = max_unreadable
-    self.unpack_into = unpack_into
+    self.hidden: list[Path] = []
+    self.unpack_into, self.unpack = manual_dir / survey.UNPACKED, False  # until it is placed
 
   @staticmethod
   def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -95,9 +97,13 @@ class Preparation:
     )
     parser.add_argument('--processes', type=int, help='that read pictures (default: one a core)')
 
+  def place(self, data_dir: Path, *, dry_run: bool) -> None:
+    """See `tfds_rijks.preparation.Preparation`; archives are unpacked there."""
+    self.unpack_into, self.unpack = data_dir / survey.UNPACKED, not dry_run
+
   def pictures(self) -> list[Path]:
     """See `tfds_rijks.preparation.Preparation`; archives are unpacked to see them."""
-    found = survey.find(self.manual_dir, into=self.unpack_into)
+    found = survey.find(self.manual_dir, into=self.unpack_into, unpack=self.unpack)
     stems = self.config.objects.stems if self.config.objects else found.stems
     return [found.pictures[stem] for stem in stems if stem in found.pictures]
 

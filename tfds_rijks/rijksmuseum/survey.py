@@ -28,11 +28,12 @@ class Records:
   other_number: list[str] = field(default_factory=list)  # the XML is about another object number
 
 
-def find(manual_dir: Path, *, into: Path | None) -> layouts.Layout:
+def find(manual_dir: Path, *, into: Path, unpack: bool = True) -> layouts.Layout:
   """The museum in `manual_dir`; where there are only archives, they are unpacked below `into`.
 
   Raises:
-    UserError: neither folders nor archives, an archive that is refused, or any if `into` is None.
+    UserError: neither folders nor archives, an archive that is refused, or one that is not unpacked
+    yet if `unpack` is False.
   """
   try:
     return layouts.find(manual_dir)
@@ -40,11 +41,11 @@ def find(manual_dir: Path, *, into: Path | None) -> layouts.Layout:
     packed = archive.archives(manual_dir)
     if not packed:
       raise
-  if into is None:
-    raise UserError(
-      f'{packed[0]}: is an archive, and --dry_run unpacks none; unpack it first, or leave '
-      '--dry_run out'
-    )
+  for one in packed if not unpack else []:
+    if not archive.place(one, into=into).is_dir():
+      raise UserError(
+        f'{one}: is an archive, and --dry_run unpacks none; unpack it first, or leave --dry_run out'
+      )
   return layouts.find(manual_dir, also=[archive.unpacked(one, into=into) for one in packed])
 
 
