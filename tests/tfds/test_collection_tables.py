@@ -110,6 +110,30 @@ def test_an_excel_file_that_gives_a_wrong_size(source):
   check(build(source))
 
 
+@pytest.mark.parametrize('kind', ['csv', 'xlsx'])
+def test_a_formula_that_failed_is_no_class(source, kind):
+  path, rows = source / f'metadata.{kind}', [list(row) for row in ROWS]
+
+  def write():
+    if kind == 'csv':
+      write_table(path, COLUMNS, rows)
+      return
+    book = pytest.importorskip('openpyxl').Workbook()
+    for row in [COLUMNS, *rows]:
+      book.active.append(row)
+    book.save(path)
+
+  rows[1][1] = '#N/A'
+  write()
+  assert [r['artist'] for r in records(build(source))].count(None) == 1 + sum(
+    not row[1] for row in ROWS
+  )
+  rows[2][1] = '#REF!'
+  write()
+  with pytest.raises(UserError, match=r"line 4: 'artist' is #REF!, what a spreadsheet shows"):
+    build(source)
+
+
 @pytest.mark.parametrize(
   ('name', 'package'), [('metadata.parquet', 'pyarrow'), ('metadata.xlsx', 'openpyxl')]
 )
@@ -180,6 +204,22 @@ def test_a_folder_per_class(tmp_path):
   found = records(build(tmp_path / 's'))
   assert [r['label'] for r in found] == ['Ann'] * 6 + ['Bob Ü'] * 6
   assert found[0]['object_number'] == 'Ann/sub/0.png'
+
+
+def test_names_of_folders_are_not_read_as_cells(tmp_path):
+  names = ['glass|silver', ' a: b', 'http://x', 'c:d', 'back\\slash', '#REF!']
+  for i in range(2 * len(names)):
+    draw(tmp_path / 's' / names[i % len(names)] / f'{i}.png', i)
+  found = records(build(tmp_path / 's'))
+  assert len(found) == 2 * len(names)
+  assert {r['label'] for r in found} == {
+    'glass|silver',
+    'a: b',
+    'http:',  # the slash is a folder of its own
+    'c:d',
+    'back\\slash',
+    '#REF!',
+  }
 
 
 def test_a_folder_per_split_and_class(tmp_path):

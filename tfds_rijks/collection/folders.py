@@ -33,6 +33,7 @@ def read(folder: Path) -> Table:
     label = path.parts[1 if by_split else 0]
     if by_split and len(path.parts) < 3:
       raise UserError(f'{folder}: {path} lies in no class; expected {path.parts[0]}/CLASS/PICTURE')
-    rows.append([path.as_posix(), label, *([path.parts[0]] if by_split else [])])
+    # A list: the name of a folder is one class, whatever separates the values of a table's cell.
+    rows.append([path.as_posix(), [label], *([path.parts[0]] if by_split else [])])
   columns = ['image', 'label', *(['split'] if by_split else [])]
   return Table(folder, columns, rows, list(range(1, len(rows) + 1)), 'folders')

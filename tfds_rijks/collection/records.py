@@ -64,7 +64,12 @@ def read(folder: Path, options: Options) -> Collection:
   if options.match == 'stem':
     pairs, report['matching'] = matching.match(content, id_column=roles['id'], folder=folder)
   else:
-    pairs = _named(content, column=roles['image'], folder=folder)
+    # Paths that were found need not be understood, as those do that somebody wrote down.
+    pairs = (
+      [(str(image), i) for i, image in enumerate(content.column(roles['image']))]
+      if path is None
+      else _named(content, column=roles['image'], folder=folder)
+    )
     report['rows_without_picture'] = len(content.rows) - len(pairs)
   if not pairs:
     raise UserError(f'{content.path}: no row has a picture; expected at least one')

@@ -25,6 +25,13 @@ _DELIMITERS = ',;\t'
 _ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
 _SEPARATOR = re.compile(r'sep=([,;\t])\r?\n')  # a first line that Excel understands
 
+# What a spreadsheet shows where a formula failed: the first says that there is nothing, the others
+# that something is broken.
+_NOT_AVAILABLE = '#N/A'
+_BROKEN = frozenset(
+  {'#REF!', '#VALUE!', '#DIV/0!', '#NAME?', '#NUM!', '#NULL!', '#SPILL!', '#CALC!', '#FIELD!'}
+)
+
 Cell = str | list[str]
 
 
@@ -97,6 +104,15 @@ def read(path: Path) -> Table:
     )
   if not table.rows:
     raise UserError(f'{path}: the table has no rows; expected a header and one row a picture')
+  for row, line in zip(table.rows, table.lines, strict=True):
+    for at, cell in enumerate(row):
+      if cell == _NOT_AVAILABLE:
+        row[at] = ''
+      elif isinstance(cell, str) and cell in _BROKEN:
+        raise UserError(
+          f'{path}: line {line}: {table.columns[at]!r} is {cell}, what a spreadsheet shows where a '
+          'formula failed; correct that cell, or empty it'
+        )
   return table
 
 
