@@ -62,6 +62,9 @@ def test_main(arguments, line):
       'nowhere is no folder',
     ),
     ('flaxart.verify', ['--workdir=nowhere'], 'nowhere holds no checkpoints'),
+    ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md/x'], 'README.md: is there'),
+    ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md'], 'README.md: is there already and'),
+    ('tfds_rijks.rijksmuseum.synthetic', ['--output=x', '--objects=0'], 'needs at least 20'),
   ],
 )
 def test_other_commands(module, arguments, line):

@@ -75,7 +75,9 @@ def draw_museum(folder: str | os.PathLike[str], *, objects: int = 1200, seed: in
   """
   if objects < MIN_OBJECTS:
     raise UserError(f'objects={objects}: a museum needs at least {MIN_OBJECTS}')
-  folder = Path(folder)
+  folder = Path(folder).expanduser()
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f'{folder}: is there already and no folder; choose another name')
   recipe = {'objects': objects, 'seed': seed, 'recipe': RECIPE}
   if folder.is_dir() and any(folder.iterdir()):
     marker = folder / MARKER
