@@ -55,7 +55,7 @@ def evaluate_again(
     [dataset.split(split).name],
     mesh=mesh,
     floors=floors,
-    stored=calibration.read(workdir),
+    stored=calibration.read(workdir, step=step),
   )
   scores = assessed.scores[split]
   write_text(

@@ -11,6 +11,7 @@ val, so it is a little lucky there: precision and coverage on test are the hones
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from flaxart.tasks import REGRESSION, SIGMOID, SOFTMAX, Task
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
 
+log = logging.getLogger('flaxart')
 FILE = 'calibration.json'
 PRECISION = 0.9
 LEAST = 20  # names given on val; a precision of fewer says nothing
@@ -160,15 +162,27 @@ def write(workdir: Path, calibration: Calibration) -> None:
     write_text(workdir / FILE, json.dumps(calibration, indent=1, ensure_ascii=False) + '\n')
 
 
-def read(workdir: Path) -> Calibration:
-  """What `write` wrote; empty for a run that has none (no val split, or not finished)."""
-  path = workdir / FILE
+def read(workdir: Path, *, step: int) -> Calibration:
+  """What `write` wrote; empty for a run that has none (no val split, or not finished).
+
+  Empty, too, for another `step` than the one it was fitted on: other weights are sure of themselves
+  in another way.
+  """
+  path, results = workdir / FILE, workdir / 'results.json'
   if not path.exists():
     return {}
   try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    found = json.loads(path.read_text(encoding='utf-8'))
+    tested = json.loads(results.read_text(encoding='utf-8')) if results.exists() else {}
+  except ValueError as error:
     raise UserError(
       f'{path}: is not a calibration ({error}); restore it from the run that wrote it, or remove '
       'it to predict without decisions'
     ) from None
+  fitted = tested.get('train', {}).get('best_step', step)
+  if fitted != step:
+    log.warning(
+      '%s: was fitted on step %d and says nothing of step %d: no decisions', path, fitted, step
+    )
+    return {}
+  return found

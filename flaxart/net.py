@@ -107,8 +107,8 @@ class Net:
 def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False) -> Net:
   """The best checkpoint of a finished run (or `step`), ready to call.
 
-  With `fallback` the best one whose files are sound. Needs the workdir only, not the dataset.
-  Raises `UserError` if it holds no run or no checkpoint.
+  With `fallback` the best one whose files are sound. Decisions are for the best one alone. Needs
+  the workdir only, not the dataset. Raises `UserError` if it holds no run or no checkpoint.
   """
   workdir = Path(workdir).expanduser()
   config, tasks = workdirs.read_run(workdir)
@@ -123,7 +123,7 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
     'init': config.init,
     'classes_sha256': {task.name: task.sha256 for task in tasks},
   }
-  return Net(network, state, config, about, calibration.read(workdir))
+  return Net(network, state, config, about, calibration.read(workdir, step=step))
 
 
 def restore_network(

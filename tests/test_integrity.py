@@ -154,12 +154,15 @@ def checkpoint_arrays(run, step):
 
 
 def test_loading_falls_back_to_the_next_best_step(run, caplog):
-  assert flaxart.load(run).about['step'] == 8
+  net = flaxart.load(run)
+  assert net.about['step'] == 8 and net.calibration.keys() == {'artist', 'type'}
   flip_a_bit(run / 'checkpoints/8/labels.json', random.Random(1))
   with pytest.raises(UserError, match='content changed'):
     flaxart.load(run)
-  assert flaxart.load(run, fallback=True).about['step'] == 16
+  net = flaxart.load(run, fallback=True)
+  assert net.about['step'] == 16 and net.calibration == {}
   assert 'step 8 is damaged' in caplog.text and 'using the next best one' in caplog.text
+  assert 'was fitted on step 8 and says nothing of step 16: no decisions' in caplog.text
 
 
 def with_classes(run, task, classes):
