@@ -68,7 +68,7 @@ def read(folder: Path, key: Mapping[str, Any]) -> Features | None:
       if sha256_of(rows) == entry['sha256']:
         return Features(rows, float(entry['seconds']))
       wrong = 'its content changed (SHA-256 differs)'
-  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+  except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
     wrong = f'it cannot be read ({" ".join(str(error).split())[:120] or type(error).__name__})'
   log.warning('%s: %s; the features are extracted again', data, wrong)
   with _writing(folder):

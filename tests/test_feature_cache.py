@@ -38,7 +38,9 @@ def test_features_are_read_as_they_were_written(tmp_path):
   assert sorted(p.suffix for p in folder.iterdir()) == ['.json', '.npy']
 
 
-@pytest.mark.parametrize('damage', ['bit', 'cut', 'gone', 'json', 'other weights', 'other size'])
+@pytest.mark.parametrize(
+  'damage', ['bit', 'cut', 'empty', 'gone', 'json', 'other weights', 'other size']
+)
 def test_damaged_or_foreign_features_are_put_aside_with_a_line(tmp_path, caplog, damage):
   key = some_key()
   written(tmp_path, key, ROWS)
@@ -49,6 +51,8 @@ def test_damaged_or_foreign_features_are_put_aside_with_a_line(tmp_path, caplog,
     data.write_bytes(content)
   elif damage == 'cut':
     data.write_bytes(content[:-4])
+  elif damage == 'empty':
+    data.write_bytes(b'')
   elif damage == 'gone':
     data.unlink()
   elif damage == 'json':
@@ -61,6 +65,7 @@ def test_damaged_or_foreign_features_are_put_aside_with_a_line(tmp_path, caplog,
   line = {
     'bit': 'content changed',
     'cut': 'cannot be read',
+    'empty': 'cannot be read',
     'gone': 'cannot be read',
     'json': 'cannot be read',
     'other size': "something else (image_size: '96' there",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from flaxart.data.loader import Shard, eval_batches, train_batches
 from flaxart.data.order import example_order
 from flaxart.data.source import Split, open_dataset
 from tfds_rijks import images
+from tfds_rijks.errors import UserError
 
 OPTIONS = {'size': 32, 'fit': 'pad'}
 
@@ -109,3 +113,15 @@ def test_every_thread_has_a_batch_to_make(split, monkeypatch):
       next(eval_batches(split, batch_size=size, **OPTIONS))
       assert found[-1]['num_threads'] == min(16, cores)
       assert found[-1]['prefetch_buffer_size'] >= max(2, found[-1]['num_threads'])
+
+
+def test_a_worker_that_is_killed_is_one_line(split):
+  batches = train_batches(split, seed=0, batch_size=8, start_step=0, workers=1, **OPTIONS)
+  next(batches)
+  children = multiprocessing.active_children()
+  assert children
+  for child in children:
+    os.kill(child.pid, signal.SIGKILL)
+  with pytest.raises(UserError, match=r'config.data.workers: one of 1 .* code -9 .*give fewer'):
+    for _ in range(100):  # what it had made is still there
+      next(batches)

@@ -9,6 +9,7 @@ picture holds the interpreter's lock, and the others wait.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 import grain
@@ -103,7 +104,7 @@ def train_batches(
     raise UserError(f'split {split.name}: holds no records; prepare the dataset again')
   batch = TrainBatch(Decode(split, size, fit), batch_size, shard, seed, shuffle)
   steps = grain.MapDataset.range(start_step, MANY).map(batch)
-  return iter(_prefetched(steps, workers, batch_size // shard.count))
+  return _prefetched(steps, workers, batch_size // shard.count)
 
 
 MANY = 2**40  # no run takes so many steps
@@ -148,9 +149,7 @@ def eval_batches(
   """
   steps = -(-(len(split) - first) // batch_size)
   batch = EvalBatch(Decode(split, size, fit), batch_size, shard, first)
-  return iter(
-    _prefetched(grain.MapDataset.range(steps).map(batch), workers, batch_size // shard.count)
-  )
+  return _prefetched(grain.MapDataset.range(steps).map(batch), workers, batch_size // shard.count)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,20 +180,37 @@ def feature_batches(
     yield {'image': features[record], 'record': record, **labels, 'mask': n < len(split)}
 
 
-def _prefetched(batches: grain.MapDataset, workers: int, batch: int) -> grain.IterDataset:
+def _prefetched(
+  batches: grain.MapDataset, workers: int, batch: int
+) -> Iterator[dict[str, np.ndarray]]:
   """Batches ahead of time, by threads (decoding releases the interpreter lock) or by processes."""
   threads = min(THREADS, default_processes())
   # Batches; enough to hide one slow picture, not more memory. Each thread makes one of them.
   ahead = max(2, threads, min(8, 512 // batch))
   if not workers:
-    return batches.to_iter_dataset(
-      grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
-    )
+    read = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+    return iter(batches.to_iter_dataset(read))
   # Grain's workers read absl flags, which nobody has parsed outside absl.app (fixed upstream).
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
-  return batches.to_iter_dataset(
-    grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
-  ).mp_prefetch(
-    grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2), start_worker
+  return _of_workers(
+    batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)).mp_prefetch(
+      grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2), start_worker
+    ),
+    workers,
   )
+
+
+def _of_workers(batches: grain.IterDataset, workers: int) -> Iterator[dict[str, np.ndarray]]:
+  """The batches; a worker that was killed, perhaps because memory ran out, is one line."""
+  try:
+    yield from batches
+  except RuntimeError as error:
+    gone = re.search(r'terminated unexpectedly with exit code (-?\d+)', str(error))
+    if not gone:
+      raise
+    raise UserError(
+      f'config.data.workers: one of {workers} decoding processes ended with code {gone[1]} (-9: it '
+      'was killed, perhaps for memory); give fewer, or 0 for threads, and start the run again: it '
+      'goes on from its latest checkpoint'
+    ) from None
