@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from flaxart import identity, manifest, processes
 from tfds_rijks.errors import UserError
@@ -63,19 +64,28 @@ def set_aside_damaged(workdir: Path) -> None:
   """Moves damaged checkpoints to `checkpoints-damaged/`, so that a run goes on from a sound one.
 
   Nothing is deleted. A newest one without a manifest is left: its save was cut off before that.
+  Raises `UserError` where none is sound: there is nothing to go on from.
   """
   folder = workdir / FOLDER
+  wrong = {}
   if jax.process_index() == 0:
     for step in steps_in(folder):
       path = folder / str(step)
       unsealed = step == steps_in(folder)[-1] and not (path / manifest.FILE).exists()
-      wrong = [] if unsealed else manifest.problems(path)
-      if wrong:
-        log.warning('step %d is damaged (%s): moved to %s', step, wrong[0], workdir / DAMAGED)
-        (workdir / DAMAGED).mkdir(exist_ok=True)
-        target = workdir / DAMAGED / str(step)
-        shutil.rmtree(target, ignore_errors=True)
-        path.rename(target)
+      if not unsealed and (problems := manifest.problems(path)):
+        wrong[step] = problems[0]
+  none_is_left = bool(wrong) and len(wrong) == len(steps_in(folder))
+  if processes.from_first_process(np.bool_(none_is_left)):
+    raise UserError(
+      f'{folder}: every checkpoint is damaged; restore one from a copy, or begin anew in another '
+      '--workdir'
+    )
+  for step, problem in wrong.items():
+    log.warning('step %d is damaged (%s): moved to %s', step, problem, workdir / DAMAGED)
+    (workdir / DAMAGED).mkdir(exist_ok=True)
+    target = workdir / DAMAGED / str(step)
+    shutil.rmtree(target, ignore_errors=True)
+    (folder / str(step)).rename(target)
   processes.wait_for_all('damaged checkpoints set aside')
 
 
