@@ -21,7 +21,7 @@ _DISK = {
   errno.EPERM: 'operation not permitted; choose a folder that you may read and write',
   errno.EROFS: 'read-only file system; choose a folder that you may write',
   errno.ENOTDIR: 'a part of this path is a file; give a folder',
-  errno.EEXIST: 'is there already and no folder; choose another name',
+  errno.EEXIST: 'is there already; choose another name',
   errno.ENAMETOOLONG: 'the name is too long for the file system; shorten it',
 }
 

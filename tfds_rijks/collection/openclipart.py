@@ -61,10 +61,10 @@ def write_collection(
   root, output = Path(root).expanduser(), Path(output).expanduser()
   _check(root, without)
   works = list(read_works(root, without=() if half else without))
-  if not works:
-    raise UserError(f'--root={root}: holds no .png below png/ that is not left out')
   if half:  # dealt out before anything is left out: the halves are the same with and without it
     works = [w for w in halved(root, works)[half - 1] if not _below(w.object_number, without)]
+  if not works:
+    raise UserError(f'--root={root}: holds no .png below png/ that is not left out')
   groups = near_twins([root / work.image for work in works], makers=[work.artist for work in works])
   output.mkdir(parents=True, exist_ok=True)
   _link(output / 'png', root / 'png')

@@ -58,6 +58,9 @@ def read(folder: Path, options: Options) -> Collection:
     maker_columns=options.maker_columns,
   )
   roles = _roles(content, options)
+  if path is not None:
+    single = [roles[name] for name in ('image', 'id', 'group', 'split') if roles[name]]
+    table.without_errors(content, [*single, *roles['labels'], *roles['numbers']])
   report: dict[str, Any] = {
     'table': {'file': content.path.name, 'rows': len(content.rows), 'encoding': content.encoding}
   }

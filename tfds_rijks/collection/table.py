@@ -25,12 +25,10 @@ _DELIMITERS = ',;\t'
 _ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
 _SEPARATOR = re.compile(r'sep=([,;\t])\r?\n')  # a first line that Excel understands
 
-# What a spreadsheet shows where a formula failed: the first says that there is nothing, the others
-# that something is broken.
-_NOT_AVAILABLE = '#N/A'
-_BROKEN = frozenset(
-  {'#REF!', '#VALUE!', '#DIV/0!', '#NAME?', '#NUM!', '#NULL!', '#SPILL!', '#CALC!', '#FIELD!'}
-)
+# What spreadsheets show where a formula failed, in the language of their user: that there is
+# nothing (English, Dutch, German), or that something is broken (#REF!, #VERW!, #BEZUG!, #DIV/0!).
+_NOT_AVAILABLE = frozenset({'#N/A', '#N/B', '#NV'})
+_BROKEN = re.compile(r'#[A-ZÀ-Ý0-9/]+[!?]')
 
 Cell = str | list[str]
 
@@ -104,16 +102,21 @@ def read(path: Path) -> Table:
     )
   if not table.rows:
     raise UserError(f'{path}: the table has no rows; expected a header and one row a picture')
-  for row, line in zip(table.rows, table.lines, strict=True):
-    for at, cell in enumerate(row):
-      if cell == _NOT_AVAILABLE:
-        row[at] = ''
-      elif isinstance(cell, str) and cell in _BROKEN:
-        raise UserError(
-          f'{path}: line {line}: {table.columns[at]!r} is {cell}, what a spreadsheet shows where a '
-          'formula failed; correct that cell, or empty it'
-        )
   return table
+
+
+def without_errors(table: Table, columns: Iterable[str]) -> None:
+  """Empties cells of `columns` in which a spreadsheet had nothing to show; refuses broken ones."""
+  for at in [table.columns.index(name) for name in columns]:
+    for row, line in zip(table.rows, table.lines, strict=True):
+      cell = row[at]
+      if isinstance(cell, str) and cell in _NOT_AVAILABLE:
+        row[at] = ''
+      elif isinstance(cell, str) and _BROKEN.fullmatch(cell):
+        raise UserError(
+          f'{table.path}: line {line}: {table.columns[at]!r} is {cell}, what a spreadsheet shows '
+          'where a formula failed; correct that cell, or empty it'
+        )
 
 
 def _named(table: Table) -> Table:
