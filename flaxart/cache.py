@@ -100,8 +100,10 @@ def on_device(pictures: Any, *, mesh: Mesh) -> AddPictures:
 
 def host_free() -> float | None:
   """Bytes of memory that could be had without swapping; None where the system does not tell."""
-  told = Path('/proc/meminfo')  # Linux alone knows what its caches would give back
-  text = told.read_text(encoding='utf-8') if told.exists() else ''
+  try:
+    text = Path('/proc/meminfo').read_text(encoding='utf-8')
+  except OSError:
+    text = ''  # Linux alone knows what its caches would give back
   if available := re.search(r'^MemAvailable:\s*(\d+) kB$', text, re.MULTILINE):
     return float(available[1]) * 1024
   try:

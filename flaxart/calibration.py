@@ -21,6 +21,7 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
+from flaxart.stored import read_object
 from flaxart.tasks import REGRESSION, SIGMOID, SOFTMAX, Task
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
@@ -166,20 +167,16 @@ def read(workdir: Path, *, step: int) -> Calibration:
   """What `write` wrote; empty for a run that has none (no val split, or not finished).
 
   Empty, too, for another `step` than the one it was fitted on: other weights are sure of themselves
-  in another way.
+  in another way (a run that was stopped between the two files has no results to say so by).
   """
   path, results = workdir / FILE, workdir / 'results.json'
   if not path.exists():
     return {}
   try:
-    found = json.loads(path.read_text(encoding='utf-8'))
-    tested = json.loads(results.read_text(encoding='utf-8')) if results.exists() else {}
-  except ValueError as error:
-    raise UserError(
-      f'{path}: is not a calibration ({error}); restore it from the run that wrote it, or remove '
-      'it to predict without decisions'
-    ) from None
-  fitted = tested.get('train', {}).get('best_step', step)
+    found = read_object(path)
+  except UserError as error:
+    raise UserError(f'{error}, or remove it to predict without decisions') from None
+  fitted = read_object(results, keys=['train'])['train']['best_step'] if results.exists() else step
   if fitted != step:
     log.warning(
       '%s: was fitted on step %d and says nothing of step %d: no decisions', path, fitted, step

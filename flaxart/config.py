@@ -91,8 +91,8 @@ def default_config() -> ConfigDict:
   train.epochs = 20.0
   train.batch_size = 32  # global: over all devices and processes
   train.eval_every_epochs = 1.0
-  # A loss or gradient that is no number: abort = stop, skip = leave the update out, rollback = go
-  # back to the latest checkpoint and on with the pictures that come next.
+  # A loss, gradient or update that is no number: abort = stop, skip = leave the update out,
+  # rollback = go back to the latest checkpoint and on with the pictures that come next.
   train.on_nonfinite = 'abort'
   train.max_skipped = 10  # such steps that skip and rollback pass over before they stop, too
   train.accumulate = 1  # parts in which a batch is computed, one after the other, to save memory
@@ -228,7 +228,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[object, obj
 
 
 def _counts_here(config: ConfigDict) -> set[str]:
-  """Of `MAY_CHANGE`, what does change the arithmetic of this run."""
+  """Of `MAY_CHANGE`, what may change the arithmetic of this run."""
   fields = set()
   # Under shard_map each device draws its own dropout, mixes its own pictures and may have its own
   # statistics.

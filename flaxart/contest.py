@@ -38,6 +38,7 @@ class Contest:
     self.best = np.full(len(names), -np.inf, np.float32)
     self.passed = np.zeros(len(names), int)  # steps of the last pass that were passed over
     self.skipped = np.zeros(len(names), int)
+    self._told: set[str] = set()  # settings whose dropping out was logged
     self.now = self.best  # of the last evaluation
 
   def go_on(self, nonfinite: Mapping[str, int]) -> None:
@@ -76,7 +77,7 @@ class Contest:
     return tuple(after), None if rule == 'last' else finite(known[self.leader])
 
   def _diverged(self, state: TrainState, of_steps: StepMetrics) -> bool:
-    lost = not np.isfinite(of_steps['loss']).all() and self.config.train.on_nonfinite == ABORT
+    lost = not sound_steps(of_steps).all() and self.config.train.on_nonfinite == ABORT
     return lost or not bool(all_finite(state.trainable))
 
   def val_line(self, results: Sequence[Scores]) -> dict[str, Any]:
@@ -125,8 +126,17 @@ class Contest:
       guard.check_state(done + len(wrong[0]), states[0].trainable)
       self.passed = np.array([guard.passed - before])
     elif guard.mode == ABORT:
+      for name, steps in zip(self.names, wrong, strict=True):
+        if steps.any() and name not in self._told:
+          first = done + 1 + int(steps.argmax())
+          log.warning('%s: drops out: the loss or gradient of step %d is no number', name, first)
+          self._told.add(name)
       if all(steps.any() for steps in wrong):
-        self._none_is_left(done + 1 + max(int(steps.argmax()) for steps in wrong))
+        last = done + 1 + max(int(steps.argmax()) for steps in wrong)
+        raise UserError(
+          f'step {last}: the loss of every setting is no number; earlier checkpoints are intact: '
+          'lower the learning rates of config.probe.settings or set config.optim.clip_norm'
+        )
     else:
       self._count_skipped(done, wrong, limit=guard.limit)
 
@@ -147,13 +157,11 @@ class Contest:
           f'; it drops out (config.train.max_skipped={limit})' if all_of_it > limit else '',
         )
     if (self.skipped > limit).all():
-      self._none_is_left(last)
-
-  def _none_is_left(self, step: int) -> None:
-    raise UserError(
-      f'step {step}: the loss of every setting is no number; earlier checkpoints are intact: '
-      'lower the learning rates of config.probe.settings or set config.optim.clip_norm'
-    )
+      raise UserError(
+        f'step {last}: every setting has left out more updates than config.train.max_skipped='
+        f'{limit} (at least {self.skipped.min()}); earlier checkpoints are intact: lower the '
+        'learning rates of config.probe.settings or set config.optim.clip_norm'
+      )
 
   def settings(self) -> list[dict[str, Any]]:
     """`[{'name', 'val'}]`: the best score of each; None for one that never had a score."""

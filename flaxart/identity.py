@@ -16,6 +16,7 @@ from typing import Any
 
 import flaxart
 from flaxart.data.source import Dataset
+from flaxart.stored import read_object
 from flaxart.tasks import Task, read_labels
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
@@ -46,7 +47,7 @@ def check_dataset(workdir: Path, dataset: Dataset) -> None:
   was = _read(workdir / RUN).get('dataset')
   if was is None:
     return
-  now = _data(dataset)
+  now = _data(dataset, labels=False)
   advice = 'give the data it was trained on, or --remap_classes if these are meant'
   if was['version'] != now['version']:
     raise UserError(
@@ -134,26 +135,15 @@ def _first_difference(was: Sequence[str], now: Sequence[str]) -> tuple[int, str,
   raise ValueError('the same classes')
 
 
-def _data(dataset: Dataset) -> dict[str, Any]:
-  return {
-    'name': dataset.name,
-    'version': dataset.version,
-    'splits': {
-      name: {
-        'records': len(split),
-        'sha256': split.sha256,
-        'labels': {task: split.labels_sha256(task) for task in split.labels},
-      }
-      for name, split in dataset.splits.items()
-    },
-  }
+def _data(dataset: Dataset, *, labels: bool = True) -> dict[str, Any]:
+  splits: dict[str, Any] = {}
+  for name, split in dataset.splits.items():
+    splits[name] = {'records': len(split), 'sha256': split.sha256}
+    if labels:
+      splits[name]['labels'] = {task: split.labels_sha256(task) for task in split.labels}
+  return {'name': dataset.name, 'version': dataset.version, 'splits': splits}
 
 
 def _read(path: Path) -> dict[str, Any]:
   """A JSON file; empty if it is not there, as in runs that are older than it."""
-  try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except FileNotFoundError:
-    return {}
-  except ValueError as error:
-    raise UserError(f'{path}: is damaged ({error}); restore it from a copy') from None
+  return read_object(path) if path.exists() else {}

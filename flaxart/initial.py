@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from flaxart.models.classifier import TrunkSpec
 from flaxart.models.preprocess import Preprocess
 from flaxart.sharding import create_mesh
 from flaxart.state import abstract_parts
+from flaxart.stored import read_object
 from flaxart.weights.find import find_imagenet
 from flaxart.weights.load import read_trunk
 from tfds_rijks.errors import UserError
@@ -97,7 +97,7 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
   about = {'source': f'run {workdir.name}, step {step}', 'model': other.model.name}
   results = workdir / 'results.json'
   if results.exists():
-    was = json.loads(results.read_text(encoding='utf-8'))['provenance']
+    was = read_object(results, keys=['provenance'])['provenance']
     about['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
   about['sha256'] = state_tree.sha256_of(tree['params']['trunk'])
   stats = tree['batch_stats']['trunk'] if stats else {}

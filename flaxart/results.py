@@ -25,9 +25,9 @@ from flaxart.lock import WorkdirLock
 from flaxart.metrics import MAIN
 from flaxart.scores import table as table_of
 from flaxart.state import Network, TrainState
+from flaxart.stored import read_object
 from flaxart.tasks import REGRESSION, SOFTMAX, Task
 from flaxart.writer import write_text
-from tfds_rijks.errors import UserError
 
 FILE = 'results.json'
 PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
@@ -151,10 +151,7 @@ def of_finished(workdir: Path) -> dict[str, Any] | None:
       checkpoint_folder.settle(workdir)
   if not checkpoint.is_final(workdir):
     return None
-  try:
-    return json.loads((workdir / FILE).read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise UserError(f'{workdir / FILE}: is damaged ({error}); restore it from a copy') from None
+  return read_object(workdir / FILE)
 
 
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:

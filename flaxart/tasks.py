@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxart.data.source import is_label
+from flaxart.stored import damaged, read_object
 from tfds_rijks.errors import UserError
 
 OF_BATCHES = frozenset({'image', 'record', 'draw', 'mask'})  # see flaxart/data/loader.py
@@ -115,16 +116,17 @@ def labels_json(tasks: Sequence[Task]) -> str:
 
 def read_labels(path: Path) -> list[Task]:
   """The tasks of a `labels.json`; one that was edited or is damaged is refused."""
+  entries = read_object(path)
   try:
     read = [
       (
         Task(name, e['kind'], tuple(e['classes']), e['weight'], e['center'], e['scale']),
         e['sha256'],
       )
-      for name, e in json.loads(path.read_text(encoding='utf-8')).items()
+      for name, e in entries.items()
     ]
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise UserError(f'{path}: is damaged ({error}); restore it from a copy') from None
+  except (KeyError, TypeError) as error:
+    raise damaged(path, error) from None
   for task, sha256 in read:
     if task.sha256 != sha256:
       raise UserError(

@@ -19,6 +19,7 @@ from flaxart.config import differences, not_a_run, read, to_json
 from flaxart.data.source import Dataset
 from flaxart.identity import CONFIG, LABELS, RUN, TRUNK
 from flaxart.models.classifier import TrunkSpec
+from flaxart.stored import read_object
 from flaxart.tasks import Task, labels_json, read_labels
 from flaxart.writer import write_text
 from tfds_rijks.errors import UserError
@@ -97,14 +98,8 @@ def begin(
     identity.write_run(workdir, dataset)
     write_text(workdir / LABELS, labels_json(tasks))
     _write_trunk(workdir, spec, about)
-  elif (spec, about) != _trunk(workdir):
-    log.warning(
-      '%s: config.init=%s holds another trunk than when this run was begun; nothing was trained '
-      'yet, so it starts from the one that is there now',
-      workdir,
-      config.init,
-    )
-    _write_trunk(workdir, spec, about)
+  else:
+    _replace_trunk(workdir, config, spec, about)
   write_text(workdir / CONFIG, to_json(config))  # last: a folder with a config is a run
 
 
@@ -113,9 +108,25 @@ def _write_trunk(workdir: Path, spec: TrunkSpec, about: dict[str, Any]) -> None:
   write_text(workdir / TRUNK, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
 
 
-def _trunk(workdir: Path) -> tuple[TrunkSpec, dict[str, Any]]:
-  stored = read_trunk_json(workdir)
-  return TrunkSpec.from_json(stored['spec']), stored['about']
+def _replace_trunk(
+  workdir: Path, config: ConfigDict, spec: TrunkSpec, about: dict[str, Any]
+) -> None:
+  """Writes the trunk down if it is another than before, and says so if its weights are."""
+  try:
+    stored = read_trunk_json(workdir)
+    was = TrunkSpec.from_json(stored['spec']), stored['about']
+  except UserError:  # damaged, which harms nobody: it is known again
+    was = None
+  if was == (spec, about):
+    return
+  if was is None or (was[0], was[1].get('sha256')) != (spec, about['sha256']):
+    log.warning(
+      '%s: config.init=%s holds another trunk than when this run was begun; nothing was trained '
+      'yet, so it starts from the one that is there now',
+      workdir,
+      config.init,
+    )
+  _write_trunk(workdir, spec, about)
 
 
 def is_run(workdir: Path) -> bool:
@@ -137,13 +148,9 @@ def read_trunk_json(workdir: Path) -> dict[str, Any]:
   """`{'spec', 'about'}`: variant and preprocessing of a run's trunk, and where it came from."""
   path = workdir / TRUNK
   try:
-    return json.loads(path.read_text(encoding='utf-8'))
+    return read_object(path, keys=['spec', 'about'])
   except FileNotFoundError:
     raise not_a_run(path) from None
-  except ValueError as error:
-    raise UserError(
-      f'{path}: is damaged ({error}); restore it from a checkpoint of the run'
-    ) from None
 
 
 def _is_of_a_beginning(path: Path) -> bool:

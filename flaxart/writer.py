@@ -31,7 +31,7 @@ class MetricWriter:
     self.path = workdir / 'metrics.jsonl'
     kept = self._keep_up_to(step) if self.active else []
     lines = [json.loads(line) for line in kept]
-    self.began = time.monotonic() - (lines[-1]['wall_s'] if lines else 0.0)
+    self.began = time.monotonic() - (lines[-1].get('wall_s', 0.0) if lines else 0.0)
     self.train_seconds = max((line.get('train_s', 0.0) for line in lines), default=0.0)
     self.input_wait_seconds = max((line.get('input_wait_s', 0.0) for line in lines), default=0.0)
     self.nonfinite: collections.Counter[str] = collections.Counter()  # by its name in the lines
@@ -76,7 +76,9 @@ class MetricWriter:
     kept = []
     for line in self.path.read_text(encoding='utf-8', errors='replace').splitlines():
       try:
-        if json.loads(line)['step'] <= step:
+        entry = json.loads(line)
+        # The scores of the best checkpoint belong to an end, and the run goes on.
+        if entry['step'] <= step and not entry['split'].startswith('best_'):
           kept.append(line)
       except (json.JSONDecodeError, KeyError, TypeError):
         log.warning('%s: dropped a half-written line', self.path)

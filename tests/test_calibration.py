@@ -118,5 +118,5 @@ def test_a_damaged_file_is_refused_and_a_missing_one_decides_nothing(tmp_path):
   c.write(tmp_path, {'artist': {'threshold': 0.5}})
   assert c.read(tmp_path, step=1) == {'artist': {'threshold': 0.5}}
   (tmp_path / c.FILE).write_text('{"artist": ')
-  with pytest.raises(UserError, match=r'calibration.json: is not a calibration'):
+  with pytest.raises(UserError, match=r'calibration.json: is damaged .*, or remove it to predict'):
     c.read(tmp_path, step=1)

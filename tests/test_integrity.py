@@ -142,6 +142,34 @@ def test_a_damaged_checkpoint_stops_the_run_unless_fallback_is_asked_for(run, tr
   assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
 
 
+def test_a_run_without_a_sound_checkpoint_does_not_begin_anew_in_its_place(run, trained):
+  (run / 'results.json').unlink()
+  for step in (8, 16):
+    flip_a_bit(run / f'checkpoints/{step}/labels.json', random.Random(step))
+  before = files_of(run)
+  lines = (run / 'metrics.jsonl').read_text()
+  with pytest.raises(UserError, match=r'every checkpoint is damaged; restore one from a copy'):
+    train_and_evaluate(trained[1], run, fallback=True)
+  assert files_of(run) == before and (run / 'metrics.jsonl').read_text() == lines
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'line'),
+  [
+    ('run.json', '[1]', 'found list, expected an object'),
+    ('trunk.json', '{}', "lacks 'spec'"),
+    ('results.json', '{"tr', 'Unterminated'),
+    ('results.json', '{}', "lacks 'train'"),
+    ('calibration.json', '', 'Expecting value'),
+    ('labels.json', '[]', 'found list, expected an object'),
+  ],
+)
+def test_a_damaged_file_of_a_run_is_named(run, name, content, line):
+  (run / name).write_text(content)
+  with pytest.raises(UserError, match=rf'run/{name}: is damaged \({line}.*restore it from a copy'):
+    flaxart.load(run)
+
+
 def checkpoint_arrays(run, step):
   import jax
   from orbax.checkpoint import v1 as ocp

@@ -130,12 +130,21 @@ def test_goodput_counts_from_the_very_first_start(tmp_path):
   assert again_writer.train_seconds == 50.0
 
 
+def test_scores_of_an_end_that_was_none_are_dropped(tmp_path):
+  first = writer(tmp_path)
+  first.write(8, 'val', {})
+  first.write(8, 'best_val', {})
+  writer(tmp_path, step=8)
+  lines = [json.loads(x) for x in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  assert [line['split'] for line in lines] == ['val']
+
+
 def test_lines_that_were_cut_or_are_none_are_dropped(tmp_path, caplog):
   writer(tmp_path).write(1, 'train', {'train_s': 3.0})
   with (tmp_path / 'metrics.jsonl').open('ab') as file:
-    file.write(b'7\n{"wall_s": 1}\n{"step": 2, "split": "tr\xc3')
+    file.write(b'7\n{"wall_s": 1}\n{"step": 1}\n{"step": 2, "split": "tr\xc3')
   assert writer(tmp_path, step=9).train_seconds == 3.0
-  assert caplog.text.count('dropped a half-written line') == 3
+  assert caplog.text.count('dropped a half-written line') == 4
   assert len((tmp_path / 'metrics.jsonl').read_text().splitlines()) == 1
 
 

@@ -47,6 +47,13 @@ def test_a_trunk_that_was_replaced_before_the_first_checkpoint_is_the_one_writte
     stored = workdirs.read_trunk_json(run)
     assert TrunkSpec.from_json(stored['spec']) == spec and stored['about'] == about
     assert 'holds another trunk than when this run was begun' in caplog.text
+  caplog.clear()
+  moved = {'source': 'run b, step 16', 'sha256': 'bb'}  # the same weights under another name
+  begin(about=moved)
+  assert not caplog.text and workdirs.read_trunk_json(run)['about'] == moved
+  (run / 'trunk.json').write_text('{"spec": ')
+  begin()
+  assert workdirs.read_trunk_json(run)['about'] == ABOUT
 
 
 def test_a_run_goes_on_with_the_settings_it_was_last_continued_with(begin, tiny):

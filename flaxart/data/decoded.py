@@ -97,6 +97,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
   log.warning(
     '%s: is damaged (found %s, expected uint8 %s): decoding anew', path, found, list(shape)
   )
+  path.unlink()  # its place is needed; whoever has mapped it keeps it
   return None
 
 

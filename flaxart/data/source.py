@@ -56,12 +56,15 @@ class Split:
     """Of the sorted record ids: equal hashes mean the same split."""
     return hashlib.sha256('\n'.join(sorted(self.ids)).encode()).hexdigest()
 
+  @functools.cached_property
+  def _by_id(self) -> list[int]:
+    return sorted(range(len(self)), key=lambda i: self.ids[i])
+
   def labels_sha256(self, task: str) -> str:
     """Of the labels of `task` in the order of the sorted ids: with equal `sha256`, equal hashes
     mean that every record has the same label.
     """
-    digest, labels = hashlib.sha256(), self.labels[task]
-    order = sorted(range(len(self)), key=lambda i: self.ids[i])
+    digest, labels, order = hashlib.sha256(), self.labels[task], self._by_id
     for first in range(0, len(order), 4096):  # multi-hot rows are wide: never all of them twice
       digest.update(np.ascontiguousarray(labels[order[first : first + 4096]]).tobytes())
     return digest.hexdigest()
