@@ -190,15 +190,11 @@ def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:
 
 def read(path: Path) -> ConfigDict:
   """The settings of a stored run; fields that are newer than the run get their default."""
-  try:
-    stored = json.loads(path.read_text(encoding='utf-8'))
-  except (FileNotFoundError, NotADirectoryError):
-    raise not_a_run(path) from None
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise UserError(f'{path}: is not the settings of a run ({error})') from None
   config = default_config()
   try:
-    config.update(stored)
+    config.update(json.loads(path.read_text(encoding='utf-8')))
+  except (FileNotFoundError, NotADirectoryError):
+    raise not_a_run(path) from None
   except (TypeError, ValueError, AttributeError) as error:
     raise UserError(f'{path}: is not the settings of a run ({error})') from None
   return config

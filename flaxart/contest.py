@@ -143,18 +143,16 @@ class Contest:
   def _count_skipped(self, done: int, wrong: Sequence[np.ndarray], *, limit: int) -> None:
     """Of several settings under `skip`: one that has left out too many updates drops out."""
     self.passed = np.array([int(steps.sum()) for steps in wrong])
-    before, self.skipped = self.skipped, self.skipped + self.passed
+    self.skipped = self.skipped + self.passed
     last = done + len(wrong[0])
-    for name, now, was, all_of_it in zip(
-      self.names, self.passed, before, self.skipped, strict=True
-    ):
-      if now and was <= limit:
+    for name, now, so_far in zip(self.names, self.passed, self.skipped, strict=True):
+      if now and so_far - now <= limit:  # of one that is out already nothing more is said
         log.warning(
           '%s: %d updates up to step %d were left out, whose loss, gradient or size is no number%s',
           name,
           now,
           last,
-          f'; it drops out (config.train.max_skipped={limit})' if all_of_it > limit else '',
+          f'; it drops out (config.train.max_skipped={limit})' if so_far > limit else '',
         )
     if (self.skipped > limit).all():
       raise UserError(

@@ -64,21 +64,25 @@ def test_the_pass_with_the_chosen_step_is_traced(swept):
   assert len(list((swept[0] / 'profile').rglob('*.xplane.pb'))) == 1
 
 
-def test_an_interrupted_sweep_goes_on_to_the_same_end(swept, tmp_path, monkeypatch):
-  workdir, config, _ = swept
+class StopError(Exception):
+  """Instead of the evaluation after step 24."""
 
-  class StopError(Exception):
-    pass
 
+def train_to_step_24(config, workdir):
   def stop(self, states, results, metrics, judge=contest.Contest.judge):
     if int(states[0].step) == 24:
       raise StopError
     return judge(self, states, results, metrics)
 
-  with monkeypatch.context() as patch:
+  with pytest.MonkeyPatch.context() as patch, pytest.raises(StopError):
     patch.setattr(contest.Contest, 'judge', stop)
-    with pytest.raises(StopError):
-      train_and_evaluate(config, tmp_path / 'stopped')
+    train_and_evaluate(config, workdir)
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_end(swept, tmp_path):
+  workdir, config, _ = swept
+
+  train_to_step_24(config, tmp_path / 'stopped')
   assert max(checkpoint.steps_on_disk(tmp_path / 'stopped')) in (8, 16)
   train_and_evaluate(config, tmp_path / 'stopped')
   assert untimed_lines(tmp_path / 'stopped') == untimed_lines(workdir)
@@ -91,18 +95,7 @@ def test_a_setting_that_leaves_out_too_many_updates_drops_out(swept, tmp_path, c
   config.train.on_nonfinite, config.train.max_skipped = 'skip', 20
   config.probe.settings = 'sgd:1e30,adam:3e-3'
 
-  class StopError(Exception):
-    pass
-
-  def stop(self, states, results, metrics, judge=contest.Contest.judge):
-    if int(states[0].step) == 24:
-      raise StopError
-    return judge(self, states, results, metrics)
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(contest.Contest, 'judge', stop)
-    with pytest.raises(StopError):
-      train_and_evaluate(config, tmp_path / 'run')
+  train_to_step_24(config, tmp_path / 'run')
   # Eight a pass: the third is too much, counted over both starts.
   train_and_evaluate(config, tmp_path / 'run')
   assert caplog.text.count('sgd:1e30: 8 updates up to step 24 were left out') == 2
