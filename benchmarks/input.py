@@ -32,6 +32,7 @@ from flaxart.data.decoded import with_decoded
 from flaxart.data.loader import train_batches
 from flaxart.data.source import open_dataset
 from tfds_rijks.command import run
+from tfds_rijks.images import Square
 from tfds_rijks.pool import default_processes
 from tfds_rijks.prepare import prepare
 from tfds_rijks.progress import track
@@ -40,6 +41,7 @@ SIDES = {'large': (2500, 1900), 'small': (300, 228)}  # width, height
 # Small files for each large one: decoded, they must not all fit into the processor's cache.
 MANY = {'large': 1, 'small': 16}
 SIZE, BATCH = 224, 32
+SQUARE = Square(SIZE, 'squash')
 AHEAD = 10  # batches; neither loader holds more
 
 
@@ -98,8 +100,8 @@ def our_loader(data_dir: Path, name: str, *, decoded: Path | None = None) -> Ite
   dataset = open_dataset(name, data_dir=str(data_dir), tasks=['type'])
   split = dataset.split('train')
   if decoded:
-    split = with_decoded(split, decoded, dataset, size=SIZE, fit='squash')
-  return train_batches(split, seed=0, batch_size=BATCH, start_step=0, size=SIZE, fit='squash')
+    split = with_decoded(split, decoded, dataset, SQUARE)
+  return train_batches(split, seed=0, batch_size=BATCH, start_step=0, square=SQUARE)
 
 
 def batch_by_batch(loader: Callable[[], Iterator[Any]]) -> Callable[[], Any]:

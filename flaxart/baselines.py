@@ -22,7 +22,7 @@ def thumbnails(split: Split, *, fit: images.Fit) -> np.ndarray:
   """`[N, 16 * 16 * 3]` float32 in [0, 1], in the order of the split."""
   progress = Progress(f'16x16 pixels of {split.name}', len(split), unit='img')
   parts = []
-  for batch in eval_batches(split, batch_size=256, size=PIXELS, fit=fit):
+  for batch in eval_batches(split, batch_size=256, square=images.Square(PIXELS, fit)):
     parts.append(batch['image'][batch['mask']].reshape(-1, PIXELS * PIXELS * 3))
     progress.update(sum(map(len, parts)))
   progress.close()

@@ -20,6 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from flaxart.config import square_of
 from flaxart.data.decoded import size_of, with_decoded
 from flaxart.data.source import Dataset
 from flaxart.sharding import over_batch, replicated
@@ -40,11 +41,11 @@ def cached(
   Says in one line what was chosen and why; decodes nothing in a dry run.
   """
   splits = {name: dataset.splits[name] for name in CACHED if name in dataset.splits}
-  size, fit = config.data.image_size, config.data.fit
+  square = square_of(config)
   place, why = choose(
     config.data.cache,
-    all_bytes=sum(size_of(split, size) for split in splits.values()),
-    train_bytes=size_of(splits['train'], size),
+    all_bytes=sum(size_of(split, square) for split in splits.values()),
+    train_bytes=size_of(splits['train'], square),
     host_free=host_free(),
     device_free=device_free(),
   )
@@ -53,9 +54,7 @@ def cached(
   if place == 'none' or dry_run:
     return dataset, no_pictures
   folder = Path(config.data.cache_dir or user_cache('decoded')).expanduser()
-  found = {
-    name: with_decoded(split, folder, dataset, size=size, fit=fit) for name, split in splits.items()
-  }
+  found = {name: with_decoded(split, folder, dataset, square) for name, split in splits.items()}
   add: AddPictures = no_pictures
   if place == 'device':
     add = on_device(found['train'].decoded, mesh=mesh)

@@ -13,6 +13,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from tfds_rijks.errors import UserError
+from tfds_rijks.images import Square
 
 MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
 OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
@@ -174,6 +175,11 @@ def task_weights(config: ConfigDict) -> dict[str, float]:
         f'config.train.task_weights: {part!r} has no number; write task=weight,task=weight'
       ) from None
   return weights
+
+
+def square_of(config: ConfigDict) -> Square:
+  """How pictures become squares in this run."""
+  return Square(config.data.image_size, config.data.fit)
 
 
 def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:

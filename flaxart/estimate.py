@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.cache import AddPictures
+from flaxart.config import square_of
 from flaxart.data.loader import train_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.overview import StepCost, step_cost
@@ -105,8 +106,7 @@ def training(
     seed=config.seed,
     batch_size=config.train.batch_size,
     start_step=0,
-    size=config.data.image_size,
-    fit=config.data.fit,
+    square=square_of(config),
   )
   copy = jax.tree.map(lambda x: x.copy(), state)  # a step eats its state
   began = time.monotonic()

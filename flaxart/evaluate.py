@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart import metrics
+from flaxart.config import square_of
 from flaxart.data.loader import Shard, eval_batches, feature_batches
 from flaxart.data.source import Split
 from flaxart.records import Rows, fetch, without_logits
@@ -95,8 +96,7 @@ def evaluate_records(
     batches = eval_batches(
       split,
       batch_size=batch_size,
-      size=config.data.image_size,
-      fit=config.data.fit,
+      square=square_of(config),
       workers=config.data.workers,
       shard=shard,
     )

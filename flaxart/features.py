@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 
 import flaxart
 from flaxart import feature_cache, state_tree
+from flaxart.config import square_of
 from flaxart.data.decoded import data_sha256
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Dataset, Split
@@ -159,8 +160,7 @@ class Extractor:
     return eval_batches(
       split,
       batch_size=device_batch(self.config.eval.batch_size),
-      size=data.image_size,
-      fit=data.fit,
+      square=square_of(self.config),
       workers=data.workers,
       shard=Shard(jax.process_index(), jax.process_count()),
       first=first,

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from flaxart.cache import AddPictures
 from flaxart.checkpoint import Checkpointer
+from flaxart.config import square_of
 from flaxart.data.loader import Shard, train_batches
 from flaxart.data.source import Dataset
 from flaxart.evaluate import evaluate
@@ -61,8 +62,7 @@ def train_network(
     seed=config.seed,
     batch_size=config.train.batch_size,
     start_step=start,
-    size=config.data.image_size,
-    fit=config.data.fit,
+    square=square_of(config),
     workers=config.data.workers,
     shard=Shard(jax.process_index(), jax.process_count()),
     shuffle=config.data.shuffle,

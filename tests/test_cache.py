@@ -20,6 +20,9 @@ from flaxart.data.decoded import path_of, with_decoded
 from flaxart.data.source import open_dataset
 from flaxart.train import train_and_evaluate
 from tfds_rijks.errors import UserError
+from tfds_rijks.images import Square
+
+SQUARE = Square(32, 'squash')
 
 
 def opened(tiny):
@@ -46,9 +49,9 @@ def test_the_network_does_not_know_where_its_pictures_lay(tiny, tmp_path, parall
 def test_what_is_there_is_not_decoded_again(tiny, tmp_path, monkeypatch):
   dataset = opened(tiny)
   split = dataset.split('train')
-  first = with_decoded(split, tmp_path, dataset, size=32, fit='squash')
+  first = with_decoded(split, tmp_path, dataset, SQUARE)
   monkeypatch.setattr(decoded, 'eval_batches', None)
-  again = with_decoded(split, tmp_path, dataset, size=32, fit='squash')
+  again = with_decoded(split, tmp_path, dataset, SQUARE)
   np.testing.assert_array_equal(first.decoded, again.decoded)
   assert not first.decoded.flags.writeable
 
@@ -57,16 +60,16 @@ def test_other_pictures_have_another_file(tiny, tmp_path):
   dataset = opened(tiny)
   split = dataset.split('train')
   paths = [
-    path_of(tmp_path, dataset, split, size=32, fit='squash'),
-    path_of(tmp_path, dataset, split, size=48, fit='squash'),
-    path_of(tmp_path, dataset, split, size=32, fit='pad'),
-    path_of(tmp_path, dataset, dataset.split('val'), size=32, fit='squash'),
+    path_of(tmp_path, dataset, split, SQUARE),
+    path_of(tmp_path, dataset, split, Square(48, 'squash')),
+    path_of(tmp_path, dataset, split, Square(32, 'pad')),
+    path_of(tmp_path, dataset, dataset.split('val'), SQUARE),
   ]
   shutil.copytree(dataset.path, tmp_path / 'copy')
   info = tmp_path / 'copy' / 'dataset_info.json'
   info.write_text(info.read_text() + ' ')
   other = SimpleNamespace(name=dataset.name, version=dataset.version, path=tmp_path / 'copy')
-  paths.append(path_of(tmp_path, other, split, size=32, fit='squash'))
+  paths.append(path_of(tmp_path, other, split, SQUARE))
   assert len(set(paths)) == 5
 
 
@@ -81,16 +84,16 @@ def test_decoding_that_was_stopped_leaves_nothing(tiny, tmp_path, monkeypatch):
   with monkeypatch.context() as patch:
     patch.setattr(decoded, 'eval_batches', stopped)
     with pytest.raises(KeyboardInterrupt):
-      with_decoded(split, tmp_path, dataset, size=32, fit='squash')
+      with_decoded(split, tmp_path, dataset, SQUARE)
   assert [path.suffix for path in tmp_path.iterdir()] == ['.lock']
-  assert with_decoded(split, tmp_path, dataset, size=32, fit='squash').decoded[-1].any()
+  assert with_decoded(split, tmp_path, dataset, SQUARE).decoded[-1].any()
 
 
 def test_a_damaged_file_is_decoded_anew(tiny, tmp_path, caplog):
   dataset = opened(tiny)
   split = dataset.split('train')
-  path = path_of(tmp_path, dataset, split, size=32, fit='squash')
-  whole = with_decoded(split, tmp_path, dataset, size=32, fit='squash').decoded.copy()
+  path = path_of(tmp_path, dataset, split, SQUARE)
+  whole = with_decoded(split, tmp_path, dataset, SQUARE).decoded.copy()
   content = path.read_bytes()
   with BytesIO() as other:
     np.save(other, np.zeros((3, 32, 32, 3), np.uint8))
@@ -103,7 +106,7 @@ def test_a_damaged_file_is_decoded_anew(tiny, tmp_path, caplog):
   ):
     caplog.clear()
     path.write_bytes(damaged)
-    again = with_decoded(split, tmp_path, dataset, size=32, fit='squash')
+    again = with_decoded(split, tmp_path, dataset, SQUARE)
     np.testing.assert_array_equal(again.decoded, whole)
     assert re.search(f'is damaged .*{found}.*: decoding anew', caplog.text)
 
@@ -113,11 +116,11 @@ def test_what_cannot_be_used_is_one_line(tiny, tmp_path, monkeypatch):
   split = dataset.split('train')
   (tmp_path / 'file').touch()
   with pytest.raises(UserError, match=r'config.data.cache_dir: .*cannot be used'):
-    with_decoded(split, tmp_path / 'file' / 'x', dataset, size=32, fit='squash')
+    with_decoded(split, tmp_path / 'file' / 'x', dataset, SQUARE)
   free = SimpleNamespace(free=50_000_000)
   monkeypatch.setattr('flaxart.data.decoded.shutil.disk_usage', lambda path: free)
   with pytest.raises(UserError, match=r'has 0.05 GB free, the decoded pictures of train need 0.00'):
-    with_decoded(split, tmp_path, dataset, size=32, fit='squash')
+    with_decoded(split, tmp_path, dataset, SQUARE)
 
 
 GB = 10**9

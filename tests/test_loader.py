@@ -18,7 +18,7 @@ from flaxart.data.source import Split, open_dataset
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
 
-OPTIONS = {'size': 32, 'fit': 'pad'}
+OPTIONS = {'square': images.Square(32, 'pad')}
 
 
 @pytest.fixture(scope='module')

@@ -16,6 +16,7 @@ from flaxart.state import create_train_state
 from flaxart.step import make_train_step
 from flaxart.tasks import tasks_from_features
 from flaxart.unfreeze import read_stages
+from tfds_rijks.images import Square
 
 COMPILED = '/jax/core/compile/backend_compile_duration'
 
@@ -51,7 +52,7 @@ def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
   )
   step = make_train_step(network, tiny, rate, Objective())
   batches = train_batches(
-    dataset.split('train'), seed=0, batch_size=16, start_step=0, size=32, fit='squash'
+    dataset.split('train'), seed=0, batch_size=16, start_step=0, square=Square(32, 'squash')
   )
   state, _ = step(state, put_batch(next(batches), mesh))
   assert compilations  # or it would not notice any

@@ -8,6 +8,7 @@ header before any pixel is allocated. The work is done in C without the GIL, so 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import warnings
@@ -220,6 +221,21 @@ def fit(image: np.ndarray, size: int, *, how: Fit = 'crop') -> np.ndarray:
   if image.shape[:2] == (size, size):
     return np.ascontiguousarray(image)
   return np.asarray(_resize(image, (size, size)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Square:
+  """What a network sees of a picture: `size` pixels a side, made square as `fit` says (see `fit`).
+
+  Training, evaluation and prediction share one, so that they see the same pixels.
+  """
+
+  size: int
+  fit: Fit = 'crop'
+
+  def __call__(self, data: bytes, *, name: str) -> np.ndarray:
+    """An encoded picture -> uint8 `[size, size, 3]`; `ImageError` as of `decode`."""
+    return fit(decode(data, name=name, short_side=self.size), self.size, how=self.fit)
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> Image.Image:

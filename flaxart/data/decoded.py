@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
@@ -19,8 +20,8 @@ import numpy as np
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.lock import in_turn
-from tfds_rijks import images
 from tfds_rijks.errors import UserError
+from tfds_rijks.images import Square
 from tfds_rijks.prepare import FINGERPRINT
 from tfds_rijks.progress import Progress
 
@@ -39,39 +40,41 @@ def data_sha256(folder: Path) -> str:
   return digest.hexdigest()
 
 
-def size_of(split: Split, size: int) -> int:
+def size_of(split: Split, square: Square) -> int:
   """Bytes of the decoded pictures."""
-  return len(split) * size * size * 3
+  return math.prod(_shape(split, square))
 
 
-def path_of(folder: Path, dataset: Dataset, split: Split, *, size: int, fit: images.Fit) -> Path:
+def _shape(split: Split, square: Square) -> tuple[int, ...]:
+  return len(split), square.size, square.size, 3
+
+
+def path_of(folder: Path, dataset: Dataset, split: Split, square: Square) -> Path:
   """Where the decoded pictures of a split are, or will be."""
   key = {
     'layout': LAYOUT,
     'data': data_sha256(dataset.path),
     'version': dataset.version,
     'ids': hashlib.sha256('\n'.join(split.ids).encode()).hexdigest(),  # in their order
-    'size': size,
-    'fit': fit,
+    'size': square.size,
+    'fit': square.fit,
   }
   name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
-  return folder / f'{dataset.name.replace("/", "_")}-{split.name}-{size}px-{name}.npy'
+  return folder / f'{dataset.name.replace("/", "_")}-{split.name}-{square.size}px-{name}.npy'
 
 
-def with_decoded(
-  split: Split, folder: Path, dataset: Dataset, *, size: int, fit: images.Fit
-) -> Split:
+def with_decoded(split: Split, folder: Path, dataset: Dataset, square: Square) -> Split:
   """`split` with its pictures decoded, from the file or, if there is none yet, into it.
 
   Raises `UserError` if the folder cannot be written or has no room.
   """
-  path, shape = path_of(folder, dataset, split, size=size, fit=fit), (len(split), size, size, 3)
+  path, shape = path_of(folder, dataset, split, square), _shape(split, square)
   try:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with in_turn(path.with_name(f'.{path.stem}.lock'), f'decoding {split.name}'):
       pictures = _mapped(path, shape)
       if pictures is None:
-        _write(path, split, shape, size=size, fit=fit)
+        _write(path, split, square)
         pictures = _mapped(path, shape)
         assert pictures is not None  # it was just written
   except OSError as error:
@@ -101,8 +104,8 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
   return None
 
 
-def _write(path: Path, split: Split, shape: tuple[int, ...], *, size: int, fit: images.Fit) -> None:
-  needed, free = size_of(split, size), shutil.disk_usage(path.parent).free
+def _write(path: Path, split: Split, square: Square) -> None:
+  needed, free = size_of(split, square), shutil.disk_usage(path.parent).free
   if needed + RESERVE > free:
     raise UserError(
       f'config.data.cache_dir: {path.parent} has {free / 1e9:.2f} GB free, the decoded pictures of '
@@ -112,9 +115,11 @@ def _write(path: Path, split: Split, shape: tuple[int, ...], *, size: int, fit: 
   part = path.with_suffix('.part')
   progress = Progress(f'decoding {split.name} once', len(split), unit='img')
   try:
-    pictures = np.lib.format.open_memmap(part, mode='w+', dtype=np.uint8, shape=shape)
+    pictures = np.lib.format.open_memmap(
+      part, mode='w+', dtype=np.uint8, shape=_shape(split, square)
+    )
     done = 0
-    for batch in eval_batches(split, batch_size=BATCH, size=size, fit=fit):
+    for batch in eval_batches(split, batch_size=BATCH, square=square):
       pictures[batch['record'][batch['mask']]] = batch['image'][batch['mask']]
       done += int(batch['mask'].sum())
       progress.update(done)

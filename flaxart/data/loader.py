@@ -41,8 +41,7 @@ class Decode:
   """Record numbers -> decoded square pictures and labels; runs in threads or worker processes."""
 
   split: Split
-  size: int
-  fit: images.Fit
+  square: images.Square
 
   def __call__(self, records: np.ndarray) -> dict[str, np.ndarray]:
     """`{'image': uint8 [b, S, S, 3], 'record': int32 [b], task: label [b, ...]}` of records `[b]`;
@@ -55,7 +54,8 @@ class Decode:
     if self.split.decoded is not None:
       batch['image'] = self.split.decoded[records]
     else:
-      batch['image'] = np.empty((len(records), self.size, self.size, 3), np.uint8)
+      size = self.square.size
+      batch['image'] = np.empty((len(records), size, size, 3), np.uint8)
       for place, record in zip(batch['image'], records.tolist(), strict=True):
         place[...] = self._picture(record)
     return batch
@@ -70,13 +70,12 @@ class Decode:
         'there and the disk is sound'
       ) from None
     try:
-      picture = images.decode(encoded, name=name, short_side=self.size)
+      return self.square(encoded, name=name)
     except images.ImageError as error:
       raise UserError(
         f'{error}; the prepared data was readable when it was built: check the disk, '
         'then prepare it again'
       ) from None
-    return images.fit(picture, self.size, how=self.fit)
 
 
 def train_batches(
@@ -85,8 +84,7 @@ def train_batches(
   seed: int,
   batch_size: int,
   start_step: int,
-  size: int,
-  fit: images.Fit,
+  square: images.Square,
   workers: int = 0,
   shard: Shard = Shard(),
   shuffle: bool = True,
@@ -102,7 +100,7 @@ def train_batches(
     )
   if not len(split):
     raise UserError(f'split {split.name}: holds no records; prepare the dataset again')
-  batch = TrainBatch(Decode(split, size, fit), batch_size, shard, seed, shuffle)
+  batch = TrainBatch(Decode(split, square), batch_size, shard, seed, shuffle)
   steps = grain.MapDataset.range(start_step, MANY).map(batch)
   return _prefetched(steps, workers, batch_size // shard.count)
 
@@ -138,8 +136,7 @@ def eval_batches(
   split: Split,
   *,
   batch_size: int,
-  size: int,
-  fit: images.Fit,
+  square: images.Square,
   workers: int = 0,
   shard: Shard = Shard(),
   first: int = 0,
@@ -148,7 +145,7 @@ def eval_batches(
   padding that fills the last batch, so that every process runs equally many steps of one shape.
   """
   steps = -(-(len(split) - first) // batch_size)
-  batch = EvalBatch(Decode(split, size, fit), batch_size, shard, first)
+  batch = EvalBatch(Decode(split, square), batch_size, shard, first)
   return _prefetched(grain.MapDataset.range(steps).map(batch), workers, batch_size // shard.count)
 
 
