@@ -12,6 +12,7 @@ from flaxart import trace
 from flaxart.config import MODELS, OPTIMIZERS, flat, task_names, task_weights
 from flaxart.unfreeze import read_stages
 from tfds_rijks.errors import UserError
+from tfds_rijks.resizing import check_resize
 
 
 def validate(config: ConfigDict) -> None:
@@ -22,6 +23,8 @@ def validate(config: ConfigDict) -> None:
   one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
   one_of(config, 'data.cache', ('none', 'host', 'device', 'auto'))
   one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
+  one_of(config, 'data.resize', ('pillow', 'simd'))
+  check_resize(config.data.resize)
   one_of(config, 'optim.name', OPTIMIZERS)
   one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
   one_of(config, 'train.on_nonfinite', ('abort', 'skip', 'rollback'))

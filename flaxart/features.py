@@ -77,6 +77,7 @@ class Extractor:
       'preprocess': json.loads(self.model.preprocess.to_json()),
       'image_size': data.image_size,
       'fit': data.fit,
+      'resize': data.resize,
       'dtype': np.dtype(compute_dtype(self.config)).name,
       'dataset': self.dataset.name,
       'dataset_version': self.dataset.version,

@@ -38,6 +38,14 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
   return folder / 'prepared'
 
 
+@pytest.fixture(params=['pillow', 'simd'])
+def resize(request: pytest.FixtureRequest) -> str:
+  """Each value of `config.data.resize` that this machine can."""
+  if request.param == 'simd':
+    pytest.importorskip('cykooz_resizer', reason='needs extra `simd`')
+  return request.param
+
+
 @pytest.fixture
 def tiny(collection: Path) -> ConfigDict:
   """A run of seconds on it."""

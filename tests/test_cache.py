@@ -73,6 +73,13 @@ def test_other_pictures_have_another_file(tiny, tmp_path):
   assert len(set(paths)) == 5
 
 
+def test_pictures_resized_by_another_library_have_another_file(tiny, tmp_path, resize):
+  dataset = opened(tiny)
+  path = path_of(tmp_path, dataset, dataset.split('train'), Square(32, 'squash', resize))
+  same = path == path_of(tmp_path, dataset, dataset.split('train'), SQUARE)
+  assert same == (resize == 'pillow')
+
+
 def test_decoding_that_was_stopped_leaves_nothing(tiny, tmp_path, monkeypatch):
   dataset = opened(tiny)
   split = dataset.split('train')

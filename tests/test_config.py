@@ -71,6 +71,7 @@ def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, 
   [
     ('model.name', 'resnet51', "config.model.name: found 'resnet51', expected one of vgg19"),
     ('data.fit', 'stretch', "config.data.fit: found 'stretch'"),
+    ('data.resize', 'opencv', "config.data.resize: found 'opencv', expected one of pillow, simd"),
     ('optim.name', 'lion', "config.optim.name: found 'lion'"),
     ('optim.schedule', 'step', "config.optim.schedule: found 'step'"),
     ('model.bn', 'on', "config.model.bn: found 'on'"),

@@ -60,6 +60,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(frozen, tmp_path, monkey
     {'model.name': 'vgg19'},
     {'data.image_size': 48},
     {'data.fit': 'pad'},
+    {'data.resize': 'simd'},
     {'model.dtype': 'bfloat16'},
     {'data.pixels': 'zero_one'},
   ],

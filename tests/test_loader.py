@@ -55,13 +55,14 @@ def test_the_order_of_examples_is_a_function_of_seed_and_step(split):
   assert sorted(first) == sorted(second) == list(range(len(split))) and first != second
 
 
-def test_a_batch_holds_the_pictures_and_labels_of_its_records(split):
-  batch = next(train_batches(split, seed=0, batch_size=12, start_step=7, **OPTIONS))
+def test_a_batch_holds_the_pictures_and_labels_of_its_records(split, resize):
+  square = images.Square(32, 'pad', resize)
+  batch = next(train_batches(split, seed=0, batch_size=12, start_step=7, square=square))
   assert batch['draw'].tolist() == list(range(84, 96))
   for i, record in enumerate(batch['record'].tolist()):
     whole = split.records[record]
     picture = images.decode(whole['image'], name=split.ids[record])
-    np.testing.assert_array_equal(batch['image'][i], images.fit(picture, 32, how='pad'))
+    np.testing.assert_array_equal(batch['image'][i], images.fit(picture, 32, how='pad', by=resize))
     assert batch['artist'][i] == whole['artist'] and batch['type'][i] == whole['type']
 
 

@@ -19,6 +19,7 @@ from flaxart.object_ids import object_ids
 from flaxart.predict import average_objects, defuse, find_pictures, predict, to_csv
 from flaxart.train import train_and_evaluate
 from tfds_rijks.errors import UserError
+from tfds_rijks.images import Square, encode_jpeg
 
 
 @pytest.fixture(scope='module')
@@ -108,6 +109,16 @@ def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
   about = json.loads((tmp_path / 'out.json').read_text())
   assert about['unreadable'] == 3 and about['model']['dataset'] == 'collection'
   assert "'=SUM(A1).png" in {row['image'] for row in rows}
+
+
+def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize):
+  tiny.data.resize, tiny.train.epochs = resize, 0.1
+  train_and_evaluate(tiny, tmp_path / 'run')
+  picture = np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8)
+  data = encode_jpeg(picture)
+  seen = flaxart.load(tmp_path / 'run').square(data)
+  np.testing.assert_array_equal(seen, Square(32, tiny.data.fit, resize)(data, name='x'))
+  assert np.array_equal(seen, Square(32, tiny.data.fit)(data, name='x')) == (resize == 'pillow')
 
 
 def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_path):

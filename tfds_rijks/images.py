@@ -21,6 +21,7 @@ from PIL import Image
 from tfds_rijks.colour import to_rgb, to_srgb
 from tfds_rijks.errors import ImageError as ImageError
 from tfds_rijks.jpeg_header import JpegHeader, read_header
+from tfds_rijks.resizing import Resize, check_resize, resized
 
 MAX_PIXELS = 100_000_000
 LONGEST_JPEG = 65_500  # pixels of a side that libjpeg writes
@@ -199,19 +200,20 @@ def _first_line(error: Exception) -> str:
   return '' if 'BytesIO' in text else text[:200]
 
 
-def fit(image: np.ndarray, size: int, *, how: Fit = 'crop') -> np.ndarray:
+def fit(image: np.ndarray, size: int, *, how: Fit = 'crop', by: Resize = 'pillow') -> np.ndarray:
   """Resizes uint8 `[H, W, 3]` to `[size, size, 3]`, antialiased.
 
   `how`: 'crop' takes the largest centred square, 'squash' ignores the aspect ratio, 'pad' keeps the
-  whole picture on a white square.
+  whole picture on a white square. `by`: see `tfds_rijks.resizing`.
   """
   height, width = image.shape[:2]
   if how == 'pad':
     scale = size / max(height, width)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    ground = Image.new('RGB', (size, size), (255, 255, 255))
-    ground.paste(_resize(image, inner), ((size - inner[0]) // 2, (size - inner[1]) // 2))
-    return np.asarray(ground)
+    ground = np.full((size, size, 3), 255, np.uint8)
+    left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+    ground[top : top + inner[1], left : left + inner[0]] = resized(image, inner, by=by)
+    return ground
   if how == 'crop':
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -220,27 +222,29 @@ def fit(image: np.ndarray, size: int, *, how: Fit = 'crop') -> np.ndarray:
     raise ValueError(f'how is {how!r}; expected crop, squash or pad')
   if image.shape[:2] == (size, size):
     return np.ascontiguousarray(image)
-  return np.asarray(_resize(image, (size, size)))
+  return resized(image, (size, size), by=by)
 
 
 @dataclasses.dataclass(frozen=True)
 class Square:
-  """What a network sees of a picture: `size` pixels a side, made square as `fit` says (see `fit`).
+  """What a network sees of a picture: `size` pixels a side, made square as `fit` says (see `fit`),
+  resized by `resize` (see `tfds_rijks.resizing`).
 
-  Training, evaluation and prediction share one, so that they see the same pixels.
+  Training, evaluation and prediction share one, so that they see the same pixels. Raises
+  `UserError` where `resize` needs a library that is not there.
   """
 
   size: int
   fit: Fit = 'crop'
+  resize: Resize = 'pillow'
+
+  def __post_init__(self) -> None:
+    check_resize(self.resize)
 
   def __call__(self, data: bytes, *, name: str) -> np.ndarray:
     """An encoded picture -> uint8 `[size, size, 3]`; `ImageError` as of `decode`."""
-    return fit(decode(data, name=name, short_side=self.size), self.size, how=self.fit)
-
-
-def _resize(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
-  # Pillow widens the filter by the scale, so a reduction averages over all pixels.
-  return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    picture = decode(data, name=name, short_side=self.size)
+    return fit(picture, self.size, how=self.fit, by=self.resize)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
@@ -264,7 +268,7 @@ def reduce(image: np.ndarray, image_size: int) -> np.ndarray:
   if min(height, width) <= image_size:
     return image
   scale = image_size / min(height, width)
-  return np.asarray(_resize(image, (max(1, round(width * scale)), max(1, round(height * scale)))))
+  return resized(image, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def store(image: np.ndarray, *, data: bytes, image_size: int) -> bytes:

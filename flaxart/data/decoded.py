@@ -56,8 +56,7 @@ def path_of(folder: Path, dataset: Dataset, split: Split, square: Square) -> Pat
     'data': data_sha256(dataset.path),
     'version': dataset.version,
     'ids': hashlib.sha256('\n'.join(split.ids).encode()).hexdigest(),  # in their order
-    'size': square.size,
-    'fit': square.fit,
+    **dataclasses.asdict(square),
   }
   name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
   return folder / f'{dataset.name.replace("/", "_")}-{split.name}-{square.size}px-{name}.npy'
