@@ -7,12 +7,14 @@ is `flaxart.data.loader` over a prepared dataset (ArrayRecord); PyTorch's opens 
 Pillow in as many worker processes as there are cores. From the large files ours is measured twice:
 decoding them each time (`large`), and as a user trains on them, re-encoded once by
 `tfds_rijks.prepare` with the short side at 320 pixels (`prepared`), whose one-time cost stands
-beside it. From the small files, too: each time (`small`), and decoded once into a memory-mapped
-file (`decoded`: `config.data.cache=host`).
+beside it. From the small files three times: each time (`small`), resized by SIMD instructions
+(`simd`: `config.data.resize=simd`), and decoded once into a memory-mapped file (`decoded`:
+`config.data.cache=host`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import sys
@@ -95,13 +97,15 @@ def torch_loader(paths: list[Path], *, draft: bool) -> Iterator[Any]:
     yield from loader
 
 
-def our_loader(data_dir: Path, name: str, *, decoded: Path | None = None) -> Iterator[Any]:
+def our_loader(
+  data_dir: Path, name: str, square: Square = SQUARE, *, decoded: Path | None = None
+) -> Iterator[Any]:
   """Endless batches as training gets them; `decoded`: from a file of decoded pictures there."""
   dataset = open_dataset(name, data_dir=str(data_dir), tasks=['type'])
   split = dataset.split('train')
   if decoded:
-    split = with_decoded(split, decoded, dataset, SQUARE)
-  return train_batches(split, seed=0, batch_size=BATCH, start_step=0, square=SQUARE)
+    split = with_decoded(split, decoded, dataset, square)
+  return train_batches(split, seed=0, batch_size=BATCH, start_step=0, square=square)
 
 
 def batch_by_batch(loader: Callable[[], Iterator[Any]]) -> Callable[[], Any]:
@@ -125,7 +129,7 @@ def main() -> int | None:
       if kind == 'large':
         builds['prepared'] = {'image_size': 320}
       else:
-        builds['decoded'] = {}
+        builds |= {'simd': {}, 'decoded': {}}
       for mode, options in builds.items():
         data_dir = folder / f'data_{mode}'
         began = time.monotonic()
@@ -134,7 +138,8 @@ def main() -> int | None:
         dataset = str(path.parent.relative_to(data_dir))
         for peer in names:
           decoded = folder / 'decoded' if mode == 'decoded' else None
-          ours = functools.partial(our_loader, data_dir, dataset, decoded=decoded)
+          square = dataclasses.replace(SQUARE, resize='simd') if mode == 'simd' else SQUARE
+          ours = functools.partial(our_loader, data_dir, dataset, square, decoded=decoded)
           theirs = functools.partial(torch_loader, paths, draft=peer == 'torch_draft')
           sides = {
             'ours': Side(functools.partial(batch_by_batch, ours), BATCH, ahead=AHEAD, command=True),

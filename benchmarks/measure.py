@@ -22,7 +22,7 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.report import write_json
 
 PACKAGES = ('flaxart', 'jax', 'flax', 'optax', 'numpy', 'torch', 'torchvision', 'timm', 'keras',
-            'grain', 'pillow', 'simplejpeg')  # fmt: skip
+            'grain', 'pillow', 'simplejpeg', 'cykooz-resizer')  # fmt: skip
 
 
 def compared(model: str, mode: str, sides: Mapping[str, Side], **about: Any) -> list[dict]:

@@ -26,6 +26,7 @@ TARGETS = {
   ('input_large', 'torch'): 1.5,
   ('input_prepared', 'torch'): 1.5,
   ('input_small', 'torch'): 1.5,
+  ('input_simd', 'torch'): 1.5,
   ('input_decoded', 'torch'): 1.5,
   ('startup', 'cold'): 2.0,
 }
@@ -44,6 +45,7 @@ INPUT = {
   'input_large': 'originals of 2,500 px, decoded anew each time',
   'input_prepared': 'originals of 2,500 px, ours prepared once at 320 px',
   'input_small': 'files of 300 px, decoded anew each time',
+  'input_simd': 'the same, ours with `data.resize=simd`',
   'input_decoded': 'files of 300 px, ours decoded once (`data.cache=host`)',
 }
 KINDS = ('train_step', 'features', 'probe', 'input', 'startup', 'end_to_end')

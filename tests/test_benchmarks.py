@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_train_step_and_features(tmp_path):
 
 @pytest.mark.parity
 @pytest.mark.skipif(bool(missing_peer('torchvision')), reason=str(missing_peer('torchvision')))
+@pytest.mark.skipif(find_spec('cykooz_resizer') is None, reason='needs extra `simd`')
 def test_the_peers(tmp_path):
   for name in ('train_step', 'features'):
     peers = '--peers=torch,keras' if missing_peer('keras') is None else '--peers=torch'
@@ -58,6 +60,7 @@ def test_the_peers(tmp_path):
     'input_large',
     'input_prepared',
     'input_small',
+    'input_simd',
     'input_decoded',
   ]
 
