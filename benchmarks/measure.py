@@ -122,13 +122,21 @@ def devices_here() -> tuple[str, int]:
 
 
 def processor() -> str:
-  """The processor's name, where the system tells."""
+  """The processor's name with its family and model, where the system tells: a virtual machine may
+  say 'AMD EPYC' for several generations.
+  """
   try:
     lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
   except OSError:
     return platform.processor()
-  names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-  return names[0] if names else platform.processor()
+  fields: dict[str, str] = {}
+  for line in lines:
+    key, _, value = line.partition(':')
+    fields.setdefault(key.strip(), value.strip())
+  name = fields.get('model name', platform.processor())
+  if 'cpu family' in fields and 'model' in fields:
+    name += f' (family {fields["cpu family"]}, model {fields["model"]})'
+  return name
 
 
 def installed(package: str) -> str | None:
