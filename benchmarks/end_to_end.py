@@ -21,27 +21,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks import measure
-from benchmarks.input import draw
+from benchmarks import drawn, measure
+from benchmarks.drawn import LABELS
 from flaxart.config import MODELS
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
 SCAN = (2000, 1500)
 WANTED = 30_000
-LABELS = {'artist': 40, 'type': 12, 'material': 8}
-
-
-def label(folder: Path, names: list[str]) -> None:
-  """Replaces the table of `draw` by one with three labels."""
-  rng = np.random.default_rng(1)
-  with (folder / 'metadata.csv').open('w', encoding='utf-8', newline='') as file:
-    table = csv.writer(file)
-    table.writerow(['image', *LABELS])
-    for name in names:
-      table.writerow([name, *(f'{task} {rng.integers(count)}' for task, count in LABELS.items())])
 
 
 def timed(line: list[str]) -> tuple[float, float]:
@@ -148,8 +135,7 @@ def main() -> int | None:
   for model in measure.chosen(arguments.models, MODELS, flag='--models'):
     with tempfile.TemporaryDirectory(dir=os.environ.get('TMPDIR')) as name:
       folder = Path(name)
-      paths = draw(folder / 'scans', arguments.pictures, SCAN)
-      label(folder / 'scans', [path.name for path in paths])
+      drawn.collection(folder / 'scans', arguments.pictures, SCAN, labels=LABELS)
       options = {'size': arguments.size, 'width': arguments.width}
       results += job(model, folder, pictures=arguments.pictures, **options)
     measure.save(arguments.output, results, command=measure.told(sys.argv))

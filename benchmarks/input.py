@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import measure
+from benchmarks import drawn, measure
 from benchmarks.peers import needs
 from benchmarks.sides import Side, in_turns
 from flaxart.data.decoded import with_decoded
@@ -37,7 +37,6 @@ from tfds_rijks.command import run
 from tfds_rijks.images import Square
 from tfds_rijks.pool import default_processes
 from tfds_rijks.prepare import prepare
-from tfds_rijks.progress import track
 
 SIDES = {'large': (2500, 1900), 'small': (300, 228)}  # width, height
 # Small files for each large one: decoded, they must not all fit into the processor's cache.
@@ -45,24 +44,6 @@ MANY = {'large': 1, 'small': 16}
 SIZE, BATCH = 224, 32
 SQUARE = Square(SIZE, 'squash')
 AHEAD = 10  # batches; neither loader holds more
-
-
-def draw(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
-  """JPEGs (quality 90, 4:2:0) of soft shapes with grain: noise alone would not compress."""
-  rng = np.random.default_rng(0)
-  folder.mkdir(parents=True)
-  rows, paths = ['image,type'], []
-  grain = rng.normal(0, 6, (size[1], size[0], 3)).astype(np.int16)  # to draw anew takes longest
-  for i in track(range(count), 'drawing', count, unit='picture'):
-    coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
-    picture = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.int16)
-    moved = np.roll(grain, rng.integers(0, size[::-1]), (0, 1))
-    picture = np.clip(picture + moved, 0, 255).astype(np.uint8)
-    paths.append(folder / f'{i:04d}.jpg')
-    Image.fromarray(picture).save(paths[-1], quality=90, subsampling=2)
-    rows.append(f'{paths[-1].name},{("bowl", "coin")[i % 2]}')
-  (folder / 'metadata.csv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
-  return paths
 
 
 class Files:
@@ -124,7 +105,8 @@ def main() -> int | None:
   with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     for kind, size in SIDES.items():
-      paths = draw(folder / kind, arguments.pictures * MANY[kind], size)
+      count = arguments.pictures * MANY[kind]
+      paths = drawn.collection(folder / kind, count, size, labels={'type': 2})
       builds: dict[str, dict[str, Any]] = {kind: {}}
       if kind == 'large':
         builds['prepared'] = {'image_size': 320}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -73,9 +74,18 @@ def labelled(batch: int, size: int, heads: int) -> dict[str, Any]:
   return put_batch(host, create_mesh())
 
 
-def train(
-  model: str, batch: int, size: int, *, variant: str, dtype: str, heads: int = 1
-) -> Callable:
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """Done when called; `lowered()` is its program before XLA compiles it."""
+
+  work: Callable[[], Any]
+  lowered: Callable[[], jax.stages.Lowered]
+
+  def __call__(self) -> None:
+    self.work()
+
+
+def train(model: str, batch: int, size: int, *, variant: str, dtype: str, heads: int = 1) -> Step:
   """A train step from uint8 pictures on the device."""
   config, network, state = create(model, size, variant=variant, dtype=dtype, heads=heads)
   step = make_train_step(network, config, lambda _: RATE, Objective())
@@ -85,10 +95,10 @@ def train(
     held[0], metrics = step(held[0], data)
     jax.block_until_ready(metrics)
 
-  return work
+  return Step(work, lambda: step.lowered(held[0], data))
 
 
-def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> Callable:
+def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> Step:
   """Pooled features with folded BatchNorm, from uint8 pictures on the device."""
   _, network, state = create(model, size, variant=variant, dtype=dtype)
   forward = folded_trunk(network, state, mesh=create_mesh())
@@ -98,7 +108,7 @@ def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> 
     'mask': np.ones(batch, bool),
   }
   data = put_batch(host, create_mesh())
-  return lambda: jax.block_until_ready(forward(data))
+  return Step(lambda: jax.block_until_ready(forward(data)), lambda: forward.lowered(data))
 
 
 def plain_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:

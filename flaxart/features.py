@@ -184,7 +184,7 @@ class Extractor:
     return (time.monotonic() - began) / pictures
 
 
-def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Callable[[Batch], Any]:
+def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Kept:
   """`{'image': [B, H, W, 3] uint8, ...}` -> features `[B, D]`, `record` `[B]`, `mask` `[B]`."""
 
   def fold(*parts: nnx.State) -> Classifier:

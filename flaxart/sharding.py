@@ -140,15 +140,20 @@ class CompiledStep:
     return self.jitted is None
 
   def __call__(self, state: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, jax.Array]]:
-    if self.jitted is None:
-      self.jitted = _jitted(self.step, self.config, state)
-    return self.jitted(state, batch)
+    return self._of(state)(state, batch)
+
+  def lowered(self, state: Any, batch: dict[str, Any]) -> jax.stages.Lowered:
+    """The program of a call, before XLA compiles it."""
+    return self._of(state).lower(state, batch)
 
   def compiled(self, state: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
     """The program that a call runs; behind a call it is at hand, else it is compiled."""
+    return self.lowered(state, batch).compile()
+
+  def _of(self, state: Any) -> Any:
     if self.jitted is None:
       self.jitted = _jitted(self.step, self.config, state)
-    return self.jitted.lower(state, batch).compile()
+    return self.jitted
 
 
 def _jitted(step: Step, config: ConfigDict, state: Any) -> Any:

@@ -64,12 +64,19 @@ class Kept:
 
   def __call__(self, batch: Any) -> Any:
     """`function` of a batch."""
+    return self._apply(self.arrays, self._forms(batch), batch)
+
+  def lowered(self, batch: Any) -> jax.stages.Lowered:
+    """The program of a call with such a batch, before XLA compiles it."""
+    return self._apply.lower(self.arrays, self._forms(batch), batch)
+
+  def _forms(self, batch: Any) -> Forms:
     shape = jax.tree.map(lambda x: (x.shape, x.dtype), batch)
     of_shape, forms = self._kept  # read once: another thread may come with another shape
     if shape != of_shape:
       forms = self._make(self.arrays, batch)
       self._kept = (shape, forms)
-    return self._apply(self.arrays, forms, batch)
+    return forms
 
 
 @contextlib.contextmanager

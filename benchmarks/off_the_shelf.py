@@ -1,0 +1,101 @@
+"""The off-the-shelf experiment, whole: features of every picture, then 30 epochs of three heads.
+
+  python -m benchmarks.off_the_shelf --models=resnet50 --pictures=3000 --output=F.json
+
+Draws pictures of the size that the network sees, with three labels, prepares them (not measured),
+and runs `python -m flaxart.main` with a frozen trunk of random weights from the command to
+`results.json`. Its seconds are told apart: features, heads, and the rest (imports, compilation,
+evaluation). `seconds_for` extrapolates openly to the 112,039 pictures of the Rijksmuseum Challenge:
+features and heads by division, the rest as it is; with `--pictures=112039` it is the measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import drawn, measure
+from benchmarks.drawn import LABELS
+from benchmarks.end_to_end import timed
+from flaxart.config import MODELS
+from tfds_rijks.command import run
+from tfds_rijks.prepare import prepare
+
+WANTED = 112_039
+EPOCHS = 30
+
+
+def experiment(command: list[str], workdir: Path) -> dict[str, float]:
+  """One run: seconds of the whole command and of its parts, and the most memory it had, in GB."""
+  seconds, memory = timed([*command, f'--workdir={workdir}'])
+  train = json.loads((workdir / 'results.json').read_text(encoding='utf-8'))['train']
+  features, heads = train['features']['seconds'], train['seconds']
+  return {
+    'seconds': seconds,
+    'features_s': features,
+    'heads_s': heads,
+    'rest_s': seconds - features - heads,
+    'memory_gb': memory,
+  }
+
+
+def main() -> int | None:
+  """The command."""
+  parser = measure.parser('off_the_shelf', __doc__, peers=[], default='')
+  parser.add_argument('--pictures', type=int, default=3000)
+  parser.add_argument('--size', type=int, default=224, help='pixels that the network sees')
+  parser.add_argument('--width', type=float, default=1.0, help='of the network; for trials')
+  parser.add_argument('--eval_batch', type=int, default=64, help='pictures that are one batch')
+  arguments = parser.parse_args()
+  results: list[dict[str, Any]] = []
+  with tempfile.TemporaryDirectory() as name:
+    folder, side = Path(name), (arguments.size, arguments.size)
+    drawn.collection(folder / 'source', arguments.pictures, side, labels=LABELS)
+    prepare('collection', manual_dir=folder / 'source', data_dir=folder / 'data', min_per_class=1)
+    for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+      rounds = [
+        experiment(
+          [
+            *('flaxart.main', '--config=configs/frozen.py', '--config.init=scratch'),
+            *(f'--config.model.name={model}', f'--config.model.width={arguments.width}'),
+            *('--config.data.dataset=collection', f'--config.data.data_dir={folder / "data"}'),
+            *(f'--config.tasks={",".join(LABELS)}', f'--config.data.image_size={arguments.size}'),
+            *(f'--config.train.epochs={EPOCHS}', '--config.train.early_stop_patience=0'),
+            f'--config.eval.batch_size={arguments.eval_batch}',
+            f'--config.probe.cache_dir={folder / f"features_{model}_{i}"}',
+          ],
+          folder / f'{model}_{i}',
+        )
+        for i in range(arguments.rounds)
+      ]
+      found = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+      scale = WANTED / arguments.pictures
+      wanted = (found['features_s'] + found['heads_s']) * scale + found['rest_s']
+      results.append(
+        {
+          'model': model,
+          'peer': 'none',
+          'mode': 'off_the_shelf',
+          'ratio': None,
+          'ours': round(arguments.pictures / found['features_s'], 2),
+          'theirs': None,
+          **{key: round(value, 2) for key, value in found.items()},
+          'seconds_for': {str(WANTED): round(wanted, 1)},
+          'pictures': arguments.pictures,
+          'epochs': EPOCHS,
+          'heads': len(LABELS),
+          'size': arguments.size,
+          'rounds': arguments.rounds,
+        }
+      )
+      print(json.dumps(results[-1]), flush=True)
+      measure.save(arguments.output, results, command=measure.told(sys.argv))
+  return None
+
+
+if __name__ == '__main__':
+  run(main)

@@ -1,0 +1,123 @@
+"""What measurements should reach: on two cores in float32, on one accelerator in bfloat16."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Result = Mapping[str, Any]
+
+# Ours over theirs, at the least: of a mode and a peer, or of one model in it.
+EVERYWHERE = {
+  ('train', 'three_heads'): 1 / 1.03,
+  ('input_large', 'torch'): 1.5,
+  ('input_prepared', 'torch'): 1.5,
+  ('input_small', 'torch'): 1.5,
+  ('input_simd', 'torch'): 1.5,
+  ('input_decoded', 'torch'): 1.5,
+  ('startup', 'cold'): 2.0,
+}
+CPU = {
+  **EVERYWHERE,
+  ('train', 'keras'): 2.0,
+  ('train', 'torch'): 1.0,
+  ('features', 'torch'): 1.0,
+}
+ACCELERATOR = {
+  **EVERYWHERE,
+  ('train', 'torch'): 1.1,
+  ('train', 'torch', 'resnet50'): 1.15,
+  ('train', 'torch_compile'): 1.1,
+  ('train', 'torch_compile', 'resnet50'): 1.15,
+  ('features', 'torch_compile'): 1.0,
+}
+# Pictures a second on one H200, ResNet50 and VGG19 at 224 px, the others at 299, batch 256.
+RATES = {
+  ('train', 'resnet50'): 5_000,
+  ('features', 'resnet50'): 15_000,
+  ('features', 'vgg19'): 12_000,
+  ('features', 'inception_v3'): 12_000,
+  ('features', 'xception'): 7_000,
+}
+# Share of the time that an accelerator may wait for its pictures, with 16 cores beside it.
+WAITING = {'waiting_device': 0.02, 'waiting_pillow': 0.1, 'waiting_simd': 0.1}
+OFF_THE_SHELF_S = 60.0  # the whole experiment on one H200
+
+_HALF = '--dtype=bfloat16 --batch=256'
+_PEERS = f'--peers=torch,torch_compile {_HALF}'
+_224 = '--models=resnet50,vgg19 --size=224'
+_299 = '--models=inception_v3,xception --size=299'
+# What only an accelerator can tell: what it is; benchmark, flags and file; what to reach.
+MISSING = (
+  (
+    'training, 224 px',
+    ('train_step', f'{_224} {_PEERS}', 'train_step-gpu224'),
+    'ResNet50 1.15 of the better and 5,000 pictures/s; VGG19 1.1',
+  ),
+  (
+    'training, 299 px',
+    ('train_step', f'{_299} {_PEERS}', 'train_step-gpu299'),
+    '1.1 of the better',
+  ),
+  (
+    'features, 224 px',
+    ('features', f'{_224} {_PEERS}', 'features-gpu224'),
+    '15,000 and 12,000 pictures/s; 1.0 of `torch.compile`',
+  ),
+  (
+    'features, 299 px',
+    ('features', f'{_299} {_PEERS}', 'features-gpu299'),
+    '12,000 and 7,000 pictures/s; 1.0 of `torch.compile`',
+  ),
+  (
+    'share of the roofline, where the rest goes; 224 px',
+    ('roofline', f'{_224} {_HALF} --matrix=8192', 'roofline-gpu224'),
+    'to be said',
+  ),
+  (
+    'the same; 299 px',
+    ('roofline', f'{_299} {_HALF} --matrix=8192', 'roofline-gpu299'),
+    'to be said',
+  ),
+  (
+    'waiting for input, 16 cores',
+    ('waiting', '--batch=256 --size=224 --pictures=8192 --rounds=3', 'waiting-gpu'),
+    '2 % from the device, 10 % from 300 px JPEGs',
+  ),
+  (
+    'the off-the-shelf experiment',
+    ('off_the_shelf', '--pictures=112039 --eval_batch=256 --rounds=3', 'off_the_shelf-gpu'),
+    '60 s',
+  ),
+)
+
+
+def verdict(result: Result, *, device: str = 'cpu') -> str:
+  """The targets of a comparison on a `device`, and whether each is met."""
+  mode, model, peer = result['mode'], result.get('model', ''), result['peer']
+  ratios: Mapping[tuple[str, ...], float] = CPU if device == 'cpu' else ACCELERATOR
+  words = []
+  ratio = ratios.get((mode, peer, model), ratios.get((mode, peer)))
+  if ratio is not None:
+    words.append(f'{ratio:.2f}: {_met(result["ratio"] >= ratio)}')
+  rate = RATES.get((mode, model)) if device != 'cpu' else None
+  if rate is not None:
+    words.append(f'{rate:,}/s: {_met(result["ours"] >= rate)}')
+  return '; '.join(words)
+
+
+def waiting(result: Result, *, device: str) -> str:
+  """The target of a share of waiting, and whether it is met; none for a CPU."""
+  share = WAITING.get(result['mode']) if device != 'cpu' else None
+  return '' if share is None else f'{share:.0%}: {_met(result["waiting"] <= share)}'
+
+
+def experiment(seconds: float, *, device: str) -> str:
+  """The target of the off-the-shelf experiment, and whether it is met; none for a CPU."""
+  if device == 'cpu':
+    return ''
+  return f'{OFF_THE_SHELF_S:.0f} s: {_met(seconds <= OFF_THE_SHELF_S)}'
+
+
+def _met(yes: bool) -> str:
+  return 'met' if yes else '**missed**'

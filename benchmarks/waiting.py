@@ -1,0 +1,104 @@
+"""What share of training waits for its pictures, in runs as a user starts them.
+
+  python -m benchmarks.waiting --models=resnet50 --inputs=pillow,simd,host,device --output=F.json
+
+Each is `python -m flaxart.main` on drawn JPEGs of 300 x 228 pixels: decoded anew in every epoch and
+resized by Pillow or by SIMD instructions (`config.data.resize`), or decoded once into memory or
+onto the device (`config.data.cache`). The inputs take turns, `rounds` times. Share and rate are
+those of `metrics.jsonl`: the medians over rounds of the means over all lines but the first, whose
+steps fill the pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import drawn, measure
+from benchmarks.end_to_end import timed
+from flaxart.config import MODELS
+from tfds_rijks.command import run
+from tfds_rijks.errors import UserError
+from tfds_rijks.prepare import prepare
+
+SIDE = (300, 228)  # width, height
+INPUTS = {
+  'pillow': ['--config.data.cache=none'],
+  'simd': ['--config.data.cache=none', '--config.data.resize=simd'],
+  'host': ['--config.data.cache=host'],
+  'device': ['--config.data.cache=device'],
+}
+TRAIN_SHARE = 0.8  # of the collection, by its builder
+LOG_EVERY = 10  # steps
+
+
+def trained(command: list[str], workdir: Path) -> tuple[float, float]:
+  """Share of the time that waited for input, and pictures a second, of one run."""
+  timed([*command, f'--workdir={workdir}'])
+  lines = map(json.loads, (workdir / 'metrics.jsonl').read_text('utf-8').splitlines())
+  found = [line for line in lines if line['split'] == 'train'][1:]
+  if not found:
+    raise UserError(f'--steps: the run logged once; give more than {2 * LOG_EVERY}')
+  share = statistics.fmean(line['input_wait'] for line in found)
+  return share, statistics.fmean(line['images_per_second'] for line in found)
+
+
+def main() -> int | None:
+  """The command."""
+  parser = measure.parser('waiting', __doc__, peers=[], default='')
+  parser.add_argument('--inputs', default=','.join(INPUTS), help=f'of {", ".join(INPUTS)}')
+  parser.add_argument('--pictures', type=int, default=2048)
+  parser.add_argument('--batch', type=int, default=16)
+  parser.add_argument('--size', type=int, default=128, help='pixels that the network sees')
+  parser.add_argument('--steps', type=int, default=60, help='of a run')
+  parser.add_argument('--width', type=float, default=1.0, help='of the network; for trials')
+  arguments = parser.parse_args()
+  inputs = measure.chosen(arguments.inputs, list(INPUTS), flag='--inputs')
+  results = []
+  with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
+    drawn.collection(folder / 'source', arguments.pictures, SIDE, labels={'type': 2})
+    prepare('collection', manual_dir=folder / 'source', data_dir=folder / 'data')
+    epochs = arguments.steps * arguments.batch / (TRAIN_SHARE * arguments.pictures)
+    for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+      command = [
+        *('flaxart.main', '--config=configs/scratch.py', f'--config.model.name={model}'),
+        *('--config.data.dataset=collection', f'--config.data.data_dir={folder / "data"}'),
+        *('--config.tasks=type', f'--config.data.image_size={arguments.size}'),
+        *(f'--config.train.batch_size={arguments.batch}', f'--config.train.epochs={epochs}'),
+        *('--config.train.eval_every_epochs=1000000', '--config.eval.test=False'),
+        *('--config.eval.baselines=False', f'--config.log.every_steps={LOG_EVERY}'),
+        *(f'--config.model.width={arguments.width}', '--config.log.tensorboard=False'),
+        f'--config.data.cache_dir={folder / "decoded"}',
+      ]
+      taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in inputs}
+      for i in range(arguments.rounds):
+        for kind in inputs:
+          taken[kind].append(trained([*command, *INPUTS[kind]], folder / f'{model}_{kind}_{i}'))
+      for kind, rounds in taken.items():
+        shares, rates = zip(*rounds, strict=True)
+        results.append(
+          {
+            'model': model,
+            'peer': 'none',
+            'mode': f'waiting_{kind}',
+            'ratio': None,
+            'ours': round(statistics.median(rates), 2),
+            'theirs': None,
+            'waiting': round(statistics.median(shares), 4),
+            'waiting_spread': [round(min(shares), 4), round(max(shares), 4)],
+            'batch': arguments.batch,
+            'size': arguments.size,
+            'rounds': arguments.rounds,
+          }
+        )
+        print(json.dumps(results[-1]), flush=True)
+      measure.save(arguments.output, results, command=measure.told(sys.argv))
+  return None
+
+
+if __name__ == '__main__':
+  run(main)
