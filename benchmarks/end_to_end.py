@@ -13,6 +13,7 @@ rates of a small trial, so that it errs on the high side.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import subprocess
 import sys
@@ -31,22 +32,38 @@ SCAN = (2000, 1500)
 WANTED = 30_000
 
 
-def timed(line: list[str]) -> tuple[float, float]:
-  """Seconds that a command takes, and the most memory in GB (of its children, too; sampled)."""
+@dataclasses.dataclass(frozen=True)
+class Timed:
+  """Seconds that a command took, the most memory that it and its children had (sampled), and what
+  it said on the error stream.
+  """
+
+  seconds: float
+  memory_gb: float
+  said: str
+
+
+def timed(line: list[str], **environment: str) -> Timed:
+  """Runs a module with its flags; `UserError` with what it said if it fails."""
   began = time.monotonic()
   with tempfile.TemporaryFile('w+', encoding='utf-8') as said:  # a pipe that is full would stop it
     process = subprocess.Popen(
-      [sys.executable, '-m', *line], stdout=subprocess.DEVNULL, stderr=said, text=True
+      [sys.executable, '-m', *line],
+      stdout=subprocess.DEVNULL,
+      stderr=said,
+      text=True,
+      env={**os.environ, **environment},
     )
     most = 0.0
     while process.poll() is None:
       most = max(most, memory_gb(process.pid))
       time.sleep(0.2)
     seconds = time.monotonic() - began
+    said.seek(0)
+    words = said.read()
     if process.returncode:
-      said.seek(0)
-      raise UserError(f'{" ".join(line[:2])}: {said.read()[-500:]}')
-  return seconds, most
+      raise UserError(f'{" ".join(line[:2])}: {words[-500:]}')
+  return Timed(seconds, most, words)
 
 
 def memory_gb(pid: int) -> float:
@@ -97,20 +114,20 @@ def job(model: str, folder: Path, *, pictures: int, size: int, width: float) -> 
   }
   results: list[dict[str, Any]] = []
   for mode, line in commands.items():
-    seconds, memory = timed(line)
+    took = timed(line)
     results.append(
       {
         'model': model,
         'peer': 'none',
         'mode': mode,
         'ratio': None,
-        'ours': round(pictures / seconds, 2),
+        'ours': round(pictures / took.seconds, 2),
         'theirs': None,
-        'seconds': round(seconds, 1),
-        'memory_gb': round(memory, 2),
+        'seconds': round(took.seconds, 1),
+        'memory_gb': round(took.memory_gb, 2),
         'pictures': pictures,
         'size': size,
-        'hours_for': {str(WANTED): round(seconds / pictures * WANTED / 3600, 2)},
+        'hours_for': {str(WANTED): round(took.seconds / pictures * WANTED / 3600, 2)},
       }
     )
     print(results[-1], flush=True)

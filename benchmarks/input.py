@@ -37,6 +37,7 @@ from tfds_rijks.command import run
 from tfds_rijks.images import Square
 from tfds_rijks.pool import default_processes
 from tfds_rijks.prepare import prepare
+from tfds_rijks.resizing import check_resize
 
 SIDES = {'large': (2500, 1900), 'small': (300, 228)}  # width, height
 # Small files for each large one: decoded, they must not all fit into the processor's cache.
@@ -101,6 +102,7 @@ def main() -> int | None:
   parser.add_argument('--seconds', type=float, default=4.0, help='of a turn, at the least')
   arguments = parser.parse_args()
   names = measure.chosen(arguments.peers, ['torch', 'torch_draft'], flag='--peers')
+  check_resize('simd')  # one of the inputs; not after the others have been measured
   results = []
   with tempfile.TemporaryDirectory() as name:
     folder = Path(name)

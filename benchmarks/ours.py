@@ -76,10 +76,10 @@ def labelled(batch: int, size: int, heads: int) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """Done when called; `lowered()` is its program before XLA compiles it."""
+  """Done when called; `traced()` is its program as JAX has it."""
 
   work: Callable[[], Any]
-  lowered: Callable[[], jax.stages.Lowered]
+  traced: Callable[[], jax.stages.Traced]
 
   def __call__(self) -> None:
     self.work()
@@ -95,7 +95,7 @@ def train(model: str, batch: int, size: int, *, variant: str, dtype: str, heads:
     held[0], metrics = step(held[0], data)
     jax.block_until_ready(metrics)
 
-  return Step(work, lambda: step.lowered(held[0], data))
+  return Step(work, lambda: step.traced(held[0], data))
 
 
 def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> Step:
@@ -108,7 +108,7 @@ def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> 
     'mask': np.ones(batch, bool),
   }
   data = put_batch(host, create_mesh())
-  return Step(lambda: jax.block_until_ready(forward(data)), lambda: forward.lowered(data))
+  return Step(lambda: jax.block_until_ready(forward(data)), lambda: forward.traced(data))
 
 
 def plain_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:

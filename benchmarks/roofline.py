@@ -3,24 +3,29 @@
   python -m benchmarks.roofline --models=resnet50 --modes=train,features --output=F.json
 
 The ceilings are measured first: one large matrix product in the step's type, and reading and
-writing an array that no cache holds. A picture's multiplications and additions are counted in the
-plain network (`lax.conv`), so an algorithm that needs fewer of them can pass the first ceiling; its
-bytes are XLA's count for the compiled step, as if nothing stayed in a cache between two kernels, so
-a large cache can pass the second. `operations` are the shares of the time in a profile, by the name
-that XLA gave the operation without its number.
+writing an array that no cache holds. What a picture costs is that of the network as it is written
+down, on every machine: the multiplications and additions of its convolutions (an algorithm that
+needs fewer, such as Winograd's, can pass the first ceiling), and the values that convolutions give,
+each as often as it is written and read if every convolution, statistic and normalisation is an
+operation of its own (`PASSES`; what stays in a cache between two of them can pass the second).
+Pooling, sums and concatenations of branches are not counted.
+`operations` are the shares of the time in a profile, by the name that XLA gave the operation
+without its number. Everything runs in processes of its own, one after the other.
 """
 
 from __future__ import annotations
 
 import collections
-import functools
 import json
+import math
+import multiprocessing
 import re
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +38,24 @@ from flaxart import hugepages
 from flaxart.config import MODELS
 from flaxart.models.convolution import use_lowering
 from tfds_rijks.command import run
+from tfds_rijks.errors import UserError
 
 BUILD = {'train': ours.train, 'features': ours.features}
+# How often a value that a convolution gives is written and read: in features once each, BatchNorm
+# being part of the convolution. In training without BatchNorm: written, read by the next one; its
+# gradient by ReLU (two reads, a write), for the input (read, write of that) and for the kernel (two
+# reads). With BatchNorm besides: statistics (read), normalised and written; their gradients (two
+# reads).
+PASSES = {'features': (2, 2), 'train': (9, 14)}  # plain, normalised
 PROFILED = 3  # steps
 SHOWN = 6  # operations; the rest are summed
+
+
+def alone(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+  """The result of a function of this module, from a process that ends with it."""
+  context = multiprocessing.get_context('spawn')
+  with ProcessPoolExecutor(1, mp_context=context) as pool:
+    return pool.submit(function, *args, **kwargs).result()
 
 
 def seconds(work: Callable[[], Any], *, least: float) -> float:
@@ -64,6 +83,34 @@ def ceilings(*, dtype: str, least: float, side: int) -> tuple[float, float]:
   return flop, moved
 
 
+def cost(model: str, mode: str, *, size: int, dtype: str) -> tuple[float, float]:
+  """FLOP and bytes of one picture, counted on a CPU: other backends do not tell."""
+  jax.config.update('jax_platforms', 'cpu')
+  with use_lowering('native'):  # the network as it is written down
+    shape = {'variant': 'keras', 'dtype': dtype}
+    traced = BUILD[mode](model, 1, size, **shape).traced()
+    forward = ours.features(model, 1, size, **shape).traced()
+  plain = normalised = 0
+  for equation in _convolutions(forward.jaxpr.jaxpr):
+    values = math.prod(equation.outvars[0].aval.shape)
+    # VGG19 has no BatchNorm, nor has the depthwise half of Xception's separable convolutions.
+    if model == 'vgg19' or equation.params['feature_group_count'] > 1:
+      plain += values
+    else:
+      normalised += values
+  passes = PASSES[mode]
+  moved = (plain * passes[0] + normalised * passes[1]) * jnp.dtype(dtype).itemsize
+  return traced.lower().cost_analysis()['flops'], moved
+
+
+def _convolutions(jaxpr: Any) -> Iterator[Any]:
+  for equation in jaxpr.eqns:
+    if equation.primitive.name == 'conv_general_dilated':
+      yield equation
+    for inner in jax.core.jaxprs_in_params(equation.params):
+      yield from _convolutions(inner)
+
+
 def operations(work: Callable[[], Any]) -> list[tuple[str, float]]:
   """Shares of the time of a few steps by kind of operation, the largest first; then the rest."""
   with tempfile.TemporaryDirectory() as name:
@@ -76,6 +123,11 @@ def operations(work: Callable[[], Any]) -> list[tuple[str, float]]:
     devices = [_of_plane(plane) for plane in planes if plane.name.startswith('/device:')]
     found = sum(devices, collections.Counter()) or sum(
       map(_of_plane, planes), collections.Counter[str]()
+    )
+  if not found:
+    raise UserError(
+      f'profile: found no operation in {", ".join(plane.name for plane in planes)}; expected '
+      'events that name one (hlo_op)'
     )
   total, most = sum(found.values()), found.most_common(SHOWN)
   shares = [(kind, round(spent / total, 3)) for kind, spent in most]
@@ -95,28 +147,10 @@ def _of_plane(plane: Any) -> collections.Counter[str]:
 
 def measured(
   model: str, mode: str, *, batch: int, size: int, dtype: str, least: float
-) -> dict[str, Any]:
-  """Rate, cost of a picture, and profile of one step."""
-  build = functools.partial(BUILD[mode], model, batch, size, variant='keras', dtype=dtype)
-  with use_lowering('native'):  # the network as it is written down
-    flop = build().lowered().cost_analysis()['flops']
-  step = build()
-  rate = batch / seconds(step, least=least)
-  moved = step.lowered().compile().cost_analysis()['bytes accessed']
-  return {
-    'model': model,
-    'peer': 'none',
-    'mode': f'roofline_{mode}',
-    'ratio': None,
-    'ours': round(rate, 2),
-    'theirs': None,
-    'gflop': round(flop / batch / 1e9, 3),
-    'mb': round(moved / batch / 1e6, 1),
-    'operations': operations(step),
-    'batch': batch,
-    'size': size,
-    'dtype': dtype,
-  }
+) -> tuple[float, list[tuple[str, float]]]:
+  """Pictures a second, and the profile, of one step."""
+  step = BUILD[mode](model, batch, size, variant='keras', dtype=dtype)
+  return batch / seconds(step, least=least), operations(step)
 
 
 def main() -> int | None:
@@ -130,23 +164,33 @@ def main() -> int | None:
   parser.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32')
   parser.add_argument('--matrix', type=int, default=4096, help='side, for the ceilings')
   arguments = parser.parse_args()
-  options = {'dtype': arguments.dtype, 'least': arguments.seconds}
-  flop_s, byte_s = ceilings(**options, side=arguments.matrix)
+  dtype, least = arguments.dtype, arguments.seconds
+  flop_s, byte_s = alone(ceilings, dtype=dtype, least=least, side=arguments.matrix)
   results = []
   for model in measure.chosen(arguments.models, MODELS, flag='--models'):
     for mode in measure.chosen(arguments.modes, list(BUILD), flag='--modes'):
       size = arguments.size or SIZES[model]
-      found = measured(model, mode, batch=arguments.batch, size=size, **options)
-      roofs = flop_s / (found['gflop'] * 1e9), byte_s / (found['mb'] * 1e6)
+      flop, moved = alone(cost, model, mode, size=size, dtype=dtype)
+      shape = {'batch': arguments.batch, 'size': size, 'dtype': dtype}
+      rate, shares = alone(measured, model, mode, **shape, least=least)
       results.append(
         {
-          **found,
+          'model': model,
+          'peer': 'none',
+          'mode': f'roofline_{mode}',
+          'ratio': None,
+          'ours': round(rate, 2),
+          'theirs': None,
+          'gflop': round(flop / 1e9, 3),
+          'mb': round(moved / 1e6, 1),
           'ceiling_gflop_s': round(flop_s / 1e9, 1),
           'ceiling_gb_s': round(byte_s / 1e9, 1),
-          'roof_product': round(roofs[0], 1),
-          'roof_memory': round(roofs[1], 1),
-          'share_product': round(found['ours'] / roofs[0], 3),
-          'share_memory': round(found['ours'] / roofs[1], 3),
+          'roof_product': round(flop_s / flop, 1),
+          'roof_memory': round(byte_s / moved, 1),
+          'share_product': round(rate * flop / flop_s, 4),
+          'share_memory': round(rate * moved / byte_s, 4),
+          'operations': shares,
+          **shape,
         }
       )
       print(json.dumps(results[-1]), flush=True)

@@ -73,7 +73,8 @@ DataLoader as there are cores, as many threads for ours (at most 16)."""
 WHOLE_JOB = """Scans of 2,000 x 1,500 px -> prepared -> frozen ResNet50 at 224 px -> three heads ->
 `predictions.csv`, by the three commands that a user runs."""
 WAITING = """Runs of `flaxart.main` over JPEGs of 300 px, float32 on a CPU, else bfloat16: the share
-of the training time in which the devices stood still for want of a batch."""
+of the training time in which the devices stood still for want of a batch (its way onto the device
+is not counted)."""
 WAYS = {
   'waiting_pillow': 'decoded anew in every epoch',
   'waiting_simd': 'the same with `data.resize=simd`',
@@ -81,16 +82,17 @@ WAYS = {
   'waiting_device': 'decoded once onto the device (`data.cache=device`)',
 }
 ROOFLINE = """The ceilings are measured beside it: one large product in the step's type, and reading
-and writing an array that no cache holds. Multiplications and additions are those of the network as
-it is written down, so an algorithm that needs fewer (Winograd's) may pass the first roof; bytes are
-XLA's count for the compiled step, as if nothing stayed in a cache, so a large cache may pass the
-second. Time is that of a profile, by the names that XLA gives its operations (`ynn_fusion`: its
-library's products and convolutions)."""
+and writing an array that no cache holds. A picture's cost is that of the network as it is written
+down, with every convolution, statistic and normalisation an operation of its own: an algorithm that
+needs fewer multiplications (Winograd's) may pass the first roof, a large cache or fewer and larger
+operations the second. Time is that of a profile, by the names that XLA gives its operations
+(`ynn_fusion`: its library's products and convolutions)."""
 OFF_THE_SHELF = """From the command to `results.json`: features of every picture by a frozen trunk
-of random weights, then 30 epochs of three heads. The rest is imports, compilation, evaluation."""
-NO_ACCELERATOR = """No figure on this page comes from an accelerator: none could be had. These
+of random weights (compiled anew), then 30 epochs of three heads. The rest is imports and evaluation
+of val and test; the number of pictures is that of the three splits."""
+NO_ACCELERATOR = """What follows has not been measured: no accelerator could be had. These
 commands have run on a CPU in small; on an accelerator they measure what is missing, and the file
-that they write gets its tables above."""
+that they write gets its table above."""
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
@@ -260,23 +262,27 @@ def waiting(document: Mapping[str, Any]) -> list[str]:
 def off_the_shelf(document: Mapping[str, Any]) -> list[str]:
   """Seconds of the whole experiment."""
   lines = [
-    '| | pictures | features | heads | the rest | together | 112,039 pictures | target |',
-    '| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |',
+    '| | pictures | features | heads | the rest | together | target |',
+    '| --- | ---: | ---: | ---: | ---: | ---: | --- |',
   ]
   for r in document['results']:
-    wanted = next(iter(r['seconds_for'].values()))
+    low, high = map(number, r['seconds_spread'])
     lines.append(
       f'| {r["model"]}, {r["size"]} px | {r["pictures"]:,} | {number(r["features_s"])} s | '
-      f'{number(r["heads_s"])} s | {number(r["rest_s"])} s | {number(r["seconds"])} s | '
-      f'{number(wanted)} s | {targets.experiment(wanted, device=device_of(document))} |'
+      f'{number(r["heads_s"])} s | {number(r["rest_s"])} s | {number(r["seconds"])} s '
+      f'({low}-{high}) | {targets.experiment(r, device=device_of(document))} |'
     )
   return [*lines, '', where(document), '']
 
 
-def missing() -> list[str]:
-  """What an accelerator would have to measure, with the commands."""
-  lines = ['| missing | command | to reach on one H200 |', '| --- | --- | --- |']
-  for what, (module, flags, file), target in targets.MISSING:
+def missing(documents: Mapping[str, Any]) -> list[str]:
+  """What an accelerator still has to measure, with the commands; empty if nothing is left."""
+  left = [entry for entry in targets.MISSING if entry[1][2] not in documents]
+  if not left:
+    return []
+  lines = ['## GPU and TPU', '', NO_ACCELERATOR, '']
+  lines += ['| missing | command | to reach on one H200 |', '| --- | --- | --- |']
+  for what, (module, flags, file), target in left:
     command = f'python -m benchmarks.{module} {flags} --output=benchmarks/results/{file}.json'
     lines.append(f'| {what} | `{command}` | {target} |')
   return [*lines, '']
@@ -296,8 +302,7 @@ def page(documents: Mapping[str, Any]) -> str:
   lines += ["## A museum's whole job", '', WHOLE_JOB, '', *each(documents, 'end_to_end', whole_job)]
   lines += ['## Off the shelf, whole', '', OFF_THE_SHELF, '']
   lines += each(documents, 'off_the_shelf', off_the_shelf)
-  if all(device_of(document) == 'cpu' for document in documents.values()):
-    lines += ['## GPU and TPU', '', NO_ACCELERATOR, '', *missing()]
+  lines += missing(documents)
   return '\n'.join(lines)
 
 

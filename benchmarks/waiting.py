@@ -5,8 +5,8 @@
 Each is `python -m flaxart.main` on drawn JPEGs of 300 x 228 pixels: decoded anew in every epoch and
 resized by Pillow or by SIMD instructions (`config.data.resize`), or decoded once into memory or
 onto the device (`config.data.cache`). The inputs take turns, `rounds` times. Share and rate are
-those of `metrics.jsonl`: the medians over rounds of the means over all lines but the first, whose
-steps fill the pipeline.
+those of `metrics.jsonl`, between its first line from step 30 on and its last: the steps before live
+on the batches that were made while the step was compiled. Medians over rounds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from flaxart.config import MODELS
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
+from tfds_rijks.resizing import check_resize
 
 SIDE = (300, 228)  # width, height
 INPUTS = {
@@ -32,18 +33,19 @@ INPUTS = {
   'device': ['--config.data.cache=device'],
 }
 TRAIN_SHARE = 0.8  # of the collection, by its builder
-LOG_EVERY = 10  # steps
+LOG_EVERY, AFTER = 10, 29  # steps; a line tells of the step before
 
 
-def trained(command: list[str], workdir: Path) -> tuple[float, float]:
+def trained(command: list[str], kind: str, workdir: Path, *, batch: int) -> tuple[float, float]:
   """Share of the time that waited for input, and pictures a second, of one run."""
-  timed([*command, f'--workdir={workdir}'])
+  took = timed([*command, *INPUTS[kind], f'--workdir={workdir}'])
+  if kind in ('host', 'device') and f'decoded pictures: cache {kind} ' not in took.said:
+    raise UserError(f'data.cache={kind}: there is no room for so many pictures; give fewer')
   lines = map(json.loads, (workdir / 'metrics.jsonl').read_text('utf-8').splitlines())
-  found = [line for line in lines if line['split'] == 'train'][1:]
-  if not found:
-    raise UserError(f'--steps: the run logged once; give more than {2 * LOG_EVERY}')
-  share = statistics.fmean(line['input_wait'] for line in found)
-  return share, statistics.fmean(line['images_per_second'] for line in found)
+  first, *_, last = [line for line in lines if line['split'] == 'train' and line['step'] >= AFTER]
+  seconds = last['train_s'] - first['train_s']
+  share = (last['input_wait_s'] - first['input_wait_s']) / seconds
+  return share, (last['step'] - first['step']) * batch / seconds
 
 
 def main() -> int | None:
@@ -53,10 +55,14 @@ def main() -> int | None:
   parser.add_argument('--pictures', type=int, default=2048)
   parser.add_argument('--batch', type=int, default=16)
   parser.add_argument('--size', type=int, default=128, help='pixels that the network sees')
-  parser.add_argument('--steps', type=int, default=60, help='of a run')
+  parser.add_argument('--steps', type=int, default=90, help='of a run')
   parser.add_argument('--width', type=float, default=1.0, help='of the network; for trials')
   arguments = parser.parse_args()
   inputs = measure.chosen(arguments.inputs, list(INPUTS), flag='--inputs')
+  if arguments.steps < 2 * AFTER:
+    raise UserError(f'--steps: found {arguments.steps}, expected at least {2 * AFTER}')
+  if 'simd' in inputs:
+    check_resize('simd', field='--inputs')
   results = []
   with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
@@ -77,7 +83,8 @@ def main() -> int | None:
       taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in inputs}
       for i in range(arguments.rounds):
         for kind in inputs:
-          taken[kind].append(trained([*command, *INPUTS[kind]], folder / f'{model}_{kind}_{i}'))
+          workdir = folder / f'{model}_{kind}_{i}'
+          taken[kind].append(trained(command, kind, workdir, batch=arguments.batch))
       for kind, rounds in taken.items():
         shares, rates = zip(*rounds, strict=True)
         results.append(

@@ -74,7 +74,7 @@ def default_config() -> ConfigDict:
   data.manual_dir = ''  # the source folder; given, the dataset is prepared when it is not there yet
   data.image_size = 224  # pixels; pictures enter the network as squares
   data.fit = 'squash'  # how a picture becomes a square: squash (the paper), crop, or pad with white
-  # What resizes it: pillow, or simd, four times as fast (extra `simd`); values differ by at most 1.
+  # What resizes it: pillow, or simd, four times as fast (extra `simd`); values differ by rounding.
   data.resize = 'pillow'
   data.pixels = 'network'  # what enters the network: its own preprocessing, or zero_one (x / 255)
   data.shuffle = True  # False: the same order in every epoch, as the paper's released code has it

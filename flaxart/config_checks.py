@@ -24,7 +24,7 @@ def validate(config: ConfigDict) -> None:
   one_of(config, 'data.cache', ('none', 'host', 'device', 'auto'))
   one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
   one_of(config, 'data.resize', ('pillow', 'simd'))
-  check_resize(config.data.resize)
+  check_resize(config.data.resize, field='config.data.resize')
   one_of(config, 'optim.name', OPTIMIZERS)
   one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
   one_of(config, 'train.on_nonfinite', ('abort', 'skip', 'rollback'))

@@ -17,13 +17,13 @@ from ml_collections import ConfigDict
 
 from flaxart import calibration, checkpoint, workdirs
 from flaxart.calibration import decide
-from flaxart.config import square_of
 from flaxart.models.classifier import TrunkSpec
 from flaxart.models.fold import fold_batchnorm
 from flaxart.models.kept import Kept
 from flaxart.sharding import create_mesh
 from flaxart.state import Network, TrainState, abstract_parts
 from flaxart.tasks import SIGMOID, SOFTMAX, Task
+from tfds_rijks import images as pictures
 from tfds_rijks.errors import UserError
 
 
@@ -31,7 +31,7 @@ class Net:
   """A trained network in inference mode.
 
   Attributes: `labels` `{task: class names in the order of the outputs}`, `preprocess` (what happens
-  to the uint8 values), `image_size` and `fit` (how pictures become squares), `tasks`,
+  to the uint8 values), `image_size`, `fit` and `resize` (how pictures become squares), `tasks`,
   `calibration` (what `decide` goes by), `about` (run, step, dataset, version).
   """
 
@@ -45,8 +45,9 @@ class Net:
   ):
     self.tasks: tuple[Task, ...] = network.tasks
     self.labels = {task.name: task.classes for task in network.tasks}
-    self._square = square_of(config)
-    self.image_size, self.fit = self._square.size, self._square.fit
+    self.image_size: int = config.data.image_size
+    self.fit: pictures.Fit = config.data.fit
+    self.resize: pictures.Resize = config.data.resize
     self.about = dict(about)
     self.calibration = dict(calibration or {})
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
@@ -86,7 +87,7 @@ class Net:
 
   def square(self, data: bytes, *, name: str = 'picture') -> np.ndarray:
     """An encoded picture -> uint8 `[S, S, 3]` as in training; `ImageError` if unreadable."""
-    return self._square(data, name=name)
+    return pictures.Square(self.image_size, self.fit, self.resize)(data, name=name)
 
   def _checked(self, images: Any) -> np.ndarray:
     array = np.asarray(images)

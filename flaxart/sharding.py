@@ -142,13 +142,13 @@ class CompiledStep:
   def __call__(self, state: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, jax.Array]]:
     return self._of(state)(state, batch)
 
-  def lowered(self, state: Any, batch: dict[str, Any]) -> jax.stages.Lowered:
-    """The program of a call, before XLA compiles it."""
-    return self._of(state).lower(state, batch)
+  def traced(self, state: Any, batch: dict[str, Any]) -> jax.stages.Traced:
+    """The program of a call, as JAX has it."""
+    return self._of(state).trace(state, batch)
 
   def compiled(self, state: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
     """The program that a call runs; behind a call it is at hand, else it is compiled."""
-    return self.lowered(state, batch).compile()
+    return self.traced(state, batch).lower().compile()
 
   def _of(self, state: Any) -> Any:
     if self.jitted is None:

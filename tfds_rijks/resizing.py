@@ -1,9 +1,9 @@
 """A picture in another size, by Pillow or by SIMD instructions; uint8, antialiased.
 
 Both average with a triangle that is as wide as the reduction, and round after each axis. They round
-in another order (Pillow the rows first) and to other digits: values differ by at most 1, and both
-lie equally near to the exact ones (tests/tfds/test_resizing.py). So which one it is belongs to the
-settings of a run, and never depends on what happens to be installed.
+in another order (Pillow the rows first) and to other digits: values differ by 1 (by 2 once in many
+enlarged pictures), and both lie equally near to the exact ones (tests/tfds/test_resizing.py). So
+which one it is belongs to the settings of a run, and never depends on what happens to be installed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tfds_rijks.errors import UserError
 Resize = Literal['pillow', 'simd']
 
 
-def check_resize(by: Resize) -> None:
-  """Raises `UserError` if this machine cannot resize so."""
+def check_resize(by: Resize, *, field: str = 'resize') -> None:
+  """Raises `UserError` if this machine cannot resize so; `field` names the setting."""
   if by == 'simd' and importlib.util.find_spec('cykooz_resizer') is None:
     raise UserError(
-      'resize=simd: needs cykooz-resizer, which is not installed; pip install cykooz-resizer '
-      '(extra `simd`), or choose pillow for a new run'
+      f"{field}: found 'simd', which needs cykooz-resizer, and it is not installed; "
+      'pip install cykooz-resizer (extra `simd`), or begin a run with pillow'
     )
 
 

@@ -66,9 +66,9 @@ class Kept:
     """`function` of a batch."""
     return self._apply(self.arrays, self._forms(batch), batch)
 
-  def lowered(self, batch: Any) -> jax.stages.Lowered:
-    """The program of a call with such a batch, before XLA compiles it."""
-    return self._apply.lower(self.arrays, self._forms(batch), batch)
+  def traced(self, batch: Any) -> jax.stages.Traced:
+    """The program of a call with such a batch, as JAX has it."""
+    return self._apply.trace(self.arrays, self._forms(batch), batch)
 
   def _forms(self, batch: Any) -> Forms:
     shape = jax.tree.map(lambda x: (x.shape, x.dtype), batch)

@@ -82,5 +82,7 @@ def test_simd_gives_the_same_on_older_processors():
 def test_what_is_not_installed_is_named(monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   assert Square(SIDE).resize == 'pillow'
-  with pytest.raises(UserError, match=r'resize=simd: needs cykooz-resizer.*extra `simd`.*pillow'):
+  with pytest.raises(
+    UserError, match=r"resize: found 'simd', which needs cykooz-resizer.*extra `simd`.*pillow"
+  ):
     Square(SIDE, resize='simd')
