@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
 import shutil
 import unicodedata
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +113,7 @@ def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
   assert "'=SUM(A1).png" in {row['image'] for row in rows}
 
 
-def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize):
+def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize, monkeypatch):
   tiny.data.resize, tiny.train.epochs = resize, 0.1
   train_and_evaluate(tiny, tmp_path / 'run')
   picture = np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8)
@@ -119,6 +121,15 @@ def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize):
   seen = flaxart.load(tmp_path / 'run').square(data)
   np.testing.assert_array_equal(seen, Square(32, tiny.data.fit, resize)(data, name='x'))
   assert np.array_equal(seen, Square(32, tiny.data.fit)(data, name='x')) == (resize == 'pillow')
+  # Where the library is missing, the network still answers about squares that others made.
+  find = importlib.util.find_spec
+  monkeypatch.setattr(
+    importlib.util, 'find_spec', lambda name: None if name == 'cykooz_resizer' else find(name)
+  )
+  net = flaxart.load(tmp_path / 'run')
+  assert net.features(seen[None]).shape == (1, 256)
+  with pytest.raises(UserError, match='cykooz-resizer') if resize == 'simd' else nullcontext():
+    net.square(data)
 
 
 def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_path):
