@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from trainer import ROOT
 
-from benchmarks import end_to_end, sides, table, targets
+from benchmarks import end_to_end, sides, table, targets, waiting
 from flaxart.weights.originals import missing_peer
 from tfds_rijks.errors import UserError
 
@@ -121,6 +121,23 @@ def test_waiting_for_input(tmp_path):
   assert [r['mode'] for r in results] == ['waiting_pillow', 'waiting_device']
   assert all(0 <= r['waiting'] < 1 and r['ours'] > 0 for r in results)
   assert table.page(table.read(tmp_path)).count('| decoded once onto the device') == 1
+
+
+def test_the_share_of_waiting_is_that_of_the_time_after_the_first_steps(tmp_path, monkeypatch):
+  # Step, seconds of training and of waiting so far; the first ones live on batches made before.
+  lines = [(9, 1.0, 0.0), (29, 3.0, 0.5), (39, 4.0, 0.6), (60, 7.0, 1.5)]
+  found = [
+    {'split': 'train', 'step': step, 'train_s': train, 'input_wait_s': waited}
+    for step, train, waited in lines
+  ]
+  text = '\n'.join(map(json.dumps, [*found, {'split': 'val', 'step': 60}]))
+  (tmp_path / 'metrics.jsonl').write_text(text, encoding='utf-8')
+  said = 'decoded pictures: cache host (1.00 GB)'
+  monkeypatch.setattr(waiting, 'timed', lambda line: end_to_end.Timed(1.0, 1.0, said))
+  share, rate = waiting.trained([], 'host', tmp_path, batch=16)
+  assert share == pytest.approx(1.0 / 4) and rate == pytest.approx(31 * 16 / 4)
+  with pytest.raises(UserError, match=r'data\.cache=device: there is no room'):
+    waiting.trained([], 'device', tmp_path, batch=16)
 
 
 def test_the_off_the_shelf_experiment(tmp_path):
