@@ -2,10 +2,10 @@
 
   python -m benchmarks.features --models=resnet50,vgg19 --peers=torch,keras --output=F.json
 
-Ours is the folded trunk of `flaxart.features`, from uint8 pictures on the device to pooled
-features; PyTorch has BatchNorm fused into its convolutions, too, and `channels_last`. Each peer
-meets ours in its own variant of the network, in the same `--dtype`, on the accelerator where there
-is one.
+Ours is the folded trunk of `flaxart.off_the_shelf.extractor`, from uint8 pictures on the device to
+pooled features; PyTorch has BatchNorm fused into its convolutions, too, and `channels_last`. Each
+peer meets ours in its own variant of the network, in the same `--dtype`, on the accelerator where
+there is one.
 """
 
 from __future__ import annotations

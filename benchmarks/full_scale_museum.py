@@ -30,10 +30,10 @@ import numpy as np
 import simplejpeg
 
 from tfds_rijks import splits
+from tfds_rijks.build_report import FILE, write_json
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
-from tfds_rijks.report import FILE, write_json
 from tfds_rijks.rijksmuseum import configs, groundtruth, layout, protocols, survey
 from tfds_rijks.rijksmuseum.groups import base_number
 from tfds_rijks.rijksmuseum.rijksmuseum_dataset_builder import protocol_objects

@@ -16,10 +16,10 @@ from typing import Any
 
 from benchmarks.sides import Side
 from flaxart.config import MODELS
-from flaxart.pace import host_memory_gb
+from flaxart.logs.throughput import host_memory_gb
+from tfds_rijks.build_report import write_json
 from tfds_rijks.command import Parser
 from tfds_rijks.errors import UserError
-from tfds_rijks.report import write_json
 
 PACKAGES = ('flaxart', 'jax', 'flax', 'optax', 'numpy', 'torch', 'torchvision', 'timm', 'keras',
             'grain', 'pillow', 'simplejpeg', 'cykooz-resizer')  # fmt: skip

@@ -14,16 +14,16 @@ from ml_collections import ConfigDict
 
 from benchmarks.peers import CLASSES, MOMENTUM, RATE, random_batch
 from flaxart.config import default_config
-from flaxart.features import folded_trunk
-from flaxart.losses import Objective
-from flaxart.models.classifier import TrunkSpec
-from flaxart.models.convolution import use_lowering
-from flaxart.optim import create_learning_rate_fn, create_optimizer
-from flaxart.sharding import create_mesh, put_batch
-from flaxart.state import Network, TrainState, create_train_state
-from flaxart.step import make_train_step
-from flaxart.tasks import SOFTMAX, Task
-from flaxart.unfreeze import read_stages
+from flaxart.machine.sharding import create_mesh, put_batch
+from flaxart.models.ops.convolution import use_lowering
+from flaxart.network.classifier import TrunkSpec
+from flaxart.network.state import Network, TrainState, create_train_state
+from flaxart.network.unfreeze import read_stages
+from flaxart.off_the_shelf.extractor import folded_trunk
+from flaxart.tasks.losses import Objective
+from flaxart.tasks.task import SOFTMAX, Task
+from flaxart.training.optim import create_learning_rate_fn, create_optimizer
+from flaxart.training.step import make_train_step
 from tfds_rijks.errors import UserError
 
 HEADS = {'artist': CLASSES, 'material': 100, 'type': 80}

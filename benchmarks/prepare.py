@@ -28,8 +28,8 @@ import numpy as np
 from PIL import Image
 
 from tfds_rijks import pictures, pool
+from tfds_rijks.build_report import write_json
 from tfds_rijks.command import Parser, run
-from tfds_rijks.report import write_json
 
 WIDTH, HEIGHT, SIZE = 2500, 1900, 320
 SUBSAMPLING = {'4:2:0': 2, '4:4:4': 0}

@@ -3,10 +3,10 @@
   python -m benchmarks.probe --models=resnet50 --peers=numpy,jit_loop --rounds=5 --output=F.json
 
 trains three softmax heads (375, 100 and 80 classes, a tenth of the labels missing) on random
-features of the model's width, batch 256: `ours` by `flaxart.sweep` (an epoch is one loop on the
-device, where the features lie), `theirs` by a loop over batches that are gathered on the host: the
-same jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second; one picture
-counts once, however many settings learn from it.
+features of the model's width, batch 256: `ours` by `flaxart.off_the_shelf.sweep` (an epoch is one
+loop on the device, where the features lie), `theirs` by a loop over batches that are gathered on
+the host: the same jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second;
+one picture counts once, however many settings learn from it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from benchmarks.peers import on_device, wait
 from benchmarks.sides import Side, Work, in_turns
 from flaxart.config import MODELS, default_config
 from flaxart.data.order import example_order
-from flaxart.heads import AsGiven, Given, train_data
-from flaxart.losses import Objective
-from flaxart.models.classifier import Classifier
-from flaxart.sharding import create_mesh
-from flaxart.state import Network, TrainState
-from flaxart.sweep import Sweep
-from flaxart.tasks import SOFTMAX, Task
+from flaxart.machine.sharding import create_mesh
+from flaxart.network.classifier import Classifier
+from flaxart.network.state import Network, TrainState
+from flaxart.off_the_shelf.feature_batches import AsGiven, Given, train_data
+from flaxart.off_the_shelf.sweep import Sweep
+from flaxart.tasks.losses import Objective
+from flaxart.tasks.task import SOFTMAX, Task
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 

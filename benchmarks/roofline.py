@@ -34,9 +34,9 @@ import jax.numpy as jnp
 
 from benchmarks import measure, ours
 from benchmarks.steps import SIZES
-from flaxart import hugepages
 from flaxart.config import MODELS
-from flaxart.models.convolution import use_lowering
+from flaxart.machine import hugepages
+from flaxart.models.ops.convolution import use_lowering
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 

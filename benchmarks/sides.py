@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from flaxart import hugepages
-from flaxart.pace import host_memory_gb
+from flaxart.logs.throughput import host_memory_gb
+from flaxart.machine import hugepages
 from tfds_rijks.errors import UserError
 
 Work = Callable[[], Any]
@@ -39,7 +39,9 @@ class Side:
   build: Callable[[], Work]
   pictures: int
   ahead: int = 1
-  command: bool = False  # one of flaxart's commands, which get large pages: `flaxart.hugepages`
+  command: bool = (
+    False  # one of flaxart's commands, which get large pages: `flaxart.machine.hugepages`
+  )
   rates: list[float] = dataclasses.field(default_factory=list)  # pictures a second, of each round
   first_s: float = 0.0  # the unmeasured first time
   memory_gb: float = 0.0  # the most that its process had

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import targets
+from tfds_rijks.build_report import write_text
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
-from tfds_rijks.report import write_text
 
 Result = Mapping[str, Any]
 PEERS = {
@@ -59,8 +59,8 @@ the command that made its figures. The sides of a comparison take turns, each in
 own, after an unmeasured first call that holds the compilation. Rates are pictures a second, medians
 with the slowest and fastest round in brackets; the ratio is the median over rounds of ours over
 theirs; memory is the most that a side's process had. Ours start as flaxart's commands do, with
-large memory pages where the system has them ([hugepages.py](../flaxart/hugepages.py)), the others
-as their users start them. What was tried to get there, and what holds the rest back:
+large memory pages where the system has them ([hugepages.py](../flaxart/machine/hugepages.py)), the
+others as their users start them. What was tried to get there, and what holds the rest back:
 [performance-log.md](performance-log.md).
 """
 TRAINING = """One step, float32 unless said, SGD with Nesterov momentum, one head of 375 classes,

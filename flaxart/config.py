@@ -79,7 +79,9 @@ def default_config() -> ConfigDict:
   data.pixels = 'network'  # what enters the network: its own preprocessing, or zero_one (x / 255)
   data.shuffle = True  # False: the same order in every epoch, as the paper's released code has it
   data.workers = 0  # decoding processes; 0 = threads of this process
-  data.cache = 'none'  # decoded pictures: none, host (in memory), device, or auto: flaxart/cache.py
+  data.cache = (
+    'none'  # decoded pictures: none, host (in memory), device, or auto: flaxart/data/cache.py
+  )
   data.cache_dir = ''  # of their files; empty = ~/.cache/flaxart/decoded ($XDG_CACHE_HOME)
   data.synthetic_objects = 0  # draw a museum of so many objects into manual_dir first (the demo)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flaxart import trace
 from flaxart.config import MODELS, OPTIMIZERS, flat, task_names, task_weights
-from flaxart.unfreeze import read_stages
+from flaxart.logs import profile
+from flaxart.network.unfreeze import read_stages
 from tfds_rijks.errors import UserError
 from tfds_rijks.resizing import check_resize
 
@@ -119,7 +119,7 @@ def out_of_reach(config: ConfigDict, *, steps: int, steps_per_epoch: float) -> l
       f'config.optim.warmup_epochs: the learning rate rises for {config.optim.warmup_epochs:g} '
       f'epochs, and {ends}'
     )
-  traced = trace.read_steps(config)
+  traced = profile.read_steps(config)
   if traced and traced[0] > steps:
     lines.append(f'config.log.profile: step {traced[0]} is to be traced, and {ends}')
   return lines

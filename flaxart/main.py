@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 if __name__ == '__main__':  # before anything that takes time: the program may start once more
-  from flaxart import hugepages
+  from flaxart.machine import hugepages
 
   hugepages.restart()
 
@@ -26,7 +26,7 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
-from flaxart.user_cache import user_cache
+from flaxart.machine.user_cache import user_cache
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -64,7 +64,7 @@ def main() -> int:
   config, workdir = parse(sys.argv)
   start_jax(processes=FLAGS.processes)
   if FLAGS.mode == 'eval':
-    from flaxart.again import evaluate_again
+    from flaxart.evaluate_run import evaluate_again
 
     evaluate_again(
       workdir,
@@ -74,7 +74,7 @@ def main() -> int:
       remap_classes=FLAGS.remap_classes,
     )
   else:
-    from flaxart.interrupt import EXIT_CODE, StoppedError
+    from flaxart.machine.interrupt import EXIT_CODE, StoppedError
     from flaxart.train import train_and_evaluate
 
     try:
@@ -93,8 +93,8 @@ def main() -> int:
 
 def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   """Config and workdir from the command line; every mistake is one line."""
-  from flaxart import workdirs
   from flaxart.config import read
+  from flaxart.workdir import run_folder
 
   try:
     for argument in argv:
@@ -119,11 +119,11 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   if config is None or FLAGS.mode == 'eval':
     if workdir is None:
       raise UserError('command line: give --config=FILE to train, or --workdir=FOLDER of a run')
-    stored = read(workdir / workdirs.CONFIG)
+    stored = read(workdir / run_folder.CONFIG)
     if config is not None:  # where the data lie may have changed; what was trained may not
-      workdirs.check(workdir, config)
+      run_folder.check(workdir, config)
     config = config or stored
-  return config, workdir or workdirs.dated(config)
+  return config, workdir or run_folder.dated(config)
 
 
 def unknown_setting(argv: list[str]) -> str | None:
@@ -173,7 +173,7 @@ def start_jax(*, processes: int = 0) -> None:
     cache = user_cache('compiled')
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     jax.config.update('jax_compilation_cache_dir', str(cache))
-  from flaxart.processes import join
+  from flaxart.machine.processes import join
 
   join(expected=processes)
 

@@ -15,14 +15,15 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from flaxart import calibration, checkpoint, workdirs
-from flaxart.calibration import decide
-from flaxart.models.classifier import TrunkSpec
+from flaxart.evaluation import calibration
+from flaxart.evaluation.calibration import decide
+from flaxart.machine.sharding import create_mesh
 from flaxart.models.fold import fold_batchnorm
-from flaxart.models.kept import Kept
-from flaxart.sharding import create_mesh
-from flaxart.state import Network, TrainState, abstract_parts
-from flaxart.tasks import SIGMOID, SOFTMAX, Task
+from flaxart.models.ops.kernel_forms import Kept
+from flaxart.network.classifier import TrunkSpec
+from flaxart.network.state import Network, TrainState, abstract_parts
+from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
+from flaxart.workdir import checkpoint, run_folder
 from tfds_rijks import images as pictures
 from tfds_rijks.errors import UserError
 
@@ -76,7 +77,7 @@ class Net:
     """What the network gives for pictures -> for each task and picture the names to be given.
 
     No name where its calibrated probability does not pass the threshold that val chose (see
-    `flaxart.calibration`), or where a run has none; several only for sigmoid tasks.
+    `flaxart.evaluation.calibration`), or where a run has none; several only for sigmoid tasks.
     """
     return {
       task.name: [
@@ -111,11 +112,11 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
   the workdir only, not the dataset. Raises `UserError` if it holds no run or no checkpoint.
   """
   workdir = Path(workdir).expanduser()
-  config, tasks = workdirs.read_run(workdir)
+  config, tasks = run_folder.read_run(workdir)
   step = checkpoint.best_on_disk(workdir, fallback=fallback) if step is None else step
   network, state = restore_network(workdir, step, config, tasks, mesh=create_mesh())
   about = {
-    'weights': workdirs.read_trunk_json(workdir)['about'],
+    'weights': run_folder.read_trunk_json(workdir)['about'],
     'workdir': str(workdir),
     'step': step,
     'model': config.model.name,
@@ -130,7 +131,7 @@ def restore_network(
   workdir: Path, step: int, config: ConfigDict, tasks: list[Task], *, mesh: Mesh
 ) -> tuple[Network, TrainState]:
   """Network and arrays of a stored step, without optimizer state."""
-  spec = TrunkSpec.from_json(workdirs.read_trunk_json(workdir)['spec'])
+  spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
   # All parameters count as frozen here: nothing is going to learn.
   graphdef, trainable, params, batch_stats = abstract_parts(
     config, tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat

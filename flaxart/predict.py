@@ -11,7 +11,7 @@ checkpoint (90 % right on the val split), empty where none does or where no thre
 from __future__ import annotations
 
 if __name__ == '__main__':  # before anything that takes time: the program may start once more
-  from flaxart import hugepages
+  from flaxart.machine import hugepages
 
   hugepages.restart()
 
@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 import flaxart
+from flaxart.logs.metric_writer import write_text
+from flaxart.machine.spreadsheet import defuse
 from flaxart.net import Net, load
-from flaxart.object_ids import object_ids
-from flaxart.spreadsheet import defuse
-from flaxart.tasks import REGRESSION, SIGMOID, Task
-from flaxart.writer import write_text
+from flaxart.prediction.object_ids import object_ids
+from flaxart.tasks.task import REGRESSION, SIGMOID, Task
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import SUFFIXES, ImageError

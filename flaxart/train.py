@@ -8,29 +8,33 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from flaxart import estimate, identity, probe, processes, results, workdirs
-from flaxart.cache import AddPictures, cached, no_pictures
-from flaxart.checkpoint import Checkpointer
 from flaxart.config import task_names, task_weights
 from flaxart.config_checks import out_of_reach, validate
+from flaxart.data.cache import AddPictures, cached, no_pictures
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
-from flaxart.evaluate import labelled_records, largest_classes, with_target_scale
-from flaxart.initial import initial_trunk
-from flaxart.interrupt import Interrupt
-from flaxart.loop import train_network
-from flaxart.losses import create_objective
-from flaxart.optim import create_learning_rate_fn, create_optimizer
-from flaxart.overview import parameter_table
-from flaxart.pace import Pace, note_start
-from flaxart.remap import by_class_name
-from flaxart.sharding import check_batch_size, create_mesh
-from flaxart.state import create_train_state
-from flaxart.step import make_train_step
-from flaxart.tasks import Task, tasks_from_features
-from flaxart.trace import read_steps
-from flaxart.unfreeze import read_stages
-from flaxart.writer import MetricWriter, flat_scores, log
+from flaxart.evaluation import results
+from flaxart.evaluation.evaluate import labelled_records, largest_classes, with_target_scale
+from flaxart.logs.metric_writer import MetricWriter, flat_scores, log
+from flaxart.logs.overview import parameter_table
+from flaxart.logs.profile import read_steps
+from flaxart.logs.throughput import Pace, note_start
+from flaxart.machine import processes
+from flaxart.machine.interrupt import Interrupt
+from flaxart.machine.sharding import check_batch_size, create_mesh
+from flaxart.network.state import create_train_state
+from flaxart.network.unfreeze import read_stages
+from flaxart.off_the_shelf import probe
+from flaxart.tasks.losses import create_objective
+from flaxart.tasks.task import Task, tasks_from_features
+from flaxart.training import estimate
+from flaxart.training.initial_trunk import initial_trunk
+from flaxart.training.loop import train_network
+from flaxart.training.optim import create_learning_rate_fn, create_optimizer
+from flaxart.training.step import make_train_step
+from flaxart.workdir import identity, run_folder
+from flaxart.workdir.checkpoint import Checkpointer
+from flaxart.workdir.class_names import by_class_name
 from tfds_rijks.errors import UserError
 
 
@@ -53,10 +57,10 @@ def train_and_evaluate(
   parts = config.train.accumulate if config.parallelism == 'shard_map' else 1
   check_batch_size(config.train.batch_size, field='train.batch_size', parts=parts)
   read_steps(config)
-  workdirs.check(workdir, config)
+  run_folder.check(workdir, config)
   if (summary := results.of_finished(workdir)) is not None:
     log.info('%s: is finished; another --workdir begins a new run', workdir)
-    print(results.table(summary, workdirs.read_run(workdir)[1]), flush=True)
+    print(results.table(summary, run_folder.read_run(workdir)[1]), flush=True)
     return summary
 
   # The data: tasks, classes and sizes come from the prepared dataset and are typed nowhere.
@@ -74,8 +78,8 @@ def train_and_evaluate(
   )
   check_labelled(tasks, dataset)
   check_val(config, dataset)
-  if remap_classes and workdirs.is_run(workdir):
-    tasks = workdirs.read_run(workdir)[1]
+  if remap_classes and run_folder.is_run(workdir):
+    tasks = run_folder.read_run(workdir)[1]
     dataset = by_class_name(dataset, tasks)
     train_split = dataset.split('train')
   else:
@@ -122,7 +126,7 @@ def train_and_evaluate(
     plan = heads.plan(state, workdir, dry_run=dry_run)
   else:
     fed, add_pictures = cached(config, dataset, mesh=mesh, dry_run=dry_run)
-    if dry_run or not workdirs.is_run(workdir):
+    if dry_run or not run_folder.is_run(workdir):
       plan = estimate.training(
         config,
         network,
@@ -142,9 +146,9 @@ def train_and_evaluate(
   if dry_run:
     return None
 
-  command = workdirs.continue_command(workdir, remap_classes=remap_classes)
+  command = run_folder.continue_command(workdir, remap_classes=remap_classes)
   with (
-    workdirs.held(workdir, config, tasks, dataset, spec=begin.spec, about=begin.about),
+    run_folder.held(workdir, config, tasks, dataset, spec=begin.spec, about=begin.about),
     Checkpointer(
       workdir, fallback=fallback, asynchronous=config.checkpoint.asynchronous
     ) as checkpointer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flaxart import manifest
+from flaxart.workdir import manifest
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 

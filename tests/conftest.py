@@ -79,13 +79,13 @@ def frozen(collection: Path, trunk: Path, cache: Path) -> ConfigDict:
 @pytest.fixture
 def extracted(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
   """Counts the pictures that go through the trunk to become features."""
-  from flaxart import features
+  from flaxart.off_the_shelf import extractor
 
   count = SimpleNamespace(pictures=0)
 
-  def forward(self, batch, forward=features.Extractor._forward):
+  def forward(self, batch, forward=extractor.Extractor._forward):
     count.pictures += int(batch['mask'].sum())
     return forward(self, batch)
 
-  monkeypatch.setattr(features.Extractor, '_forward', forward)
+  monkeypatch.setattr(extractor.Extractor, '_forward', forward)
   return count

@@ -16,9 +16,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from flaxart import loop, train
+from flaxart import train
 from flaxart.config import read
-from flaxart.models import classifier
+from flaxart.network import classifier
+from flaxart.training import loop
 
 
 def get_config(folder):

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from trainer import ROOT, command, metric_lines, set_steps, wait_for
 
-from flaxart import checkpoint
-from flaxart.interrupt import EXIT_CODE, Interrupt, StoppedError
-from flaxart.lock import WorkdirLock
-from flaxart.meter import StepMeter
+from flaxart.machine.interrupt import EXIT_CODE, Interrupt, StoppedError
+from flaxart.machine.locks import WorkdirLock
 from flaxart.train import train_and_evaluate
+from flaxart.training.step_meter import StepMeter
 from flaxart.verify import verify
+from flaxart.workdir import checkpoint
 from tfds_rijks.errors import UserError
 
 
@@ -77,7 +77,7 @@ def test_the_command_exits_with_a_code_of_its_own_and_the_second_signal_stops_at
 
 def test_a_second_signal_is_not_caught():
   code = (
-    'import os, signal\nfrom flaxart.interrupt import Interrupt\n'
+    'import os, signal\nfrom flaxart.machine.interrupt import Interrupt\n'
     'with Interrupt():\n  os.kill(os.getpid(), signal.SIGTERM)\n'
     '  print("first", flush=True)\n  os.kill(os.getpid(), signal.SIGTERM)\n  print("second")\n'
   )
@@ -154,7 +154,7 @@ def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
 ):
   set_steps(tiny, 6)
   tiny.checkpoint.every_steps = 2
-  monkeypatch.setattr('flaxart.estimate.LOGS_GB', 0.0)
+  monkeypatch.setattr('flaxart.training.estimate.LOGS_GB', 0.0)
   run = small_disk / 'run'
   usage = shutil.disk_usage(small_disk)
 
@@ -167,7 +167,7 @@ def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
   with monkeypatch.context() as patch:
     at_step(patch, 3, fill)
     # Free space is looked up before a save; here somebody else takes it afterwards.
-    patch.setattr('flaxart.checkpoint.shutil.disk_usage', lambda path: usage)
+    patch.setattr('flaxart.workdir.checkpoint.shutil.disk_usage', lambda path: usage)
     with pytest.raises(UserError, match=r'could not be written .*steps 2 are intact: free some'):
       train_and_evaluate(tiny, run)
   (small_disk / 'thesis.pdf').unlink()
@@ -180,7 +180,7 @@ def test_a_folder_that_turns_read_only_is_one_line_and_the_run_goes_on_when_it_i
 ):
   set_steps(tiny, 6)
   tiny.checkpoint.every_steps = 2
-  monkeypatch.setattr('flaxart.estimate.LOGS_GB', 0.0)
+  monkeypatch.setattr('flaxart.training.estimate.LOGS_GB', 0.0)
   run = small_disk / 'run'
 
   def protect():
@@ -208,7 +208,7 @@ def test_a_failed_save_is_one_line_that_names_what_is_intact(tiny, tmp_path, mon
 
   def no_room():
     full = type(usage)(usage.total, usage.total, 1000)
-    monkeypatch.setattr('flaxart.checkpoint.shutil.disk_usage', lambda path: full)
+    monkeypatch.setattr('flaxart.workdir.checkpoint.shutil.disk_usage', lambda path: full)
 
   at_step(monkeypatch, 3, no_room)
   with pytest.raises(UserError, match=r'checkpoint 4 could not be written \(needs \d\.\d MB') as e:

@@ -1,4 +1,4 @@
-"""Imports run one way, and TensorFlow is never among them."""
+"""Imports run one way, from commands down to the machine; TensorFlow is never among them."""
 
 from __future__ import annotations
 
@@ -7,44 +7,30 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
-FILES = [*(ROOT / 'flaxart').rglob('*.py'), *(ROOT / 'tfds_rijks').rglob('*.py')]
-# Lower may not import higher.
-LAYERS = [
-  ('main',),
-  ('page',),
-  ('details', 'cost_tables', 'run_tables'),
-  ('score_tables', 'pictures', 'methods', 'bibliography', 'figure1', 'figure2'),
-  ('tables', 'confusion', 'curves', 'compare'),
-  ('answers', 'experiments', 'markup', 'plotting'),
-  ('runs', 'statistics', 'published'),
-  ('again', 'train', 'predict', 'verify'),
-  ('loop', 'probe', 'sweep', 'contest'),
-  ('results', 'estimate', 'initial', 'net', 'prepared', 'features'),
-  ('assess',),
-  ('baselines', 'label_only', 'evaluate', 'meter', 'step', 'heads'),
-  ('calibration', 'records'),
-  ('scores',),
-  ('workdirs', 'checkpoint', 'remap'),
-  ('state_tree',),
-  ('feature_cache',),
-  ('identity', 'lock', 'interrupt', 'nonfinite', 'optim', 'metrics', 'writer', 'manifest'),
-  ('state', 'losses'),
-  ('unfreeze', 'watch'),
-  ('classifier',),
-  ('tasks', 'sharding', 'layers', 'preprocess', 'source', 'loader', 'augment', 'config'),
-  ('randaugment', 'processes', 'workers', 'ranking', 'spreadsheet'),
+FILES = sorted([*(ROOT / 'flaxart').rglob('*.py'), *(ROOT / 'tfds_rijks').rglob('*.py')])
+# A package or file of `flaxart/` imports from its own line and from the lines below it.
+FLOORS = [
+  'main',
+  'train evaluate_run predict verify',
+  'report prediction',
+  'config_checks',
+  'off_the_shelf',
+  'training net',
+  'evaluation',
+  'logs workdir',
+  'network',
+  'tasks',
+  'weights',
+  'data',
+  'models',
+  'config',
+  'machine',
+  '__init__',
 ]
-LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
-WORKER_FILES = [
-  ROOT / 'flaxart/data/source.py',
-  ROOT / 'flaxart/data/loader.py',
-  ROOT / 'flaxart/data/workers.py',
-  ROOT / 'flaxart/data/__init__.py',
-  *(ROOT / 'tfds_rijks').rglob('*.py'),
-]
+FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names.split()}
+# What a data worker imports: it starts no backend.
+WORKER_FILES = ('__init__', 'source', 'loader', 'workers', 'order')
 
 
 def imported(path):
@@ -58,33 +44,56 @@ def imported(path):
   return names
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_tensorflow_and_no_clu(path):
-  roots = {name.split('.')[0] for name in imported(path)}
-  assert not roots & {'tensorflow', 'clu', 'tensorflow_text'}
+def room(path):
+  """`training` of `flaxart/training/loop.py`, `net` of `flaxart/net.py`."""
+  return path.relative_to(ROOT / 'flaxart').with_suffix('').parts[0]
 
 
-@pytest.mark.parametrize('path', WORKER_FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_what_runs_in_a_data_worker_imports_no_jax(path):
-  names = imported(path)
-  assert not {name.split('.')[0] for name in names} & {'jax', 'flax', 'optax', 'orbax'}
-  if 'tfds_rijks' in path.parts:
-    assert not [name for name in names if name.split('.')[0] == 'flaxart']
+def imports_of(*roots):
+  """`file imports name` wherever a file imports from one of these root packages."""
+  return [
+    f'{path.relative_to(ROOT)} imports {name}'
+    for path in FILES
+    for name in imported(path)
+    if name.split('.')[0] in roots
+  ]
 
 
-@pytest.mark.parametrize(
-  'path', [p for p in FILES if 'flaxart' in p.parts and p.stem in LEVEL], ids=lambda p: p.stem
-)
-def test_imports_run_one_way(path):
-  for name in imported(path):
-    parts = name.split('.')
-    if parts[0] == 'flaxart' and parts[-1] in LEVEL and parts[-1] != path.stem:
-      assert LEVEL[parts[-1]] >= LEVEL[path.stem], f'{path.stem} imports {name}'
+def test_every_package_has_a_floor_and_imports_run_down():
+  rooms = {path.stem if path.is_file() else path.name for path in (ROOT / 'flaxart').iterdir()}
+  assert rooms - {'__pycache__'} == set(FLOOR)
+  up = [
+    f'{path.relative_to(ROOT)} imports {name}'
+    for path in FILES
+    if 'flaxart' in path.parts
+    for name in imported(path)
+    if name.startswith('flaxart.') and FLOOR[name.split('.')[1]] < FLOOR[room(path)]
+  ]
+  assert not up
+
+
+def test_files_lie_in_packages():
+  assert len(list((ROOT / 'flaxart').glob('*.py'))) <= 12
+
+
+def test_no_tensorflow_and_no_clu():
+  assert not imports_of('tensorflow', 'clu', 'tensorflow_text')
+
+
+def test_the_builders_know_nothing_of_flaxart_and_no_jax():
+  assert not [
+    line for line in imports_of('flaxart', 'jax', 'flax', 'optax', 'orbax') if 'tfds_' in line[:5]
+  ]
+
+
+def test_what_runs_in_a_data_worker_imports_no_jax():
+  for stem in WORKER_FILES:
+    names = imported(ROOT / 'flaxart' / 'data' / f'{stem}.py')
+    assert not {name.split('.')[0] for name in names} & {'jax', 'flax', 'optax', 'orbax'}, stem
 
 
 def test_only_one_file_knows_orbax():
-  users = {p.name for p in FILES if any(n.startswith('orbax') for n in imported(p))}
-  assert users == {'checkpoint.py'}
+  assert {line.split()[0] for line in imports_of('orbax')} == {'flaxart/workdir/checkpoint.py'}
 
 
 def test_importing_the_packages_is_cheap():

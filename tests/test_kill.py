@@ -14,9 +14,9 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 from trainer import ROOT, command, set_steps, untimed_lines, wait_for
 
-from flaxart import manifest
-from flaxart.checkpoint import Checkpointer, state_tree
 from flaxart.train import train_and_evaluate
+from flaxart.workdir import manifest
+from flaxart.workdir.checkpoint import Checkpointer, state_tree
 
 
 def leaves(tree):

@@ -26,11 +26,11 @@ def drawn(monkeypatch):
   """The record numbers of every batch that a step is given."""
   ids = []
 
-  def put(batch, mesh, put_batch=flaxart.sharding.put_batch):
+  def put(batch, mesh, put_batch=flaxart.machine.sharding.put_batch):
     ids.append(batch['record'].tolist())
     return put_batch(batch, mesh)
 
-  monkeypatch.setattr('flaxart.loop.put_batch', put)
+  monkeypatch.setattr('flaxart.training.loop.put_batch', put)
   return ids
 
 
@@ -41,13 +41,13 @@ class StopError(Exception):
 def stopped_at(monkeypatch, step):
   """A context in which training ends behind the dispatch of `step`."""
 
-  def add(self, done, metrics, add=flaxart.meter.StepMeter.add):
+  def add(self, done, metrics, add=flaxart.training.step_meter.StepMeter.add):
     add(self, done, metrics)
     if done == step:
       raise StopError
 
   context = monkeypatch.context()
-  context.__enter__().setattr('flaxart.meter.StepMeter.add', add)
+  context.__enter__().setattr('flaxart.training.step_meter.StepMeter.add', add)
   return context
 
 
@@ -91,12 +91,12 @@ def test_twenty_steps_equal_ten_and_ten_by_other_workers(
 def test_a_save_that_is_not_asynchronous_is_on_disk_when_it_returns(tiny, tmp_path, monkeypatch):
   seen = []
 
-  def save(self, state, *, score=None, save=flaxart.checkpoint.Checkpointer.save):
+  def save(self, state, *, score=None, save=flaxart.workdir.checkpoint.Checkpointer.save):
     save(self, state, score=score)
     seen.append((self.latest_step(), (self._folder / str(int(state.step)) / 'manifest.json')))
     assert seen[-1][0] == int(state.step) and seen[-1][1].exists()
 
-  monkeypatch.setattr('flaxart.checkpoint.Checkpointer.save', save)
+  monkeypatch.setattr('flaxart.workdir.checkpoint.Checkpointer.save', save)
   tiny.checkpoint.asynchronous, tiny.checkpoint.every_steps = False, 3
   train_and_evaluate(tiny, tmp_path / 'run')
   assert len(seen) == 3

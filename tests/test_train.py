@@ -14,14 +14,14 @@ from tiny_museum import tiny_config
 from trainer import stored, untimed_lines
 
 import flaxart
-from flaxart import checkpoint, workdirs
-from flaxart.again import evaluate_again
 from flaxart.data.source import open_dataset
+from flaxart.evaluate_run import evaluate_again
+from flaxart.machine.sharding import create_mesh
 from flaxart.net import restore_network
-from flaxart.sharding import create_mesh
-from flaxart.state import all_params
-from flaxart.tasks import Task
+from flaxart.network.state import all_params
+from flaxart.tasks.task import Task
 from flaxart.train import check_labelled, train_and_evaluate
+from flaxart.workdir import checkpoint, run_folder
 from tfds_rijks.errors import UserError
 
 
@@ -87,19 +87,19 @@ def test_five_steps_stop_five_steps_equal_ten_bit_for_bit(tiny, tmp_path, monkey
     pass
 
   # The interruption comes right after the sixth step, one beyond the checkpoint.
-  def stop_at_six(self, done, metrics, add=flaxart.meter.StepMeter.add):
+  def stop_at_six(self, done, metrics, add=flaxart.training.step_meter.StepMeter.add):
     add(self, done, metrics)
     if done == 6:
       raise StopError
 
   with monkeypatch.context() as patch:
-    patch.setattr('flaxart.meter.StepMeter.add', stop_at_six)
+    patch.setattr('flaxart.training.step_meter.StepMeter.add', stop_at_six)
     with pytest.raises(StopError):
       train_and_evaluate(tiny, stopped)
   assert set(checkpoint.steps_on_disk(stopped)) == {5}
   first = drawn.pop('ids')[:5]
   with monkeypatch.context() as patch:
-    patch.delattr('flaxart.estimate.training')  # a run that goes on is not measured again
+    patch.delattr('flaxart.training.estimate.training')  # a run that goes on is not measured again
     train_and_evaluate(tiny, stopped)
   assert len(ids_straight) == 10
   assert first + drawn.pop('ids') == ids_straight
@@ -111,11 +111,11 @@ def record_draws(monkeypatch):
   """Keeps the record numbers of every batch that a training step is given."""
   drawn = {}
 
-  def put(batch, mesh, put_batch=flaxart.sharding.put_batch):
+  def put(batch, mesh, put_batch=flaxart.machine.sharding.put_batch):
     drawn.setdefault('ids', []).append(batch['record'].tolist())
     return put_batch(batch, mesh)
 
-  monkeypatch.setattr('flaxart.loop.put_batch', put)
+  monkeypatch.setattr('flaxart.training.loop.put_batch', put)
   return drawn
 
 
@@ -212,14 +212,14 @@ def test_a_folder_that_is_no_run_is_left_alone(tiny, tmp_path):
 
 def test_other_classes_are_refused_by_name(finished):
   workdir, config, _ = finished
-  path = workdir / workdirs.LABELS
+  path = workdir / run_folder.LABELS
   text = path.read_text()
-  tasks = workdirs.read_run(workdir)[1]
+  tasks = run_folder.read_run(workdir)[1]
   try:
     swapped = [
       t if t.name != 'artist' else type(t)(t.name, t.kind, ('Anna', 'Cleo', 'Bert')) for t in tasks
     ]
-    from flaxart.tasks import labels_json
+    from flaxart.tasks.task import labels_json
 
     path.write_text(labels_json(swapped))
     with pytest.raises(UserError, match=r"class 1 of artist was 'Cleo' .* is 'Bert'"):
@@ -285,11 +285,11 @@ def test_a_workdir_of_another_network_is_no_start(finished, tiny, tmp_path):
 def test_the_state_is_cut_where_trainable_says(finished, tiny):
   import optax
 
-  from flaxart.models.classifier import TrunkSpec
-  from flaxart.state import count_parameters, create_train_state
+  from flaxart.network.classifier import TrunkSpec
+  from flaxart.network.state import count_parameters, create_train_state
 
   tiny.trainable = 'heads'
-  tasks = workdirs.read_run(finished[0])[1]
+  tasks = run_folder.read_run(finished[0])[1]
   _, state = create_train_state(tiny, tasks, optax.sgd(0.1), mesh=create_mesh(), spec=TrunkSpec())
   counts = count_parameters(state)
   assert counts['all'][0] == 3 * 257 + 2 * 257 + 257
@@ -300,7 +300,7 @@ def test_the_state_is_cut_where_trainable_says(finished, tiny):
 
 def test_a_run_that_cannot_fit_on_the_disk_does_not_begin(tiny, tmp_path, monkeypatch):
   monkeypatch.setattr(
-    'flaxart.estimate.shutil.disk_usage', lambda path: SimpleNamespace(free=10_000_000)
+    'flaxart.training.estimate.shutil.disk_usage', lambda path: SimpleNamespace(free=10_000_000)
   )
   with pytest.raises(UserError, match=r'has 0.01 GB free, the run needs 0.0\d GB'):
     train_and_evaluate(tiny, tmp_path / 'run')

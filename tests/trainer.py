@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from flaxart import checkpoint
 from flaxart.config import to_json
 from flaxart.data.source import open_dataset
+from flaxart.workdir import checkpoint
 
 ROOT = Path(__file__).parents[1]
 # What in `metrics.jsonl` differs from one run to an equal one.

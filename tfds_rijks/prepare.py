@@ -22,10 +22,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfds_rijks import listing, pictures, pool, report
+from tfds_rijks import build_report, listing, pictures, pool
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
-from tfds_rijks.preparation import Preparation
+from tfds_rijks.options import Preparation
 from tfds_rijks.progress import duration
 
 FINGERPRINT = 'fingerprint.json'
@@ -91,19 +91,19 @@ def prepare(
   with _staging(path) as staging:
     new = _build(plan, source, staging)
     sizes = {file.name: file.stat().st_size for file in sorted(new.iterdir()) if file.is_file()}
-    report.write_json(new / FINGERPRINT, fingerprint | {'files': sizes})
+    build_report.write_json(new / FINGERPRINT, fingerprint | {'files': sizes})
     _put_in_place(staging, target, path)
-  print(f'\n{report.text(report.read(path))}\n')
+  print(f'\n{build_report.text(build_report.read(path))}\n')
   print(
     f'{path}: {plan.dataset} prepared in {duration(time.monotonic() - began)}; its report is '
-    f'{report.FILE} there'
+    f'{build_report.FILE} there'
   )
   return path
 
 
 def _preparations() -> dict[str, type[Preparation]]:
-  from tfds_rijks.collection.preparing import Preparation as Collection
-  from tfds_rijks.rijksmuseum.preparing import Preparation as Rijksmuseum
+  from tfds_rijks.collection.flags import Preparation as Collection
+  from tfds_rijks.rijksmuseum.options import Preparation as Rijksmuseum
 
   return {'rijksmuseum': Rijksmuseum, 'collection': Collection}
 

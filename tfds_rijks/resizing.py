@@ -2,8 +2,9 @@
 
 Both average with a triangle that is as wide as the reduction, and round after each axis. They round
 in another order (Pillow the rows first) and to other digits: values differ by 1 (by 2 once in many
-enlarged pictures), and both lie equally near to the exact ones (tests/tfds/test_resizing.py). So
-which one it is belongs to the settings of a run, and never depends on what happens to be installed.
+enlarged pictures), and both lie equally near to the exact ones (tests/tfds_rijks/test_resizing.py).
+So which one it is belongs to the settings of a run, and never depends on what happens to be
+installed.
 """
 
 from __future__ import annotations

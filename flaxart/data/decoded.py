@@ -19,7 +19,7 @@ import numpy as np
 
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Dataset, Split
-from flaxart.lock import in_turn
+from flaxart.machine.locks import in_turn
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square
 from tfds_rijks.prepare import FINGERPRINT

@@ -31,8 +31,8 @@ class Split:
   ids: list[str]
   groups: list[str]
   labels: dict[str, np.ndarray]
-  # uint8 `[N, S, S, 3]`, where pictures were decoded beforehand (`flaxart.cache`), and whether they
-  # are on the devices, so that batches need none.
+  # uint8 `[N, S, S, 3]`, where pictures were decoded beforehand (`flaxart.data.cache`), and whether
+  # they are on the devices, so that batches need none.
   decoded: np.ndarray | None = None
   on_device: bool = False
 

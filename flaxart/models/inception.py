@@ -11,7 +11,7 @@ from flax import nnx
 
 from flaxart.models import preprocess
 from flaxart.models.layers import BatchNorm, Conv, pointwise, scaled
-from flaxart.models.pooling import average_pool, max_pool
+from flaxart.models.ops.pooling import average_pool, max_pool
 from flaxart.models.trunk import Trunk
 
 MakeConv = Callable[..., Conv]

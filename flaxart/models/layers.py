@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-from flaxart.models.convolution import Padding, convolve, convolve_depthwise
-from flaxart.models.kept import of_kernel
+from flaxart.models.ops.convolution import Padding, convolve, convolve_depthwise
+from flaxart.models.ops.kernel_forms import of_kernel
 
 
 class BatchNorm(nnx.Module):

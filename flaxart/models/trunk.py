@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
-from flaxart.models.pooling import global_average
+from flaxart.models.ops.pooling import global_average
 from flaxart.models.preprocess import Preprocess
 from tfds_rijks.errors import UserError
 

@@ -11,7 +11,7 @@ from flax import nnx
 
 from flaxart.models import preprocess
 from flaxart.models.layers import Conv, scaled
-from flaxart.models.pooling import max_pool
+from flaxart.models.ops.pooling import max_pool
 from flaxart.models.trunk import Trunk
 
 CONVS = (2, 2, 4, 4, 4)

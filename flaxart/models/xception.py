@@ -11,7 +11,7 @@ from flax import nnx
 
 from flaxart.models import preprocess
 from flaxart.models.layers import BatchNorm, Conv, Depthwise, scaled
-from flaxart.models.pooling import max_pool
+from flaxart.models.ops.pooling import max_pool
 from flaxart.models.trunk import Trunk
 
 ENTRY = {'block2': 128, 'block3': 256, 'block4': 728}  # output channels, stride 2 each

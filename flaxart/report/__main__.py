@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flaxart.report.compare import differences
-from flaxart.report.experiments import sections
-from flaxart.report.figure1 import draw_figure1
-from flaxart.report.figure2 import draw_figure2
-from flaxart.report.page import page
-from flaxart.report.plotting import pyplot, write_bytes
-from flaxart.report.runs import read_runs
+from flaxart.report.figures.figure1 import draw_figure1
+from flaxart.report.figures.figure2 import draw_figure2
+from flaxart.report.figures.plotting import pyplot, write_bytes
+from flaxart.report.html.page import page
+from flaxart.report.numbers.compare import differences
+from flaxart.report.numbers.experiments import sections
+from flaxart.report.numbers.runs import read_runs
 from flaxart.report.tables import csv_text, json_text, score
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError

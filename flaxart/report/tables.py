@@ -9,11 +9,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from flaxart.report.compare import Cell, Difference, cell, metrics_for
-from flaxart.report.experiments import Experiment, Section
-from flaxart.report.runs import LeftOut, Run
-from flaxart.report.statistics import DRAWS, LEVEL, over_seeds
-from flaxart.spreadsheet import defuse
+from flaxart.machine.spreadsheet import defuse
+from flaxart.report.numbers.compare import Cell, Difference, cell, metrics_for
+from flaxart.report.numbers.experiments import Experiment, Section
+from flaxart.report.numbers.runs import LeftOut, Run
+from flaxart.report.numbers.statistics import DRAWS, LEVEL, over_seeds
 from tfds_rijks.progress import Progress
 
 HEAD = (

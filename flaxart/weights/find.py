@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from flaxart.machine.user_cache import user_cache
 from flaxart.models import MODELS
-from flaxart.user_cache import user_cache
 from flaxart.weights import file
 from flaxart.weights.convert import convert
 from flaxart.weights.download import by_hand, fetch

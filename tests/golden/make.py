@@ -19,8 +19,8 @@ import numpy as np
 
 import flaxart
 from flaxart import config as settings
-from flaxart import manifest
 from flaxart.train import train_and_evaluate
+from flaxart.workdir import manifest
 from tfds_rijks.prepare import prepare
 
 RUN_FILES = ('run.json', 'config.json', 'labels.json', 'trunk.json')

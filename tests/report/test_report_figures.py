@@ -9,10 +9,11 @@ import pytest
 from fake_runs import figure1_grid, figure2_grid, settings, write_run
 from PIL import Image
 
-from flaxart.report import curves, figure1, figure2, published
-from flaxart.report.experiments import sections
-from flaxart.report.plotting import ORANGE
-from flaxart.report.runs import read_runs
+from flaxart.report.figures import curves, figure1, figure2
+from flaxart.report.figures.plotting import ORANGE
+from flaxart.report.numbers import published
+from flaxart.report.numbers.experiments import sections
+from flaxart.report.numbers.runs import read_runs
 
 
 def read(folder):

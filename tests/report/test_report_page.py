@@ -20,11 +20,11 @@ from fake_runs import CLASSES, figure2_grid, settings, write_run
 from PIL import Image
 
 from flaxart.data.source import open_dataset
-from flaxart.report import pictures
 from flaxart.report.__main__ import main, report
-from flaxart.report.answers import read_answers
-from flaxart.report.bibliography import bibtex, entries
-from flaxart.report.runs import read_run
+from flaxart.report.html import pictures
+from flaxart.report.html.bibliography import bibtex, entries
+from flaxart.report.numbers.answers import read_answers
+from flaxart.report.numbers.runs import read_run
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
 

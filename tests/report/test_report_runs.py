@@ -7,13 +7,13 @@ import json
 import pytest
 from fake_runs import CLASSES, settings, write_run
 
-from flaxart.report import compare
-from flaxart.report.answers import common, read_answers
-from flaxart.report.experiments import sections
-from flaxart.report.figure2 import matches
-from flaxart.report.methods import paragraphs
-from flaxart.report.runs import read_runs
-from flaxart.report.score_tables import rows_of
+from flaxart.report.figures.figure2 import matches
+from flaxart.report.html.methods import paragraphs
+from flaxart.report.html.score_tables import rows_of
+from flaxart.report.numbers import compare
+from flaxart.report.numbers.answers import common, read_answers
+from flaxart.report.numbers.experiments import sections
+from flaxart.report.numbers.runs import read_runs
 from tfds_rijks.errors import UserError
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from flaxart.report import statistics as s
-from flaxart.report.answers import Answers, common, score_of
-from flaxart.report.compare import Difference
-from flaxart.report.score_tables import _plain, difference_table
+from flaxart.report.html.score_tables import _plain, difference_table
+from flaxart.report.numbers import statistics as s
+from flaxart.report.numbers.answers import Answers, common, score_of
+from flaxart.report.numbers.compare import Difference
 
 
 def answers(*, records=60, groups=20, classes=4, seed=0, kind='softmax'):

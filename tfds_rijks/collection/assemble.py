@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tfds_rijks import labels, splits
+from tfds_rijks.build_report import examples
 from tfds_rijks.collection.options import Options
 from tfds_rijks.collection.records import Collection, Record
 from tfds_rijks.errors import UserError
 from tfds_rijks.pictures import Shelf
-from tfds_rijks.report import examples
 
 LISTED = 200  # of long lists in the report
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_rijks import report
+from tfds_rijks import build_report
 from tfds_rijks.collection.assemble import assemble
 from tfds_rijks.collection.options import Options
 from tfds_rijks.collection.records import Collection
@@ -103,7 +103,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     for feature, names in made.names.items():
       classes = self.info.features[feature]
       getattr(classes, 'feature', classes).names = list(names)
-    report.write_json(folder / report.FILE, {'dataset': self.info.full_name, **made.report})
+    build_report.write_json(
+      folder / build_report.FILE, {'dataset': self.info.full_name, **made.report}
+    )
     return {
       split: self._generate_examples(track(examples, f'writing {split}', len(examples)), shelf)
       for split, examples in made.examples.items()

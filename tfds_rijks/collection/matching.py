@@ -8,10 +8,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from tfds_rijks.build_report import examples
 from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.listing import is_picture, name_of, walk
-from tfds_rijks.report import examples
 
 SHOWN = 10
 # What cameras and people put behind an object number: _1, -a, (2), _recto. Tried only where the

@@ -19,12 +19,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tfds_rijks.build_report import write_text
 from tfds_rijks.collection.near_twins import found_in, near_twins
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
 from tfds_rijks.progress import track
-from tfds_rijks.report import write_text
 
 NAMES = Path(__file__).with_name('openclipart_names.csv')
 NO_TYPE = frozenset({'unsorted', 'special'})  # how they were filed, not what they are

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfds_rijks.build_report import examples
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
-from tfds_rijks.report import examples
 
 NAMES = ('metadata.csv', 'metadata.tsv', 'metadata.jsonl', 'metadata.parquet', 'metadata.xlsx')
 NONE = 'none'  # for a table: folders are the classes, whatever else lies there

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_rijks import images, pictures
+from tfds_rijks.build_report import FILE, write_json
 from tfds_rijks.errors import UserError
-from tfds_rijks.report import FILE, write_json
 from tfds_rijks.rijksmuseum import configs, groundtruth, layout, protocols, survey
+from tfds_rijks.rijksmuseum.build_report import build_report
 from tfds_rijks.rijksmuseum.creators import parse
-from tfds_rijks.rijksmuseum.reporting import build_report
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

@@ -1,0 +1,91 @@
+"""`--mode=eval`: the best checkpoint of a run, evaluated again from what its workdir holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from flaxart.data.source import open_dataset
+from flaxart.evaluation import calibration, results
+from flaxart.evaluation.assess import assess
+from flaxart.evaluation.evaluate import largest_classes
+from flaxart.logs.metric_writer import write_text
+from flaxart.machine.sharding import create_mesh
+from flaxart.net import restore_network
+from flaxart.workdir import checkpoint, identity, run_folder
+from flaxart.workdir.class_names import by_class_name
+from tfds_rijks.errors import UserError
+
+
+def evaluate_again(
+  workdir: Path,
+  *,
+  split: str,
+  config: ConfigDict | None = None,
+  fallback: bool = False,
+  remap_classes: bool = False,
+) -> dict[str, Any]:
+  """`{task: scores}` of `split`, printed and written to `eval_<split>.json`.
+
+  Equal to the entry of `results.json`, digit for digit, on the same data and machine; to rounding
+  where the trunk was frozen, whose features were computed with BatchNorm folded in. `fallback`
+  passes over damaged checkpoints, `remap_classes` takes other data and matches classes by name.
+  """
+  stored, tasks = run_folder.read_run(workdir)
+  config = config or stored
+  mesh = create_mesh()
+  step = checkpoint.best_on_disk(workdir, fallback=fallback)
+  dataset = open_dataset(
+    config.data.dataset, data_dir=config.data.data_dir, tasks=[task.name for task in tasks]
+  )
+  if remap_classes:
+    dataset = by_class_name(dataset, tasks)
+  else:
+    identity.check_dataset(workdir, dataset)
+    identity.check_labels(workdir, with_classes(tasks, dataset), dataset)
+  network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
+  floors = largest_classes(dataset.split('train'), tasks)
+  assessed = assess(
+    config,
+    network,
+    state,
+    dataset,
+    [dataset.split(split).name],
+    mesh=mesh,
+    floors=floors,
+    stored=calibration.read(workdir, step=step),
+  )
+  scores = assessed.scores[split]
+  write_text(
+    workdir / f'eval_{split}.json',
+    json.dumps(
+      {
+        'split': split,
+        'step': step,
+        'scores': scores,
+        'dataset_version': dataset.version,
+        'sha256': dataset.split(split).sha256,
+      },
+      indent=1,
+      ensure_ascii=False,
+    )
+    + '\n',
+  )
+  print(results.table({split: scores}, tasks, split), flush=True)
+  return scores
+
+
+def with_classes(tasks: list[Any], dataset: Any) -> list[Any]:
+  """The same tasks as the dataset describes them now."""
+  from flaxart.tasks.task import tasks_from_features
+
+  missing = [task.name for task in tasks if task.name not in dataset.features]
+  if missing:
+    raise UserError(
+      f'{dataset.path}: has no feature {", ".join(missing)}; '
+      'give the data that the run was trained on'
+    )
+  return tasks_from_features(dataset.features, {task.name: task.weight for task in tasks})

@@ -1,0 +1,1 @@
+"""Scores of a split, their baselines and calibration, and `results.json`."""

@@ -1,0 +1,185 @@
+"""Decide or abstain: how sure a network must be before a name is worth giving.
+
+After training, on val with the best checkpoint, two numbers a task: the temperature that makes its
+probabilities mean what they say (Guo et al. 2017, "On Calibration of Modern Neural Networks",
+section 4.2: one number, which changes no ranking of classes), and the smallest calibrated
+probability from which on 90 % of the names given are right. They are stored in `calibration.json`;
+`flaxart.predict` names what passes and leaves the rest empty. The threshold is the best of many on
+val, so it is a little lucky there: precision and coverage on test are the honest figures.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.optimize
+import scipy.special
+
+from flaxart.logs.metric_writer import write_text
+from flaxart.machine.files import read_object
+from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from tfds_rijks.errors import UserError
+
+log = logging.getLogger('flaxart')
+FILE = 'calibration.json'
+PRECISION = 0.9
+LEAST = 20  # names given on val; a precision of fewer says nothing
+TEMPERATURES = (0.05, 20.0)  # where one is looked for
+Calibration = dict[str, dict[str, Any]]  # of each task; see `fit`
+
+
+def fit(
+  tasks: Sequence[Task],
+  found: Mapping[str, Mapping[str, np.ndarray]],
+  labels: Mapping[str, np.ndarray],
+) -> Calibration:
+  """Temperature and threshold of each softmax and sigmoid task, from the logits of the val split.
+
+  `found[T]['logits']` `[N, C]`, `labels[T]` as in `Split.labels`. An entry holds `temperature`;
+  `threshold`, None where 90 % cannot be reached on at least 20 names; `precision`, what was aimed
+  at; `val_coverage` and `val_precision`, what the threshold gave there; `n` labelled records.
+  """
+  result = {}
+  for task in tasks:
+    if task.kind == REGRESSION:
+      continue
+    known = is_known(task, labels[task.name])
+    logits, truth = found[task.name]['logits'][known], labels[task.name][known]
+    entry: dict[str, Any] = {
+      'temperature': fit_temperature(task, logits, truth),
+      'precision': PRECISION,
+      'n': int(known.sum()),
+    }
+    p, right = answers(task, calibrated(task, logits, entry['temperature']), truth)
+    entry['threshold'] = find_threshold(p, right)
+    entry['val_coverage'], entry['val_precision'] = decided(task, entry, logits, truth)
+    result[task.name] = entry
+  return result
+
+
+def is_known(task: Task, labels: np.ndarray) -> np.ndarray:
+  """`[N]` bool: which records have a label of a softmax or sigmoid task."""
+  return np.asarray(labels >= 0 if task.kind == SOFTMAX else labels.any(axis=1))
+
+
+def calibrated(task: Task, logits: np.ndarray, temperature: float) -> np.ndarray:
+  """`[N, C]` float64 probabilities at a temperature; `logits` may lack a constant a row (softmax),
+  so the logarithms of plain probabilities do as well.
+  """
+  scaled = logits.astype(np.float64) / temperature
+  if task.kind == SIGMOID:
+    return scipy.special.expit(scaled)
+  return scipy.special.softmax(scaled, axis=1)
+
+
+def fit_temperature(task: Task, logits: np.ndarray, truth: np.ndarray) -> float:
+  """The temperature with the smallest loss; 1 without a record to fit it on."""
+  whole = np.isfinite(logits).all(axis=1)
+  logits, truth = logits[whole].astype(np.float64), truth[whole]
+  if not len(logits):
+    return 1.0
+  loss: Callable[[float], float]
+  if task.kind == SOFTMAX:
+    own = logits[np.arange(len(truth)), truth]
+
+    def loss(log_temperature: float) -> float:
+      scale = np.exp(-log_temperature)
+      return float((scipy.special.logsumexp(logits * scale, axis=1) - own * scale).mean())
+  else:
+    signed = np.where(truth, -logits, logits)
+
+    def loss(log_temperature: float) -> float:
+      return float(np.logaddexp(0, signed * np.exp(-log_temperature)).mean())
+
+  low, high = np.log(TEMPERATURES)
+  found = scipy.optimize.minimize_scalar(loss, bounds=(low, high), method='bounded')
+  return float(np.exp(found.x))
+
+
+def answers(task: Task, p: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Probability of each answer that could be given, and whether it is right.
+
+  Softmax: the best class of each record, `[N]`; sigmoid: every class of every record, `[N * C]`.
+  """
+  if task.kind == SIGMOID:
+    return p.ravel(), truth.ravel().astype(bool)
+  return p.max(axis=1, initial=0.0), p.argmax(axis=1) == truth
+
+
+def find_threshold(p: np.ndarray, right: np.ndarray) -> float | None:
+  """The smallest probability from which on `PRECISION` of the answers are right, None if there is
+  none with `LEAST` answers or more.
+  """
+  p, right = p[~np.isnan(p)], right[~np.isnan(p)]
+  order = np.argsort(-p, kind='stable')
+  p, hits = p[order], np.cumsum(right[order])
+  last = np.flatnonzero(np.diff(p, append=-1.0))  # equal probabilities pass together
+  enough = (hits[last] / (last + 1) >= PRECISION) & (last + 1 >= LEAST)
+  return float(p[last[enough][-1]]) if enough.any() else None
+
+
+def decided(
+  task: Task, entry: Mapping[str, Any] | None, logits: np.ndarray, truth: np.ndarray
+) -> tuple[float | None, float | None]:
+  """Share of labelled records that are given a name, and share of the names that are right.
+
+  `logits` and `truth` of labelled records only. None where nothing can be said: no record, no
+  threshold, or (precision) no name given.
+  """
+  if entry is None or entry['threshold'] is None or not len(truth):
+    return None, None
+  probabilities = calibrated(task, logits, entry['temperature'])
+  p, right = answers(task, probabilities, truth)
+  passes = p >= entry['threshold']
+  coverage = (probabilities >= entry['threshold']).any(axis=1).mean()
+  return float(coverage), float(right[passes].mean()) if passes.any() else None
+
+
+def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[str]:
+  """The names given to one record, from its plain probabilities `[C]`: none, one, or (sigmoid)
+  several, in the order of the classes.
+  """
+  if task.kind == REGRESSION or entry is None or entry['threshold'] is None:
+    return []
+  p = p.astype(np.float64)[None]
+  with np.errstate(divide='ignore'):
+    logits = np.log(p) if task.kind == SOFTMAX else scipy.special.logit(p)
+  passes = calibrated(task, logits, entry['temperature'])[0]
+  if task.kind == SOFTMAX:
+    best = int(passes.argmax())
+    return [task.classes[best]] if passes[best] >= entry['threshold'] else []
+  return [task.classes[c] for c in np.flatnonzero(passes >= entry['threshold'])]
+
+
+def write(workdir: Path, calibration: Calibration) -> None:
+  """Writes `calibration.json`; process 0 only."""
+  if jax.process_index() == 0:
+    write_text(workdir / FILE, json.dumps(calibration, indent=1, ensure_ascii=False) + '\n')
+
+
+def read(workdir: Path, *, step: int) -> Calibration:
+  """What `write` wrote; empty for a run that has none (no val split, or not finished).
+
+  Empty, too, for another `step` than the one it was fitted on: other weights are sure of themselves
+  in another way (a run that was stopped between the two files has no results to say so by).
+  """
+  path, results = workdir / FILE, workdir / 'results.json'
+  if not path.exists():
+    return {}
+  try:
+    found = read_object(path)
+  except UserError as error:
+    raise UserError(f'{error}, or remove it to predict without decisions') from None
+  fitted = read_object(results, keys=['train'])['train']['best_step'] if results.exists() else step
+  if fitted != step:
+    log.warning(
+      '%s: was fitted on step %d and says nothing of step %d: no decisions', path, fitted, step
+    )
+    return {}
+  return found

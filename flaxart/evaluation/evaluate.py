@@ -1,0 +1,169 @@
+"""Evaluation: every record of a split counted once, in inference mode."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from flaxart.config import square_of
+from flaxart.data.loader import Shard, eval_batches, feature_batches
+from flaxart.data.source import Split
+from flaxart.evaluation.records import Rows, fetch, without_logits
+from flaxart.machine.sharding import device_batch, put_batch, replicated
+from flaxart.network.state import Network, TrainState
+from flaxart.tasks.counts import count, zero_counts
+from flaxart.tasks.scores import finish
+from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from tfds_rijks.progress import Progress
+
+Counts = dict[str, dict[str, jax.Array]]
+
+
+@functools.partial(jax.jit, static_argnames=('network',), donate_argnames=('counts',))
+def eval_step(
+  state: TrainState, counts: Counts, batch: dict[str, Any], *, network: Network
+) -> tuple[Counts, dict[str, dict[str, jax.Array]]]:
+  """Adds a batch to the counts of each task (`counts.count`); returns them and what each record
+  gave. The counts passed in are used up.
+  """
+  model = network.merge(state.trainable, state.frozen, state.batch_stats)
+  logits = model(batch['image'], train=False)
+  done = {
+    task.name: count(task, counts[task.name], logits[task.name], batch[task.name], batch['mask'])
+    for task in network.tasks
+  }
+  return {k: new for k, (new, _) in done.items()}, {k: found for k, (_, found) in done.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """A split, evaluated: `counts` and `found` per task as `counts.count` gives them, on the host
+  and in the order of the split, and the `scores` made of them.
+  """
+
+  scores: dict[str, dict[str, Any]]
+  counts: dict[str, dict[str, np.ndarray]]
+  found: dict[str, dict[str, np.ndarray]]
+
+
+def evaluate(
+  network: Network,
+  state: TrainState,
+  split: Split,
+  config: ConfigDict,
+  *,
+  mesh: Mesh,
+  floors: Mapping[str, int | None],
+) -> dict[str, dict[str, Any]]:
+  """`{task: scores}` on a split; `floors` are the classes of `largest_classes(train)`."""
+  return evaluate_records(network, state, split, config, mesh=mesh, floors=floors).scores
+
+
+def evaluate_records(
+  network: Network,
+  state: TrainState,
+  split: Split,
+  config: ConfigDict,
+  *,
+  mesh: Mesh,
+  floors: Mapping[str, int | None],
+  keep_logits: bool = False,
+  features: np.ndarray | None = None,
+) -> Evaluation:
+  """As `evaluate`, with what each record gave; the logits of softmax tasks only if asked for, since
+  they are as many as records times classes.
+
+  `features` `[N, D]`, for a network that takes them in place of pictures
+  (`feature_batches.over_features`).
+  """
+  batch_size = device_batch(config.eval.batch_size)
+  shard = Shard(jax.process_index(), jax.process_count())
+  zero = {task.name: zero_counts(task) for task in network.tasks}
+  counts: Any = jax.device_put(zero, replicated(mesh))
+  rows, behind = Rows(len(split)), None
+  progress = Progress(f'evaluating {split.name}', len(split), unit='img')
+  if features is not None:
+    batches = feature_batches(split, features, batch_size=batch_size, shard=shard)
+  else:
+    batches = eval_batches(
+      split,
+      batch_size=batch_size,
+      square=square_of(config),
+      workers=config.data.workers,
+      shard=shard,
+    )
+  for step, batch in enumerate(batches):
+    placed = put_batch(batch, mesh)
+    counts, found = eval_step(state, counts, placed, network=network)
+    if not keep_logits:
+      found = without_logits(network.tasks, found)
+    # One batch behind: the device is never left waiting for the host to take its results.
+    if behind is not None:
+      rows.add(*fetch(behind))
+    behind = found, placed['record'], placed['mask']
+    progress.update(min(len(split), (step + 1) * batch_size))
+  rows.add(*fetch(behind))
+  progress.close()
+  counts = fetch(counts)
+  scores = split_scores(network.tasks, split, counts, rows.found, floors=floors)
+  return Evaluation(scores, counts, rows.found)
+
+
+def split_scores(
+  tasks: Sequence[Task],
+  split: Split,
+  counts: Mapping[str, Mapping[str, np.ndarray]],
+  found: Mapping[str, Mapping[str, np.ndarray]],
+  *,
+  floors: Mapping[str, int | None],
+) -> dict[str, dict[str, Any]]:
+  """`{task: scores}` from the counts of a split and what its records gave, in their order."""
+  return {
+    task.name: finish(
+      task,
+      counts[task.name],
+      found[task.name],
+      split.labels[task.name],
+      floor_class=floors[task.name],
+    )
+    for task in tasks
+  }
+
+
+def largest_classes(train: Split, tasks: Sequence[Task]) -> dict[str, int | None]:
+  """The training split's largest class of each softmax task: what the floor always answers."""
+  return {
+    task.name: int(np.bincount(known).argmax())
+    if task.kind == SOFTMAX and len(known := train.labels[task.name][train.labels[task.name] >= 0])
+    else None
+    for task in tasks
+  }
+
+
+def with_target_scale(tasks: Sequence[Task], train: Split) -> list[Task]:
+  """Regression tasks with the mean and standard deviation of the training labels."""
+  scaled = []
+  for task in tasks:
+    if task.kind == REGRESSION:
+      known = train.labels[task.name][~np.isnan(train.labels[task.name])]
+      scale = float(known.std()) if len(known) > 1 else 1.0
+      task = dataclasses.replace(
+        task, center=float(known.mean()) if len(known) else 0.0, scale=scale or 1.0
+      )
+    scaled.append(task)
+  return scaled
+
+
+def labelled_records(task: Task, split: Split) -> int:
+  """How many records of a split carry a label of this task."""
+  labels = split.labels[task.name]
+  if task.kind == SOFTMAX:
+    return int((labels >= 0).sum())
+  return int(labels.any(axis=1).sum() if task.kind == SIGMOID else (~np.isnan(labels)).sum())

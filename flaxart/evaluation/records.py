@@ -1,0 +1,99 @@
+"""What single records gave: gathered from batches and processes, and kept beside the scores.
+
+`predictions_<split>.npz` lets a report draw objects again (bootstrap), compare runs record by
+record and show pictures without a network; `tables.json` is the long form of the scores.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.special
+from jax.experimental import multihost_utils
+
+from flaxart.data.source import Split
+from flaxart.logs.metric_writer import write_bytes, write_text
+from flaxart.tasks.scores import values
+from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
+
+TABLES = 'tables.json'
+
+
+class Rows:
+  """What the records of a split gave, each in its place: whatever batch and process it came from,
+  and without the padding. `found` is a tree of `[N, ...]`.
+  """
+
+  def __init__(self, length: int):
+    self.length = length
+    self.found: Any = None
+
+  def add(self, found: Any, record: np.ndarray, mask: np.ndarray) -> None:
+    """`found`: a tree of `[B, ...]`; `record` `[B]` numbers within the split; `mask` `[B]`."""
+    if self.found is None:
+      self.found = jax.tree.map(lambda x: np.empty((self.length, *x.shape[1:]), x.dtype), found)
+
+    def put(column: np.ndarray, values: np.ndarray) -> None:
+      column[record[mask]] = values[mask]
+
+    jax.tree.map(put, self.found, found)
+
+
+def fetch(tree: Any) -> Any:
+  """Arrays that lie over all devices as NumPy arrays, whole on every process."""
+  if jax.process_count() > 1:
+    return multihost_utils.process_allgather(tree, tiled=True)
+  return jax.device_get(tree)
+
+
+def without_logits(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, Any]:
+  """`found` without the logits of softmax tasks, which no score needs."""
+  drop = {task.name for task in tasks if task.kind == SOFTMAX}
+  return {
+    name: {key: x for key, x in of_task.items() if key != 'logits' or name not in drop}
+    for name, of_task in found.items()
+  }
+
+
+def predictions(
+  split: Split, tasks: Sequence[Task], found: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+  """The arrays of `predictions_<split>.npz`, in the order of the split.
+
+  `ids`, `groups` `[N]` text; `T/label` as in `Split.labels`; softmax: `T/top` `[N, min(5, C)]`
+  classes by falling probability and `T/p` their plain probabilities (temperature 1); sigmoid: `T/p`
+  `[N, C]`; regression: `T/value` `[N]`.
+  """
+  arrays = {'ids': np.array(split.ids, np.str_), 'groups': np.array(split.groups, np.str_)}
+  for task in tasks:
+    name, of_task = task.name, found[task.name]
+    arrays[f'{name}/label'] = split.labels[name]
+    if task.kind == SOFTMAX:
+      arrays[f'{name}/top'] = of_task['top'].astype(np.int32)
+      arrays[f'{name}/p'] = of_task['p'].astype(np.float32)
+    elif task.kind == SIGMOID:
+      arrays[f'{name}/p'] = scipy.special.expit(of_task['logits']).astype(np.float32)
+    else:
+      arrays[f'{name}/value'] = values(task, of_task['logits']).astype(np.float32)
+  return arrays
+
+
+def write_predictions(workdir: Path, split: str, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes `predictions_<split>.npz`; process 0 only."""
+  if jax.process_index() == 0:
+    data = io.BytesIO()
+    np.savez_compressed(data, allow_pickle=False, **arrays)
+    write_bytes(workdir / f'predictions_{split}.npz', data.getvalue())
+
+
+def write_tables(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
+  """Writes `tables.json`, `{split: {task: scores.table}}`; process 0 only."""
+  if jax.process_index() == 0:
+    text = json.dumps(tables, ensure_ascii=False, separators=(',', ':'))
+    write_text(workdir / TABLES, text + '\n')

@@ -1,0 +1,210 @@
+"""`results.json`: scores on val and test with their floors, and where they come from."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+import flaxart
+from flaxart.data.source import Dataset
+from flaxart.evaluation import calibration, records
+from flaxart.evaluation.assess import assess, warn_never_trained
+from flaxart.logs.metric_writer import write_text
+from flaxart.machine import processes
+from flaxart.machine.files import read_object
+from flaxart.machine.locks import WorkdirLock
+from flaxart.network.state import Network, TrainState
+from flaxart.tasks.counts import MAIN
+from flaxart.tasks.scores import table as table_of
+from flaxart.tasks.task import REGRESSION, SOFTMAX, Task
+from flaxart.workdir import checkpoint, checkpoint_folder
+
+FILE = 'results.json'
+PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
+
+
+def collect(
+  config: ConfigDict,
+  network: Network,
+  state: TrainState,
+  dataset: Dataset,
+  *,
+  mesh: Mesh,
+  floors: dict[str, int | None],
+  weights: Mapping[str, Any],
+  train: dict[str, Any],
+  best_step: int,
+  workdir: Path,
+  features: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+  """Assesses `state` on val and test and adds the provenance.
+
+  Leaves the long form in the workdir: what each record was given, tables, the calibration.
+  `features` of each split, for a network that takes them in place of pictures.
+  """
+  names = [
+    name
+    for name in ('val', 'test')
+    if name in dataset.splits and (name == 'val' or config.eval.test)
+  ]
+  warn_never_trained(network.tasks, dataset, names)
+  assessed = assess(
+    config, network, state, dataset, names, mesh=mesh, floors=floors, features=features
+  )
+  tables = {}
+  for name, evaluation in assessed.evaluations.items():
+    arrays = records.predictions(dataset.split(name), network.tasks, evaluation.found)
+    records.write_predictions(workdir, name, arrays)
+    tables[name] = {
+      task.name: table_of(task, evaluation.counts[task.name])
+      for task in network.tasks
+      if task.kind != REGRESSION
+    }
+  records.write_tables(workdir, tables)
+  calibration.write(workdir, assessed.calibration)
+  summary: dict[str, Any] = {**assessed.scores, 'calibration': assessed.calibration}
+  summary['train'] = {**train, 'best_step': best_step}
+  summary['provenance'] = provenance(config, dataset, weights)
+  return summary
+
+
+def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any]) -> dict[str, Any]:
+  """Everything needed to say what a number is a number of."""
+  build = dataset.build
+  return {
+    'version': flaxart.__version__,
+    'commit': commit(),
+    'dataset': dataset.name,
+    'dataset_version': dataset.version,
+    'config': config.to_dict(),
+    'splits': {name: {'records': len(s), 'sha256': s.sha256} for name, s in dataset.splits.items()},
+    'grouping_rule': build.get('split_rule') or build.get('rule') or 'not stated by the dataset',
+    'weights': dict(weights),
+    'seed': config.seed,
+    'hardware': hardware(),
+    'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
+  }
+
+
+def commit() -> str | None:
+  """The commit of the clone that flaxart runs from, `+` behind it if files differ; None if none."""
+  folder = Path(flaxart.__file__).parent
+  git = ['git', '-C', str(folder)]
+  try:
+    head = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True, timeout=10)
+    # An installed package inside somebody else's repository is not at that repository's commit.
+    ours = subprocess.run(
+      [*git, 'ls-files', '--error-unmatch', '__init__.py'], capture_output=True, timeout=10
+    )
+    if head.returncode or ours.returncode:
+      return None
+    changed = subprocess.run(
+      [*git, 'status', '--porcelain', '--untracked-files=no'],
+      capture_output=True,
+      text=True,
+      timeout=30,
+    ).stdout.strip()
+  except (OSError, subprocess.TimeoutExpired):
+    return None
+  return head.stdout.strip() + ('+' if changed else '')
+
+
+def hardware() -> dict[str, Any]:
+  """Devices as JAX names them, processor, cores."""
+  devices = jax.devices()
+  return {
+    'backend': jax.default_backend(),
+    'devices': len(devices),
+    'device_kind': devices[0].device_kind,
+    'processes': jax.process_count(),
+    'cores': os.cpu_count(),
+    'machine': platform.machine(),
+    'system': platform.system(),
+    'python': platform.python_version(),
+  }
+
+
+def write(workdir: Path, summary: Mapping[str, Any]) -> None:
+  """Writes `results.json`; process 0 only."""
+  if jax.process_index() == 0:
+    write_text(workdir / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
+
+
+def of_finished(workdir: Path) -> dict[str, Any] | None:
+  """What `results.json` of a run holds that is over; None if there is something left to do."""
+  if not (workdir / FILE).exists():
+    return None
+  cut_off = checkpoint_folder.is_cut_off(workdir)
+  processes.wait_for_all('all have looked')  # before one of them changes it
+  if cut_off:
+    with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+      checkpoint_folder.settle(workdir)
+  if not checkpoint.is_final(workdir):
+    return None
+  return read_object(workdir / FILE)
+
+
+def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:
+  """The scores of a split as text, each beside its floor: a number alone says nothing."""
+  if split not in summary:
+    why = f'no scores of {split}: there is no such split, or config.eval.test=False'
+    return (
+      f'{why}\n\n{table(summary, tasks, "val")}' if 'val' in summary and split != 'val' else why
+    )
+  head = [
+    'task',
+    'classes',
+    'records',
+    'score',
+    'largest class',
+    '16x16 pixels',
+    'label-only',
+    'top-5',
+    'balanced',
+    'decided',
+  ]
+  rows = [head]
+  for task in tasks:
+    s = summary[split][task.name]
+    main = MAIN[task.kind]
+    if task.kind == SOFTMAX:
+      cells = [
+        percent(s['floor']),
+        percent(s.get('pixels16_top1')),
+        percent(s.get('label_only_top1')),
+        percent(s['top5']),
+        percent(s['balanced_accuracy']),
+      ]
+    else:
+      cells = [''] * 5
+    cells.append('' if task.kind == REGRESSION else percent(s.get('decided_coverage')))
+    unit = f'{percent(s[main])} {main}'
+    if task.kind == REGRESSION and s['mae'] is not None:
+      unit += f', mae {s["mae"]:.1f}'
+    rows.append([task.name, str(s.get('classes', '')), f'{s["n"]:,}', unit, *cells])
+  widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+  lines = [
+    '  '.join(
+      cell.ljust(width) if i == 0 else cell.rjust(width)
+      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    for row in rows
+  ]
+  return '\n'.join([f'{split} split, best checkpoint', lines[0], '-' * len(lines[0]), *lines[1:]])
+
+
+def percent(value: float | None) -> str:
+  """`51.7 %`, or a dash for a score that does not exist."""
+  return '-' if value is None else f'{100 * value:.1f} %'

@@ -1,0 +1,111 @@
+"""What a run writes while it runs: `metrics.jsonl`, TensorBoard events, log lines."""
+
+from __future__ import annotations
+
+import collections
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from flaxart.machine.processes import from_first_process
+
+log = logging.getLogger('flaxart')
+
+
+class MetricWriter:
+  """One JSON object a line: `step`, `wall_s` (seconds since the run began), `split`, metrics.
+
+  A restarted run drops the lines beyond its checkpoint (it is about to write them again) and goes
+  on counting `wall_s` from the last one kept.
+  """
+
+  def __init__(self, workdir: Path, *, step: int, tensorboard: bool):
+    self.active = jax.process_index() == 0
+    self.path = workdir / 'metrics.jsonl'
+    kept = self._keep_up_to(step) if self.active else []
+    lines = [json.loads(line) for line in kept]
+    self.began = time.monotonic() - (lines[-1].get('wall_s', 0.0) if lines else 0.0)
+    self.train_seconds = max((line.get('train_s', 0.0) for line in lines), default=0.0)
+    self.input_wait_seconds = max((line.get('input_wait_s', 0.0) for line in lines), default=0.0)
+    self.nonfinite: collections.Counter[str] = collections.Counter()  # by its name in the lines
+    for line in lines:
+      found = {key: n for key, n in line.items() if key.endswith('nonfinite')}
+      self.nonfinite.update({key: int(n) for key, n in found.items()})
+    self.events = None
+    if tensorboard and self.active:
+      from tensorboardX import SummaryWriter
+
+      self.events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
+
+  def passed_over(self) -> int:
+    """The steps of earlier starts that were passed over, the same number on every process."""
+    return int(from_first_process(np.int32(self.nonfinite['nonfinite'])))
+
+  def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
+    """Appends one line and the same numbers as events `split/metric`."""
+    if not self.active:
+      return
+    line = {
+      'step': step,
+      'wall_s': round(time.monotonic() - self.began, 3),
+      'split': split,
+      **metrics,
+    }
+    with self.path.open('a', encoding='utf-8') as file:
+      file.write(json.dumps(line, ensure_ascii=False) + '\n')
+    if self.events:
+      for name, value in metrics.items():
+        if isinstance(value, int | float):
+          self.events.add_scalar(f'{split}/{name}', value, step)
+
+  def close(self) -> None:
+    """Flushes the events."""
+    if self.events:
+      self.events.close()
+
+  def _keep_up_to(self, step: int) -> list[str]:
+    if not self.path.exists():
+      return []
+    kept = []
+    for line in self.path.read_text(encoding='utf-8', errors='replace').splitlines():
+      try:
+        entry = json.loads(line)
+        # The scores of the best checkpoint belong to an end, and the run goes on.
+        if entry['step'] <= step and not entry['split'].startswith('best_'):
+          kept.append(line)
+      except (json.JSONDecodeError, KeyError, TypeError):
+        log.warning('%s: dropped a half-written line', self.path)
+    write_text(self.path, ''.join(f'{line}\n' for line in kept))
+    return kept
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes the whole file or nothing: temporary file, fsync, rename."""
+  write_bytes(path, text.encode('utf-8'))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+  """As `write_text`."""
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  try:
+    with temporary.open('wb') as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+  """`{'artist': {'top1': .5}}` -> `{'artist/top1': .5}`."""
+  return {
+    f'{task}/{name}': value for task, entry in scores.items() for name, value in entry.items()
+  }

@@ -1,0 +1,56 @@
+"""What a run is about to compute: its parameters by part, and what one step costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from flaxart.network.state import TrainState, count_parameters
+
+
+@dataclasses.dataclass(frozen=True)
+class StepCost:
+  """What XLA says of one compiled step on `pictures`, per device.
+
+  `flop`: multiplications and additions; `moved`: bytes read and written by its kernels, caches
+  not considered; `working`: bytes of memory beside the state and the batch.
+  """
+
+  pictures: int
+  flop: float
+  moved: float
+  working: int
+
+  @property
+  def line(self) -> str:
+    """One line for the log."""
+    where = ' on each device' if jax.device_count() > 1 else ''
+    return (
+      f'one step of {self.pictures} pictures: {self.flop / 1e9:,.2f} GFLOP, '
+      f'{self.moved / 1e9:,.2f} GB read and written, {self.working / 1e9:,.2f} GB of working '
+      f"memory{where} (XLA's count)"
+    )
+
+
+def step_cost(compiled: Any, *, pictures: int) -> StepCost | None:
+  """The cost of a `jax.stages.Compiled`; None where the backend does not tell."""
+  found, memory = compiled.cost_analysis(), compiled.memory_analysis()
+  if not found or 'flops' not in found:
+    return None
+  working = memory.temp_size_in_bytes if memory else 0
+  return StepCost(pictures, found['flops'], found.get('bytes accessed', 0.0), working)
+
+
+def parameter_table(state: TrainState) -> str:
+  """Parameters of the trunk and of each head, and how many of them learn."""
+  parts = count_parameters(state)
+  rows: list[tuple[str, ...]] = [('parameters', 'all', 'trainable', 'frozen')]
+  for name, counts in parts.items():
+    rows.append((name, *(f'{n:,}' for n in (sum(counts), *counts))))
+  widths = [max(len(row[i]) for row in rows) for i in range(4)]
+  return '\n'.join(
+    '  '.join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3))])
+    for row in rows
+  )

@@ -1,0 +1,75 @@
+"""`log.profile`: what the machine does in chosen steps, as a `jax.profiler` trace.
+
+Traces go to `WORKDIR/profile`; TensorBoard's profile plugin (`pip install xprof`) and Perfetto
+show them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from flaxart.logs.metric_writer import log
+from tfds_rijks.errors import UserError
+
+FOLDER = 'profile'
+
+
+def read_steps(config: ConfigDict) -> range:
+  """The steps of `log.profile`, counted from 1: `100` or `100:103` (both ends included)."""
+  text = config.log.profile
+  if not text:
+    return range(0)
+  first, colon, last = text.partition(':')
+  last = last if colon else first
+  if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+    raise UserError(
+      f'config.log.profile: found {text!r}, expected a step or FIRST:LAST, such as 100:103'
+    )
+  return range(int(first), int(last) + 1)
+
+
+class StepTrace:
+  """Context manager around the loop; `steps` around every dispatch, `done` after it."""
+
+  def __init__(self, config: ConfigDict, workdir: Path):
+    self.wanted, self.folder = read_steps(config), workdir / FOLDER
+    self.running = False
+
+  def __enter__(self) -> StepTrace:
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: TracebackType | None,
+  ) -> None:
+    self._stop()  # also of a run that was stopped in between
+
+  @contextlib.contextmanager
+  def steps(self, first: int, last: int) -> Iterator[None]:
+    """The steps `first` to `last` are dispatched; starts the trace if it begins in them."""
+    if self.wanted and first <= self.wanted[0] <= last:
+      self.running = True
+      jax.profiler.start_trace(str(self.folder))
+    with jax.profiler.StepTraceAnnotation('train', step_num=first):
+      yield
+
+  def done(self, last: int, outputs: Any) -> None:
+    """Step `last` is dispatched; a trace that ends in it waits for its `outputs`."""
+    if self.running and last >= self.wanted[-1]:
+      jax.block_until_ready(outputs)
+      self._stop()
+
+  def _stop(self) -> None:
+    if self.running:
+      self.running = False
+      jax.profiler.stop_trace()
+      log.info('trace of steps %d to %d: %s', self.wanted[0], self.wanted[-1], self.folder)

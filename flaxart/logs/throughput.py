@@ -1,0 +1,108 @@
+"""How a run goes: its rate, what it waits for, the memory it takes, and its goodput.
+
+Goodput is the share of wall time, since the run was started for the very first time, that went
+into training steps whose result was kept: not into evaluating, saving, compiling, waiting for
+input, standing still between a stop and the next start, or doing steps again after a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from flaxart.logs.metric_writer import MetricWriter
+
+STARTS = 'starts.jsonl'
+
+
+def note_start(workdir: Path, step: int) -> list[float]:
+  """Adds this start to `starts.jsonl` and returns when the run was started, seconds since 1970.
+
+  One JSON object a line: `time`, `step` (the one it goes on after), `processes`, `devices`. A
+  half-written line is left out. Process 0 only; the others get an empty list.
+  """
+  if jax.process_index():
+    return []
+  path = workdir / STARTS
+  entry = {
+    'time': round(time.time(), 3),
+    'step': step,
+    'processes': jax.process_count(),
+    'devices': jax.device_count(),
+  }
+  before = path.read_text(encoding='utf-8', errors='replace') if path.exists() else ''
+  with path.open('a', encoding='utf-8') as file:
+    file.write(('\n' if before and not before.endswith('\n') else '') + json.dumps(entry) + '\n')
+  return [*_times(before), entry['time']]
+
+
+def _times(text: str) -> list[float]:
+  times = []
+  for line in text.splitlines():
+    try:
+      times.append(float(json.loads(line)['time']))
+    except (json.JSONDecodeError, KeyError, TypeError):
+      continue  # the machine went down while the line was written
+  return times
+
+
+class Pace:
+  """The seconds of a run over all its starts, and the numbers that are made of them."""
+
+  def __init__(self, writer: MetricWriter, starts: list[float]):
+    self.seconds = writer.train_seconds
+    self.waited = writer.input_wait_seconds
+    self.starts = starts
+
+  def line(self, *, pictures: int, steps: int, seconds: float, waited: float = 0.0) -> dict:
+    """Numbers for `metrics.jsonl` after `steps` more steps on `pictures` in `seconds`, of which
+    the devices stood still for want of input for `waited`.
+
+    `images_per_second`, `step_s`, `input_wait` (share of time), `train_s`, `input_wait_s` (sums
+    over all starts), `goodput`, `device_memory_gb` (the most at any time on any local device,
+    where the backend tells), `host_memory_gb` (the most this process had at any time).
+    """
+    seconds = max(seconds, 1e-9)
+    self.seconds += seconds
+    self.waited += waited
+    return {
+      'images_per_second': round(pictures / seconds, 2),
+      'step_s': round(seconds / steps, 5),
+      'input_wait': round(min(1.0, waited / seconds), 4),
+      'train_s': round(self.seconds, 3),
+      'input_wait_s': round(self.waited, 3),
+      **self.summary(),
+      **memory(),
+    }
+
+  def summary(self) -> dict[str, Any]:
+    """`goodput`, where the first start is known."""
+    if not self.starts:
+      return {}
+    wall = max(time.time() - self.starts[0], 1e-9)
+    return {'goodput': round(min(1.0, max(0.0, self.seconds - self.waited) / wall), 4)}
+
+
+def memory() -> dict[str, float]:
+  """`device_memory_gb` (not on a CPU, whose backend does not tell) and `host_memory_gb`."""
+  peaks = [(device.memory_stats() or {}).get('peak_bytes_in_use') for device in jax.local_devices()]
+  known = [peak for peak in peaks if peak is not None]
+  found = {'device_memory_gb': round(max(known) / 1e9, 3)} if known else {}
+  return found | {'host_memory_gb': host_memory_gb()}
+
+
+def host_memory_gb() -> float:
+  """The most that this process had at any time."""
+  status = Path('/proc/self/status')  # Linux puts what the parent had into `ru_maxrss`, not here
+  peak = re.search(r'VmHWM:\s*(\d+) kB', status.read_text('utf-8')) if status.exists() else None
+  if peak:
+    return round(int(peak[1]) * 1024 / 1e9, 3)
+  unit = 1 if sys.platform == 'darwin' else 1024  # bytes on macOS, KiB on Linux
+  return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 3)

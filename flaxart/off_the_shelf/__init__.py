@@ -1,0 +1,1 @@
+"""A frozen trunk: features are computed once, and heads learn on them."""

@@ -1,0 +1,233 @@
+"""Features on disk: written once, checked when read, rebuilt when they are not what they should be.
+
+A split's features are two files in `config.probe.cache_dir`: `<name>.npy` (float32 `[N, D]`, read
+by memory mapping) and `<name>.json` (every part of the key, the SHA-256 of the rows, and what they
+cost). The name ends in a hash of the key, so features of other weights, pictures or sizes never
+meet. The JSON file is written last: without it there are no features, only a part of them, which
+the next run completes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from flaxart.logs.metric_writer import log, write_text
+from flaxart.machine.locks import in_turn
+from tfds_rijks.errors import UserError
+
+SAVE_EVERY_S = 30.0  # of extraction are lost at most when a run is killed
+BLOCK = 64 * 2**20  # bytes hashed at a time
+RESERVE = 50e6  # bytes that stay free
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+  """`rows` `[N, D]` float32 in the order of the split, and the `seconds` that they took."""
+
+  rows: np.ndarray
+  seconds: float
+
+
+def stem(key: Mapping[str, Any]) -> str:
+  """`resnet50-collection-train-0f3a...`: readable, and one for each key."""
+  digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
+  return '-'.join([key['model'], key['dataset'].replace('/', '_'), key['split'], digest])
+
+
+def exists(folder: Path, key: Mapping[str, Any]) -> bool:
+  """Whether there are features under this key; `read` says whether they are sound."""
+  return (folder / f'{stem(key)}.json').exists()
+
+
+def read(folder: Path, key: Mapping[str, Any]) -> Features | None:
+  """The features of `key`, checked against their SHA-256; None if there are none to be used.
+
+  Files that are damaged, or hold the features of something else under this name, are put aside
+  with a line that says so.
+  """
+  data, about = folder / f'{stem(key)}.npy', folder / f'{stem(key)}.json'
+  if not about.exists():
+    return None
+  try:
+    entry = json.loads(about.read_text(encoding='utf-8'))
+    wrong = _differences(entry['key'], key)
+    if not wrong:
+      rows = np.load(data, mmap_mode='r')
+      if sha256_of(rows) == entry['sha256']:
+        return Features(rows, float(entry['seconds']))
+      wrong = 'its content changed (SHA-256 differs)'
+  except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    wrong = f'it cannot be read ({" ".join(str(error).split())[:120] or type(error).__name__})'
+  log.warning('%s: %s; the features are extracted again', data, wrong)
+  with _writing(folder):
+    about.unlink(missing_ok=True)
+    data.unlink(missing_ok=True)
+  return None
+
+
+def _differences(found: Mapping[str, Any], key: Mapping[str, Any]) -> str:
+  names = [name for name in sorted({*found, *key}) if found.get(name) != key.get(name)]
+  if not names:
+    return ''
+  what = 'other weights' if 'trunk_sha256' in names else 'something else'
+  first = names[0] if what == 'something else' else 'trunk_sha256'
+  return (
+    f'cached features of {what} ({first}: {str(found.get(first))[:40]!r} there, '
+    f'{str(key.get(first))[:40]!r} here)'
+  )
+
+
+def sha256_of(rows: np.ndarray) -> str:
+  """Of shape, type and bytes, read block by block."""
+  digest = _start(rows.shape[1])
+  flat = rows.reshape(-1)
+  for first in range(0, flat.size, BLOCK // 4):
+    digest.update(np.ascontiguousarray(flat[first : first + BLOCK // 4], np.float32).data)
+  return digest.hexdigest() if rows.dtype == np.float32 else ''
+
+
+def _start(width: int) -> Any:
+  return hashlib.sha256(f'float32 [N, {width}]\n'.encode())
+
+
+class Part:
+  """Features being written: `append` rows in order, then `finish`; a context manager.
+
+  It goes on where a stopped run left off: `done` rows are on disk already.
+  """
+
+  def __init__(self, folder: Path, key: Mapping[str, Any], *, records: int, width: int):
+    self.folder, self.key, self.records, self.width = folder, dict(key), records, width
+    self.data, self.about = folder / f'{stem(key)}.part', folder / f'{stem(key)}.part.json'
+    self.digest = _start(width)
+    self.done = 0  # rows on disk
+    self.seconds = 0.0
+    header = _header(records, width)
+    with _writing(folder):
+      self.file: BinaryIO = self._resumed(len(header)) or self.data.open('wb')
+      if not self.done:
+        self.file.write(header)
+    self.saved = self.clock = time.monotonic()
+
+  def _resumed(self, header: int) -> BinaryIO | None:
+    """The part of a stopped run, up to its last mark; None if there is no sound one."""
+    try:
+      entry = json.loads(self.about.read_text(encoding='utf-8'))
+      rows, wanted, seconds = int(entry['rows']), entry['sha256'], float(entry['seconds'])
+      file = self.data.open('r+b')
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+      return None
+    digest, left = _start(self.width), 4 * self.width * rows
+    file.seek(header)
+    while block := file.read(min(BLOCK, left)):
+      digest.update(block)
+      left -= len(block)
+    if left or digest.hexdigest() != wanted or not 0 < rows <= self.records:
+      file.close()
+      return None
+    file.seek(header + 4 * self.width * rows)  # what lies beyond the mark is written again
+    self.done, self.digest, self.seconds = rows, digest, seconds
+    return file
+
+  def __enter__(self) -> Part:
+    return self
+
+  def __exit__(self, *error: object) -> None:
+    if 0 < self.done < self.records:
+      self.mark()
+    self.file.close()
+
+  def append(self, rows: np.ndarray) -> None:
+    """Writes the next rows `[n, D]`."""
+    data = np.ascontiguousarray(rows, np.float32).tobytes()
+    with _writing(self.folder):
+      self.file.write(data)
+    self.digest.update(data)
+    self.done += len(rows)
+    if time.monotonic() - self.saved > SAVE_EVERY_S:
+      self.mark()
+
+  def mark(self) -> None:
+    """Makes the rows so far last."""
+    now = time.monotonic()
+    self.seconds, self.clock, self.saved = self.seconds + now - self.clock, now, now
+    entry = {'rows': self.done, 'sha256': self.digest.hexdigest(), 'seconds': self.seconds}
+    with _writing(self.folder):
+      self.file.flush()
+      os.fsync(self.file.fileno())
+      write_text(self.about, json.dumps(entry) + '\n')
+
+  def finish(self) -> Features:
+    """Gives the file the name that `read` looks for."""
+    if self.done != self.records:
+      raise ValueError(f'{self.data}: {self.done} rows of {self.records}')
+    self.mark()
+    target = self.folder / f'{stem(self.key)}.npy'
+    entry = {
+      'key': self.key,
+      'sha256': self.digest.hexdigest(),
+      'records': self.records,
+      'features': self.width,
+      'seconds': round(self.seconds, 3),
+    }
+    with _writing(self.folder):
+      self.data.replace(target)
+      write_text(target.with_suffix('.json'), json.dumps(entry, indent=1) + '\n')
+      self.about.unlink(missing_ok=True)
+    return Features(np.load(target, mmap_mode='r'), self.seconds)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, key: Mapping[str, Any]) -> Iterator[None]:
+  """One run at a time extracts these features; another one waits, and then finds them."""
+  with contextlib.ExitStack() as held:
+    with _writing(folder):
+      held.enter_context(in_turn(folder / f'.{stem(key)}.lock', 'extracting these features'))
+    yield
+
+
+def make_folder(folder: Path) -> None:
+  """Private to the user: features say as much about pictures as thumbnails do."""
+  with _writing(folder):
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def check_room(folder: Path, needed: int) -> None:
+  """Refuses to begin what cannot be finished."""
+  free = shutil.disk_usage(folder).free
+  if needed + RESERVE > free:
+    raise UserError(
+      f'config.probe.cache_dir: {folder} has {free / 1e9:.2f} GB free, the features need '
+      f'{needed / 1e9:.2f} GB; free some space or give another folder'
+    )
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+  try:
+    yield
+  except OSError as error:
+    raise UserError(
+      f'config.probe.cache_dir: {folder} cannot be written ({error.strerror or error}); give a '
+      'folder that can'
+    ) from error
+
+
+def _header(records: int, width: int) -> bytes:
+  stream = io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+    stream, {'descr': '<f4', 'fortran_order': False, 'shape': (records, width)}
+  )
+  return stream.getvalue()

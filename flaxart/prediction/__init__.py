@@ -1,0 +1,1 @@
+"""Names for pictures that nobody has catalogued yet."""

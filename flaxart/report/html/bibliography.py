@@ -1,0 +1,109 @@
+"""BibTeX for what a report rests on: the software, the papers, the datasets, the weights."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Iterable, Sequence
+
+from flaxart.report.numbers.runs import Run
+
+PAPERS = ('sabatelli2018deep', 'sabatelli_improving')
+DATASETS = {'rijksmuseum': 'mensink2014rijksmuseum'}
+BALANCED = 'tonkes2022how'  # the paper behind the configs balanced30_*
+NETWORKS = {
+  'vgg19': 'simonyan2015very',
+  'inception_v3': 'szegedy2016rethinking',
+  'xception': 'chollet2017xception',
+  'resnet50': 'he2016deep',
+}
+
+
+def entries() -> dict[str, str]:
+  """`{key: entry}` of `references.bib`."""
+  text = (importlib.resources.files('flaxart.report.html') / 'references.bib').read_text('utf-8')
+  return {
+    found[1]: found[0]
+    for found in re.finditer(r'^@\w+\{(\w+),.*?^\}', text, re.DOTALL | re.MULTILINE)
+  }
+
+
+def bibtex(runs: Sequence[Run]) -> str:
+  """The entries that these runs need, software first."""
+  known = entries()
+  keys = [*PAPERS]
+  names = {str(run.provenance['dataset']) for run in runs}
+  keys += [key for name, key in DATASETS.items() if any(n.partition('/')[0] == name for n in names)]
+  keys += [BALANCED] if any('balanced30' in name for name in names) else []
+  keys += [NETWORKS[model] for model in NETWORKS if any(run.model == model for run in runs)]
+  own = [_software(runs), *_datasets(runs), *_weights(runs)]
+  return '\n\n'.join([own[0], *(known[key] for key in keys), *own[1:]]) + '\n'
+
+
+def _software(runs: Sequence[Run]) -> str:
+  versions = sorted({_version(run) for run in runs})
+  return _entry(
+    'software',
+    'flaxart',
+    author='{The flaxart authors}',
+    title='{flaxart}: recognising the artist, the material and the type of museum objects',
+    version=', '.join(versions),
+    license='Apache-2.0',
+  )
+
+
+def _version(run: Run) -> str:
+  commit = run.provenance.get('commit')
+  return f'{run.provenance["version"]}{f" ({commit[:12]})" if commit else ""}'
+
+
+def _datasets(runs: Sequence[Run]) -> Iterable[str]:
+  for key in sorted({run.data_key for run in runs}, key=str):
+    dataset, version = key[0].rsplit(' ', 1)
+    hashes = [
+      f'{name} {str(value)[:16]}'
+      for name, value in zip(('train', 'val', 'test'), key[1:], strict=True)
+      if value
+    ]
+    note = f'TFDS dataset as prepared; SHA-256 of the sorted ids begins: {", ".join(hashes)}'
+    yield _entry(
+      'misc',
+      f'data_{_slug(key[0])}_{str(key[1])[:6]}_{str(key[3])[:6]}',
+      title=f'{{{_plain(dataset)}}}',
+      version=version,
+      note=note,
+    )
+
+
+def _weights(runs: Sequence[Run]) -> Iterable[str]:
+  seen = {}
+  for run in runs:
+    about = run.provenance.get('weights') or {}
+    if about.get('sha256') and about.get('source_file'):
+      seen[about['sha256']] = about
+  for sha256, about in sorted(seen.items()):
+    yield _entry(
+      'misc',
+      f'weights_{_slug(about.get("model", "trunk"))}_{sha256[:6]}',
+      title=f'Weights of {_plain(about.get("model", "the trunk"))}, '
+      f'{_plain(about.get("source", ""))} file {_plain(about["source_file"])}',
+      note=_plain(
+        '; '.join(str(about[key]) for key in ('citation', 'licence') if about.get(key))
+        + f'; SHA-256 of the tensors {sha256[:16]}'
+      ),
+    )
+
+
+def _entry(kind: str, key: str, **fields: str) -> str:
+  width = max(map(len, fields))
+  lines = [f'  {name.ljust(width)} = {{{value}}}' for name, value in fields.items()]
+  return f'@{kind}{{{key},\n' + ',\n'.join(lines) + '\n}'
+
+
+def _slug(text: str) -> str:
+  return re.sub(r'\W+', '_', text).strip('_')
+
+
+def _plain(text: object) -> str:
+  """Text that BibTeX reads as text."""
+  return re.sub(r'([&%$#_{}])', r'\\\1', str(text))

@@ -1,0 +1,121 @@
+"""Settings and versions of each run, and what gave no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flaxart.config import default_config, flat
+from flaxart.report.html.markup import Html, join, table, tag
+from flaxart.report.numbers.experiments import Section
+from flaxart.report.numbers.runs import LeftOut, Run
+
+HIDDEN = ('seed', 'data.data_dir', 'data.manual_dir')  # in columns of their own, or a private path
+
+
+def left_out_table(left_out: Sequence[LeftOut]) -> Html:
+  """Unfinished and unreadable runs; nothing at all if there are none."""
+  if not left_out:
+    return Html('')
+  rows = [[one.path.name, one.reason] for one in left_out]
+  return tag(
+    'div',
+    table(['run', 'why it gives no numbers'], rows, name=f'Missing: {_runs(len(left_out))}'),
+    class_='warn',
+  )
+
+
+def settings_table(sections: Sequence[Section]) -> Html:
+  """Every run with what differs from the defaults, its versions, weights and hardware."""
+  head = [
+    'run',
+    'seed',
+    'settings that differ from the defaults',
+    'tried',
+    'best step',
+    'weights',
+    'versions and hardware',
+    'data',
+  ]
+  rows = []
+  for section in sections:
+    for run in section.runs:
+      state = ''
+      if run in section.candidates:
+        state = 'not tested: a setting tried on val'
+      elif run in section.repeated:
+        state = 'not counted: its experiment has this seed already'
+      rows.append([join([run.name, tag('small', state)] if state else [run.name]), *_cells(run)])
+  return table(head, rows, name='Settings and versions of each run')
+
+
+def _cells(run: Run) -> list[object]:
+  defaults = flat(default_config())
+  changed = [
+    f'{key}={value}'
+    for key, value in sorted(run.settings.items())
+    if key not in HIDDEN and defaults.get(key) != value
+  ]
+  about = run.provenance.get('weights') or {}
+  sha = about.get('sha256')
+  weights = join(
+    [str(about.get('source', 'not recorded')), *([tag('small', str(sha)[:16])] if sha else [])]
+  )
+  commit = run.provenance.get('commit')
+  packages, hardware = (run.provenance.get(key, {}) for key in ('packages', 'hardware'))
+  versions = join(
+    [
+      f'flaxart {run.provenance["version"]}',
+      tag('small', f'commit {commit[:12]}' if commit else 'commit not recorded'),
+      *(tag('small', f'{name} {version}') for name, version in packages.items()),
+      *(tag('small', f'{key} {value}') for key, value in hardware.items()),
+    ]
+  )
+  splits = join(
+    tag('small', f'{name} {entry["records"]:,} ({entry["sha256"][:8]})')
+    for name, entry in run.provenance['splits'].items()
+  )
+  tried = [
+    tag('small', f'{one["name"]}: val {one["val"]}') for one in run.train.get('settings', [])
+  ]
+  return [
+    run.seed,
+    join(tag('small', text) for text in changed),
+    join([run.settings_tried, *tried]),
+    run.train.get('best_step', '–'),
+    weights,
+    versions,
+    join([run.dataset, splits]),
+  ]
+
+
+def _runs(number: int) -> str:
+  return f'{number} run{"s" if number != 1 else ""}'
+
+
+def notes(sections: Sequence[Section]) -> list[str]:
+  """One line for everything that a reader of the tables must know."""
+  lines = []
+  if len(sections) > 1:
+    lines.append(
+      f'{len(sections)} test splits are in this report; runs are compared within a section only: '
+      + '; '.join(section.title for section in sections)
+      + '.'
+    )
+  for section in sections:
+    for run in section.repeated:
+      lines.append(
+        f'{run.name} has the settings and the seed {run.seed} of another run: it is not counted.'
+      )
+    for experiment in section.experiments:
+      versions = {(r.provenance['version'], r.provenance.get('commit')) for r in experiment.runs}
+      if len(versions) > 1:
+        lines.append(
+          f'{experiment.label} ({", ".join(experiment.tasks)}): its seeds were run by '
+          f'{len(versions)} versions of the code; see the settings.'
+        )
+    if section.candidates:
+      lines.append(
+        f'{_runs(len(section.candidates))} on {section.dataset} only tried a setting on val and '
+        'never tested it: in the table of settings, and nowhere else.'
+      )
+  return lines

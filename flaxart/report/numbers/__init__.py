@@ -1,0 +1,1 @@
+"""From workdirs to numbers: runs, experiments, intervals, differences."""

@@ -1,0 +1,228 @@
+"""Runs that differ in nothing but the seed are one experiment; experiments on the same test objects
+stand in one section.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flaxart.config import MAY_CHANGE
+from flaxart.report.numbers.runs import NAMES, Run
+
+# They name a run or say how it is carried out, not what it computes.
+NO_PART = (
+  *MAY_CHANGE,
+  'seed',
+  'tasks',
+  'log.tensorboard',
+  'checkpoint.every_steps',
+  'checkpoint.keep_optimizer',
+  'eval.batch_size',
+  'eval.baselines',
+  'eval.test',
+  'train.accumulate',
+  'data.synthetic_objects',
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+  """Finished and tested runs with the same data and settings, one a seed, by rising seed.
+
+  `label` tells it from the other experiments of its section; `settings` are those that define it.
+  """
+
+  label: str
+  settings: dict[str, Any]
+  runs: tuple[Run, ...]
+
+  @property
+  def first(self) -> Run:
+    """The run with the smallest seed: what it shows stands for all in pictures and tables."""
+    return self.runs[0]
+
+  @property
+  def tasks(self) -> list[str]:
+    """Tasks of the runs."""
+    return self.first.tasks
+
+  @property
+  def seeds(self) -> list[int]:
+    """Seeds of the runs."""
+    return [run.seed for run in self.runs]
+
+  @property
+  def weights(self) -> str | None:
+    """SHA-256 of the trunk's weights that all seeds start from; None where there are none."""
+    return _weights(self.first, self.settings)
+
+  def kind(self, task: str) -> str:
+    """softmax, sigmoid or regression."""
+    return str(self.first.labels[task]['kind'])
+
+  def scores(self, task: str, name: str, *, split: str = 'test') -> list[float | None]:
+    """One score of every run; None where it was not recorded."""
+    return [run.results.get(split, {}).get(task, {}).get(name) for run in self.runs]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Section:
+  """Everything that was tested on the same objects: comparable with one another."""
+
+  dataset: str
+  test_hash: str | None
+  experiments: tuple[Experiment, ...]
+  candidates: tuple[Run, ...]  # settings tried on val, never tested
+  repeated: tuple[Run, ...]  # a seed that another run of the same experiment has: not counted
+  settings: Mapping[Run, dict[str, Any]]  # what defines each run
+
+  @property
+  def title(self) -> str:
+    """`rijksmuseum/multitask 1.0.0, test split 1a2b3c4d`."""
+    return f'{self.dataset}, test split {self.test_hash[:8] if self.test_hash else "none"}'
+
+  @property
+  def tasks(self) -> list[str]:
+    """All tasks: material, type, artist in the paper's order, then others as they come."""
+    found = list(dict.fromkeys(task for e in self.experiments for task in e.tasks))
+    paper = [task for task in ('material', 'type', 'artist') if task in found]
+    return paper + [task for task in found if task not in paper]
+
+  @property
+  def runs(self) -> list[Run]:
+    """All runs of the section."""
+    return [*(run for e in self.experiments for run in e.runs), *self.candidates, *self.repeated]
+
+
+def sections(runs: Iterable[Run]) -> list[Section]:
+  """The runs by what they were tested on (most runs first), and within by experiment."""
+  by_test: dict[Any, list[Run]] = defaultdict(list)
+  for run in runs:
+    by_test[run.test_key].append(run)
+  return [
+    _section(key, sorted(group, key=_order))
+    for key, group in sorted(by_test.items(), key=lambda item: (-len(item[1]), str(item[0])))
+  ]
+
+
+def _section(key: tuple[str, str | None], runs: Sequence[Run]) -> Section:
+  groups: dict[Any, dict[int, Run]] = defaultdict(dict)
+  repeated = []
+  settings = _defining_settings(runs)
+  for run in runs:
+    if run.is_candidate:
+      continue
+    members = groups[_identity(run, settings[run])]
+    if run.seed in members:
+      repeated.append(run)
+    else:
+      members[run.seed] = run
+  chosen = [tuple(members.values()) for members in groups.values()]
+  labels = _labels({members[0]: settings[members[0]] for members in chosen})
+  return Section(
+    dataset=key[0],
+    test_hash=key[1],
+    experiments=tuple(
+      Experiment(label, settings[members[0]], members)
+      for label, members in zip(labels, chosen, strict=True)
+    ),
+    candidates=tuple(run for run in runs if run.is_candidate),
+    repeated=tuple(repeated),
+    settings=settings,
+  )
+
+
+def _defining_settings(runs: Sequence[Run]) -> dict[Run, dict[str, Any]]:
+  """The settings that make an experiment of each run, without its tasks and its seed.
+
+  Runs that each start from a run of their own seed (`init=runs/first_s0`) start alike:
+  `runs/first_s*`. A trunk that several seeds share keeps its name.
+  """
+  own = {run: {k: v for k, v in run.settings.items() if k not in NO_PART} for run in runs}
+  starred = {run: {**own[run], 'init': _of_any_seed(own[run]['init'], run.seed)} for run in runs}
+  seeds, inits = defaultdict(set), defaultdict(set)
+  for run in runs:
+    seeds[run.data_key, repr(own[run])].add(run.seed)
+    inits[run.data_key, repr(starred[run])].add(own[run]['init'])
+  return {
+    run: starred[run]
+    if len(seeds[run.data_key, repr(own[run])]) == 1
+    and len(inits[run.data_key, repr(starred[run])]) > 1
+    else own[run]
+    for run in runs
+  }
+
+
+def _of_any_seed(init: str, seed: int) -> str:
+  """`runs/first_s*` of `runs/first_s0`; a digit within a name is no seed."""
+  return re.sub(rf'(?<![A-Za-z0-9])s{seed}(?![A-Za-z0-9])', 's*', init)
+
+
+def _identity(run: Run, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+  return (
+    run.data_key,
+    tuple(sorted(run.tasks)),
+    tuple((task, run.labels[task]['sha256']) for task in sorted(run.tasks)),
+    _weights(run, settings),
+    tuple(sorted((key, str(value)) for key, value in settings.items())),
+  )
+
+
+def _weights(run: Run, settings: Mapping[str, Any]) -> str | None:
+  if '*' in settings['init']:  # each seed has its own
+    return None
+  found: str | None = run.provenance.get('weights', {}).get('sha256')
+  return found
+
+
+def _labels(settings: Mapping[Run, Mapping[str, Any]]) -> list[str]:
+  """A short name for each run, with what tells equal names apart behind it."""
+  names = {run: base_label(run) for run in settings}
+  labels = []
+  for run, name in names.items():
+    twins = {t: settings[t] for t, its in names.items() if its == name and t is not run}
+    labels.append(', '.join([name, *_differences(run, settings[run], twins)]))
+  return labels
+
+
+def _differences(
+  run: Run, mine: Mapping[str, Any], twins: Mapping[Run, Mapping[str, Any]]
+) -> list[str]:
+  fields = [
+    key for key, value in mine.items() if any(its.get(key) != value for its in twins.values())
+  ]
+  parts = [f'{field}={mine[field]}' for field in fields]
+  for split in ('train', 'val'):
+    sha256 = run.split_hash(split)
+    if any(twin.split_hash(split) != sha256 for twin in twins):
+      records = run.provenance['splits'].get(split, {}).get('records', 0)
+      parts.append(
+        f'{split} split {sha256[:8]} ({records:,} records)' if sha256 else f'no {split} split'
+      )
+  for task in run.tasks:
+    classes = str(run.labels[task]['sha256'])
+    if any(task in twin.tasks and twin.labels[task]['sha256'] != classes for twin in twins):
+      parts.append(f'{task} classes {classes[:8]}')
+  weights = _weights(run, mine)
+  same_init = [twin for twin, its in twins.items() if its['init'] == mine['init']]
+  if any(_weights(twin, twins[twin]) != weights for twin in same_init):
+    parts.append(f'weights {str(weights)[:8]}')
+  if any(set(run.tasks) != set(twin.tasks) and set(run.tasks) & set(twin.tasks) for twin in twins):
+    parts.append(f'tasks {"+".join(run.tasks)}')
+  return parts
+
+
+def base_label(run: Run) -> str:
+  """`ResNet50, fine-tuned`, with `multi-task` where the tasks share what learns."""
+  parts = [NAMES.get(run.model, run.model), NAMES[run.mode]]
+  return ', '.join([*parts, *(['multi-task'] if run.joint else [])])
+
+
+def _order(run: Run) -> tuple[Any, ...]:
+  models, modes = list(NAMES)[:4], list(NAMES)[4:]
+  model = models.index(run.model) if run.model in models else len(models)
+  return model, modes.index(run.mode), not run.joint, run.seed, run.name

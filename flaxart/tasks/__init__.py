@@ -1,0 +1,1 @@
+"""What a task is: its kind, loss, counts, scores."""

@@ -1,0 +1,105 @@
+"""Where a new run's trunk comes from: another workdir, a weights file, ImageNet, or nowhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+from ml_collections import ConfigDict
+
+from flaxart.machine.files import read_object
+from flaxart.machine.sharding import create_mesh
+from flaxart.models.preprocess import Preprocess
+from flaxart.network import state_tree
+from flaxart.network.classifier import TrunkSpec
+from flaxart.network.state import abstract_parts
+from flaxart.weights.find import find_imagenet
+from flaxart.weights.load import read_trunk
+from flaxart.workdir import checkpoint, run_folder
+from tfds_rijks.errors import UserError
+
+SCRATCH = {'source': 'scratch', 'sha256': None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+  """A trunk to start from: `spec` and `about` (source, SHA-256) always, arrays unless scratch.
+
+  `params` and `batch_stats` are nested dictionaries of arrays, named as below `trunk`.
+  """
+
+  spec: TrunkSpec
+  about: dict[str, Any]
+  params: dict[str, Any] | None = None
+  batch_stats: dict[str, Any] | None = None
+
+
+def initial_trunk(config: ConfigDict, workdir: Path) -> Start:
+  """The trunk that `config.init` names; a run with checkpoints of its own needs no arrays again.
+
+  Raises `UserError` if there is nothing to start from, or if it is another network.
+  """
+  if checkpoint.steps_on_disk(workdir):
+    stored = run_folder.read_trunk_json(workdir)
+    return Start(TrunkSpec.from_json(stored['spec']), stored['about'])
+  start = named_trunk(config)
+  if config.data.pixels == 'zero_one':
+    pixels = Preprocess(config.data.image_size, scale=(1 / 255,) * 3)
+    start = dataclasses.replace(start, spec=dataclasses.replace(start.spec, preprocess=pixels))
+  return start
+
+
+def named_trunk(config: ConfigDict) -> Start:
+  """What `config.init` says: scratch, another run, ImageNet or a weights file."""
+  if config.init == 'scratch':
+    return Start(TrunkSpec(), SCRATCH)
+  path = Path(config.init).expanduser()
+  if config.init != 'imagenet' and path.is_dir():
+    return trunk_of_run(path, config)
+  if config.init != 'imagenet' and not path.exists():
+    raise UserError(
+      f'config.init: {config.init!r} is neither scratch, imagenet, a weights file nor the '
+      'workdir of a run'
+    )
+  if config.model.width != 1 or config.model.shallow:
+    raise UserError(
+      f'config.init: {config.init!r} holds the whole network; found model.width='
+      f'{config.model.width} and model.shallow={config.model.shallow}, expected 1 and False'
+    )
+  path = find_imagenet(config.model.name) if config.init == 'imagenet' else path
+  read = read_trunk(path, model=config.model.name)
+  return Start(
+    TrunkSpec(read['variant'], read['preprocess']),
+    dict(read['about']),
+    read['params'],
+    read['batch_stats'],
+  )
+
+
+def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
+  """The trunk of another run's best checkpoint; the networks must be the same."""
+  other, tasks = run_folder.read_run(workdir)
+  for field in ('name', 'width', 'shallow'):
+    if other.model[field] != config.model[field]:
+      raise UserError(
+        f'config.init: {workdir} holds model.{field}={other.model[field]!r}, this run '
+        f'has {config.model[field]!r}; use the same'
+      )
+  step = checkpoint.best_on_disk(workdir)
+  spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
+  _, params, batch_stats = abstract_parts(other, tasks, spec, nnx.Param, nnx.BatchStat)
+  wanted = {'params': {'trunk': nnx.to_pure_dict(params)['trunk']}}
+  stats = nnx.to_pure_dict(batch_stats)
+  if stats:
+    wanted['batch_stats'] = {'trunk': stats['trunk']}
+  tree = checkpoint.load_part(workdir, step, state_tree.abstract(wanted, create_mesh()))
+  about = {'source': f'run {workdir.name}, step {step}', 'model': other.model.name}
+  results = workdir / 'results.json'
+  if results.exists():
+    was = read_object(results, keys=['provenance'])['provenance']
+    about['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
+  about['sha256'] = state_tree.sha256_of(tree['params']['trunk'])
+  stats = tree['batch_stats']['trunk'] if stats else {}
+  return Start(spec, about, tree['params']['trunk'], stats)

@@ -1,0 +1,149 @@
+"""What a run and its checkpoints belong to: format, data, class names, preprocessing.
+
+Weights of the right shape may still be wrong: the classes of the data in another order, another
+version of the dataset, another scaling of the pixels. `run.json` says which format a workdir has
+and which data it was begun on; each checkpoint carries copies of what is needed to read it, under
+its manifest. Whatever differs is refused by name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flaxart
+from flaxart.data.source import Dataset
+from flaxart.logs.metric_writer import write_text
+from flaxart.machine.files import read_object
+from flaxart.tasks.task import Task, read_labels
+from tfds_rijks.errors import UserError
+
+RUN, LABELS, TRUNK, CONFIG = 'run.json', 'labels.json', 'trunk.json', 'config.json'
+COPIED = (RUN, LABELS, TRUNK, CONFIG)  # into every checkpoint
+FORMAT = 1  # of the workdir; raised when an older flaxart could no longer read it
+
+
+def write_run(workdir: Path, dataset: Dataset) -> None:
+  """Writes `run.json`: format, version, and the data, each split by SHA-256."""
+  entry = {'format': FORMAT, 'flaxart': flaxart.__version__, 'dataset': _data(dataset)}
+  write_text(workdir / RUN, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
+
+
+def check_format(folder: Path) -> None:
+  """Refuses a run or checkpoint of a later format, naming the version that can read it."""
+  entry = _read(folder / RUN)
+  if entry.get('format', FORMAT) > FORMAT:
+    raise UserError(
+      f'{folder}: has format {entry["format"]}, flaxart {flaxart.__version__} reads up to '
+      f'{FORMAT}; install flaxart {entry["flaxart"]} or later'
+    )
+
+
+def check_dataset(workdir: Path, dataset: Dataset) -> None:
+  """Refuses data of another version, or with other records in a split, than the run began with."""
+  was = _read(workdir / RUN).get('dataset')
+  if was is None:
+    return
+  now = _data(dataset, labels=False)
+  advice = 'give the data it was trained on, or --remap_classes if these are meant'
+  if was['version'] != now['version']:
+    raise UserError(
+      f'{workdir}: was begun on version {was["version"]} of {was["name"]}, {dataset.path} has '
+      f'{now["version"]}; {advice}'
+    )
+  for split, entry in was['splits'].items():
+    found = now['splits'].get(split)
+    if found is None or any(found[key] != entry[key] for key in ('records', 'sha256')):
+      records = f'{found["records"]} others' if found else 'none'
+      raise UserError(
+        f'{workdir}: was begun with {entry["records"]} records in {split}, {dataset.path} holds '
+        f'{records}; {advice}'
+      )
+
+
+def check_labels(workdir: Path, tasks: Sequence[Task], dataset: Dataset) -> None:
+  """Refuses other classes than the run began with, naming the first that differs, and classes of
+  the same names given to other records.
+  """
+  stored = workdir / LABELS
+  if not stored.exists():
+    return
+  old = {task.name: task for task in read_labels(stored)}
+  for task in tasks:
+    was = old.get(task.name)
+    if was is None or was.kind != task.kind:
+      raise UserError(
+        f'{workdir}: was begun without {task.name!r} as a {task.kind} task; use another --workdir'
+      )
+    if was.classes != task.classes:
+      where, then, here = _first_difference(was.classes, task.classes)
+      raise UserError(
+        f'{workdir}: class {where} of {task.name} was {then} when the run began and is {here} in '
+        f'{dataset.path}; give the data it was trained on, --remap_classes to match by name, or '
+        'another --workdir'
+      )
+  splits = _read(workdir / RUN).get('dataset', {}).get('splits', {})
+  for name, entry in splits.items():
+    for task, sha256 in entry.get('labels', {}).items():
+      if dataset.split(name).labels_sha256(task) != sha256:
+        raise UserError(
+          f'{workdir}: the labels of {task} in {name} are not those that the run began with in '
+          f'{dataset.path}; give the data it was trained on, --remap_classes if these are meant, '
+          'or another --workdir'
+        )
+
+
+def check_checkpoint(workdir: Path, folder: Path) -> None:
+  """Refuses a checkpoint whose classes or preprocessing are not those its workdir states now."""
+  check_format(folder)
+  if (folder / LABELS).exists():
+    here = {task.name: task for task in read_labels(workdir / LABELS)}
+    for was in read_labels(folder / LABELS):
+      if was.name not in here:
+        raise UserError(f'{workdir / LABELS}: lacks {was.name!r}, which {folder} has a head for')
+      if was.classes != here[was.name].classes:
+        where, then, now = _first_difference(was.classes, here[was.name].classes)
+        raise UserError(
+          f'{folder}: class {where} of {was.name} was {then} when it was saved and is {now} in '
+          f'{workdir / LABELS}; restore that file from {folder / LABELS}'
+        )
+  saved = _read(folder / TRUNK).get('spec', {})
+  stated = _read(workdir / TRUNK).get('spec', {})
+  for field, value in saved.items():
+    if stated.get(field) != value:
+      raise UserError(
+        f'{folder}: {field} was {value} when it was saved and is {stated.get(field)} in '
+        f'{workdir / TRUNK}; restore that file from {folder / TRUNK}'
+      )
+
+
+def copy_into(folder: Path, workdir: Path) -> None:
+  """Puts what is needed to read a checkpoint into its folder, where the manifest covers it."""
+  for name in COPIED:
+    if (workdir / name).exists():
+      write_text(folder / name, (workdir / name).read_text(encoding='utf-8'))
+
+
+def _first_difference(was: Sequence[str], now: Sequence[str]) -> tuple[int, str, str]:
+  """Number and names of the first class that is another."""
+  for i, (then, here) in enumerate(itertools.zip_longest(was, now)):
+    if then != here:
+      return i, repr(then) if then else 'nothing', repr(here) if here else 'nothing'
+  raise ValueError('the same classes')
+
+
+def _data(dataset: Dataset, *, labels: bool = True) -> dict[str, Any]:
+  splits: dict[str, Any] = {}
+  for name, split in dataset.splits.items():
+    splits[name] = {'records': len(split), 'sha256': split.sha256}
+    if labels:
+      splits[name]['labels'] = {task: split.labels_sha256(task) for task in split.labels}
+  return {'name': dataset.name, 'version': dataset.version, 'splits': splits}
+
+
+def _read(path: Path) -> dict[str, Any]:
+  """A JSON file; empty if it is not there, as in runs that are older than it."""
+  return read_object(path) if path.exists() else {}

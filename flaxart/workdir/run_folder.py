@@ -1,0 +1,166 @@
+"""A workdir is one run: begun once, continued by the same config, refused to any other."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import logging
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from flaxart.config import differences, not_a_run, read, to_json
+from flaxart.data.source import Dataset
+from flaxart.logs.metric_writer import write_text
+from flaxart.machine import locks, processes
+from flaxart.machine.files import read_object
+from flaxart.network.classifier import TrunkSpec
+from flaxart.tasks.task import Task, labels_json, read_labels
+from flaxart.workdir import identity
+from flaxart.workdir.identity import CONFIG, LABELS, RUN, TRUNK
+from tfds_rijks.errors import UserError
+
+log = logging.getLogger('flaxart')
+
+
+def dated(config: ConfigDict) -> Path:
+  """`runs/2026-11-23_142501_resnet50_artist-type`: where a run goes that names no workdir."""
+  now = datetime.datetime.now().strftime('%Y-%m-%d_%H%M%S')
+  return (
+    Path('runs') / f'{now}_{config.model.name}_{config.tasks.replace(",", "-").replace(" ", "")}'
+  )
+
+
+def check(workdir: Path, config: ConfigDict) -> None:
+  """Refuses a folder that holds another run, or something that is no run at all."""
+  if workdir.exists() and not workdir.is_dir():
+    raise UserError(f'--workdir: {workdir} is a file; give a folder')
+  stored = workdir / CONFIG
+  if stored.exists():
+    identity.check_format(workdir)
+    changed = differences(read(stored), config)
+    if changed:
+      fields = '; '.join(
+        f'config.{k}: {old!r} there, {new!r} here' for k, (old, new) in changed.items()
+      )
+      raise UserError(
+        f'{workdir}: holds a run with another config ({fields}); use the same values '
+        'to continue it, or another --workdir'
+      )
+  elif workdir.is_dir() and not all(_is_of_a_beginning(path) for path in workdir.iterdir()):
+    raise UserError(
+      f'--workdir: {workdir} is not empty and holds no run (no {CONFIG}); give a new folder'
+    )
+
+
+@contextlib.contextmanager
+def held(
+  workdir: Path,
+  config: ConfigDict,
+  tasks: list[Task],
+  dataset: Dataset,
+  *,
+  spec: TrunkSpec,
+  about: dict[str, Any],
+) -> Iterator[None]:
+  """The workdir, begun if it is new and locked against a second trainer.
+
+  Process 0 does both; the others wait for it.
+  """
+  with locks.WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+    if jax.process_index() == 0:
+      begin(workdir, config, tasks, dataset, spec=spec, about=about)
+    processes.wait_for_all('workdir begun')
+    yield
+
+
+def begin(
+  workdir: Path,
+  config: ConfigDict,
+  tasks: list[Task],
+  dataset: Dataset,
+  *,
+  spec: TrunkSpec,
+  about: dict[str, Any],
+) -> None:
+  """Writes `run.json` (format and data), `labels.json`, `trunk.json` (what the trunk started from)
+  and `config.json`.
+
+  When a run is continued, only what may change does: the settings that `config` has now, and, while
+  there is no checkpoint yet, the trunk, which was read once more.
+  """
+  workdir.mkdir(parents=True, exist_ok=True)
+  if not (workdir / CONFIG).exists():
+    identity.write_run(workdir, dataset)
+    write_text(workdir / LABELS, labels_json(tasks))
+    _write_trunk(workdir, spec, about)
+  else:
+    _replace_trunk(workdir, config, spec, about)
+  write_text(workdir / CONFIG, to_json(config))  # last: a folder with a config is a run
+
+
+def _write_trunk(workdir: Path, spec: TrunkSpec, about: dict[str, Any]) -> None:
+  entry = {'spec': spec.to_json(), 'about': about}
+  write_text(workdir / TRUNK, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
+
+
+def _replace_trunk(
+  workdir: Path, config: ConfigDict, spec: TrunkSpec, about: dict[str, Any]
+) -> None:
+  """Writes the trunk down if it is another than before, and says so if its weights are."""
+  try:
+    stored = read_trunk_json(workdir)
+    was = TrunkSpec.from_json(stored['spec']), stored['about']
+  except UserError:  # damaged, which harms nobody: it is known again
+    was = None
+  if was == (spec, about):
+    return
+  if was is None or (was[0], was[1].get('sha256')) != (spec, about['sha256']):
+    log.warning(
+      '%s: config.init=%s holds another trunk than when this run was begun; nothing was trained '
+      'yet, so it starts from the one that is there now',
+      workdir,
+      config.init,
+    )
+  _write_trunk(workdir, spec, about)
+
+
+def is_run(workdir: Path) -> bool:
+  """Whether a run has begun in this folder."""
+  return (workdir / CONFIG).exists()
+
+
+def read_run(workdir: Path) -> tuple[ConfigDict, list[Task]]:
+  """Config and tasks of a run, from what the workdir holds."""
+  identity.check_format(workdir)
+  config = read(workdir / CONFIG)
+  path = workdir / LABELS
+  if not path.exists():
+    raise not_a_run(path)
+  return config, read_labels(path)
+
+
+def read_trunk_json(workdir: Path) -> dict[str, Any]:
+  """`{'spec', 'about'}`: variant and preprocessing of a run's trunk, and where it came from."""
+  path = workdir / TRUNK
+  try:
+    return read_object(path, keys=['spec', 'about'])
+  except FileNotFoundError:
+    raise not_a_run(path) from None
+
+
+def _is_of_a_beginning(path: Path) -> bool:
+  """Whether a run that was killed before `config.json` was there may have left this file."""
+  ours = (locks.FILE, RUN, LABELS, TRUNK)
+  return path.name in ours or (path.name.startswith('.') and path.suffix == '.tmp')
+
+
+def continue_command(workdir: Path, *, remap_classes: bool = False) -> str:
+  """The command that continues this run; its settings are in the workdir."""
+  remap = ' --remap_classes' if remap_classes else ''
+  return f'python -m flaxart.main --workdir={shlex.quote(str(workdir))}{remap}'

@@ -1,0 +1,122 @@
+"""Decide or abstain: temperatures that are found again, thresholds that keep what they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.special
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flaxart.evaluation import calibration as c
+from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from tfds_rijks.errors import UserError
+
+CASES = settings(max_examples=200, deadline=None)
+SEEDS = st.integers(0, 2**32 - 1)
+ARTIST = Task('artist', SOFTMAX, ('Anna', 'Bert', 'Cleo', 'Dora'))
+TAGS = Task('tags', SIGMOID, ('oak', 'tin', 'silk'))
+YEAR = Task('year', REGRESSION)
+
+
+def overconfident(kind, *, times, n=20000, seed=0):
+  """Logits that are `times` too large for the labels that are drawn from them."""
+  rng = np.random.default_rng(seed)
+  logits = 2 * rng.normal(size=(n, 4 if kind == SOFTMAX else 3))
+  if kind == SOFTMAX:
+    p = scipy.special.softmax(logits, axis=1)
+    truth = (p.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).astype(np.int32)
+  else:
+    truth = rng.random(logits.shape) < scipy.special.expit(logits)
+  return (times * logits).astype(np.float32), truth
+
+
+@pytest.mark.parametrize('task', [ARTIST, TAGS], ids=lambda t: t.kind)
+@pytest.mark.parametrize('times', [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_overconfidence(task, times):
+  logits, truth = overconfident(task.kind, times=times)
+  assert c.fit_temperature(task, logits, truth) == pytest.approx(times, rel=0.05)
+  true = scipy.special.softmax(logits / times, axis=1)
+  true = true if task is ARTIST else scipy.special.expit(logits / times)
+  np.testing.assert_allclose(c.calibrated(task, logits, times), true, rtol=1e-4)
+
+
+def brute_force(p, right):
+  """Every probability there is, from the smallest up."""
+  for threshold in np.unique(p):
+    given = p >= threshold
+    if given.sum() >= 20 and right[given].mean() >= 0.9:
+      return threshold
+  return None
+
+
+@CASES
+@given(SEEDS)
+def test_the_threshold_is_the_smallest_that_keeps_the_precision(seed):
+  rng = np.random.default_rng(seed)
+  p = np.round(rng.random(rng.integers(0, 120)), 2)  # equal ones happen
+  right = rng.random(len(p)) < p ** rng.choice([0.2, 1.0, 3.0])
+  assert c.find_threshold(p, right) == brute_force(p, right)
+
+
+def test_a_precision_that_is_never_reached_gives_no_threshold_and_no_decision():
+  rng = np.random.default_rng(0)
+  logits, truth = rng.normal(size=(200, 4)).astype(np.float32), rng.integers(0, 4, 200)
+  entry = c.fit([ARTIST, YEAR], {'artist': {'logits': logits}}, {'artist': truth})
+  assert list(entry) == ['artist']
+  assert entry['artist']['threshold'] is entry['artist']['val_coverage'] is None
+  assert entry['artist']['n'] == 200 and entry['artist']['precision'] == 0.9
+  assert c.decide(ARTIST, entry['artist'], np.array([1.0, 0, 0, 0], np.float32)) == []
+  # Nineteen right answers are too few to say anything; twenty are enough.
+  for n, threshold in ((19, None), (20, 1.0)):
+    assert c.find_threshold(np.ones(n), np.ones(n, bool)) == threshold
+
+
+@pytest.mark.parametrize('task', [ARTIST, TAGS], ids=lambda t: t.kind)
+def test_what_val_promises_is_what_is_decided_from_plain_probabilities(task):
+  logits, truth = overconfident(task.kind, times=2.0, n=400)
+  truth[:50] = -1 if task is ARTIST else False
+  entry = c.fit([task], {task.name: {'logits': logits}}, {task.name: truth})[task.name]
+  known = c.is_known(task, truth)
+  assert entry['n'] == known.sum() < 400 and entry['val_precision'] >= 0.9
+  link = scipy.special.softmax if task is ARTIST else scipy.special.expit
+  plain = link(logits[known], axis=1) if task is ARTIST else link(logits[known])
+  given = [c.decide(task, entry, p) for p in plain.astype(np.float32)]
+  assert np.mean([len(names) > 0 for names in given]) == pytest.approx(
+    entry['val_coverage'], abs=1e-9
+  )
+  right = [
+    (task.classes.index(name) == label if task is ARTIST else label[task.classes.index(name)])
+    for names, label in zip(given, truth[known], strict=True)
+    for name in names
+  ]
+  assert np.mean(right) == pytest.approx(entry['val_precision'], abs=1e-9)
+
+
+def test_a_split_without_a_label_of_the_task_fits_nothing():
+  labels = np.full(30, -1)
+  entry = c.fit([ARTIST], {'artist': {'logits': np.zeros((30, 4), np.float32)}}, {'artist': labels})
+  assert entry['artist'] == {
+    'temperature': 1.0,
+    'precision': 0.9,
+    'n': 0,
+    'threshold': None,
+    'val_coverage': None,
+    'val_precision': None,
+  }
+
+
+def test_certainty_beyond_float32_is_no_error():
+  entry = {'temperature': 2.0, 'threshold': 0.8}
+  assert c.decide(ARTIST, entry, np.array([1, 0, 0, 0], np.float32)) == ['Anna']
+  assert c.decide(TAGS, entry, np.array([1, 0, 0.99], np.float32)) == ['oak', 'silk']
+  assert c.decide(YEAR, entry, np.array(1650.0)) == []
+
+
+def test_a_damaged_file_is_refused_and_a_missing_one_decides_nothing(tmp_path):
+  assert c.read(tmp_path, step=1) == {}
+  c.write(tmp_path, {'artist': {'threshold': 0.5}})
+  assert c.read(tmp_path, step=1) == {'artist': {'threshold': 0.5}}
+  (tmp_path / c.FILE).write_text('{"artist": ')
+  with pytest.raises(UserError, match=r'calibration.json: is damaged .*, or remove it to predict'):
+    c.read(tmp_path, step=1)

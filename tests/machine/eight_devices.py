@@ -1,0 +1,144 @@
+"""Trains a slim network on eight simulated devices in several ways and stores what comes out.
+
+`python -m tests.machine.eight_devices MODEL FOLDER`, run by `test_sharding.py` in a process of its
+own, because the number of devices is fixed when JAX starts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# Devices, and a compiler that takes seconds where its optimisations would take minutes.
+os.environ['XLA_FLAGS'] = (
+  '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 '
+  '--xla_llvm_disable_expensive_passes=true'
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxart.config import default_config
+from flaxart.machine import sharding
+from flaxart.network import classifier
+from flaxart.network.classifier import TrunkSpec
+from flaxart.network.state import all_params, create_train_state
+from flaxart.tasks.losses import Objective
+from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.training.optim import create_learning_rate_fn, create_optimizer, leaf_paths
+from flaxart.training.step import make_train_step
+
+PEOPLE = tuple(f'person {i}' for i in range(256))
+TASKS = [
+  Task('artist', SOFTMAX, PEOPLE),
+  Task('material', SIGMOID, ('oil', 'paper', 'silver')),
+  Task('year', REGRESSION, center=1700.0, scale=80.0),
+]
+SIZES = {'vgg19': 32, 'resnet50': 32, 'inception_v3': 75, 'xception': 71}
+
+
+def settings(model):
+  """A slim network with everything that could depend on the device: flips, momentum, gaps."""
+  config = default_config()
+  config.model.name, config.data.image_size, config.init = model, SIZES[model], 'scratch'
+  config.model.width, config.model.shallow, config.model.bn_momentum = 0.03125, True, 0.9
+  config.augment.flip = True
+  config.optim.learning_rate, config.optim.clip_norm = 0.01, 1.0
+  config.train.batch_size = 16
+  return config
+
+
+def batches(config, steps):
+  """Batches in which some labels are missing, unevenly over the devices."""
+  rng, n, size = np.random.default_rng(0), config.train.batch_size, config.data.image_size
+  for step in range(steps):
+    materials = rng.random((n, 3)) < 0.4
+    materials[:3] = False
+    years = rng.uniform(1500, 1900, n)
+    years[n // 2 :] = np.nan
+    yield {
+      'image': rng.integers(0, 256, (n, size, size, 3), np.uint8),
+      'draw': np.arange(step * n, (step + 1) * n),
+      'artist': rng.integers(-1, 256, n).astype(np.int32),
+      'material': materials,
+      'year': years,
+    }
+
+
+def train(config, *, devices=8, steps=5, dtype=jnp.float64):
+  """What there is after 0, 1, ... steps, each as `snapshot` gives it."""
+  rate = create_learning_rate_fn(config, steps=10, steps_per_epoch=5)
+  mesh = (
+    sharding.create_mesh(head_devices=config.head_devices)
+    if devices == 8
+    else jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ('data', 'model'))
+  )
+  network, state = create_train_state(
+    config, TASKS, create_optimizer(config, rate), mesh=mesh, spec=TrunkSpec()
+  )
+  state = jax.tree.map(
+    lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, state
+  )
+  step = make_train_step(network, config, rate, Objective())
+  snapshots = [snapshot(state)]
+  for batch in batches(config, steps):
+    state, metrics = step(state, sharding.put_batch(batch, mesh))
+    of_step = {f'metrics/{k}': np.asarray(v) for k, v in metrics.items()}
+    snapshots.append(snapshot(state) | of_step)
+  kernel = state.trainable['heads']['artist']['kernel']
+  print(config.parallelism, devices, config.head_devices, kernel[...].sharding.spec)
+  return snapshots
+
+
+def snapshot(state):
+  """`{path: array}` of parameters, statistics and optimizer slots."""
+  values = {}
+  for kind, tree in {
+    'params': all_params(state),
+    'stats': state.batch_stats,
+    'slots': state.opt_state,
+  }.items():
+    arrays = [np.array(leaf) for leaf in jax.tree.leaves(tree)]  # the next step eats the state
+    names = leaf_paths(tree) if kind != 'slots' else map(str, range(len(arrays)))
+    values |= {f'{kind}/{name}': x for name, x in zip(names, arrays, strict=True)}
+  return values
+
+
+def main(model, folder):
+  """Trains in all ways and writes one file a way."""
+  jax.config.update('jax_enable_x64', True)
+  classifier.compute_dtype = lambda config: {
+    'float32': jnp.float32,
+    'auto': jnp.float64,
+  }[config.model.dtype]
+
+  def keep(name, values):
+    np.savez(Path(folder) / f'{name}.npz', **values)
+
+  # Cut heads under jit, whole ones on one device: one comparison for both.
+  for way, devices, head_devices in (('one', 1, 1), ('jit', 8, 4), ('shard_map', 8, 1)):
+    config = settings(model)
+    config.parallelism = 'shard_map' if way == 'shard_map' else 'jit'
+    config.head_devices = head_devices
+    snapshots = train(config, devices=devices)
+    keep(way, snapshots[-1])
+    keep(f'{way}_first', snapshots[1])
+  if model != 'resnet50':
+    return
+  config = settings(model)
+  config.parallelism, config.model.bn_sync = 'shard_map', False
+  keep('own_statistics_first', train(config, steps=1)[1])
+  for way, devices in (('one', 1), ('jit', 8)):
+    # After one step of plain SGD at rate 1 the difference of parameters is the gradient.
+    config = settings(model)
+    config.model.dtype, config.optim.clip_norm = 'float32', 0.0
+    config.optim.momentum, config.optim.learning_rate = 0.0, 1.0
+    config.train.batch_size = 64  # the last BatchNorm sees one pixel a picture
+    before, after = train(config, devices=devices, steps=1, dtype=jnp.float32)
+    keep(f'{way}_float32', {k: v - after[k] for k, v in before.items() if k.startswith('params')})
+
+
+if __name__ == '__main__':
+  main(*sys.argv[1:])

@@ -1,0 +1,211 @@
+"""Several processes are one run: found, joined, refused, and equal to one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_museum import tiny_config
+from trainer import ROOT, metric_lines, set_steps
+
+from flaxart.config import to_json
+from flaxart.machine import processes
+from flaxart.machine.interrupt import EXIT_CODE
+from flaxart.verify import verify
+from tfds_rijks.errors import UserError
+
+SLURM = {
+  'SLURM_JOB_ID': '57',
+  'SLURM_STEP_NODELIST': 'node[001-002]',
+  'SLURM_NTASKS': '8',
+  'SLURM_PROCID': '5',
+  'SLURM_LOCALID': '1',
+}
+BY_HAND = {'JAX_COORDINATOR_ADDRESS': 'h:1', 'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '0'}
+OPEN_MPI = {
+  'OMPI_COMM_WORLD_SIZE': '4',
+  'OMPI_COMM_WORLD_RANK': '0',
+  'OMPI_COMM_WORLD_LOCAL_RANK': '0',
+}
+
+
+@pytest.mark.parametrize(
+  ('env', 'found'),
+  [
+    ({}, None),
+    ({'TPU_WORKER_HOSTNAMES': 'localhost', 'TPU_WORKER_ID': '0'}, None),
+    ({'TPU_WORKER_HOSTNAMES': 'a,b', 'TPU_WORKER_ID': '0'}, 'TPU'),
+    (BY_HAND, 'by hand'),
+    (SLURM, 'SLURM'),
+    ({**SLURM, 'SLURM_NTASKS': '1'}, None),
+    ({**SLURM, **BY_HAND}, 'by hand'),
+    ({**SLURM, 'JAX_COORDINATOR_ADDRESS': 'h:1'}, 'SLURM'),
+    (OPEN_MPI, 'Open MPI'),
+    ({'KUBERNETES_SERVICE_HOST': '10.0.0.1'}, None),
+  ],
+)
+def test_the_launcher_is_found_by_what_it_sets(env, found):
+  assert processes.launcher(env) == found
+
+
+@pytest.mark.parametrize(
+  ('env', 'line'),
+  [
+    ({'JAX_PROCESS_ID': '0'}, 'JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES not set; all of'),
+    ({'JAX_COORDINATOR_ADDRESS': 'h:1'}, 'JAX_NUM_PROCESSES, JAX_PROCESS_ID not set'),
+    ({'SLURM_JOB_ID': '5', 'SLURM_NTASKS': '8'}, 'the job has 8 tasks .* start it with srun'),
+    ({'OMPI_COMM_WORLD_SIZE': '4'}, 'OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_LOCAL_RANK not set'),
+    ({'TPU_WORKER_HOSTNAMES': 'a,b'}, 'TPU_WORKER_ID not set'),
+    ({**BY_HAND, 'JAX_NUM_PROCESSES': 'two'}, "JAX_NUM_PROCESSES: found 'two', expected a whole"),
+  ],
+)
+def test_a_launcher_that_is_there_in_part_is_refused(env, line):
+  with pytest.raises(UserError, match=line):
+    processes.join(env=env)
+
+
+def test_kubernetes_without_its_package_says_what_to_install(monkeypatch):
+  monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+  env = {'KUBERNETES_SERVICE_HOST': '10.0.0.1', 'JOB_COMPLETION_INDEX': '0'}
+  with pytest.raises(UserError, match=r'pip install jax\[k8s\], or set JAX_COORDINATOR_ADDRESS'):
+    processes.launcher(env)
+
+
+def test_a_count_that_is_not_there_is_refused():
+  with pytest.raises(UserError, match=r'--processes: 2 were asked for, 1 are there \(no launcher'):
+    processes.join(expected=2, env={})
+  processes.join(expected=1, env=SLURM)  # alone on purpose
+
+
+def test_jax_reads_the_variables_that_slurm_sets(monkeypatch):
+  from jax._src.clusters import ClusterEnv
+
+  for name, value in SLURM.items():
+    monkeypatch.setenv(name, value)
+  found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, 10)
+  assert found == ('node001:61497', 8, 5, [1])
+
+
+def start(folder, run, *, count=1, **env):
+  """Trains by so many processes; the exit code and what was said."""
+  main = [f'--config={ROOT / "tests" / "double_precision.py"}:{folder}', f'--workdir={run}']
+  line = [sys.executable, '-m', 'flaxart.main', *main]
+  if count > 1:
+    line = ['bash', str(ROOT / 'launch' / 'local.sh'), str(count), *main]
+  env = {**os.environ, **{name: str(value) for name, value in env.items()}}
+  done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+  return done.returncode, done.stderr
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory, collection):
+  """One run straight by one process, and the same begun by 1, continued by 2, finished by 4."""
+  config = tiny_config(collection)
+  config.model.name = 'vgg19'
+  config.tasks = 'artist,type,year'
+  config.train.batch_size, config.eval.batch_size = 12, 5  # 128 and 16 records: neither divides
+  config.optim.name, config.optim.learning_rate = 'sgd', 1e-3
+  config.optim.clip_norm, config.augment.flip = 1.0, True
+  set_steps(config, 40)  # over the end of the third epoch
+  config.train.eval_every_epochs = config.train.epochs / 2
+  found = {}
+  for name, parts in {
+    'straight': [{}],
+    'moved': [
+      {'STOP_AT': 8, 'STOP_PROCESS': 0},
+      {'count': 2, 'STOP_AT': 21, 'STOP_PROCESS': 1},
+      {'count': 4},
+    ],
+  }.items():
+    folder = tmp_path_factory.mktemp(name)
+    (folder / 'config.json').write_text(to_json(config))
+    found[name] = folder, [start(folder, folder / 'run', **part) for part in parts]
+  return found
+
+
+def test_each_process_says_who_it_is_and_stops_with_the_others(runs):
+  _, ((alone, _), (by_two, two), (by_four, four)) = runs['moved']
+  assert (alone, by_two, by_four) == (EXIT_CODE, EXIT_CODE, 0), two + four
+  for i in range(2):
+    assert f'process {i} of 2 (by hand), 1 of 2 devices are here' in two
+  assert 'process 3 of 4 (by hand), 1 of 4 devices are here' in four
+  # The signal reached one of two: the other stopped after the same step, and saved once.
+  steps = set(re.findall(r'stopped by .*, saved step (\d+) of 40', two))
+  assert len(steps) == 1 and 22 <= int(*steps) < 40
+  assert 'stopped by SIGTERM' in two and 'stopped by another process' in two
+  assert f'continuing after step {steps.pop()} of 40' in four
+
+
+def drawn(folder):
+  """`{step: [records of the whole batch]}` over all processes that took part."""
+  steps = {}
+  for path in folder.glob('ids-*.jsonl'):
+    for line in path.read_text().splitlines():
+      step, process, records = json.loads(line)
+      steps.setdefault(step, {})[process] = records
+  # Process i of n takes every n-th example of a batch, from the i-th on.
+  return {
+    step: [parts[i][k] for k in range(len(parts[0])) for i in range(len(parts))]
+    for step, parts in steps.items()
+  }
+
+
+def test_the_order_of_examples_does_not_know_how_many_processes_there_are(runs):
+  straight, moved = (drawn(runs[name][0]) for name in ('straight', 'moved'))
+  assert sorted(straight) == list(range(40))
+  assert moved == straight
+
+
+def test_parameters_do_not_know_how_many_processes_there_were(runs):
+  (a, _), (b, _) = runs['straight'], runs['moved']
+  a, b = (arrays(folder / 'run') for folder in (a, b))
+  assert a.keys() == b.keys() and len(a) > 20
+  for name, values in a.items():
+    np.testing.assert_allclose(b[name], values, rtol=1e-10, atol=1e-10, err_msg=name)
+  assert any(values.dtype == np.float64 for values in a.values())
+
+
+def arrays(run):
+  """`{path: float64 array}`; as NumPy's, because JAX is in single precision in this process."""
+  import jax
+  from orbax.checkpoint import v1 as ocp
+
+  folder = (run / 'checkpoints' / '40').resolve()
+  stored = ocp.metadata(folder).metadata
+  tree = ocp.load(folder, jax.tree.map(lambda x: np.empty(x.shape, x.dtype), stored))
+  return {
+    jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def test_the_documented_lines_load_on_one_device_what_four_wrote(runs, tmp_path):
+  text = (ROOT / 'docs' / 'reliability.md').read_text()
+  (code,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+  assert 'flaxart' not in code
+  (tmp_path / 'read.py').write_text(code)
+  folder = runs['moved'][0] / 'run' / 'checkpoints' / '40'
+  line = [sys.executable, tmp_path / 'read.py', folder]
+  done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+  count = sum(v.size for k, v in arrays(runs['moved'][0] / 'run').items() if "['params']" in k)
+  assert done.stdout == f'{count} parameters at step 40\n'
+
+
+def test_every_record_is_counted_once_and_only_one_process_writes(runs):
+  folders = {name: runs[name][0] / 'run' for name in runs}
+  results = {n: json.loads((run / 'results.json').read_text()) for n, run in folders.items()}
+  for split in ('val', 'test'):
+    for task, scores in results['straight'][split].items():
+      moved = results['moved'][split][task]
+      assert moved.keys() == scores.keys() and moved['n'] == scores['n'] > 0
+      for score, value in scores.items():
+        if value is not None and not isinstance(value, dict):
+          assert moved[score] == pytest.approx(value, rel=1e-5, abs=1e-9), (task, score)
+  assert results['moved']['provenance']['hardware']['processes'] == 4
+  lines = {n: [(x['step'], x['split']) for x in metric_lines(run)] for n, run in folders.items()}
+  assert lines['moved'] == lines['straight']
+  assert not any(verify(folders['moved']).values())

@@ -1,0 +1,44 @@
+"""New heads on a trunk that exists, for all four networks."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from flaxart.config import default_config
+from flaxart.machine.sharding import create_mesh
+from flaxart.models import MODELS
+from flaxart.network.classifier import TrunkSpec
+from flaxart.network.state import all_params, create_train_state
+from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
+
+
+def state_of(name, tasks, **trunk):
+  config = default_config()
+  config.init, config.model.name = 'scratch', name
+  config.model.width, config.model.shallow = 0.0625, True
+  return create_train_state(
+    config, tasks, optax.sgd(0.1), mesh=create_mesh(), spec=TrunkSpec(), **trunk
+  )
+
+
+@pytest.mark.parametrize('name', list(MODELS))
+def test_heads_are_swapped_and_the_trunk_stays(name):
+  _, old = state_of(name, [Task('artist', SOFTMAX, ('a', 'b', 'c'))])
+  params = nnx.to_pure_dict(all_params(old))['trunk']
+  params = jax.tree.map(lambda x: np.asarray(x) + 1, params)  # unlike any fresh network
+  tasks = [Task('type', SOFTMAX, ('x', 'y')), Task('tags', SIGMOID, ('p', 'q', 'r', 's'))]
+  network, new = state_of(name, tasks, trunk_params=params)
+  stored = nnx.to_pure_dict(all_params(new))
+  jax.tree.map(np.testing.assert_array_equal, stored['trunk'], params)
+  assert set(stored['heads']) == {'type', 'tags'}
+  size = MODELS[name].min_size
+  images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
+  logits = jax.eval_shape(
+    lambda s, x: network.merge(s.trainable, s.frozen, s.batch_stats)(x), new, images
+  )
+  assert {task: out.shape for task, out in logits.items()} == {'type': (2, 2), 'tags': (2, 4)}

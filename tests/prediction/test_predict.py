@@ -1,0 +1,279 @@
+"""Predictions as a museum uses them: every row about its own picture, safe in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import shutil
+import unicodedata
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_museum import draw_collection, tiny_config
+
+import flaxart
+from flaxart.predict import average_objects, defuse, find_pictures, predict, to_csv
+from flaxart.prediction.object_ids import object_ids
+from flaxart.train import train_and_evaluate
+from tfds_rijks.errors import UserError
+from tfds_rijks.images import Square, encode_jpeg
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory, collection):
+  config = tiny_config(collection)
+  config.train.epochs = 3.0
+  workdir = tmp_path_factory.mktemp('runs') / 'run'
+  train_and_evaluate(config, workdir)
+  return workdir
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Nested pictures, awkward names, broken files in between."""
+  source = draw_collection(tmp_path / 'source', objects=12, seed=5)
+  pictures = sorted(source.glob('*.png'))
+  folder = tmp_path / 'my pictures'
+  names = [
+    'a b.png',
+    'café/Dürer & Söhne.png',
+    'café/0007.png',
+    '=SUM(A1).png',
+    'z/deep/er/1.png',
+    '-5.png',
+    'm.png',
+    'n.png',
+    'o.png',
+  ]
+  for name, picture in zip(names, pictures, strict=False):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(picture, folder / name)
+  (folder / 'a c.png').write_bytes(pictures[0].read_bytes()[:300])
+  (folder / 'empty.jpg').write_bytes(b'')
+  (folder / 'page.jpg').write_bytes(b'<!DOCTYPE html><html></html>')
+  (folder / 'notes.txt').write_text('no picture')
+  (folder / 'loop').symlink_to(folder)
+  return folder
+
+
+def read(path):
+  data = path.read_bytes()
+  assert data.startswith(b'\xef\xbb\xbf')  # spreadsheets take it for UTF-8
+  return list(csv.DictReader(io.StringIO(data.decode('utf-8-sig'), newline='')))
+
+
+def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
+  predict(workdir, folder, tmp_path / 'out.csv', batch_size=4)
+  rows = read(tmp_path / 'out.csv')
+  assert list(rows[0]) == [
+    'image',
+    'id',
+    'status',
+    'reason',
+    'artist_1',
+    'artist_1_p',
+    'artist_2',
+    'artist_2_p',
+    'artist_3',
+    'artist_3_p',
+    'artist_decision',
+    'type_1',
+    'type_1_p',
+    'type_2',
+    'type_2_p',
+    'type_3',
+    'type_3_p',
+    'type_decision',
+  ]
+  paths, others = find_pictures(folder)
+  assert [row['image'] for row in rows] == [defuse(p) for p in paths] and others == 1
+  assert {row['image'] for row in rows if row['status'] != 'ok'} == {
+    'a c.png',
+    'empty.jpg',
+    'page.jpg',
+  }
+  net = flaxart.load(workdir)
+  for path, row in zip(paths, rows, strict=True):
+    if row['status'] != 'ok':
+      assert row['reason'] and not any(
+        v for k, v in row.items() if k.startswith(('artist', 'type'))
+      )
+      continue
+    own = net(net.square((folder / path).read_bytes())[None])['artist'][0]
+    assert row['artist_1'] == net.labels['artist'][int(own.argmax())]
+    assert float(row['artist_1_p']) == pytest.approx(float(own.max()), abs=2e-4)
+    assert row['type_3'] == '' and row['artist_decision'] == ''
+  about = json.loads((tmp_path / 'out.json').read_text())
+  assert about['unreadable'] == 3 and about['model']['dataset'] == 'collection'
+  assert "'=SUM(A1).png" in {row['image'] for row in rows}
+
+
+def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize, monkeypatch):
+  tiny.data.resize, tiny.train.epochs = resize, 0.1
+  train_and_evaluate(tiny, tmp_path / 'run')
+  picture = np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8)
+  data = encode_jpeg(picture)
+  seen = flaxart.load(tmp_path / 'run').square(data)
+  np.testing.assert_array_equal(seen, Square(32, tiny.data.fit, resize)(data, name='x'))
+  assert np.array_equal(seen, Square(32, tiny.data.fit)(data, name='x')) == (resize == 'pillow')
+  # Where the library is missing, the network still answers about squares that others made.
+  find = importlib.util.find_spec
+  monkeypatch.setattr(
+    importlib.util, 'find_spec', lambda name: None if name == 'cykooz_resizer' else find(name)
+  )
+  net = flaxart.load(tmp_path / 'run')
+  assert net.features(seen[None]).shape == (1, 256)
+  with pytest.raises(UserError, match='cykooz-resizer') if resize == 'simd' else nullcontext():
+    net.square(data)
+
+
+def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_text('objectnummer,image\n0012,m.png\n0012,n.png\n0012,a c.png\n0007,café/0007.png\n')
+  predict(workdir, folder, tmp_path / 'out.csv', metadata=str(table), id_column='objectnummer')
+  rows = {row['image']: row for row in read(tmp_path / 'out.csv')}
+  assert rows['m.png']['id'] == rows['a c.png']['id'] == '0012'
+  assert rows['café/0007.png']['id'] == '0007' and rows['o.png']['id'] == ''
+  predict(
+    workdir,
+    folder,
+    tmp_path / 'objects.csv',
+    metadata=str(table),
+    id_column='objectnummer',
+    per='object',
+  )
+  objects = read(tmp_path / 'objects.csv')
+  assert len(objects) == len(rows) - 2
+  one = next(row for row in objects if row['id'] == '0012')
+  net = flaxart.load(workdir)
+  both = net(np.stack([net.square((folder / p).read_bytes()) for p in ('m.png', 'n.png')]))
+  assert float(one['artist_1_p']) == pytest.approx(float(both['artist'].mean(0).max()), abs=2e-4)
+
+
+def test_averaging_keeps_pictures_without_a_number_apart():
+  answers = {
+    'a': {'t': np.array([1.0, 0.0])},
+    'b': 'truncated',
+    'c': {'t': np.array([0.0, 1.0])},
+    'd': {'t': np.array([0.5, 0.5])},
+    'e': 'empty',
+  }
+  result = average_objects(answers, {'a': '1', 'b': '1', 'c': '1'})
+  assert list(result) == ['a', 'd', 'e']
+  np.testing.assert_array_equal(result['a']['t'], [0.5, 0.5])
+  assert result['e'] == 'empty'
+
+
+def test_pictures_join_by_file_name_where_the_table_has_no_column_image(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_text('\ufeffobjectnummer;title\n'.replace(';', ',') + 'SK-A-1,x\n007,y\n')
+  ids = object_ids(table, 'objectnummer', ['x/sk-a-1.jpg', '007.png', 'other.png'])
+  assert ids == {'x/sk-a-1.jpg': 'SK-A-1', '007.png': '007'}
+
+
+def test_a_file_name_that_two_pictures_share_decides_nothing(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_text('id,image\nA,sub/10.png\nB,20.png\nC,d/30.png\nD,d/30.png\n')
+  paths = ['sub/10.png', 'other/10.png', 'x/20.png', 'y/20.png', 'd/30.png']
+  assert object_ids(table, 'id', paths) == {'sub/10.png': 'A'}
+
+
+def test_tables_of_other_systems_find_their_pictures(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_bytes('id;image\r\n1;b\\2.png\r\n2;./café.png\r\n'.encode('cp1252'))
+  paths = ['b/2.png', unicodedata.normalize('NFD', 'café.png')]
+  assert list(object_ids(table, 'id', paths).values()) == ['1', '2']
+
+
+def test_a_file_name_that_two_records_share_decides_nothing(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_text('id,image\n1,a/1.png\n2,b/1.png\n3,c/2.png\n')
+  assert object_ids(table, 'id', ['x/1.png', 'b/1.png', 'y/2.png']) == {
+    'b/1.png': '2',
+    'y/2.png': '3',
+  }
+
+
+@pytest.mark.parametrize('cell', ['=1+1', '+1', '-1', '@x', '\tx', '\rx'])
+def test_cells_that_a_spreadsheet_would_run_are_defused(cell):
+  assert defuse(cell) == f"'{cell}" and defuse('1' + cell) == '1' + cell
+
+
+def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
+  out = tmp_path / 'out.csv'
+  (tmp_path / 'void').mkdir()
+  (tmp_path / 'beside.json').mkdir()
+  table = tmp_path / 'export.csv'
+  table.write_text('number,image\n1,m.png\n')
+  results = (workdir / 'results.json').read_bytes()
+  for arguments, line in [
+    ({'folder': tmp_path / 'nowhere'}, 'is no folder'),
+    ({'folder': tmp_path / 'void'}, 'holds no picture'),
+    ({'workdir': tmp_path}, 'config.json: not found'),
+    ({'output': tmp_path / 'x' / 'out.csv'}, 'does not exist; create it'),
+    ({'output': tmp_path / 'void'}, 'can be no table'),
+    ({'output': tmp_path / 'names.json'}, 'can be no table'),
+    ({'output': workdir / 'results.csv'}, r'results\.json would stand beside the table'),
+    ({'output': tmp_path / 'beside.csv'}, r'beside\.json would stand beside the table'),
+    ({'output': table}, 'is there already, and no table of predictions'),
+    ({'output': table, 'metadata': str(table), 'id_column': 'number'}, 'the file of --metadata'),
+    ({'metadata': str(tmp_path), 'id_column': 'number'}, 'is no file'),
+    ({'metadata': str(tmp_path / 'no'), 'id_column': 'number'}, 'is no file'),
+    (
+      {'metadata': str(table), 'id_column': 'id'},
+      "has no column 'id'; its columns are number, image",
+    ),
+    ({'metadata': str(table)}, 'go together'),
+    ({'per': 'object'}, '--per=object needs --metadata'),
+    ({'batch_size': 0}, '--batch_size: found 0'),
+  ]:
+    given = {'workdir': workdir, 'folder': folder, 'output': out, **arguments}
+    with pytest.raises(UserError, match=line):
+      predict(**given)
+    assert not out.exists() and not (tmp_path / 'names.json').exists()
+  assert (workdir / 'results.json').read_bytes() == results
+  assert table.read_text() == 'number,image\n1,m.png\n'
+
+
+def test_a_folder_that_cannot_be_opened_is_named(folder, monkeypatch):
+  scandir = os.scandir
+
+  def closed(path):
+    if Path(path).name == 'café':
+      raise PermissionError(13, 'Permission denied', str(path))
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', closed)
+  with pytest.raises(UserError, match=r'--images: .*café cannot be opened \(Permission denied\)'):
+    find_pictures(folder)
+
+
+def test_a_table_is_replaced_with_what_stands_beside_it(workdir, folder, tmp_path):
+  for _ in range(2):
+    predict(workdir, folder, tmp_path / 'out.csv')
+
+
+def test_a_name_that_is_not_utf8_keeps_its_row(workdir, folder, tmp_path):
+  shutil.copytree(folder, tmp_path / 'old', symlinks=True)
+  shutil.copy(folder / 'm.png', os.fsencode(tmp_path / 'old') + b'/caf\xe9.png')
+  predict(workdir, tmp_path / 'old', tmp_path / 'out.csv')
+  rows = {row['image']: row for row in read(tmp_path / 'out.csv')}
+  assert rows[r'caf\xe9.png']['status'] == 'ok'
+  assert rows[r'caf\xe9.png']['artist_1_p'] == rows['m.png']['artist_1_p']
+
+
+def test_a_row_of_the_table_without_a_number(tmp_path):
+  table = tmp_path / 'export.csv'
+  table.write_text('image,id\nx.png,\ny.png,007\n')
+  assert object_ids(table, 'id', ['x.png', 'y.png']) == {'x.png': '', 'y.png': '007'}
+
+
+def test_numbers_are_no_formulas():
+  rows = [{'image': '-1.png', 'year_1': '-755.8'}]
+  text = to_csv(rows, ['image', 'year_1'], numbers={'year_1'})
+  assert text.splitlines()[1] == "'-1.png,-755.8"

@@ -1,0 +1,153 @@
+"""What each option of the loss does, on numbers small enough to check by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flaxart.config import default_config
+from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task, losses
+from tfds_rijks.errors import UserError
+
+ARTIST = Task('artist', SOFTMAX, ('Anna', 'Bert', 'Cleo'))
+TAGS = Task('tags', SIGMOID, ('oak', 'tin'))
+YEAR = Task('year', REGRESSION, center=1700.0, scale=50.0)
+ALL = (ARTIST, TAGS, YEAR)
+OUT = {
+  'artist': jnp.array([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]]),
+  'tags': jnp.array([[1.0, -1.0], [0.0, 2.0], [-3.0, 0.5]]),
+  'year': jnp.array([[0.1], [0.0], [-1.0]]),
+}
+LABELS = {
+  'artist': jnp.array([0, 2, -1]),
+  'tags': jnp.array([[True, False], [False, False], [True, True]]),
+  'year': jnp.array([1700.0, jnp.nan, 1650.0]),
+}
+
+
+TRAIN = SimpleNamespace(  # the part of a data split that the objective looks at
+  labels={
+    'artist': np.array([0] * 80 + [1] * 16 + [2] * 4 + [-1] * 50),
+    'tags': np.array([[1, 0]] * 30 + [[1, 1]] * 10, bool),
+    'year': np.zeros(40, np.float32),
+  }
+)
+
+
+def objective(**fields):
+  config = default_config()
+  config.update_from_flattened_dict(fields)
+  return losses.create_objective(config, ALL, TRAIN)
+
+
+def test_by_default_nothing_departs_from_the_plain_losses():
+  plain, of_task = losses.total_loss(ALL, OUT, LABELS)
+  same, _ = losses.total_loss(ALL, OUT, LABELS, objective=objective())
+  assert float(plain) == float(same) == pytest.approx(sum(float(v) for v in of_task.values()))
+
+
+def test_label_smoothing_mixes_in_the_even_distribution():
+  smooth = losses.example_losses(
+    ARTIST, OUT['artist'], LABELS['artist'], objective=objective(**{'optim.label_smoothing': 0.3})
+  )
+  logs = jax.nn.log_softmax(OUT['artist'])
+  expected = -(0.7 * logs[0, 0] + 0.1 * logs[0].sum()), -(0.7 * logs[1, 2] + 0.1 * logs[1].sum())
+  np.testing.assert_allclose(smooth, [*expected, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize('rule', ['sqrt', 'inverse', 'effective'])
+def test_class_weights_lift_rare_classes_and_keep_the_mean_at_one(rule):
+  counts = np.array([80, 16, 4])
+  weights = losses.class_weights(counts, rule=rule, cap=100.0)
+  assert np.average(weights, weights=counts) == pytest.approx(1)
+  assert weights[0] < weights[1] < weights[2]
+  ratio = {'sqrt': 20**0.5, 'inverse': 20, 'effective': (1 - 0.999**80) / (1 - 0.999**4)}[rule]
+  assert weights[2] / weights[0] == pytest.approx(ratio, rel=1e-4)
+  assert losses.class_weights(counts, rule=rule, cap=1.5).max() <= 1.5
+
+
+def test_class_weights_multiply_the_loss_of_their_class():
+  plain = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'])
+  asked = objective(**{'train.class_weights': 'artist=inverse'})
+  weighted = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'], objective=asked)
+  weights = asked.class_weights['artist']
+  np.testing.assert_allclose(weighted, plain * np.array([weights[0], weights[2], 0]), rtol=1e-6)
+  assert set(asked.class_weights) == {'artist'}
+  assert set(objective(**{'train.class_weights': 'sqrt'}).class_weights) == {'artist', 'tags'}
+
+
+@pytest.mark.parametrize(
+  ('text', 'line'),
+  [
+    ('log', "config.train.class_weights: found 'log', expected one of none, sqrt"),
+    ('year=sqrt', "'year' is no task with classes; those are artist, tags"),
+    ('artst=sqrt', "'artst' is no task with classes"),
+  ],
+)
+def test_class_weights_that_make_no_sense_are_named(text, line):
+  with pytest.raises(UserError, match=line):
+    objective(**{'train.class_weights': text})
+
+
+def test_logit_adjustment_asks_for_a_margin_by_the_log_of_the_prior():
+  asked = objective(**{'train.logit_adjustment': 2.0})
+  prior = np.log([0.8, 0.16, 0.04])
+  np.testing.assert_allclose(asked.offsets['artist'], 2 * prior, rtol=1e-5)
+  adjusted = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'], objective=asked)
+  logs = jax.nn.log_softmax(OUT['artist'] + 2 * prior)
+  np.testing.assert_allclose(adjusted, [-logs[0, 0], -logs[1, 2], 0], rtol=1e-5)
+
+
+def test_mixup_is_the_mixture_of_two_losses_and_passes_missing_labels_over():
+  share = jnp.array([0.75, 0.6, 0.9])
+  partner = {name: jnp.roll(value, 1, axis=0) for name, value in LABELS.items()}
+  _, means = losses.total_loss(ALL, OUT, LABELS, mix=losses.Mix(share, partner))
+  logs = jax.nn.log_softmax(OUT['artist'])
+  # Record 0: label 0, partner missing; 1: label 2, partner 0; 2: missing, partner 2.
+  total = -(0.75 * logs[0, 0] + 0.6 * logs[1, 2] + 0.4 * logs[1, 0] + 0.1 * logs[2, 2])
+  assert float(means['artist']) == pytest.approx(float(total) / (0.75 + 1.0 + 0.1), rel=1e-5)
+
+
+def test_learned_weights_follow_kendall_gal_and_cipolla():
+  _, means = losses.total_loss(ALL, OUT, LABELS)
+  variances = {'artist': jnp.float32(0.4), 'tags': jnp.float32(-0.2), 'year': jnp.float32(1.0)}
+  total, _ = losses.total_loss(ALL, OUT, LABELS, log_variances=variances)
+  expected = sum(
+    (0.5 if name == 'year' else 1) * np.exp(-float(s)) * float(means[name]) + float(s) / 2
+    for name, s in variances.items()
+  )
+  assert float(total) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_task_without_labels_moves_neither_its_head_nor_its_learned_weight():
+  missing = {**LABELS, 'artist': jnp.array([-1, -1, -1])}
+  variances = {task.name: jnp.float32(0.3) for task in ALL}
+
+  def loss(out, variances):
+    return losses.total_loss(ALL, out, missing, log_variances=variances)[0]
+
+  of_out, of_variance = jax.grad(loss, (0, 1))(OUT, variances)
+  assert not of_out['artist'].any() and of_out['tags'].any() and of_out['year'].any()
+  assert float(of_variance['artist']) == 0 and float(of_variance['tags']) != 0
+
+
+def test_parts_of_a_batch_add_up_to_the_whole():
+  counts = losses.label_counts(ALL, LABELS)
+  variances = {task.name: jnp.float32(0.3) for task in ALL}
+  whole, _ = losses.total_loss(ALL, OUT, LABELS, log_variances=variances)
+  parts = [
+    losses.total_loss(
+      ALL,
+      {k: v[i : i + 1] for k, v in OUT.items()},
+      {k: v[i : i + 1] for k, v in LABELS.items()},
+      log_variances=variances,
+      counts=counts,
+      share=1 / 3,
+    )[0]
+    for i in range(3)
+  ]
+  assert float(sum(parts)) == pytest.approx(float(whole), rel=1e-6)

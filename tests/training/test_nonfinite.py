@@ -1,0 +1,133 @@
+"""A loss, gradient or update that is no number: stop, leave it out, or go back; nothing is lost."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from trainer import metric_lines, set_steps
+
+from flaxart.machine import sharding
+from flaxart.train import train_and_evaluate
+from flaxart.training import nonfinite
+from flaxart.verify import verify
+from flaxart.workdir import checkpoint
+from tfds_rijks.errors import UserError
+
+
+def poison(monkeypatch, steps):
+  """Makes the labels of the year a NaN that is not taken for a missing one, at these steps."""
+  from flaxart.training import loop
+
+  count = iter(range(1, 10_000))
+  put_batch = loop.put_batch
+
+  def put(batch, mesh):
+    if next(count) in steps:
+      batch = {**batch, 'year': np.full_like(batch['year'], np.inf)}
+    return put_batch(batch, mesh)
+
+  monkeypatch.setattr(loop, 'put_batch', put)
+
+
+def lines_of(run, split='train'):
+  return {line['step']: line for line in metric_lines(run) if line['split'] == split}
+
+
+@pytest.fixture
+def with_year(tiny):
+  tiny.tasks, tiny.model.name = 'artist,year', 'vgg19'  # it compiles fastest
+  set_steps(tiny, 6)
+  return tiny
+
+
+def test_abort_stops_at_the_first_loss_that_is_no_number(with_year, tmp_path, monkeypatch):
+  with_year.checkpoint.every_steps = 2
+  poison(monkeypatch, {4})
+  with pytest.raises(UserError, match=r'step 4: the loss is inf; earlier checkpoints are intact'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert set(checkpoint.steps_on_disk(tmp_path / 'run')) == {2}
+  assert verify(tmp_path / 'run') == {2: []}
+
+
+def test_skip_leaves_the_update_out_and_says_so(with_year, tmp_path, monkeypatch, caplog):
+  with_year.train.on_nonfinite = 'skip'
+  with_year.checkpoint.every_steps = 4
+  poison(monkeypatch, {4})
+  with caplog.at_level('WARNING', 'flaxart'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert 'step 4: the loss is inf: the update was left out' in caplog.text
+  lines = lines_of(tmp_path / 'run')
+  assert [step for step in lines if lines[step].get('nonfinite')] == [4]
+  assert all(np.isfinite(line['loss']) for step, line in lines.items() if step != 4)
+
+
+def test_compiling_again_after_a_restart_is_no_training(with_year, tmp_path, monkeypatch):
+  with_year.checkpoint.every_steps = 2
+  with monkeypatch.context() as patch, pytest.raises(UserError, match='step 4: the loss is inf'):
+    poison(patch, {4})
+    train_and_evaluate(with_year, tmp_path / 'run')
+  jitted = sharding._jitted
+
+  def slow(*arguments):
+    step, seen = jitted(*arguments), []
+
+    def call(*arguments):
+      time.sleep(0 if seen else 15)
+      seen.append(1)
+      return step(*arguments)
+
+    return call
+
+  monkeypatch.setattr(sharding, '_jitted', slow)
+  began = time.monotonic()
+  summary = train_and_evaluate(with_year, tmp_path / 'run')
+  assert summary['train']['starts'] == 2 and time.monotonic() - began > 15
+  assert summary['train']['seconds'] < 15
+  assert all(line['step_s'] < 3 for line in lines_of(tmp_path / 'run').values())
+
+
+def test_an_update_that_overflows_is_left_out_and_counted(with_year, tmp_path, caplog):
+  with_year.train.on_nonfinite, with_year.train.max_skipped = 'skip', 2
+  with_year.optim.learning_rate, with_year.checkpoint.every_steps = 1e38, 2
+  with_year.optim.name, with_year.train.task_weights = 'sgd', 'year=10000'
+  with pytest.raises(UserError, match=r'step 3: the norm of the update is inf, .* number 3'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert 'step 1: the norm of the update is inf: the update was left out' in caplog.text
+  lines = lines_of(tmp_path / 'run')
+  assert [line['nonfinite'] for line in lines.values()] == [1, 1]
+
+
+def test_skip_ends_when_it_has_skipped_enough(with_year, tmp_path, monkeypatch):
+  with_year.train.on_nonfinite, with_year.train.max_skipped = 'skip', 1
+  poison(monkeypatch, {2, 3})
+  with pytest.raises(UserError, match=r'step 3: .* number 2 and config.train.max_skipped is 1'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+
+
+def test_rollback_goes_back_to_the_checkpoint_and_on_with_what_comes_next(
+  with_year, tmp_path, monkeypatch, caplog
+):
+  with_year.train.on_nonfinite = 'rollback'
+  with_year.checkpoint.every_steps = 2
+  poison(monkeypatch, {3})
+  with caplog.at_level('WARNING', 'flaxart'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert 'back to the state of step 2' in caplog.text
+  lines = lines_of(tmp_path / 'run')
+  assert sum(line.get('nonfinite', 0) for line in lines.values()) == 1
+  assert np.isfinite(lines[6]['loss'])
+
+
+def test_parameters_that_overflow_are_not_saved(with_year, tmp_path):
+  with_year.checkpoint.every_steps, with_year.optim.learning_rate = 1, 1e38
+  with_year.optim.name, with_year.train.task_weights = 'sgd', 'year=10000'
+  with pytest.raises(UserError, match=r'step 1: the largest parameter is inf'):
+    train_and_evaluate(with_year, tmp_path / 'run')
+  assert checkpoint.steps_on_disk(tmp_path / 'run') == {}
+
+
+def test_all_leaves_are_looked_at():
+  assert nonfinite.all_finite({'a': np.ones(3), 'n': np.ones(2, int)})
+  assert not nonfinite.all_finite({'a': np.ones(3), 'b': np.array([1.0, np.nan])})

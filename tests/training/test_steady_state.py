@@ -1,0 +1,78 @@
+"""No quiet slowdowns: a step in full swing compiles nothing, copies nothing, donates its state."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from flaxart.data.loader import train_batches
+from flaxart.data.source import open_dataset
+from flaxart.machine.sharding import create_mesh, put_batch
+from flaxart.network.classifier import TrunkSpec
+from flaxart.network.state import create_train_state
+from flaxart.network.unfreeze import read_stages
+from flaxart.tasks.losses import Objective
+from flaxart.tasks.task import tasks_from_features
+from flaxart.training.optim import create_learning_rate_fn, create_optimizer
+from flaxart.training.step import make_train_step
+from tfds_rijks.images import Square
+
+COMPILED = '/jax/core/compile/backend_compile_duration'
+
+
+@pytest.fixture
+def compilations():
+  """Grows by one entry for every program that XLA compiles."""
+  found = []
+
+  def listen(event, duration, **_):
+    if event == COMPILED:
+      found.append(duration)
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  yield found
+  from jax._src import monitoring  # there is no public way to take it off again
+
+  monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize('parallelism', ['jit', 'shard_map'])
+def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
+  tiny, compilations, parallelism
+):
+  tiny.parallelism, tiny.augment.flip, tiny.augment.zoom = parallelism, True, 0.2
+  tiny.optim.schedule, tiny.model.dropout = 'cosine', 0.1
+  dataset = open_dataset('collection', data_dir=tiny.data.data_dir, tasks=['artist', 'type'])
+  tasks = tasks_from_features(dataset.features, {'artist': 1.0, 'type': 1.0})
+  rate = create_learning_rate_fn(tiny, steps=100, steps_per_epoch=10)
+  mesh = create_mesh()
+  network, state = create_train_state(
+    tiny, tasks, create_optimizer(tiny, rate, read_stages(tiny)), mesh=mesh, spec=TrunkSpec()
+  )
+  step = make_train_step(network, tiny, rate, Objective())
+  batches = train_batches(
+    dataset.split('train'), seed=0, batch_size=16, start_step=0, square=Square(32, 'squash')
+  )
+  state, _ = step(state, put_batch(next(batches), mesh))
+  assert compilations  # or it would not notice any
+
+  compilations.clear()
+  for _ in range(3):
+    before = jax.tree.leaves(state)
+    batch = put_batch(next(batches), mesh)
+    # Only what is asked for is transferred: a Python number that slipped into the step would be.
+    with jax.transfer_guard('disallow'):
+      state, metrics = step(state, batch)
+    assert all(leaf.is_deleted() for leaf in before)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(batch))
+  assert not compilations
+  assert np.isfinite(float(metrics['loss'])) and int(state.step) == 4
+
+
+def test_the_guard_would_see_a_number_that_slips_into_a_step():
+  double = jax.jit(lambda x, y: x * y)
+  x = jax.device_put(np.float32(2))
+  double(x, x)
+  with jax.transfer_guard('disallow'), pytest.raises(Exception, match='Disallowed'):
+    double(x, np.float32(3))

@@ -1,0 +1,249 @@
+"""What is read is what was written: bit flips, missing files, other classes, other formats."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_museum import tiny_config
+
+import flaxart
+from flaxart.tasks.task import labels_json
+from flaxart.train import train_and_evaluate
+from flaxart.verify import verify
+from flaxart.workdir import checkpoint, checkpoint_folder, identity, manifest, run_folder
+from tfds_rijks.errors import UserError
+
+GOLDEN = Path(__file__).parents[1] / 'golden'
+sys.path.insert(0, str(GOLDEN))
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, collection):
+  """A run of two epochs whose first evaluation was the better one, so that both are kept."""
+  config = tiny_config(collection)
+  config.train.epochs = 2.0
+  workdir = tmp_path_factory.mktemp('runs') / 'trained'
+  scores = iter([0.9, 0.9, 0.1, 0.1])
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr('flaxart.training.loop.main_score', lambda *_: next(scores))
+    train_and_evaluate(config, workdir)
+  assert set(checkpoint.steps_on_disk(workdir)) == {8, 16}
+  return workdir, config
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+  shutil.copytree(trained[0], tmp_path / 'run')
+  return tmp_path / 'run'
+
+
+def files_of(run):
+  return sorted(p for p in (run / 'checkpoints').rglob('*') if p.is_file())
+
+
+def flip_a_bit(path, rng):
+  content = bytearray(path.read_bytes())
+  content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+  path.write_bytes(content)
+
+
+def damage_latest(run):
+  """Flips one bit of the newest checkpoint's weights."""
+  data = max((run / 'checkpoints' / '16').rglob('*'), key=lambda p: p.stat().st_size)
+  flip_a_bit(data, random.Random(0))
+
+
+def test_each_of_500_flipped_bits_is_found(run):
+  rng = random.Random(0)
+  found = 0
+  for _ in range(500):
+    path = rng.choice(files_of(run))  # small files as often as large ones, the manifest too
+    before = path.read_bytes()
+    flip_a_bit(path, rng)
+    step = path.relative_to(run / 'checkpoints').parts[0]
+    try:
+      checkpoint_folder.check_files(run / 'checkpoints' / step)
+    except UserError:
+      found += 1
+    path.write_bytes(before)
+  assert found == 500
+  assert verify(run) == {8: [], 16: []}
+
+
+def test_every_bit_of_a_manifest_counts(tmp_path):
+  (tmp_path / 'weights').write_bytes(b'1')
+  manifest.seal(tmp_path)
+  path = tmp_path / manifest.FILE
+  content = path.read_bytes()
+  for i in range(len(content)):
+    for bit in range(8):
+      path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
+      assert manifest.problems(tmp_path), (i, bit)
+  path.write_bytes(content.replace(b'\n', b'\n '))  # what JSON itself would overlook
+  assert manifest.problems(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('change', 'line'),
+  [
+    (lambda path: path.unlink(), 'missing'),
+    (lambda path: path.write_bytes(b''), 'content changed'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-1]), 'content changed'),
+    (lambda path: path.with_name('more').write_bytes(b'more'), 'not in the manifest'),
+    (lambda path: path.rename(path.with_name('moved')), 'missing'),
+  ],
+)
+def test_missing_truncated_and_extra_files_are_named(run, change, line):
+  path = max((run / 'checkpoints' / '8').rglob('*'), key=lambda p: p.stat().st_size)
+  change(path)
+  with pytest.raises(UserError, match=f'{path.parent}.*: {line}'):
+    flaxart.load(run, step=8)
+  assert flaxart.load(run, step=16)
+  with pytest.raises(UserError, match='1 of 2 checkpoints are damaged'):
+    from flaxart.verify import main
+
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(sys, 'argv', ['verify', f'--workdir={run}'])
+      main()
+
+
+def test_a_missing_or_broken_manifest_is_damage(run):
+  (run / 'checkpoints/8/manifest.json').unlink()
+  (run / 'checkpoints/16/manifest.json').write_text('{')
+  assert [bool(lines) for lines in verify(run).values()] == [True, True]
+  with pytest.raises(UserError, match='every checkpoint is damaged'):
+    flaxart.load(run, fallback=True)
+
+
+def test_a_damaged_checkpoint_stops_the_run_unless_fallback_is_asked_for(run, trained, caplog):
+  damage_latest(run)
+  (run / 'results.json').unlink()
+  with pytest.raises(UserError, match=r'content changed.* or give --fallback'):
+    train_and_evaluate(trained[1], run)
+  with caplog.at_level('INFO', 'flaxart'):
+    train_and_evaluate(trained[1], run, fallback=True)
+  assert 'step 16 is damaged' in caplog.text and 'moved to' in caplog.text
+  assert 'continuing after step 8 of 16' in caplog.text
+  assert [p.name for p in (run / 'checkpoints-damaged').iterdir()] == ['16']
+  assert not any(verify(run).values())
+  # Step 16 came out again as it was before the damage: training is a function of the state.
+  a = checkpoint_arrays(run, 16)
+  b = checkpoint_arrays(trained[0], 16)
+  assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_a_run_without_a_sound_checkpoint_does_not_begin_anew_in_its_place(run, trained):
+  (run / 'results.json').unlink()
+  for step in (8, 16):
+    flip_a_bit(run / f'checkpoints/{step}/labels.json', random.Random(step))
+  before = files_of(run)
+  lines = (run / 'metrics.jsonl').read_text()
+  with pytest.raises(UserError, match=r'every checkpoint is damaged; restore one from a copy'):
+    train_and_evaluate(trained[1], run, fallback=True)
+  assert files_of(run) == before and (run / 'metrics.jsonl').read_text() == lines
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'line'),
+  [
+    ('run.json', '[1]', 'found list, expected an object'),
+    ('trunk.json', '{}', "lacks 'spec'"),
+    ('results.json', '{"tr', 'Unterminated'),
+    ('results.json', '{}', "lacks 'train'"),
+    ('calibration.json', '', 'Expecting value'),
+    ('labels.json', '[]', 'found list, expected an object'),
+  ],
+)
+def test_a_damaged_file_of_a_run_is_named(run, name, content, line):
+  (run / name).write_text(content)
+  with pytest.raises(UserError, match=rf'run/{name}: is damaged \({line}.*restore it from a copy'):
+    flaxart.load(run)
+
+
+def checkpoint_arrays(run, step):
+  import jax
+  from orbax.checkpoint import v1 as ocp
+
+  tree = ocp.load((run / 'checkpoints' / str(step)).resolve())
+  return {
+    jax.tree_util.keystr(path): np.asarray(leaf)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def test_loading_falls_back_to_the_next_best_step(run, caplog):
+  net = flaxart.load(run)
+  assert net.about['step'] == 8 and net.calibration.keys() == {'artist', 'type'}
+  flip_a_bit(run / 'checkpoints/8/labels.json', random.Random(1))
+  with pytest.raises(UserError, match='content changed'):
+    flaxart.load(run)
+  net = flaxart.load(run, fallback=True)
+  assert net.about['step'] == 16 and net.calibration == {}
+  assert 'step 8 is damaged' in caplog.text and 'using the next best one' in caplog.text
+  assert 'was fitted on step 8 and says nothing of step 16: no decisions' in caplog.text
+
+
+def with_classes(run, task, classes):
+  """Writes another class list into `labels.json`, with a hash that fits it."""
+  _, tasks = run_folder.read_run(run)
+  changed = [type(t)(t.name, t.kind, classes, t.weight) if t.name == task else t for t in tasks]
+  (run / 'labels.json').write_text(labels_json(changed))
+
+
+@pytest.mark.parametrize(
+  ('classes', 'line'),
+  [
+    (('Bert', 'Anna', 'Cleo'), "class 0 of artist was 'Anna' when it was saved and is 'Bert'"),
+    (('Anna', 'Bert', 'Dora'), "class 2 of artist was 'Cleo' when it was saved and is 'Dora'"),
+    (('Anna', 'Bert'), "class 2 of artist was 'Cleo' when it was saved and is nothing"),
+  ],
+)
+def test_a_checkpoint_keeps_the_classes_it_was_trained_on(run, classes, line):
+  with_classes(run, 'artist', classes)
+  with pytest.raises(UserError, match=line):
+    flaxart.load(run)
+
+
+def test_a_checkpoint_keeps_its_preprocessing(run):
+  trunk = json.loads((run / 'trunk.json').read_text())
+  trunk['spec']['variant'] = 'torchvision'
+  (run / 'trunk.json').write_text(json.dumps(trunk))
+  with pytest.raises(UserError, match='variant was keras when it was saved and is torchvision in'):
+    flaxart.load(run)
+
+
+def test_a_run_of_a_later_format_is_refused_by_the_version_that_reads_it(run, trained):
+  entry = json.loads((run / 'run.json').read_text())
+  (run / 'run.json').write_text(json.dumps({**entry, 'format': 2, 'flaxart': '3.1.0'}))
+  for again in (lambda: flaxart.load(run), lambda: train_and_evaluate(trained[1], run)):
+    with pytest.raises(UserError, match=r'has format 2, .* install flaxart 3.1.0 or later'):
+      again()
+
+
+@pytest.mark.parametrize('folder', sorted(GOLDEN.glob('format*')), ids=lambda p: p.name)
+def test_runs_of_every_earlier_format_load_and_answer_as_they_did(folder):
+  from make import pictures
+
+  entry = json.loads((folder / 'run.json').read_text())
+  assert folder.name == f'format{entry["format"]}' and entry['format'] <= identity.FORMAT
+  assert not any(verify(folder).values())
+  expected = json.loads((folder / 'expected.json').read_text())
+  answer = flaxart.load(folder)(pictures())
+  assert answer.keys() == expected.keys()
+  for task, values in expected.items():
+    np.testing.assert_allclose(answer[task], values, rtol=1e-4, atol=1e-5)
+  assert sum(p.stat().st_size for p in folder.rglob('*')) < 300_000
+
+
+def test_only_the_newest_checkpoint_is_sealed_late(run):
+  """A run that is killed between a save and its manifest goes on; an older gap is damage."""
+  for step in (8, 16):
+    (run / 'checkpoints' / str(step) / manifest.FILE).unlink()
+  checkpoint.Checkpointer(run).close()
+  assert [bool(lines) for lines in verify(run).values()] == [True, False]

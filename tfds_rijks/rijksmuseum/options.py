@@ -1,0 +1,115 @@
+"""The options of the `rijksmuseum` builder as `tfds_rijks.prepare` takes them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tfds_rijks import images
+from tfds_rijks.errors import UserError
+from tfds_rijks.pictures import allowed
+from tfds_rijks.rijksmuseum import configs, objects, survey
+from tfds_rijks.rijksmuseum.rijksmuseum_dataset_builder import Builder
+
+
+class Preparation:
+  """See `tfds_rijks.options.Preparation`.
+
+  Options may stand in the name of the config (`multitask_320px`), in the arguments, or in both if
+  they agree.
+  """
+
+  KEPT = (survey.UNPACKED,)
+
+  def __init__(
+    self,
+    config: str,
+    manual_dir: Path,
+    *,
+    attribution: str | None = None,
+    image_size: int | None = None,
+    seed: int | None = None,
+    objects_file: str | Path | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+    max_unreadable: str | int | None = None,
+    processes: int | None = None,
+  ):
+    for name, number in (('max_pixels', max_pixels), ('processes', processes)):
+      if number is not None and number < 1:
+        raise UserError(f'--{name}={number}: expected 1 or more')
+    allowed(max_unreadable, 0)  # refused now, not when all pictures have been read
+    listed = objects.read(Path(objects_file)) if objects_file else None
+    bare, _, digest = config.partition('_list-')
+    protocol, named = configs.parse_name(bare)
+    asked = {'attribution': attribution, 'image_size': image_size, 'seed': seed}
+    chosen: dict[str, Any] = {**asked, **named}
+    for field, value in asked.items():
+      if value is not None and value != chosen[field]:
+        raise UserError(
+          f'rijksmuseum/{config}: the name says {field}={chosen[field]}, the option '
+          f'{value}; give one of them'
+        )
+    chosen['seed'] = chosen['seed'] or 0
+    self.config = configs.make(protocol, objects=listed, **chosen)
+    if digest and (listed is None or not listed.digest.startswith(digest)):
+      raise UserError(
+        f'rijksmuseum/{config}: is made from a list of objects; give that list by --objects'
+      )
+    self.manual_dir = manual_dir
+    self.dataset = f'rijksmuseum/{self.config.name}'
+    self.options = {
+      'attribution': self.config.attribution,
+      'image_size': self.config.image_size,
+      'seed': self.config.seed,
+      'objects': listed.digest if listed else None,
+      'max_pixels': max_pixels,
+    }
+    self.image_size, self.processes, self.max_pixels = self.config.image_size, processes, max_pixels
+    self.max_unreadable = max_unreadable
+    self.hidden: list[Path] = []
+    self.unpack_into, self.unpack = manual_dir / survey.UNPACKED, False  # until it is placed
+
+  @staticmethod
+  def add_arguments(parser: argparse._ArgumentGroup) -> None:
+    """See `tfds_rijks.options.Preparation`."""
+    parser.add_argument(
+      '--image_size',
+      type=int,
+      help='reduce larger pictures to this short side in pixels (the name of the dataset then ends '
+      'in _320px, say); without it the files are kept as they are',
+    )
+    parser.add_argument(
+      '--attribution',
+      choices=('as_published', 'strict'),
+      help='strict: only makers without "school of", "after", ... are artists',
+    )
+    parser.add_argument('--seed', type=int, help='of the split, where the protocol draws one (0)')
+    parser.add_argument(
+      '--objects',
+      dest='objects_file',
+      help='CSV with the stems to take, and a column split if wanted',
+    )
+    parser.add_argument('--max_pixels', type=int, help='height times width of the largest picture')
+    parser.add_argument(
+      '--max_unreadable',
+      help='unreadable pictures to put up with: 20, or 2%% (default: 1%% or 20, the larger)',
+    )
+    parser.add_argument('--processes', type=int, help='that read pictures (default: one a core)')
+
+  def place(self, data_dir: Path, *, dry_run: bool) -> None:
+    """See `tfds_rijks.options.Preparation`; archives are unpacked there."""
+    self.unpack_into, self.unpack = data_dir / survey.UNPACKED, not dry_run
+
+  def pictures(self) -> list[Path]:
+    """See `tfds_rijks.options.Preparation`; archives are unpacked to see them."""
+    found = survey.find(self.manual_dir, into=self.unpack_into, unpack=self.unpack)
+    stems = self.config.objects.stems if self.config.objects else found.stems
+    return [found.pictures[stem] for stem in stems if stem in found.pictures]
+
+  def builder(self, data_dir: Path) -> Builder:
+    """See `tfds_rijks.options.Preparation`."""
+    builder = Builder(config=self.config, data_dir=str(data_dir), file_format='array_record')
+    builder.max_unreadable, builder.processes = self.max_unreadable, self.processes
+    builder.max_pixels, builder.unpack_into = self.max_pixels, self.unpack_into
+    return builder
