@@ -30,8 +30,9 @@ from flaxart.config import MODELS, default_config
 from flaxart.data.order import example_order
 from flaxart.machine.sharding import create_mesh
 from flaxart.network.classifier import Classifier
+from flaxart.network.over_features import AsGiven, Given
 from flaxart.network.state import Network, TrainState
-from flaxart.off_the_shelf.feature_batches import AsGiven, Given, train_data
+from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.sweep import Sweep
 from flaxart.tasks.losses import Objective
 from flaxart.tasks.task import SOFTMAX, Task

@@ -11,12 +11,12 @@ from ml_collections import ConfigDict
 from flaxart.data.source import open_dataset
 from flaxart.evaluation import calibration, results
 from flaxart.evaluation.assess import assess
-from flaxart.evaluation.evaluate import largest_classes
-from flaxart.logs.metric_writer import write_text
+from flaxart.machine.files import write_text
 from flaxart.machine.sharding import create_mesh
-from flaxart.net import restore_network
+from flaxart.tasks.label_statistics import largest_classes
 from flaxart.workdir import checkpoint, identity, run_folder
 from flaxart.workdir.class_names import by_class_name
+from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 
 

@@ -26,7 +26,7 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
-from flaxart.machine.user_cache import user_cache
+from flaxart.machine.files import user_cache
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 

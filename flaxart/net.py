@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.evaluation import calibration
@@ -20,10 +17,10 @@ from flaxart.evaluation.calibration import decide
 from flaxart.machine.sharding import create_mesh
 from flaxart.models.fold import fold_batchnorm
 from flaxart.models.ops.kernel_forms import Kept
-from flaxart.network.classifier import TrunkSpec
-from flaxart.network.state import Network, TrainState, abstract_parts
+from flaxart.network.state import Network, TrainState
 from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
 from flaxart.workdir import checkpoint, run_folder
+from flaxart.workdir.restore import restore_network
 from tfds_rijks import images as pictures
 from tfds_rijks.errors import UserError
 
@@ -125,20 +122,6 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
     'classes_sha256': {task.name: task.sha256 for task in tasks},
   }
   return Net(network, state, config, about, calibration.read(workdir, step=step))
-
-
-def restore_network(
-  workdir: Path, step: int, config: ConfigDict, tasks: list[Task], *, mesh: Mesh
-) -> tuple[Network, TrainState]:
-  """Network and arrays of a stored step, without optimizer state."""
-  spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
-  # All parameters count as frozen here: nothing is going to learn.
-  graphdef, trainable, params, batch_stats = abstract_parts(
-    config, tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat
-  )
-  params, batch_stats = checkpoint.restore_params(workdir, step, params, batch_stats, mesh=mesh)
-  state = TrainState(jnp.asarray(step, jnp.int32), trainable, params, batch_stats, ())
-  return Network(graphdef, tuple(tasks), optax.identity()), state
 
 
 def _probabilities(

@@ -10,35 +10,29 @@ checkpoint (90 % right on the val split), empty where none does or where no thre
 
 from __future__ import annotations
 
+from flaxart.prediction.pictures import (
+  average_objects,
+  find_pictures,
+  predict_pictures,
+)
+from flaxart.prediction.table import readable, row, task_columns, to_csv
+
 if __name__ == '__main__':  # before anything that takes time: the program may start once more
   from flaxart.machine import hugepages
 
   hugepages.restart()
 
-import csv
-import io
 import json
-import os
-from collections.abc import Container, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import flaxart
-from flaxart.logs.metric_writer import write_text
-from flaxart.machine.spreadsheet import defuse
-from flaxart.net import Net, load
+from flaxart.machine.files import write_text
+from flaxart.net import load
 from flaxart.prediction.object_ids import object_ids
-from flaxart.tasks.task import REGRESSION, SIGMOID, Task
+from flaxart.tasks.task import REGRESSION
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
-from tfds_rijks.images import SUFFIXES, ImageError
-from tfds_rijks.progress import Progress
-
-TOP = 3  # names a task
-SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
 
 
 def main() -> int:
@@ -160,152 +154,6 @@ def _object(path: Path) -> dict[str, Any]:
   except (ValueError, IsADirectoryError):
     return {}
   return found if isinstance(found, dict) else {}
-
-
-def readable(path: str) -> str:
-  """A path as text: bytes of a name that are not UTF-8 as `\\xe9`."""
-  return os.fsencode(path).decode(errors='backslashreplace')
-
-
-def find_pictures(folder: Path) -> tuple[list[str], int]:
-  """Relative paths of the pictures below `folder`, sorted, and how many other files there are.
-
-  Links to folders are not followed: they can lead in circles.
-  """
-  if not folder.is_dir():
-    raise UserError(f'--images: {folder} is no folder; give the folder that holds the pictures')
-  paths, others = [], 0
-
-  def closed(error: OSError) -> None:
-    raise UserError(
-      f'--images: {error.filename} cannot be opened ({error.strerror}); let it be read, or move it '
-      'away'
-    )
-
-  for root, _, names in os.walk(folder, onerror=closed):
-    for name in names:
-      if Path(name).suffix.lower() in SUFFIXES:
-        paths.append((Path(root) / name).relative_to(folder).as_posix())
-      else:
-        others += 1
-  if not paths:
-    raise UserError(
-      f'--images: {folder} holds no picture ({", ".join(sorted(SUFFIXES))}) among {others} '
-      'files; give the folder that holds the pictures'
-    )
-  return sorted(paths), others
-
-
-Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason why there are none
-
-
-def predict_pictures(
-  net: Net, folder: Path, paths: list[str], *, batch_size: int
-) -> dict[str, Answer]:
-  """Probabilities of every readable picture, the reason for every other one, in the order given."""
-  answers: dict[str, Answer] = {}
-  progress = Progress('predicting', len(paths), unit='img')
-  batch: dict[str, np.ndarray] = {}
-
-  def flush() -> None:
-    if not batch:
-      return
-    images = np.zeros((batch_size, net.image_size, net.image_size, 3), np.uint8)  # one shape only
-    images[: len(batch)] = np.stack(list(batch.values()))
-    probabilities = net(images)
-    for i, path in enumerate(batch):
-      answers[path] = {task: values[i] for task, values in probabilities.items()}
-    batch.clear()
-
-  for done, (path, picture) in enumerate(read_pictures(net, folder, paths), start=1):
-    if isinstance(picture, str):
-      answers[path] = picture
-    else:
-      batch[path] = picture
-    if len(batch) == batch_size:
-      flush()
-    progress.update(done)
-  flush()
-  progress.close()
-  return {path: answers[path] for path in paths}
-
-
-def read_pictures(
-  net: Net, folder: Path, paths: list[str]
-) -> Iterator[tuple[str, np.ndarray | str]]:
-  """Squares for the network, or reasons; decoded by threads a few hundred pictures ahead."""
-
-  def read(path: str) -> np.ndarray | str:
-    try:
-      return net.square((folder / path).read_bytes(), name=path)
-    except ImageError as error:
-      return error.reason
-    except OSError as error:
-      return f'cannot be opened: {error.strerror}'
-
-  with ThreadPoolExecutor(os.cpu_count()) as pool:
-    for start in range(0, len(paths), 256):
-      part = paths[start : start + 256]
-      yield from zip(part, pool.map(read, part), strict=True)
-
-
-def average_objects(answers: Mapping[str, Answer], ids: Mapping[str, str]) -> dict[str, Answer]:
-  """One answer an object, under the path of its first picture: the mean over readable pictures.
-
-  A picture without a record number stays an object of its own.
-  """
-  objects: dict[str, list[str]] = {}
-  for path in answers:
-    objects.setdefault(ids.get(path) or f'\0{path}', []).append(path)
-  result: dict[str, Answer] = {}
-  for paths in objects.values():
-    good = [a for p in paths if not isinstance(a := answers[p], str)]
-    result[paths[0]] = (
-      {task: np.mean([a[task] for a in good], axis=0) for task in good[0]}
-      if good
-      else answers[paths[0]]
-    )
-  return result
-
-
-def task_columns(task: Task) -> list[str]:
-  """The columns of one task, in the order of the table."""
-  ranks = [c for k in range(1, TOP + 1) for c in (f'{task.name}_{k}', f'{task.name}_{k}_p')]
-  return [*ranks, f'{task.name}_decision']
-
-
-def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
-  """One row of the table; what is unknown is empty."""
-  cells = {'image': readable(path), 'id': record, 'status': 'ok', 'reason': ''}
-  if isinstance(answer, str):
-    return {**cells, 'status': 'unreadable', 'reason': answer}
-  given = net.decide({name: np.asarray(values)[None] for name, values in answer.items()})
-  for task in net.tasks:
-    values = answer[task.name]
-    if task.kind == REGRESSION:
-      cells[f'{task.name}_1'] = f'{float(values):.1f}'
-      continue
-    for k, c in enumerate(np.argsort(-values, kind='stable')[:TOP], start=1):
-      cells[f'{task.name}_{k}'] = task.classes[c]
-      cells[f'{task.name}_{k}_p'] = f'{values[c]:.4f}'
-    assert task.kind == SIGMOID or abs(values.sum() - 1) < 1e-3
-    cells[f'{task.name}_decision'] = SEPARATOR.join(given[task.name][0])
-  return cells
-
-
-def to_csv(rows: list[dict[str, str]], columns: list[str], *, numbers: Container[str] = ()) -> str:
-  """The table as text: a byte-order mark for spreadsheets, cells that would run defused, but for
-  the columns `numbers`, which hold nothing else.
-  """
-  text = io.StringIO()
-  text.write('\ufeff')
-  table = csv.DictWriter(text, columns, restval='', lineterminator='\r\n')
-  table.writeheader()
-  table.writerows(
-    {key: value if key in numbers else defuse(value) for key, value in cells.items()}
-    for cells in rows
-  )
-  return text.getvalue()
 
 
 if __name__ == '__main__':

@@ -14,17 +14,18 @@ from flaxart.data.cache import AddPictures, cached, no_pictures
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluation import results
-from flaxart.evaluation.evaluate import labelled_records, largest_classes, with_target_scale
-from flaxart.logs.metric_writer import MetricWriter, flat_scores, log
+from flaxart.logs.metric_writer import MetricWriter, flat_scores
 from flaxart.logs.overview import parameter_table
 from flaxart.logs.profile import read_steps
 from flaxart.logs.throughput import Pace, note_start
 from flaxart.machine import processes
 from flaxart.machine.interrupt import Interrupt
+from flaxart.machine.log import log
 from flaxart.machine.sharding import check_batch_size, create_mesh
 from flaxart.network.state import create_train_state
 from flaxart.network.unfreeze import read_stages
 from flaxart.off_the_shelf import probe
+from flaxart.tasks.label_statistics import labelled_records, largest_classes, with_target_scale
 from flaxart.tasks.losses import create_objective
 from flaxart.tasks.task import Task, tasks_from_features
 from flaxart.training import estimate
@@ -32,7 +33,7 @@ from flaxart.training.initial_trunk import initial_trunk
 from flaxart.training.loop import train_network
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import make_train_step
-from flaxart.workdir import identity, run_folder
+from flaxart.workdir import finished, identity, run_folder
 from flaxart.workdir.checkpoint import Checkpointer
 from flaxart.workdir.class_names import by_class_name
 from tfds_rijks.errors import UserError
@@ -58,7 +59,7 @@ def train_and_evaluate(
   check_batch_size(config.train.batch_size, field='train.batch_size', parts=parts)
   read_steps(config)
   run_folder.check(workdir, config)
-  if (summary := results.of_finished(workdir)) is not None:
+  if (summary := finished.of_finished(workdir)) is not None:
     log.info('%s: is finished; another --workdir begins a new run', workdir)
     print(results.table(summary, run_folder.read_run(workdir)[1]), flush=True)
     return summary

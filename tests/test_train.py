@@ -17,11 +17,11 @@ import flaxart
 from flaxart.data.source import open_dataset
 from flaxart.evaluate_run import evaluate_again
 from flaxart.machine.sharding import create_mesh
-from flaxart.net import restore_network
 from flaxart.network.state import all_params
 from flaxart.tasks.task import Task
 from flaxart.train import check_labelled, train_and_evaluate
 from flaxart.workdir import checkpoint, run_folder
+from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 
 

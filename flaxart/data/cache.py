@@ -23,9 +23,9 @@ from ml_collections import ConfigDict
 from flaxart.config import square_of
 from flaxart.data.decoded import size_of, with_decoded
 from flaxart.data.source import Dataset
-from flaxart.logs.metric_writer import log
+from flaxart.machine.files import user_cache
+from flaxart.machine.log import log
 from flaxart.machine.sharding import over_batch, replicated
-from flaxart.machine.user_cache import user_cache
 
 CACHED = ('train', 'val')  # test is looked at once
 SHARE = 0.5  # of the free memory

@@ -20,7 +20,7 @@ from flaxart.evaluation import calibration
 from flaxart.evaluation.baselines import nearest_pixels
 from flaxart.evaluation.evaluate import Evaluation, evaluate_records
 from flaxart.evaluation.label_only import label_only
-from flaxart.logs.metric_writer import log
+from flaxart.machine.log import log
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.arithmetic import auroc
 from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task

@@ -21,8 +21,7 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
-from flaxart.logs.metric_writer import write_text
-from flaxart.machine.files import read_object
+from flaxart.machine.files import read_object, write_text
 from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
 from tfds_rijks.errors import UserError
 

@@ -20,7 +20,7 @@ from flaxart.machine.sharding import device_batch, put_batch, replicated
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.counts import count, zero_counts
 from flaxart.tasks.scores import finish
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.tasks.task import Task
 from tfds_rijks.progress import Progress
 
 Counts = dict[str, dict[str, jax.Array]]
@@ -81,7 +81,7 @@ def evaluate_records(
   they are as many as records times classes.
 
   `features` `[N, D]`, for a network that takes them in place of pictures
-  (`feature_batches.over_features`).
+  (`over_features`).
   """
   batch_size = device_batch(config.eval.batch_size)
   shard = Shard(jax.process_index(), jax.process_count())
@@ -135,35 +135,3 @@ def split_scores(
     )
     for task in tasks
   }
-
-
-def largest_classes(train: Split, tasks: Sequence[Task]) -> dict[str, int | None]:
-  """The training split's largest class of each softmax task: what the floor always answers."""
-  return {
-    task.name: int(np.bincount(known).argmax())
-    if task.kind == SOFTMAX and len(known := train.labels[task.name][train.labels[task.name] >= 0])
-    else None
-    for task in tasks
-  }
-
-
-def with_target_scale(tasks: Sequence[Task], train: Split) -> list[Task]:
-  """Regression tasks with the mean and standard deviation of the training labels."""
-  scaled = []
-  for task in tasks:
-    if task.kind == REGRESSION:
-      known = train.labels[task.name][~np.isnan(train.labels[task.name])]
-      scale = float(known.std()) if len(known) > 1 else 1.0
-      task = dataclasses.replace(
-        task, center=float(known.mean()) if len(known) else 0.0, scale=scale or 1.0
-      )
-    scaled.append(task)
-  return scaled
-
-
-def labelled_records(task: Task, split: Split) -> int:
-  """How many records of a split carry a label of this task."""
-  labels = split.labels[task.name]
-  if task.kind == SOFTMAX:
-    return int((labels >= 0).sum())
-  return int(labels.any(axis=1).sum() if task.kind == SIGMOID else (~np.isnan(labels)).sum())

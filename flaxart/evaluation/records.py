@@ -18,7 +18,7 @@ import scipy.special
 from jax.experimental import multihost_utils
 
 from flaxart.data.source import Split
-from flaxart.logs.metric_writer import write_bytes, write_text
+from flaxart.machine.files import write_bytes, write_text
 from flaxart.tasks.scores import values
 from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,22 +12,16 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-import flaxart
 from flaxart.data.source import Dataset
 from flaxart.evaluation import calibration, records
 from flaxart.evaluation.assess import assess, warn_never_trained
-from flaxart.logs.metric_writer import write_text
-from flaxart.machine import processes
-from flaxart.machine.files import read_object
-from flaxart.machine.locks import WorkdirLock
+from flaxart.evaluation.provenance import provenance
+from flaxart.machine.files import write_text
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.counts import MAIN
 from flaxart.tasks.scores import table as table_of
 from flaxart.tasks.task import REGRESSION, SOFTMAX, Task
-from flaxart.workdir import checkpoint, checkpoint_folder
-
-FILE = 'results.json'
-PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
+from flaxart.workdir.finished import FILE
 
 
 def collect(
@@ -80,80 +69,10 @@ def collect(
   return summary
 
 
-def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any]) -> dict[str, Any]:
-  """Everything needed to say what a number is a number of."""
-  build = dataset.build
-  return {
-    'version': flaxart.__version__,
-    'commit': commit(),
-    'dataset': dataset.name,
-    'dataset_version': dataset.version,
-    'config': config.to_dict(),
-    'splits': {name: {'records': len(s), 'sha256': s.sha256} for name, s in dataset.splits.items()},
-    'grouping_rule': build.get('split_rule') or build.get('rule') or 'not stated by the dataset',
-    'weights': dict(weights),
-    'seed': config.seed,
-    'hardware': hardware(),
-    'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
-  }
-
-
-def commit() -> str | None:
-  """The commit of the clone that flaxart runs from, `+` behind it if files differ; None if none."""
-  folder = Path(flaxart.__file__).parent
-  git = ['git', '-C', str(folder)]
-  try:
-    head = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True, timeout=10)
-    # An installed package inside somebody else's repository is not at that repository's commit.
-    ours = subprocess.run(
-      [*git, 'ls-files', '--error-unmatch', '__init__.py'], capture_output=True, timeout=10
-    )
-    if head.returncode or ours.returncode:
-      return None
-    changed = subprocess.run(
-      [*git, 'status', '--porcelain', '--untracked-files=no'],
-      capture_output=True,
-      text=True,
-      timeout=30,
-    ).stdout.strip()
-  except (OSError, subprocess.TimeoutExpired):
-    return None
-  return head.stdout.strip() + ('+' if changed else '')
-
-
-def hardware() -> dict[str, Any]:
-  """Devices as JAX names them, processor, cores."""
-  devices = jax.devices()
-  return {
-    'backend': jax.default_backend(),
-    'devices': len(devices),
-    'device_kind': devices[0].device_kind,
-    'processes': jax.process_count(),
-    'cores': os.cpu_count(),
-    'machine': platform.machine(),
-    'system': platform.system(),
-    'python': platform.python_version(),
-  }
-
-
 def write(workdir: Path, summary: Mapping[str, Any]) -> None:
   """Writes `results.json`; process 0 only."""
   if jax.process_index() == 0:
     write_text(workdir / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
-
-
-def of_finished(workdir: Path) -> dict[str, Any] | None:
-  """What `results.json` of a run holds that is over; None if there is something left to do."""
-  if not (workdir / FILE).exists():
-    return None
-  cut_off = checkpoint_folder.is_cut_off(workdir)
-  processes.wait_for_all('all have looked')  # before one of them changes it
-  if cut_off:
-    with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
-      checkpoint_folder.settle(workdir)
-  if not checkpoint.is_final(workdir):
-    return None
-  return read_object(workdir / FILE)
 
 
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:

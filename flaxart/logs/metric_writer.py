@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import collections
 import json
-import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from flaxart.machine.files import write_text
+from flaxart.machine.log import log
 from flaxart.machine.processes import from_first_process
-
-log = logging.getLogger('flaxart')
 
 
 class MetricWriter:
@@ -84,24 +82,6 @@ class MetricWriter:
         log.warning('%s: dropped a half-written line', self.path)
     write_text(self.path, ''.join(f'{line}\n' for line in kept))
     return kept
-
-
-def write_text(path: Path, text: str) -> None:
-  """Writes the whole file or nothing: temporary file, fsync, rename."""
-  write_bytes(path, text.encode('utf-8'))
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-  """As `write_text`."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  try:
-    with temporary.open('wb') as file:
-      file.write(data)
-      file.flush()
-      os.fsync(file.fileno())
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

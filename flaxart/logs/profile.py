@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from flaxart.logs.metric_writer import log
+from flaxart.machine.log import log
 from tfds_rijks.errors import UserError
 
 FOLDER = 'profile'

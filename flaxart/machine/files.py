@@ -1,13 +1,16 @@
-"""JSON files of a run, read back: one that is damaged is named in a line."""
+"""Files, written whole or not at all and read back with a line for what is damaged."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tfds_rijks.errors import UserError
+
+FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that begins so
 
 
 def read_object(path: Path, *, keys: Iterable[str] = ()) -> dict[str, Any]:
@@ -30,3 +33,39 @@ def read_object(path: Path, *, keys: Iterable[str] = ()) -> dict[str, Any]:
 def damaged(path: Path, why: object) -> UserError:
   """What to raise for a file that is not as flaxart wrote it."""
   return UserError(f'{path}: is damaged ({why}); restore it from a copy')
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes the whole file or nothing: temporary file, fsync, rename."""
+  write_bytes(path, text.encode('utf-8'))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+  """As `write_text`."""
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  try:
+    with temporary.open('wb') as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def existing_parent(path: Path) -> Path:
+  """The nearest folder above (or at) `path` that exists."""
+  path = path.resolve()
+  while not path.exists():
+    path = path.parent
+  return path
+
+
+def user_cache(name: str) -> Path:
+  """`~/.cache/flaxart/NAME`, or below `$XDG_CACHE_HOME`; not created here."""
+  return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'flaxart' / name
+
+
+def defuse(cell: str) -> str:
+  """A text that a spreadsheet would run as a formula gets an apostrophe in front."""
+  return f"'{cell}" if cell.startswith(FORMULA) else cell

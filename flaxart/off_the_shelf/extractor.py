@@ -27,10 +27,10 @@ from flaxart.config import square_of
 from flaxart.data.decoded import data_sha256
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Dataset, Split
-from flaxart.logs.metric_writer import log
+from flaxart.machine.files import existing_parent, user_cache
+from flaxart.machine.log import log
 from flaxart.machine.processes import from_first_process
 from flaxart.machine.sharding import device_batch, put_batch, replicated
-from flaxart.machine.user_cache import user_cache
 from flaxart.models.fold import fold_batchnorm
 from flaxart.models.ops.kernel_forms import Kept
 from flaxart.network import state_tree
@@ -38,7 +38,6 @@ from flaxart.network.classifier import Classifier, compute_dtype
 from flaxart.network.state import Network, TrainState, all_params
 from flaxart.off_the_shelf import feature_cache
 from flaxart.off_the_shelf.feature_cache import Features
-from flaxart.training.estimate import existing_parent
 from tfds_rijks.progress import Progress
 
 LAYOUT = 1  # of the key and the files; a change makes all older features unknown

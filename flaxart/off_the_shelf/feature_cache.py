@@ -23,8 +23,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from flaxart.logs.metric_writer import log, write_text
+from flaxart.machine.files import write_text
 from flaxart.machine.locks import in_turn
+from flaxart.machine.log import log
 from tfds_rijks.errors import UserError
 
 SAVE_EVERY_S = 30.0  # of extraction are lost at most when a run is killed

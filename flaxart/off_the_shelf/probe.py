@@ -23,6 +23,7 @@ from flaxart.logs.throughput import Pace
 from flaxart.machine.interrupt import Interrupt
 from flaxart.machine.processes import from_first_process
 from flaxart.machine.sharding import device_batch
+from flaxart.network.over_features import over_features
 from flaxart.network.plateau import has_stopped
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf import feature_batches
@@ -260,4 +261,4 @@ class Probe:
     """
     if len(self.names) > 1:
       train = train | {'setting': self.names[int(self.sweep.unpack(best).argmax())]}
-    return train, feature_batches.over_features(self.network, best), self.features
+    return train, over_features(self.network, best), self.features

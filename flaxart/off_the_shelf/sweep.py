@@ -24,8 +24,9 @@ from flaxart.data.source import Split
 from flaxart.evaluation.evaluate import eval_step, split_scores
 from flaxart.evaluation.records import fetch, without_logits
 from flaxart.machine.sharding import places, replicated
+from flaxart.network.over_features import over_features
 from flaxart.network.state import Network, TrainState
-from flaxart.off_the_shelf.feature_batches import Data, over_features, over_steps, train_data
+from flaxart.off_the_shelf.feature_batches import Data, over_steps, train_data
 from flaxart.tasks.counts import zero_counts
 from flaxart.tasks.losses import Objective
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer

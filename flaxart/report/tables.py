@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from flaxart.machine.spreadsheet import defuse
+from flaxart.machine.files import defuse
 from flaxart.report.numbers.compare import Cell, Difference, cell, metrics_for
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.runs import LeftOut, Run

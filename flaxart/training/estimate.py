@@ -16,6 +16,7 @@ from flaxart.data.cache import AddPictures
 from flaxart.data.loader import train_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.logs.overview import StepCost, step_cost
+from flaxart.machine.files import existing_parent
 from flaxart.machine.sharding import CompiledStep, put_batch
 from flaxart.network.state import Network, TrainState
 from tfds_rijks.errors import UserError
@@ -156,11 +157,3 @@ def _room(state: TrainState, workdir: Path) -> tuple[float, float, Path]:
   folder = existing_parent(workdir)
   needed = CHECKPOINTS * sum(x.nbytes for x in jax.tree.leaves(state)) / 1e9 + LOGS_GB
   return needed, shutil.disk_usage(folder).free / 1e9, folder
-
-
-def existing_parent(path: Path) -> Path:
-  """The nearest folder above (or at) `path` that exists."""
-  path = path.resolve()
-  while not path.exists():
-    path = path.parent
-  return path

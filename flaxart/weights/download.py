@@ -17,8 +17,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from flaxart.machine.files import user_cache
 from flaxart.machine.locks import in_turn
-from flaxart.machine.user_cache import user_cache
 from flaxart.weights.convert import convert
 from flaxart.weights.file import Weights, write
 from flaxart.weights.official import KERAS_FILES, Official

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from flaxart.machine.user_cache import user_cache
+from flaxart.machine.files import user_cache
 from flaxart.models import MODELS
 from flaxart.weights import file
 from flaxart.weights.convert import convert

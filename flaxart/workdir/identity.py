@@ -16,8 +16,7 @@ from typing import Any
 
 import flaxart
 from flaxart.data.source import Dataset
-from flaxart.logs.metric_writer import write_text
-from flaxart.machine.files import read_object
+from flaxart.machine.files import read_object, write_text
 from flaxart.tasks.task import Task, read_labels
 from tfds_rijks.errors import UserError
 

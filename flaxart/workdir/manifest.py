@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from flaxart.logs.metric_writer import write_text
+from flaxart.machine.files import write_text
 
 FILE = 'manifest.json'
 

@@ -16,9 +16,8 @@ from ml_collections import ConfigDict
 
 from flaxart.config import differences, not_a_run, read, to_json
 from flaxart.data.source import Dataset
-from flaxart.logs.metric_writer import write_text
 from flaxart.machine import locks, processes
-from flaxart.machine.files import read_object
+from flaxart.machine.files import read_object, write_text
 from flaxart.network.classifier import TrunkSpec
 from flaxart.tasks.task import Task, labels_json, read_labels
 from flaxart.workdir import identity

@@ -24,11 +24,12 @@ import flaxart
 from flaxart.data.source import open_dataset
 from flaxart.evaluate_run import evaluate_again
 from flaxart.evaluation import calibration, results
-from flaxart.evaluation.evaluate import evaluate, largest_classes
+from flaxart.evaluation.evaluate import evaluate
 from flaxart.machine.sharding import create_mesh
-from flaxart.net import restore_network
 from flaxart.predict import predict
+from flaxart.tasks.label_statistics import largest_classes
 from flaxart.train import train_and_evaluate
+from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
 

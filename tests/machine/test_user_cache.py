@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flaxart.machine.user_cache import user_cache
+from flaxart.machine.files import user_cache
 
 
 def test_it_lies_below_the_home_folder_or_where_the_user_says(tmp_path, monkeypatch):

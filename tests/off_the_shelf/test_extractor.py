@@ -16,13 +16,13 @@ from tiny_museum import RECORDS
 from flaxart.data.decoded import data_sha256
 from flaxart.data.source import open_dataset
 from flaxart.machine.sharding import create_mesh
-from flaxart.net import restore_network
 from flaxart.network.state import Network, TrainState, abstract_parts
 from flaxart.off_the_shelf import extractor, feature_cache
 from flaxart.tasks.task import tasks_from_features
 from flaxart.train import train_and_evaluate
 from flaxart.training.initial_trunk import initial_trunk
 from flaxart.workdir import checkpoint, run_folder
+from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 
 

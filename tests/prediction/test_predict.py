@@ -17,8 +17,10 @@ import pytest
 from tiny_museum import draw_collection, tiny_config
 
 import flaxart
-from flaxart.predict import average_objects, defuse, find_pictures, predict, to_csv
+from flaxart.predict import defuse, predict
 from flaxart.prediction.object_ids import object_ids
+from flaxart.prediction.pictures import average_objects, find_pictures
+from flaxart.prediction.table import to_csv
 from flaxart.train import train_and_evaluate
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square, encode_jpeg

@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 import sources
 
-from flaxart.machine.user_cache import user_cache
+from flaxart.machine.files import user_cache
 from flaxart.weights import download, file, find, official
 from flaxart.weights.download import fetch
 from flaxart.weights.find import find_imagenet

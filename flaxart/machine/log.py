@@ -1,0 +1,7 @@
+"""The one logger of flaxart: `main` decides where its lines go."""
+
+from __future__ import annotations
+
+import logging
+
+log = logging.getLogger('flaxart')

@@ -1,0 +1,56 @@
+"""A network whose trunk hands its input through: heads over features."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from flaxart.models.preprocess import Preprocess
+from flaxart.network.classifier import Classifier
+from flaxart.network.state import Network, TrainState
+
+
+class Given(nnx.Module):
+  """Stands where the trunk was: its input is the features."""
+
+  def __call__(self, features: jax.Array, *, train: bool) -> jax.Array:
+    """`[B, D]` as it is."""
+    return features
+
+
+@dataclasses.dataclass(frozen=True)
+class AsGiven(Preprocess):
+  """Stands before `Given`: features were preprocessed as pictures."""
+
+  def apply(self, images: jax.Array, *, dtype: Any = jnp.float32) -> jax.Array:
+    """`[B, D]` as it is."""
+    return images
+
+
+def over_features(network: Network, state: TrainState) -> tuple[Network, TrainState]:
+  """The heads of a network as a network of their own; it takes features `[B, D]` for pictures."""
+
+  def heads() -> Classifier:
+    model = network.merge(state.trainable, state.frozen, state.batch_stats)
+    model.trunk, model.preprocess = Given(), AsGiven(1)
+    return model
+
+  parts: tuple[Any, ...] = nnx.split(nnx.eval_shape(heads), nnx.Param, nnx.Nothing(), nnx.BatchStat)
+  graphdef, heads_of, nothing, stats = parts
+  wanted = {path for path, _ in nnx.to_flat_state(heads_of)}
+
+  def part(*trees: nnx.State) -> nnx.State:
+    leaves = [item for tree in trees for item in nnx.to_flat_state(tree)]
+    return nnx.from_flat_state([(path, leaf) for path, leaf in leaves if path in wanted])
+
+  # A run that is only evaluated has all its parameters in `frozen`.
+  own = dataclasses.replace(
+    state, trainable=part(state.trainable, state.frozen), frozen=nothing, batch_stats=stats
+  )
+  if state.average is not None:
+    own = dataclasses.replace(own, average=(part(state.average[0]), stats))
+  return dataclasses.replace(network, graphdef=graphdef, phases=(graphdef,)), own

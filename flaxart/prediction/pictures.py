@@ -1,0 +1,115 @@
+"""Pictures of a folder, and what the network says of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from flaxart.net import Net
+from tfds_rijks.errors import UserError
+from tfds_rijks.images import SUFFIXES, ImageError
+from tfds_rijks.progress import Progress
+
+Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason why there are none
+
+
+def find_pictures(folder: Path) -> tuple[list[str], int]:
+  """Relative paths of the pictures below `folder`, sorted, and how many other files there are.
+
+  Links to folders are not followed: they can lead in circles.
+  """
+  if not folder.is_dir():
+    raise UserError(f'--images: {folder} is no folder; give the folder that holds the pictures')
+  paths, others = [], 0
+
+  def closed(error: OSError) -> None:
+    raise UserError(
+      f'--images: {error.filename} cannot be opened ({error.strerror}); let it be read, or move it '
+      'away'
+    )
+
+  for root, _, names in os.walk(folder, onerror=closed):
+    for name in names:
+      if Path(name).suffix.lower() in SUFFIXES:
+        paths.append((Path(root) / name).relative_to(folder).as_posix())
+      else:
+        others += 1
+  if not paths:
+    raise UserError(
+      f'--images: {folder} holds no picture ({", ".join(sorted(SUFFIXES))}) among {others} '
+      'files; give the folder that holds the pictures'
+    )
+  return sorted(paths), others
+
+
+def read_pictures(
+  net: Net, folder: Path, paths: list[str]
+) -> Iterator[tuple[str, np.ndarray | str]]:
+  """Squares for the network, or reasons; decoded by threads a few hundred pictures ahead."""
+
+  def read(path: str) -> np.ndarray | str:
+    try:
+      return net.square((folder / path).read_bytes(), name=path)
+    except ImageError as error:
+      return error.reason
+    except OSError as error:
+      return f'cannot be opened: {error.strerror}'
+
+  with ThreadPoolExecutor(os.cpu_count()) as pool:
+    for start in range(0, len(paths), 256):
+      part = paths[start : start + 256]
+      yield from zip(part, pool.map(read, part), strict=True)
+
+
+def predict_pictures(
+  net: Net, folder: Path, paths: list[str], *, batch_size: int
+) -> dict[str, Answer]:
+  """Probabilities of every readable picture, the reason for every other one, in the order given."""
+  answers: dict[str, Answer] = {}
+  progress = Progress('predicting', len(paths), unit='img')
+  batch: dict[str, np.ndarray] = {}
+
+  def flush() -> None:
+    if not batch:
+      return
+    images = np.zeros((batch_size, net.image_size, net.image_size, 3), np.uint8)  # one shape only
+    images[: len(batch)] = np.stack(list(batch.values()))
+    probabilities = net(images)
+    for i, path in enumerate(batch):
+      answers[path] = {task: values[i] for task, values in probabilities.items()}
+    batch.clear()
+
+  for done, (path, picture) in enumerate(read_pictures(net, folder, paths), start=1):
+    if isinstance(picture, str):
+      answers[path] = picture
+    else:
+      batch[path] = picture
+    if len(batch) == batch_size:
+      flush()
+    progress.update(done)
+  flush()
+  progress.close()
+  return {path: answers[path] for path in paths}
+
+
+def average_objects(answers: Mapping[str, Answer], ids: Mapping[str, str]) -> dict[str, Answer]:
+  """One answer an object, under the path of its first picture: the mean over readable pictures.
+
+  A picture without a record number stays an object of its own.
+  """
+  objects: dict[str, list[str]] = {}
+  for path in answers:
+    objects.setdefault(ids.get(path) or f'\0{path}', []).append(path)
+  result: dict[str, Answer] = {}
+  for paths in objects.values():
+    good = [a for p in paths if not isinstance(a := answers[p], str)]
+    result[paths[0]] = (
+      {task: np.mean([a[task] for a in good], axis=0) for task in good[0]}
+      if good
+      else answers[paths[0]]
+    )
+  return result

@@ -1,0 +1,63 @@
+"""The table of suggestions: one row a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Container
+
+import numpy as np
+
+from flaxart.machine.files import defuse
+from flaxart.net import Net
+from flaxart.prediction.pictures import Answer
+from flaxart.tasks.task import REGRESSION, SIGMOID, Task
+
+SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
+TOP = 3  # names a task
+
+
+def task_columns(task: Task) -> list[str]:
+  """The columns of one task, in the order of the table."""
+  ranks = [c for k in range(1, TOP + 1) for c in (f'{task.name}_{k}', f'{task.name}_{k}_p')]
+  return [*ranks, f'{task.name}_decision']
+
+
+def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
+  """One row of the table; what is unknown is empty."""
+  cells = {'image': readable(path), 'id': record, 'status': 'ok', 'reason': ''}
+  if isinstance(answer, str):
+    return {**cells, 'status': 'unreadable', 'reason': answer}
+  given = net.decide({name: np.asarray(values)[None] for name, values in answer.items()})
+  for task in net.tasks:
+    values = answer[task.name]
+    if task.kind == REGRESSION:
+      cells[f'{task.name}_1'] = f'{float(values):.1f}'
+      continue
+    for k, c in enumerate(np.argsort(-values, kind='stable')[:TOP], start=1):
+      cells[f'{task.name}_{k}'] = task.classes[c]
+      cells[f'{task.name}_{k}_p'] = f'{values[c]:.4f}'
+    assert task.kind == SIGMOID or abs(values.sum() - 1) < 1e-3
+    cells[f'{task.name}_decision'] = SEPARATOR.join(given[task.name][0])
+  return cells
+
+
+def to_csv(rows: list[dict[str, str]], columns: list[str], *, numbers: Container[str] = ()) -> str:
+  """The table as text: a byte-order mark for spreadsheets, cells that would run defused, but for
+  the columns `numbers`, which hold nothing else.
+  """
+  text = io.StringIO()
+  text.write('\ufeff')
+  table = csv.DictWriter(text, columns, restval='', lineterminator='\r\n')
+  table.writeheader()
+  table.writerows(
+    {key: value if key in numbers else defuse(value) for key, value in cells.items()}
+    for cells in rows
+  )
+  return text.getvalue()
+
+
+def readable(path: str) -> str:
+  """A path as text: bytes of a name that are not UTF-8 as `\\xe9`."""
+  return os.fsencode(path).decode(errors='backslashreplace')
