@@ -1,24 +1,13 @@
-"""What a source folder holds, short enough to keep beside a build and to compare with later."""
+"""The files of a source folder: hidden ones left out, each called by its path in the folder."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import SUFFIXES
-
-_ENDS = 1 << 20  # of a large file the first and last MiB stand for all
-_LARGE = 64 * _ENDS
-_TABLE = 1 << 30  # the largest table; up to there large files are read whole as well
-# As a rule not compressed, so that another picture has the same size.
-_PLAIN = frozenset({'.bmp', '.ppm', '.pgm', '.pbm', '.pnm', '.tif', '.tiff'})
-_SAMPLE = 4096  # bytes of a picture, at a quarter, half and three quarters
 
 
 def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
@@ -64,85 +53,3 @@ def name_of(path: Path, *, folder: Path) -> str:
 def is_picture(path: Path) -> bool:
   """By its name: whether it really is one is known after decoding."""
   return path.suffix.lower() in SUFFIXES
-
-
-def summary(
-  folder: Path, *, without: Iterable[Path] = (), also: Iterable[Path] = ()
-) -> dict[str, Any]:
-  """Name -> what identifies its content, per file at the top and per subfolder.
-
-  Pictures count by name and size, those that are not compressed by samples too, all other files by
-  content: a table whose cell was edited in place is another table. `also` names files that count
-  although they are hidden.
-  """
-  parts: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
-  closer: dict[str, list[tuple[str, str]]] = defaultdict(list)
-  walked = list(walk(folder, without=without))
-  for path in walked + [path for path in also if path not in walked]:
-    relative = path.relative_to(folder)
-    top = f'{relative.parts[0]}/' if len(relative.parts) > 1 else relative.parts[0]
-    top = os.fsencode(top).decode(errors='backslashreplace')
-    size = path.stat().st_size
-    parts[top].append((relative.as_posix(), '' if is_picture(path) else _content(path, size), size))
-    if path.suffix.lower() in _PLAIN:
-      closer[top].append((relative.as_posix(), _samples(path, size)))
-    elif not is_picture(path) and _LARGE < size <= _TABLE:
-      closer[top].append((relative.as_posix(), _whole(path)))
-  return {
-    top: {
-      'files': len(files),
-      'bytes': sum(size for *_, size in files),
-      'sha256': _digest(files),
-      # A key of its own: summaries that were written without it stay valid.
-      **({'closer': _digest(closer[top])} if top in closer else {}),
-    }
-    for top, files in sorted(parts.items())
-  }
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-  """What changed between two summaries, as short phrases."""
-  phrases = []
-  for name in sorted({*old, *new}):
-    if name not in new:
-      phrases.append(f'{name} is gone')
-    elif name not in old:
-      if not name.startswith('.'):  # older summaries have no hidden file
-        phrases.append(f'{name} is new')
-    elif any(old[name][key] != new[name][key] for key in old[name].keys() & new[name].keys()):
-      was, now = old[name]['files'], new[name]['files']
-      phrases.append(
-        f'{name} has changed' + (f' ({was:,} files then, {now:,} now)' if was != now else '')
-      )
-  return phrases
-
-
-def _digest(files: list[Any]) -> str:
-  return hashlib.sha256(repr(files).encode()).hexdigest()
-
-
-def _samples(path: Path, size: int) -> str:
-  digest = hashlib.sha256()
-  # What cannot be opened is counted, and put up with or not, when pictures are read.
-  with contextlib.suppress(OSError), path.open('rb') as file:
-    for quarter in (1, 2, 3):
-      file.seek(max(0, (size * quarter - 2 * _SAMPLE) // 4))
-      digest.update(file.read(_SAMPLE))
-  return digest.hexdigest()
-
-
-def _whole(path: Path) -> str:
-  with path.open('rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def _content(path: Path, size: int) -> str:
-  digest = hashlib.sha256()
-  with path.open('rb') as file:
-    if size <= _LARGE:
-      digest.update(file.read())
-    else:
-      digest.update(file.read(_ENDS))
-      file.seek(-_ENDS, os.SEEK_END)
-      digest.update(file.read())
-  return digest.hexdigest()

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import fcntl
 import io
-import json
 import logging
 import os
 import shutil
@@ -22,13 +21,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfds_rijks import build_report, listing, pictures, pool
+from tfds_rijks import build_report, fingerprint, listing, pictures, pool
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.options import Preparation
 from tfds_rijks.progress import duration
 
-FINGERPRINT = 'fingerprint.json'
 SAMPLE = 24  # pictures that are read for the estimate
 _OVERHEAD = 1.05  # of a record around its picture: labels, keys, index
 GB = 1e9
@@ -63,16 +61,16 @@ def prepare(
   plan = preparations[name](config, source, **options)
   plan.place(target, dry_run=dry_run)
   path = _path(plan, target)
-  fingerprint = {
+  now = {
     'options': dict(plan.options),
     'version': path.name,
-    'input': listing.summary(
+    'input': fingerprint.summary(
       source, without=[target / name for name in _written(preparations)], also=plan.hidden
     ),
   }
   if path.exists():
-    old, damage = _examine(path)
-    different = _changes(old, fingerprint)
+    old, damage = fingerprint.examine(path)
+    different = fingerprint.changes(old, now)
     if damage and not overwrite:
       raise UserError(f'{path}: is damaged: {"; ".join(damage[:6])}; rebuild it with --overwrite')
     if not damage and not different:
@@ -90,8 +88,7 @@ def prepare(
   began = time.monotonic()
   with _staging(path) as staging:
     new = _build(plan, source, staging)
-    sizes = {file.name: file.stat().st_size for file in sorted(new.iterdir()) if file.is_file()}
-    build_report.write_json(new / FINGERPRINT, fingerprint | {'files': sizes})
+    fingerprint.write(new, now)
     _put_in_place(staging, target, path)
   print(f'\n{build_report.text(build_report.read(path))}\n')
   print(
@@ -102,7 +99,7 @@ def prepare(
 
 
 def _preparations() -> dict[str, type[Preparation]]:
-  from tfds_rijks.collection.flags import Preparation as Collection
+  from tfds_rijks.collection.options import Preparation as Collection
   from tfds_rijks.rijksmuseum.options import Preparation as Rijksmuseum
 
   return {'rijksmuseum': Rijksmuseum, 'collection': Collection}
@@ -140,41 +137,12 @@ def _path(plan: Preparation, target: Path) -> Path:
     return target / Path(plan.builder(Path(empty)).data_path).relative_to(empty)
 
 
-def _examine(path: Path) -> tuple[dict[str, Any], list[str]]:
-  """The fingerprint of a prepared version, and what is damaged there, as short phrases."""
-  file = path / FINGERPRINT
-  if not file.exists():
-    return {}, [f'{FINGERPRINT} is missing']
-  try:
-    found = dict(json.loads(file.read_bytes()))
-  except (ValueError, TypeError):
-    return {}, [f'{FINGERPRINT} cannot be read']
-  damage = []
-  for name, size in found.get('files', {}).items():  # older fingerprints have no sizes
-    if not (path / name).is_file():
-      damage.append(f'{name} is missing')
-    elif (now := (path / name).stat().st_size) != size:
-      damage.append(f'{name} has {now:,} bytes, {size:,} when it was written')
-  return found, damage
-
-
 def _name_hint(dataset: str) -> str:
   return (
     ', or give this one a name of its own (--dataset=collection/NAME)'
     if (dataset.startswith('collection'))
     else ''
   )
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-  """What differs between two fingerprints, as short phrases."""
-  was, now = old.get('options', {}), new['options']
-  phrases = [
-    f'{name}={was.get(name)} then, {now.get(name)} now'
-    for name in sorted({*was, *now})
-    if was.get(name) != now.get(name)
-  ]
-  return phrases + listing.differences(old.get('input', {}), new['input'])
 
 
 def estimate(plan: Preparation, target: Path) -> None:

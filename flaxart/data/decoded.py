@@ -20,9 +20,9 @@ import numpy as np
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.machine.locks import in_turn
+from tfds_rijks import fingerprint
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square
-from tfds_rijks.prepare import FINGERPRINT
 from tfds_rijks.progress import Progress
 
 LAYOUT = 1  # of the file and its name
@@ -34,7 +34,7 @@ log = logging.getLogger('flaxart')
 def data_sha256(folder: Path) -> str:
   """Of what a prepared dataset says about its input, its options and the sizes of its files."""
   digest = hashlib.sha256()
-  for name in ('dataset_info.json', FINGERPRINT):
+  for name in ('dataset_info.json', fingerprint.FILE):
     path = folder / name
     digest.update(path.read_bytes() if path.exists() else b'')
   return digest.hexdigest()

@@ -14,7 +14,7 @@ import pytest
 from collections_on_disk import build, draw, records, simple, write_collection
 from prepare_command import files, run_command
 
-from tfds_rijks import build_report
+from tfds_rijks import build_report, fingerprint
 from tfds_rijks import prepare as command
 from tfds_rijks.errors import UserError
 
@@ -90,7 +90,7 @@ def test_options_without_effect_on_the_data_are_reused(source):
 
 def test_a_version_without_fingerprint_is_not_trusted(source):
   path = build(source)
-  (path / command.FINGERPRINT).unlink()
+  (path / fingerprint.FILE).unlink()
   with pytest.raises(UserError, match=r'fingerprint\.json is missing'):
     build(source)
 
@@ -103,8 +103,8 @@ DAMAGE = {
   'no features': ('features.json', None, 'is missing'),
   'cut features': ('features.json', 7, 'has 7 bytes'),
   'cut classes': ('artist.labels.txt', 5, 'has 5 bytes'),
-  'a cut fingerprint': (command.FINGERPRINT, 7, 'cannot be read'),
-  'a fingerprint of zero bytes': (command.FINGERPRINT, 0, 'cannot be read'),
+  'a cut fingerprint': (fingerprint.FILE, 7, 'cannot be read'),
+  'a fingerprint of zero bytes': (fingerprint.FILE, 0, 'cannot be read'),
 }
 
 
@@ -129,9 +129,9 @@ def test_a_damaged_version_is_refused_by_name_and_rebuilt_on_demand(source, case
 
 def test_a_fingerprint_without_sizes_is_still_trusted(source):
   path = build(source)
-  old = json.loads((path / command.FINGERPRINT).read_text())
+  old = json.loads((path / fingerprint.FILE).read_text())
   del old['files']
-  build_report.write_json(path / command.FINGERPRINT, old)
+  build_report.write_json(path / fingerprint.FILE, old)
   before = files(path)
   assert build(source) == path
   assert files(path) == before

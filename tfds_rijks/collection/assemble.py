@@ -10,7 +10,7 @@ from typing import Any
 
 from tfds_rijks import labels, splits
 from tfds_rijks.build_report import examples
-from tfds_rijks.collection.options import Options
+from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection, Record
 from tfds_rijks.errors import UserError
 from tfds_rijks.pictures import Shelf
@@ -27,18 +27,18 @@ class Assembled:
   report: dict[str, Any]
 
 
-def assemble(collection: Collection, shelf: Shelf, options: Options, *, folder: Path) -> Assembled:
+def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path) -> Assembled:
   """Draws the splits by group, counts the classes, and says what was found."""
   records = [record for record in collection.records if record.image in shelf.pictures]
   if not records:
     raise UserError(f'{folder}: no picture could be read; expected at least one')
   groups = _groups(records, shelf)
-  shares = options.shares()
+  shares = flags.shares()
   given = any(record.split for record in records)
   split_of = {
     record.image: record.split
     if given
-    else splits.assign(groups[record.image], seed=options.seed, fractions=shares)
+    else splits.assign(groups[record.image], seed=flags.seed, fractions=shares)
     for record in records
   }
   if given:
@@ -49,7 +49,7 @@ def assemble(collection: Collection, shelf: Shelf, options: Options, *, folder: 
       tasks[feature] = _describe_number(records, feature)
       continue
     values = [record.labels[feature] for record in records]
-    vocabularies[feature] = labels.vocabulary(values, min_per_class=options.min_per_class)
+    vocabularies[feature] = labels.vocabulary(values, min_per_class=flags.min_per_class)
     tasks[feature] = labels.describe(values, vocabularies[feature])
     trained = {
       name
@@ -62,7 +62,7 @@ def assemble(collection: Collection, shelf: Shelf, options: Options, *, folder: 
     ]
     if not vocabularies[feature].names:
       raise UserError(
-        f'{folder}: no class of {feature} is left with {options.min_per_class} '
+        f'{folder}: no class of {feature} is left with {flags.min_per_class} '
         'readable pictures; lower --min_per_class or leave the column out'
       )
   counts = splits.counts(split_of)
@@ -92,7 +92,7 @@ def assemble(collection: Collection, shelf: Shelf, options: Options, *, folder: 
     **collection.report,
     'records': len(collection.records),
     'splits': counts,
-    'split_rule': 'column split' if given else f'by group, {shares}, seed {options.seed}',
+    'split_rule': 'column split' if given else f'by group, {shares}, seed {flags.seed}',
     'groups': {
       'groups': len(sizes),
       'records_in_groups_of_several': sum(n for n in sizes.values() if n > 1),
@@ -109,7 +109,7 @@ def assemble(collection: Collection, shelf: Shelf, options: Options, *, folder: 
   }
   if not given:
     # By object, not by picture, would be the naive rule only where an object has one picture.
-    report['leak'] = splits.leak(groups, seed=options.seed, fractions=shares)
+    report['leak'] = splits.leak(groups, seed=flags.seed, fractions=shares)
   report['notes'] = _notes(report)
   return Assembled(
     made, {feature: vocabulary.names for feature, vocabulary in vocabularies.items()}, report

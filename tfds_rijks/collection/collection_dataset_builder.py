@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from tfds_rijks import build_report
 from tfds_rijks.collection.assemble import assemble
-from tfds_rijks.collection.options import Options
+from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import RARE
@@ -49,9 +49,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   python -m tfds_rijks.prepare --dataset=collection --manual_dir=FOLDER --data_dir=DATA_DIR
   """
 
-  # Set by `preparing.Preparation`, which reads the table: what the features are stands there.
+  # Set by `options.Preparation`, which reads the table: what the features are stands there.
   collection: Collection | None = None
-  options: Options = Options()
+  flags: Flags = Flags()
 
   def __init__(
     self, *, kinds: Mapping[str, str] | None = None, file_format: Any = None, **kwargs: Any
@@ -91,15 +91,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     paths = {record.image: record.path for record in self.collection.records}
     shelf = read_all(
       paths,
-      image_size=self.options.image_size,
+      image_size=self.flags.image_size,
       folder=folder,
-      max_pixels=self.options.max_pixels,
-      processes=self.options.processes,
+      max_pixels=self.flags.max_pixels,
+      processes=self.flags.processes,
     )
     check_budget(
-      shelf.errors, total=len(paths), budget=self.options.max_unreadable, where=str(source)
+      shelf.errors, total=len(paths), budget=self.flags.max_unreadable, where=str(source)
     )
-    made = assemble(self.collection, shelf, self.options, folder=source)
+    made = assemble(self.collection, shelf, self.flags, folder=source)
     for feature, names in made.names.items():
       classes = self.info.features[feature]
       getattr(classes, 'feature', classes).names = list(names)

@@ -1,108 +1,104 @@
-"""The options of the `collection` builder, with the text that `--help` shows."""
+"""The options of the `collection` builder as `tfds_rijks.prepare` takes them."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import hashlib
+import os
+from pathlib import Path
 from typing import Any
 
-from tfds_rijks import images
+from tfds_rijks import labels
+from tfds_rijks.collection import records
+from tfds_rijks.collection.collection_dataset_builder import Builder, Config
+from tfds_rijks.collection.flags import Flags, names
+from tfds_rijks.collection.table import NONE
 from tfds_rijks.errors import UserError
-from tfds_rijks.labels import normalise
-from tfds_rijks.pictures import allowed
-from tfds_rijks.splits import check_fractions
 
 
-def _option(default: Any, text: str) -> Any:
-  return dataclasses.field(default=default, metadata={'help': text})
+class Preparation:
+  """See `tfds_rijks.options.Preparation`."""
 
+  KEPT = ()
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """How a folder becomes a dataset; every field is a flag of `python -m tfds_rijks.prepare`."""
-
-  metadata: str | None = _option(
-    None,
-    'the table in the folder (default: metadata.csv, .tsv, '
-    '.jsonl, .parquet or .xlsx; without one, or with none, a folder per class)',
-  )
-  labels: str | None = _option(
-    None,
-    'columns that are labels, with commas between (default: every column that has no other use)',
-  )
-  multi_value_separator: str = _option('|', 'between several values in one cell (default |)')
-  min_per_class: int = _option(20, 'rarer classes become missing labels (default 20)')
-  float_columns: str = _option('', 'columns that are numbers, besides year, year_begin, year_end')
-  id_column: str | None = _option(
-    None,
-    'the column with the object number (default: object_number '
-    'or id; without one, the path of the picture)',
-  )
-  match: str = _option(
-    'path',
-    'path: the column image names the files; stem: files are found by '
-    'the object number in their name',
-  )
-  aliases: str | None = _option(None, 'CSV with the columns from,to that merges spellings')
-  distancing: str | None = _option(
-    None,
-    'text file, a phrase a line, such as "workshop of": makers '
-    'named so are missing (default: a list in Dutch, English, '
-    'German and French; none: off)',
-  )
-  maker_columns: str | None = _option(
-    None, 'columns to which distancing applies (default: artist, maker, creator and the like)'
-  )
-  fractions: str = _option('0.8,0.1,0.1', 'shares of train, val and test (default 0.8,0.1,0.1)')
-  seed: int = _option(0, 'of the split by group')
-  image_size: int | None = _option(
-    None, 'reduce larger pictures to this short side (default: keep the files as they are)'
-  )
-  max_pixels: int = _option(
-    images.MAX_PIXELS, f'height times width that a picture may have (default {images.MAX_PIXELS:,})'
-  )
-  max_unreadable: str | None = _option(
-    None,
-    'unreadable pictures that are put up with: 20, or 2% (default: 1% or 20, whichever is larger)',
-  )
-  processes: int | None = _option(None, 'that read pictures (default: one a core)')
-
-  def __post_init__(self):
-    if self.match not in ('path', 'stem'):
-      raise UserError(f'--match={self.match}: expected path or stem')
-    if not self.multi_value_separator:
-      raise UserError('--multi_value_separator: found nothing; expected a character such as ;')
-    for name, least in (
-      ('min_per_class', 1),
-      ('image_size', 16),
-      ('max_pixels', 1),
-      ('processes', 1),
-    ):
-      value = getattr(self, name)
-      if value is not None and value < least:
-        raise UserError(f'--{name}={value}: expected {least} or more')
-    self.shares()
-    allowed(self.max_unreadable, 0)
-
-  def shares(self) -> dict[str, float]:
-    """`fractions` as {'train': 0.8, 'val': 0.1, 'test': 0.1}."""
-    try:
-      train, val, test = (float(part) for part in self.fractions.split(','))
-    except ValueError:
+  def __init__(self, config: str, manual_dir: Path, **options: Any):
+    known = {field.name for field in dataclasses.fields(Flags)}
+    if unknown := set(options) - known:
       raise UserError(
-        f'--fractions={self.fractions}: expected three shares such as 0.8,0.1,0.1'
-      ) from None
-    shares = {'train': train, 'val': val, 'test': test}
-    check_fractions(shares)
-    return shares
+        f'{", ".join(sorted(unknown))}: not an option of collection; its options are '
+        f'{", ".join(sorted(known))}'
+      )
+    if config and not config.replace('-', '_').isidentifier():
+      raise UserError(
+        f'--dataset=collection/{config}: expected a name of letters, digits and _ after collection/'
+      )
+    self.flags = Flags(**options)
+    self.name, self.manual_dir = config, manual_dir
+    self.dataset = f'collection/{config}' if config else 'collection'
+    self.image_size = self.flags.image_size
+    self.max_pixels, self.processes = self.flags.max_pixels, self.flags.processes
+    self.collection = records.read(manual_dir, self.flags)  # refuses files that are not there
+    self.options = self.flags.content() | {
+      flag: _digest(getattr(self.flags, flag)) for flag in ('aliases', 'distancing')
+    }
+    table = self.flags.metadata or NONE
+    self.hidden = [] if table == NONE else [manual_dir / os.path.normpath(table)]
+    self._leave_out()
 
-  def content(self) -> dict[str, Any]:
-    """The options that decide what a build holds."""
-    values = dataclasses.asdict(self)
-    for name in ('processes', 'max_unreadable'):
-      values.pop(name)
-    return values
+  @staticmethod
+  def add_arguments(parser: argparse._ArgumentGroup) -> None:
+    """See `tfds_rijks.options.Preparation`."""
+    for field in dataclasses.fields(Flags):
+      parser.add_argument(
+        f'--{field.name}',
+        type=int if 'int' in str(field.type) else str,
+        help=field.metadata['help'].replace('%', '%%'),
+      )
+
+  def place(self, data_dir: Path, *, dry_run: bool) -> None:
+    """See `tfds_rijks.options.Preparation`; a build of a collection leaves nothing else."""
+
+  def pictures(self) -> list[Path]:
+    """See `tfds_rijks.options.Preparation`."""
+    return [record.path for record in self.collection.records if record.path.is_file()]
+
+  def builder(self, data_dir: Path) -> Builder:
+    """See `tfds_rijks.options.Preparation`."""
+    config = Config(name=self.name, kinds=self.collection.kinds) if self.name else None
+    builder = Builder(config=config, data_dir=str(data_dir), kinds=self.collection.kinds)
+    builder.collection, builder.flags = self.collection, self.flags
+    return builder
+
+  def _leave_out(self) -> None:
+    """Drops columns without a class (titles, notes); one that was asked for must have some."""
+    kinds = self.collection.kinds
+    found = self.collection.records
+    empty = [
+      feature
+      for feature, kind in kinds.items()
+      if kind != 'number'
+      and not labels.vocabulary(
+        [record.labels[feature] for record in found], min_per_class=self.flags.min_per_class
+      ).names
+    ]
+    if empty and names(self.flags.labels):
+      raise UserError(
+        f'--labels: {empty[0]} has no value on {self.flags.min_per_class} or more '
+        'pictures; lower --min_per_class or leave the column out'
+      )
+    for feature in empty:
+      del kinds[feature]
+    self.collection.report['columns_left_out'] = empty
+    if not kinds:
+      raise UserError(
+        f'{self.manual_dir}: no column has a value on {self.flags.min_per_class} or '
+        'more pictures; lower --min_per_class, or add a column with labels'
+      )
 
 
-def names(text: str | None) -> list[str]:
-  """'a, b' -> ['a', 'b']."""
-  return [plain for name in (text or '').split(',') if (plain := normalise(name))]
+def _digest(path: str | None) -> str | None:
+  """Of a file given by a flag: its content decides, not its name."""
+  if path is None or path == 'none':
+    return path
+  return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:16]

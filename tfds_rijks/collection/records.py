@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tfds_rijks.collection import folders, matching, table, values
+from tfds_rijks.collection.flags import Flags, names
 from tfds_rijks.collection.numbers import middle, number
-from tfds_rijks.collection.options import Options, names
 from tfds_rijks.collection.table import Cell, Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import RARE, normalise
@@ -48,23 +48,23 @@ class Collection:
   report: dict[str, Any]
 
 
-def read(folder: Path, options: Options) -> Collection:
+def read(folder: Path, flags: Flags) -> Collection:
   """Reads the table of a folder, or the folder per class; raises `UserError` for bad input."""
-  path = table.find(folder, options.metadata)
+  path = table.find(folder, flags.metadata)
   content = folders.read(folder) if path is None else table.read(path)
   cleaner = values.Cleaner(
-    aliases=values.read_aliases(options.aliases),
-    phrases=values.read_phrases(options.distancing),
-    maker_columns=options.maker_columns,
+    aliases=values.read_aliases(flags.aliases),
+    phrases=values.read_phrases(flags.distancing),
+    maker_columns=flags.maker_columns,
   )
-  roles = _roles(content, options)
+  roles = _roles(content, flags)
   if path is not None:
     single = [roles[name] for name in ('image', 'id', 'group', 'split') if roles[name]]
     table.without_errors(content, [*single, *roles['labels'], *roles['numbers']])
   report: dict[str, Any] = {
     'table': {'file': content.path.name, 'rows': len(content.rows), 'encoding': content.encoding}
   }
-  if options.match == 'stem':
+  if flags.match == 'stem':
     pairs, report['matching'] = matching.match(content, id_column=roles['id'], folder=folder)
   else:
     # Paths that were found need not be understood, as those do that somebody wrote down.
@@ -111,7 +111,7 @@ def read(folder: Path, options: Options) -> Collection:
     for column in roles['labels']:
       cleaned = (
         cleaner.clean(text, column=column)
-        for text in _split_cell(row[at[column]], options.multi_value_separator)
+        for text in _split_cell(row[at[column]], flags.multi_value_separator)
       )
       record.labels[features[column]] = list(dict.fromkeys(text for text in cleaned if text))
     for column in roles['numbers']:
@@ -124,7 +124,7 @@ def read(folder: Path, options: Options) -> Collection:
   kinds: dict[str, Kind] = {
     features[column]: 'labels'
     if any(
-      len(_split_cell(row[at[column]], options.multi_value_separator)) > 1 for row in content.rows
+      len(_split_cell(row[at[column]], flags.multi_value_separator)) > 1 for row in content.rows
     )
     else 'label'
     for column in roles['labels']
@@ -143,7 +143,7 @@ def read(folder: Path, options: Options) -> Collection:
   return Collection(records, kinds, report)
 
 
-def _roles(content: Table, options: Options) -> dict[str, Any]:
+def _roles(content: Table, flags: Flags) -> dict[str, Any]:
   """Which column is what; raises `UserError` for names that are not there."""
   by_name = {_feature(name).casefold(): name for name in reversed(content.columns)}
 
@@ -161,25 +161,25 @@ def _roles(content: Table, options: Options) -> dict[str, Any]:
     return found
 
   image = find(IMAGE)
-  if not image and options.match == 'path':
+  if not image and flags.match == 'path':
     raise UserError(
       f'{content.path}: has the columns {", ".join(content.columns)}; expected a '
       'column image with paths relative to the folder; rename one, or pair pictures '
       'and rows by object number (--match=stem --id_column=NAME)'
     )
-  identity = (listed('id_column', options.id_column) or [find(ID)])[0]
-  if options.match == 'stem' and not identity:
+  identity = (listed('id_column', flags.id_column) or [find(ID)])[0]
+  if flags.match == 'stem' and not identity:
     raise UserError(
       f'--match=stem: {content.path.name} has no column object_number or id; say '
       f'which of {", ".join(content.columns)} it is with --id_column=NAME'
     )
   group, split = find(GROUP), find(SPLIT)
-  numbers = listed('float_columns', options.float_columns)
+  numbers = listed('float_columns', flags.float_columns)
   numbers += [by_name[name] for name in YEARS if name in by_name and by_name[name] not in numbers]
-  chosen = listed('labels', options.labels)
-  listed('maker_columns', options.maker_columns)
+  chosen = listed('labels', flags.labels)
+  listed('maker_columns', flags.maker_columns)
   taken = {image, identity, group, split, *numbers}
-  numbers = [name for name in numbers if name not in chosen or name in names(options.float_columns)]
+  numbers = [name for name in numbers if name not in chosen or name in names(flags.float_columns)]
   labels = chosen or [name for name in content.columns if name not in taken and name]
   labels = [name for name in labels if name not in numbers]
   return {

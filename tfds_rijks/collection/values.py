@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tfds_rijks.collection.options import names
+from tfds_rijks.collection.flags import names
 from tfds_rijks.collection.table import decode
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tfds_rijks import listing
+from tfds_rijks import fingerprint
 
 
 def write_sparse(path: Path, size: int, *, at: int, text: bytes) -> None:
@@ -19,18 +19,20 @@ def write_sparse(path: Path, size: int, *, at: int, text: bytes) -> None:
 def test_a_cell_in_the_middle_of_a_large_table(tmp_path):
   table, size = tmp_path / 'metadata.csv', 65 << 20
   write_sparse(table, size, at=size // 2, text=b'Ann')
-  before = listing.summary(tmp_path)
-  assert listing.differences(before, listing.summary(tmp_path)) == []
+  before = fingerprint.summary(tmp_path)
+  assert fingerprint.differences(before, fingerprint.summary(tmp_path)) == []
   write_sparse(table, size, at=size // 2, text=b'Eva')
-  assert listing.differences(before, listing.summary(tmp_path)) == ['metadata.csv has changed']
+  assert fingerprint.differences(before, fingerprint.summary(tmp_path)) == [
+    'metadata.csv has changed'
+  ]
 
 
 def test_a_summary_without_the_closer_look_stays_valid(tmp_path):
   write_sparse(tmp_path / 'metadata.csv', 65 << 20, at=0, text=b'image')
-  new = listing.summary(tmp_path)
+  new = fingerprint.summary(tmp_path)
   old = {name: dict(about) for name, about in new.items()}
   assert old['metadata.csv'].pop('closer')
-  assert listing.differences(old, new) == []
+  assert fingerprint.differences(old, new) == []
 
 
 def test_a_picture_that_cannot_be_opened_is_left_to_the_build(tmp_path, monkeypatch):
@@ -40,7 +42,7 @@ def test_a_picture_that_cannot_be_opened_is_left_to_the_build(tmp_path, monkeypa
     raise PermissionError
 
   monkeypatch.setattr(Path, 'open', refuse)
-  assert listing.summary(tmp_path)['a.tif']['files'] == 1
+  assert fingerprint.summary(tmp_path)['a.tif']['files'] == 1
 
 
 @pytest.mark.parametrize('name', ['.labels.csv', '.hidden/labels.csv'])
@@ -48,9 +50,9 @@ def test_a_hidden_table_that_is_read_counts(tmp_path, name):
   table = tmp_path / name
   table.parent.mkdir(exist_ok=True)
   table.write_text('image,artist')
-  before = listing.summary(tmp_path, also=[table])
+  before = fingerprint.summary(tmp_path, also=[table])
   table.write_text('image,author')
-  after = listing.summary(tmp_path, also=[table])
-  (phrase,) = listing.differences(before, after)
+  after = fingerprint.summary(tmp_path, also=[table])
+  (phrase,) = fingerprint.differences(before, after)
   assert phrase.endswith('has changed')
-  assert listing.differences({}, after) == []  # written before hidden tables counted
+  assert fingerprint.differences({}, after) == []  # written before hidden tables counted
