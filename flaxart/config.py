@@ -96,10 +96,9 @@ def default_config() -> ConfigDict:
   train.epochs = 20.0
   train.batch_size = 32  # global: over all devices and processes
   train.eval_every_epochs = 1.0
-  # A loss, gradient or update that is no number: abort = stop, skip = leave the update out,
-  # rollback = go back to the latest checkpoint and on with the pictures that come next.
+  # A loss, gradient or update that is not a number: abort = stop, skip = leave the update out.
   train.on_nonfinite = 'abort'
-  train.max_skipped = 10  # such steps that skip and rollback pass over before they stop, too
+  train.max_skipped = 10  # updates that skip leaves out before it stops, too
   train.accumulate = 1  # parts in which a batch is computed, one after the other, to save memory
   # Weight of each task's loss: 'artist=1,type=0.5' (not named = 1: the paper sums the losses), or
   # 'learned' (homoscedastic uncertainty).
@@ -240,9 +239,6 @@ def _counts_here(config: ConfigDict) -> set[str]:
   # statistics.
   if config.model.dropout or config.augment.mixup or not config.model.bn_sync:
     fields.add('parallelism')
-  # A loss is looked at when it is logged, and rolled back from there.
-  if config.train.on_nonfinite == 'rollback':
-    fields.add('log.every_steps')
   return fields
 
 

@@ -27,7 +27,7 @@ def validate(config: ConfigDict) -> None:
   check_resize(config.data.resize, field='config.data.resize')
   one_of(config, 'optim.name', OPTIMIZERS)
   one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
-  one_of(config, 'train.on_nonfinite', ('abort', 'skip', 'rollback'))
+  one_of(config, 'train.on_nonfinite', ('abort', 'skip'))
   one_of(config, 'data.pixels', ('network', 'zero_one'))
   one_of(config, 'checkpoint.best', ('score', 'loss', 'last'))
   for field in (

@@ -195,10 +195,6 @@ class Probe:
         trace.done(stop, metrics)
         took = time.monotonic() - began
         contest.check_finite(done, self.sweep.states, metrics, guard)
-        if guard.must_roll_back:
-          packed = self.sweep.pack(full, leader=0, best=contest.best)
-          self.sweep.unpack(checkpointer.roll_back(packed, mesh=self.mesh))
-          guard.must_roll_back = False
         line = contest.train_line(metrics)
         line |= pace.line(pictures=records.size, steps=stop - done, seconds=took)
         writer.write(stop, 'train', line)

@@ -18,7 +18,7 @@ from flaxart.network.state import TrainState
 from flaxart.tasks.counts import main_score
 from flaxart.tasks.label_statistics import labelled_records
 from flaxart.tasks.task import Task
-from flaxart.training.nonfinite import ABORT, ROLLBACK, Guard, all_finite, sound_steps
+from flaxart.training.nonfinite import ABORT, Guard, all_finite, sound_steps
 from tfds_rijks.errors import UserError
 
 Scores = dict[str, dict[str, Any]]
@@ -171,11 +171,6 @@ def check_choice(
   config: ConfigDict, names: list[str], tasks: Sequence[Task], dataset: Dataset
 ) -> None:
   """Several settings can be chosen from only by a val split that has labels."""
-  if len(names) > 1 and config.train.on_nonfinite == ROLLBACK:
-    raise UserError(
-      f'config.train.on_nonfinite: rollback takes one setting back, config.probe.settings has '
-      f'{len(names)}; use abort (a setting that diverges drops out) or skip'
-    )
   val = dataset.splits.get('val')
   if len(names) > 1 and (val is None or not any(labelled_records(task, val) for task in tasks)):
     found = 'no val split' if val is None else 'a val split without labels of these tasks'

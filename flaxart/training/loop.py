@@ -88,10 +88,6 @@ def train_network(
       if evaluates or stops or between:
         meter.flush(done)
         guard.check_state(done, state.trainable)
-      if guard.must_roll_back:
-        state = checkpointer.roll_back(state, mesh=mesh)
-        guard.must_roll_back = False
-        meter.forget()
       score = None
       if evaluates and 'val' in dataset.splits:
         scores = evaluate(

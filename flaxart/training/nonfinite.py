@@ -1,4 +1,4 @@
-"""A loss, gradient or update that is no number: stop, leave it out, or go back to a checkpoint."""
+"""A loss, gradient or update that is not a number: stop, or leave the update out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
 
-ABORT, SKIP, ROLLBACK = 'abort', 'skip', 'rollback'
-CHOICES = (ABORT, SKIP, ROLLBACK)
+ABORT, SKIP = 'abort', 'skip'
 # The metrics of a step that have to be numbers, in the order in which one spoils the next. The last
 # is there under `skip`, which must not leave out an update that nobody hears of.
 WATCHED = {
@@ -70,7 +69,6 @@ class Guard:
     self.mode: str = config.train.on_nonfinite
     self.limit: int = config.train.max_skipped
     self.passed = passed
-    self.must_roll_back = False
 
   def check_step(self, step: int, metrics: Mapping[str, Any]) -> bool:
     """As `check`, of the first metric of `step` that is no number."""
@@ -82,8 +80,6 @@ class Guard:
     """Whether `value` of `step` is finite; raises `NonFiniteError` where the run has to end."""
     if np.isfinite(value):
       return True
-    if self.must_roll_back:  # what follows a bad step is bad as well, and counts as one
-      return False
     self.passed += 1
     if self.mode == ABORT:
       raise NonFiniteError(step, what, float(value))
@@ -93,14 +89,10 @@ class Guard:
         f'config.train.max_skipped is {self.limit}; earlier checkpoints are intact: lower '
         'config.optim.learning_rate or set config.optim.clip_norm'
       )
-    if self.mode == SKIP:
-      log.warning('step %d: the %s is %s: the update was left out', step, what, value)
-    self.must_roll_back = self.mode == ROLLBACK
+    log.warning('step %d: the %s is %s: the update was left out', step, what, value)
     return False
 
   def check_state(self, step: int, trainable: Any) -> None:
     """The same for parameters that are about to be saved: a checkpoint is never without numbers."""
-    if not bool(all_finite(trainable)):
-      if self.mode == SKIP:  # nothing was there to leave out: the update itself overflowed
-        raise NonFiniteError(step, 'largest parameter', float('inf'))
-      self.check(step, 'largest parameter', float('inf'))
+    if not bool(all_finite(trainable)):  # under `skip` too: there is no update left to leave out
+      raise NonFiniteError(step, 'largest parameter', float('inf'))

@@ -91,10 +91,6 @@ class StepMeter:
       f', {self.note.split(", ")[-1]}' if 'val' in self.note else ''
     )
 
-  def forget(self) -> None:
-    """Drops steps that were not looked at yet: they belong to a state that was given up."""
-    self.pending = []
-
   @contextlib.contextmanager
   def uncounted(self) -> Iterator[None]:
     """What is done inside is no training: compiling a step, on its first call."""

@@ -12,7 +12,6 @@ without flaxart. What happens to whole checkpoints on disk is in `checkpoint_fol
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import shutil
@@ -186,21 +185,6 @@ class Checkpointer:
     except _FAILURES as error:
       raise UserError(_unreadable(self._folder, step, error)) from error
     return from_tree(tree, like)
-
-  def roll_back(self, state: TrainState, *, mesh: Mesh) -> TrainState:
-    """The latest checkpoint, but at the step of `state`: the pictures between are passed over.
-
-    The counter alone goes on, because the same pictures would give the same loss again.
-    """
-    self.wait()
-    step, latest = int(state.step), self.latest_step()
-    if latest is None:
-      raise UserError(
-        f'step {step}: a loss is no number and there is no checkpoint to go back to yet; lower '
-        'config.optim.learning_rate, set config.optim.clip_norm or config.checkpoint.every_steps'
-      )
-    log.warning('step %d: a loss is no number: back to the state of step %d', step, latest)
-    return dataclasses.replace(self.restore(latest, state, mesh=mesh), step=state.step)
 
 
 def is_final(workdir: Path) -> bool:

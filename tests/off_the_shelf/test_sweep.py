@@ -149,6 +149,3 @@ def test_several_settings_need_labels_to_choose_by():
   val.labels['artist'][0] = 1
   museum = SimpleNamespace(name='museum', splits={'val': val})
   selection.check_choice(config, ['a', 'b'], [task], museum)
-  config.train.on_nonfinite = 'rollback'
-  with pytest.raises(UserError, match='rollback takes one setting back'):
-    selection.check_choice(config, ['a', 'b'], [task], museum)

@@ -1,4 +1,4 @@
-"""A loss, gradient or update that is no number: stop, leave it out, or go back; nothing is lost."""
+"""A loss, gradient or update that is no number: stop, or leave it out; nothing is lost."""
 
 from __future__ import annotations
 
@@ -104,20 +104,6 @@ def test_skip_ends_when_it_has_skipped_enough(with_year, tmp_path, monkeypatch):
   poison(monkeypatch, {2, 3})
   with pytest.raises(UserError, match=r'step 3: .* number 2 and config.train.max_skipped is 1'):
     train_and_evaluate(with_year, tmp_path / 'run')
-
-
-def test_rollback_goes_back_to_the_checkpoint_and_on_with_what_comes_next(
-  with_year, tmp_path, monkeypatch, caplog
-):
-  with_year.train.on_nonfinite = 'rollback'
-  with_year.checkpoint.every_steps = 2
-  poison(monkeypatch, {3})
-  with caplog.at_level('WARNING', 'flaxart'):
-    train_and_evaluate(with_year, tmp_path / 'run')
-  assert 'back to the state of step 2' in caplog.text
-  lines = lines_of(tmp_path / 'run')
-  assert sum(line.get('nonfinite', 0) for line in lines.values()) == 1
-  assert np.isfinite(lines[6]['loss'])
 
 
 def test_parameters_that_overflow_are_not_saved(with_year, tmp_path):
