@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_runs import CLASSES, settings, write_run
+from fake_runs import CLASSES, figure1_grid, settings, write_run
 
+from flaxart.report.figures.figure1 import caption
 from flaxart.report.figures.figure2 import matches
 from flaxart.report.html.methods import paragraphs
 from flaxart.report.html.score_tables import rows_of
@@ -33,6 +34,18 @@ def test_seeds_of_one_setting_are_one_experiment(tmp_path):
     'ResNet50, fine-tuned, optim.learning_rate=0.1',
   ]
   assert section.experiments[0].seeds == [0, 1, 2]
+
+
+def test_networks_stand_apart_in_the_order_of_their_table_and_unknown_ones_last(tmp_path):
+  models = ['vit', 'resnet50', 'convnext', 'vgg19']
+  figure1_grid(tmp_path, models=models, tasks=['artist'], seeds=[0])
+  ((section,), _) = read(tmp_path)
+  shown = ['VGG19', 'ResNet50', 'convnext', 'vit']
+  modes = ['fine-tuned', 'off the shelf', 'from scratch']
+  assert [e.label for e in section.experiments] == [f'{n}, {m}' for n in shown for m in modes]
+  assert 'after each epoch: ResNet50, VGG19, convnext, vit;' in caption(
+    [section], show_published='no'
+  )
 
 
 def test_a_second_run_of_a_seed_is_not_counted(tmp_path):

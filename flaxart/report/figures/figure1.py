@@ -9,7 +9,7 @@ from flaxart.report.figures.curves import draw, legend_below, limits, val_curve
 from flaxart.report.figures.plotting import NETWORK_COLOURS, ORANGE, figure, render
 from flaxart.report.numbers import published
 from flaxart.report.numbers.experiments import Experiment, Section
-from flaxart.report.numbers.runs import FINE_TUNED, NAMES, OFF_THE_SHELF, SCRATCH
+from flaxart.report.numbers.runs import FINE_TUNED, OFF_THE_SHELF, SCRATCH
 from flaxart.tasks.counts import MAIN
 
 STYLES = {FINE_TUNED: ':', OFF_THE_SHELF: '--', SCRATCH: '-'}
@@ -104,7 +104,7 @@ def _style(mode: str, network: str) -> tuple[str, str, str | None]:
 
 def caption(sections: Sequence[Section], *, show_published: str) -> str:
   """What the figure shows, in words."""
-  names = sorted({NAMES[e.first.model] for group in panels(sections).values() for e in group})
+  names = sorted({e.first.network for group in panels(sections).values() for e in group})
   thin = any(published.is_wanted(show_published, s.dataset) for s, _, _ in panels(sections))
   text = (
     f'Figure 1. Accuracy on the val split after each epoch: {", ".join(names)}; dotted: '

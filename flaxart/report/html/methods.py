@@ -7,7 +7,7 @@ from typing import Any
 
 from flaxart.config import default_config, flat
 from flaxart.report.numbers.experiments import NO_PART, Section
-from flaxart.report.numbers.runs import FINE_TUNED, NAMES, OFF_THE_SHELF, RANDOM_TRUNK, Run
+from flaxart.report.numbers.runs import FINE_TUNED, OFF_THE_SHELF, RANDOM_TRUNK, Run
 from flaxart.report.numbers.statistics import DRAWS
 
 OPTIMIZERS = {'sgd': 'SGD', 'adam': 'Adam', 'adamw': 'AdamW', 'rmsprop': 'RMSprop'}
@@ -119,7 +119,7 @@ def _network(run: Run) -> str:
     *([f'{model.width:g} of its width'] if model.width != 1 else []),
     *(['one block a stage'] if model.shallow else []),
   ]
-  name = NAMES.get(run.model, run.model)
+  name = run.network
   return f'{name} ({", ".join(parts)})' if parts else name
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flaxart.config import MAY_CHANGE
-from flaxart.report.numbers.runs import NAMES, Run
+from flaxart.report.numbers.runs import MODES, NETWORKS, Run
 
 # They name a run or say how it is carried out, not what it computes.
 NO_PART = (
@@ -218,11 +218,12 @@ def _differences(
 
 def base_label(run: Run) -> str:
   """`ResNet50, fine-tuned`, with `multi-task` where the tasks share what learns."""
-  parts = [NAMES.get(run.model, run.model), NAMES[run.mode]]
+  parts = [run.network, MODES[run.mode]]
   return ', '.join([*parts, *(['multi-task'] if run.joint else [])])
 
 
 def _order(run: Run) -> tuple[Any, ...]:
-  models, modes = list(NAMES)[:4], list(NAMES)[4:]
-  model = models.index(run.model) if run.model in models else len(models)
-  return model, modes.index(run.mode), not run.joint, run.seed, run.name
+  """Networks in the order of `NETWORKS`, others behind them by name; in each, the modes."""
+  known = [*NETWORKS, run.model]
+  model = known.index(run.model), run.model
+  return model, list(MODES).index(run.mode), not run.joint, run.seed, run.name

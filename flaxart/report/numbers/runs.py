@@ -19,11 +19,13 @@ from tfds_rijks.progress import track
 SPLITS = ('train', 'val', 'test')
 OFF_THE_SHELF, FINE_TUNED, SCRATCH = 'off_the_shelf', 'fine_tuned', 'scratch'
 RANDOM_TRUNK = 'random_trunk'  # a frozen trunk that has learned nothing: a control
-NAMES = {
+NETWORKS = {
   'vgg19': 'VGG19',
   'inception_v3': 'Inception-V3',
   'xception': 'Xception',
   'resnet50': 'ResNet50',
+}
+MODES = {
   FINE_TUNED: 'fine-tuned',
   OFF_THE_SHELF: 'off the shelf',
   SCRATCH: 'from scratch',
@@ -79,6 +81,11 @@ class Run:
   def model(self) -> str:
     """`config.model.name`."""
     return str(self.config.model.name)
+
+  @property
+  def network(self) -> str:
+    """The network's name in print."""
+    return NETWORKS.get(self.model, self.model)
 
   @property
   def mode(self) -> str:
