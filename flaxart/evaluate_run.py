@@ -13,7 +13,6 @@ from flaxart.evaluation import calibration, results
 from flaxart.evaluation.assess import assess
 from flaxart.machine.files import write_text
 from flaxart.machine.sharding import create_mesh
-from flaxart.tasks.label_statistics import largest_classes
 from flaxart.workdir import checkpoint, identity, run_folder
 from flaxart.workdir.class_names import by_class_name
 from flaxart.workdir.restore import restore_network
@@ -47,7 +46,6 @@ def evaluate_again(
     identity.check_dataset(workdir, dataset)
     identity.check_labels(workdir, with_classes(tasks, dataset), dataset)
   network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
-  floors = largest_classes(dataset.split('train'), tasks)
   assessed = assess(
     config,
     network,
@@ -55,7 +53,6 @@ def evaluate_again(
     dataset,
     [dataset.split(split).name],
     mesh=mesh,
-    floors=floors,
     stored=calibration.read(workdir, step=step),
   )
   scores = assessed.scores[split]

@@ -25,7 +25,7 @@ from flaxart.machine.sharding import check_batch_size, create_mesh
 from flaxart.network.state import create_train_state
 from flaxart.network.unfreeze import read_stages
 from flaxart.off_the_shelf import probe
-from flaxart.tasks.label_statistics import labelled_records, largest_classes, with_target_scale
+from flaxart.tasks.label_statistics import labelled_records, with_target_scale
 from flaxart.tasks.losses import create_objective
 from flaxart.tasks.task import Task, tasks_from_features
 from flaxart.training import estimate
@@ -169,7 +169,6 @@ def train_and_evaluate(
       log.info('continuing after step %d of %d', start, steps)
     writer = MetricWriter(workdir, step=start, tensorboard=config.log.tensorboard)
     pace = Pace(writer, note_start(workdir, start))
-    floors = largest_classes(train_split, tasks)
     if heads:
       train, done = heads.train(
         state,
@@ -178,7 +177,6 @@ def train_and_evaluate(
         writer=writer,
         pace=pace,
         interrupt=interrupt,
-        floors=floors,
         start=start,
       )
     else:
@@ -194,7 +192,6 @@ def train_and_evaluate(
         writer=writer,
         pace=pace,
         interrupt=interrupt,
-        floors=floors,
         start=start,
         steps=steps,
         steps_per_epoch=steps_per_epoch,
@@ -222,7 +219,6 @@ def train_and_evaluate(
       state.evaluated(),
       dataset,
       mesh=mesh,
-      floors=floors,
       weights=begin.about,
       train=train,
       best_step=best,

@@ -18,6 +18,16 @@ PIXELS = 16  # side of the thumbnails
 CHUNK = 1024  # test records compared at once
 
 
+def largest_class(train: Split, split: Split, task: Task) -> dict[str, float | None]:
+  """`floor`, softmax tasks only: accuracy of always answering the largest class of `train`."""
+  if task.kind != SOFTMAX:
+    return {}
+  known, truth = (labels[labels >= 0] for labels in (s.labels[task.name] for s in (train, split)))
+  if not len(known) or not len(truth):
+    return {'floor': None}
+  return {'floor': float((truth == np.bincount(known).argmax()).mean())}
+
+
 def thumbnails(split: Split, *, fit: images.Fit) -> np.ndarray:
   """`[N, 16 * 16 * 3]` float32 in [0, 1], in the order of the split."""
   progress = Progress(f'16x16 pixels of {split.name}', len(split), unit='img')

@@ -60,10 +60,9 @@ def evaluate(
   config: ConfigDict,
   *,
   mesh: Mesh,
-  floors: Mapping[str, int | None],
 ) -> dict[str, dict[str, Any]]:
-  """`{task: scores}` on a split; `floors` are the classes of `largest_classes(train)`."""
-  return evaluate_records(network, state, split, config, mesh=mesh, floors=floors).scores
+  """`{task: scores}` on a split."""
+  return evaluate_records(network, state, split, config, mesh=mesh).scores
 
 
 def evaluate_records(
@@ -73,7 +72,6 @@ def evaluate_records(
   config: ConfigDict,
   *,
   mesh: Mesh,
-  floors: Mapping[str, int | None],
   keep_logits: bool = False,
   features: np.ndarray | None = None,
 ) -> Evaluation:
@@ -112,7 +110,7 @@ def evaluate_records(
   rows.add(*fetch(behind))
   progress.close()
   counts = fetch(counts)
-  scores = split_scores(network.tasks, split, counts, rows.found, floors=floors)
+  scores = split_scores(network.tasks, split, counts, rows.found)
   return Evaluation(scores, counts, rows.found)
 
 
@@ -121,17 +119,9 @@ def split_scores(
   split: Split,
   counts: Mapping[str, Mapping[str, np.ndarray]],
   found: Mapping[str, Mapping[str, np.ndarray]],
-  *,
-  floors: Mapping[str, int | None],
 ) -> dict[str, dict[str, Any]]:
   """`{task: scores}` from the counts of a split and what its records gave, in their order."""
   return {
-    task.name: finish(
-      task,
-      counts[task.name],
-      found[task.name],
-      split.labels[task.name],
-      floor_class=floors[task.name],
-    )
+    task.name: finish(task, counts[task.name], found[task.name], split.labels[task.name])
     for task in tasks
   }

@@ -31,7 +31,6 @@ def collect(
   dataset: Dataset,
   *,
   mesh: Mesh,
-  floors: dict[str, int | None],
   weights: Mapping[str, Any],
   train: dict[str, Any],
   best_step: int,
@@ -49,9 +48,7 @@ def collect(
     if name in dataset.splits and (name == 'val' or config.eval.test)
   ]
   warn_never_trained(network.tasks, dataset, names)
-  assessed = assess(
-    config, network, state, dataset, names, mesh=mesh, floors=floors, features=features
-  )
+  assessed = assess(config, network, state, dataset, names, mesh=mesh, features=features)
   tables = {}
   for name, evaluation in assessed.evaluations.items():
     arrays = records.predictions(dataset.split(name), network.tasks, evaluation.found)

@@ -139,7 +139,6 @@ class Probe:
     writer: MetricWriter,
     pace: Pace,
     interrupt: Interrupt,
-    floors: dict[str, int | None],
     start: int,
   ) -> tuple[dict[str, Any], int]:
     """Trains from step `start` on; returns the `train` entry of `results.json` and the last step.
@@ -201,7 +200,7 @@ class Probe:
         done, score, better = stop, None, False
         if val is not None and (done % every == 0 or done == self.steps):
           best = contest.best.max()
-          results = self.sweep.evaluate(val, self.dataset.split('val'), floors=floors)
+          results = self.sweep.evaluate(val, self.dataset.split('val'))
           self.sweep.states, score = contest.judge(self.sweep.states, results, metrics)
           writer.write(done, 'val', contest.val_line(results))
           better, stopped = score is not None and score > best, self._stopped()

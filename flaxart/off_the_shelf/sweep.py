@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -145,9 +145,7 @@ class Sweep:
     )
     return jax.tree.map(lambda x: x[:steps], jax.device_get(metrics))
 
-  def evaluate(
-    self, data: Data, split: Split, *, floors: Mapping[str, int | None]
-  ) -> list[dict[str, dict[str, Any]]]:
+  def evaluate(self, data: Data, split: Split) -> list[dict[str, dict[str, Any]]]:
     """`{task: scores}` of every setting on a split that `eval_data` placed."""
     states = tuple(state.evaluated() for state in self.states)
     results = []
@@ -155,7 +153,7 @@ class Sweep:
       self.settings, *fetch(self._count(states, data)), strict=True
     ):
       rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(split)], found)
-      results.append(split_scores(setting.network.tasks, split, counts, rows, floors=floors))
+      results.append(split_scores(setting.network.tasks, split, counts, rows))
     return results
 
   def pack(self, full: TrainState, *, leader: int, best: np.ndarray) -> TrainState:

@@ -11,16 +11,6 @@ from flaxart.data.source import Split
 from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
 
 
-def largest_classes(train: Split, tasks: Sequence[Task]) -> dict[str, int | None]:
-  """The training split's largest class of each softmax task: what the floor always answers."""
-  return {
-    task.name: int(np.bincount(known).argmax())
-    if task.kind == SOFTMAX and len(known := train.labels[task.name][train.labels[task.name] >= 0])
-    else None
-    for task in tasks
-  }
-
-
 def with_target_scale(tasks: Sequence[Task], train: Split) -> list[Task]:
   """Regression tasks with the mean and standard deviation of the training labels."""
   scaled = []

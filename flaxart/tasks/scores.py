@@ -24,13 +24,11 @@ def finish(
   counts: Mapping[str, Any],
   found: Mapping[str, np.ndarray],
   labels: np.ndarray,
-  *,
-  floor_class: int | None = None,
 ) -> dict[str, Any]:
   """The scores of one task on one split, as fractions (years for `mae` and `rmse`).
 
   `counts` and `found` as `counts.count` gives them, `found` and `labels` `[N, ...]` in the order
-  of the split; `floor_class` is the training split's largest class.
+  of the split.
   """
   counts = {name: np.asarray(value, np.int64) for name, value in counts.items()}
   n = int(counts['n'])
@@ -41,8 +39,7 @@ def finish(
   result['loss'] = _divide(found['loss'].sum(dtype=np.float64), n)
   if task.kind == SIGMOID:
     return result | _sigmoid(counts, found, labels)
-  floor = None if floor_class is None else _divide(counts['of_class'][floor_class], n)
-  return {**result, **_softmax(task, counts, found, labels), 'floor': floor}
+  return result | _softmax(task, counts, found, labels)
 
 
 def values(task: Task, logits: np.ndarray) -> np.ndarray:

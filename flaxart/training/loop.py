@@ -45,7 +45,6 @@ def train_network(
   writer: MetricWriter,
   pace: Pace,
   interrupt: Interrupt,
-  floors: dict[str, int | None],
   start: int,
   steps: int,
   steps_per_epoch: float,
@@ -90,9 +89,7 @@ def train_network(
         guard.check_state(done, state.trainable)
       score = None
       if evaluates and 'val' in dataset.splits:
-        scores = evaluate(
-          network, state.evaluated(), dataset.split('val'), config, mesh=mesh, floors=floors
-        )
+        scores = evaluate(network, state.evaluated(), dataset.split('val'), config, mesh=mesh)
         writer.write(done, 'val', flat_scores(scores))
         loss = float(np.sum([t.weight * (scores[t.name]['loss'] or 0) for t in tasks]))
         by_rule = {'score': main_score(scores, tasks), 'loss': -loss, 'last': None}

@@ -27,7 +27,6 @@ from flaxart.evaluation import calibration, results
 from flaxart.evaluation.evaluate import evaluate
 from flaxart.machine.sharding import create_mesh
 from flaxart.predict import predict
-from flaxart.tasks.label_statistics import largest_classes
 from flaxart.train import train_and_evaluate
 from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
@@ -104,6 +103,11 @@ def test_scores_follow_from_the_records(run, split):
   np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
   assert (np.diff(p, axis=1) <= 0).all()
   assert scores['artist']['top1'] == (top[known, 0] == label[known]).mean()
+  trained = opened(config).split('train').labels['artist']
+  assert (
+    scores['artist']['floor']
+    == (label[known] == np.bincount(trained[trained >= 0]).argmax()).mean()
+  )
   assert scores['tags']['map'] == pytest.approx(
     oracle.average_precision_score(kept['tags/label'], kept['tags/p'], average='macro'), abs=1e-6
   )
@@ -199,8 +203,7 @@ def test_another_batch_size_changes_no_count(run):
   network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
   other = config.copy_and_resolve_references()
   other.eval.batch_size = 7
-  floors = largest_classes(dataset.split('train'), tasks)
-  scores = evaluate(network, state, dataset.split('test'), other, mesh=mesh, floors=floors)
+  scores = evaluate(network, state, dataset.split('test'), other, mesh=mesh)
   for task in ('artist', 'style', 'tags'):
     for name in ('n', 'top1', 'mca', 'macro_f1', 'f1_micro'):
       assert scores[task].get(name) == summary['test'][task].get(name)
@@ -220,7 +223,6 @@ def test_a_candidate_of_a_grid_never_looks_at_test(run, tmp_path):
     state,
     dataset,
     mesh=mesh,
-    floors=largest_classes(dataset.split('train'), tasks),
     weights={},
     train={},
     best_step=best,

@@ -37,8 +37,8 @@ def in_batches(task, logits, labels, *, size, processes=1):
   return jax.device_get(counts), rows.found
 
 
-def score(task, logits, labels, *, size=8, **options):
-  return finish(task, *in_batches(task, logits, labels, size=size), labels, **options)
+def score(task, logits, labels, *, size=8):
+  return finish(task, *in_batches(task, logits, labels, size=size), labels)
 
 
 def draw(seed, *, decimals=1):
@@ -57,7 +57,7 @@ def exactly(value):
 def test_softmax_scores_match_scikit_learn(seed):
   rng, n, logits = draw(seed)
   labels = rng.integers(-1, C, n).astype(np.int32)
-  scores = score(SOFT, logits, labels, floor_class=3)
+  scores = score(SOFT, logits, labels)
   known = labels >= 0
   assert scores['n'] == known.sum()
   if not known.any():
@@ -73,7 +73,6 @@ def test_softmax_scores_match_scikit_learn(seed):
   assert scores['balanced_top5'] == scores['mca'][4]
   assert scores['macro_f1'] == exactly(oracle.f1_score(truth, guess, average='macro'))
   assert scores['micro_f1'] == exactly(oracle.f1_score(truth, guess, average='micro'))
-  assert scores['floor'] == exactly((truth == 3).mean())
   assert scores['loss'] == pytest.approx(oracle.log_loss(truth, p, labels=range(C)), rel=1e-5)
 
 
@@ -259,6 +258,6 @@ def test_padding_batch_size_and_processes_change_no_digit(task, size, processes)
 
 def test_a_network_that_answers_nan_is_never_right():
   logits, labels = np.full((4, C), np.nan, np.float32), np.zeros(4, np.int32)
-  scores = score(SOFT, logits, labels, floor_class=0)
+  scores = score(SOFT, logits, labels)
   assert scores['top1'] == scores['top5'] == scores['macro_f1'] == 0.0
   assert scores['mca'] == [0.0] * 5
