@@ -26,7 +26,6 @@ MAY_CHANGE = (
   'data.data_dir',
   'data.manual_dir',
   'data.workers',
-  'head_devices',
   'log.every_steps',
   'log.profile',
   'parallelism',
@@ -51,7 +50,6 @@ def default_config() -> ConfigDict:
   # How a step runs on several devices: jit (one program over the global batch) | shard_map (one a
   # device, with explicit sums).
   config.parallelism = 'jit'
-  config.head_devices = 1  # among how many devices the classes of a large head are divided
 
   config.model = model = ConfigDict()
   model.name = 'resnet50'  # vgg19 | inception_v3 | xception | resnet50

@@ -37,7 +37,6 @@ def validate(config: ConfigDict) -> None:
     'eval.batch_size',
     'optim.learning_rate',
     'model.width',
-    'head_devices',
     'data.image_size',
     'log.every_steps',
     'train.accumulate',
@@ -90,11 +89,6 @@ def validate(config: ConfigDict) -> None:
       raise UserError(
         f'config.train.task_weights: found {name}={weight}, expected a finite number of at least 0'
       )
-  if config.parallelism == 'shard_map' and config.head_devices > 1:
-    raise UserError(
-      f'config.head_devices: found {config.head_devices}, expected 1 under parallelism=shard_map; '
-      'heads are divided under jit only'
-    )
   if config.trainable not in ('heads', 'all'):
     try:
       re.compile(config.trainable)

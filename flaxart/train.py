@@ -92,7 +92,7 @@ def train_and_evaluate(
     log.warning('%s', missed)
 
   # The network, from scratch or around a trunk that exists.
-  mesh = create_mesh(head_devices=config.head_devices)
+  mesh = create_mesh()
   learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
   begin = initial_trunk(config, workdir)
   stages = read_stages(config)

@@ -69,6 +69,7 @@ def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, 
   ('field', 'value', 'line'),
   [
     ('model.name', 'resnet51', "config.model.name: found 'resnet51', expected one of vgg19"),
+    ('parallelism', 'pmap', "config.parallelism: found 'pmap', expected one of jit, shard_map"),
     ('data.fit', 'stretch', "config.data.fit: found 'stretch'"),
     ('data.resize', 'opencv', "config.data.resize: found 'opencv', expected one of pillow, simd"),
     (

@@ -1,8 +1,7 @@
 """The mesh of devices, how state and batches lie on it, and the two wrappers of one train step.
 
-Two axes: a batch is cut over both, `data x model`; the classes of a large head are cut over `model`
-(one device wide unless `config.head_devices` says otherwise); everything else is copied to every
-device. Axis types are Auto: `jax.make_mesh` gives Explicit ones unless told.
+One axis, `data`: a batch is cut over it, everything else is copied to every device. Its type is
+Auto: `jax.make_mesh` gives an Explicit one unless told.
 
 * `jit`: the step is written for the global batch and XLA cuts it up. BatchNorm's statistics are
   over all devices, and one device gives the same result as eight.
@@ -25,21 +24,14 @@ from ml_collections import ConfigDict
 
 from tfds_rijks.errors import UserError
 
-DATA, MODEL = 'data', 'model'
-LARGE = 256  # classes from which on a head is worth cutting
+DATA = 'data'
 Step = Callable[[Any, dict[str, Any]], tuple[Any, dict[str, jax.Array]]]
 Tree = TypeVar('Tree')
 
 
-def create_mesh(*, head_devices: int = 1) -> Mesh:
-  """All devices of all processes, `head_devices` of them along `model`."""
-  count = jax.device_count()
-  if count % head_devices:
-    raise UserError(
-      f'config.head_devices: {count} devices cannot be divided by {head_devices}; choose a divisor'
-    )
-  shape = (count // head_devices, head_devices)
-  return jax.make_mesh(shape, (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
+def create_mesh() -> Mesh:
+  """All devices of all processes."""
+  return jax.make_mesh((jax.device_count(),), (DATA,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -49,26 +41,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def over_batch(mesh: Mesh) -> NamedSharding:
   """The first axis is cut into equal parts, one a device."""
-  return NamedSharding(mesh, PartitionSpec((DATA, MODEL)))
-
-
-def places(tree: Any, mesh: Mesh) -> Any:
-  """The sharding of each array of (a part of) a train state, by its path and shape.
-
-  What belongs to a head, its optimizer slots and averages too, is cut along the last axis, the
-  classes, if these are many and divide evenly.
-  """
-
-  def place(path: tuple[Any, ...], x: Any) -> NamedSharding:
-    # The optimizer of a stage of unfreezing has whole paths for keys: `heads/artist/kernel`.
-    keys = [str(getattr(part, 'key', getattr(part, 'name', part))) for part in path]
-    names = '/'.join(keys).split('/')
-    classes = x.shape[-1] if x.shape and 'heads' in names else 0
-    if mesh.shape[MODEL] == 1 or classes < LARGE or classes % mesh.shape[MODEL]:
-      return replicated(mesh)
-    return NamedSharding(mesh, PartitionSpec(*[None] * (len(x.shape) - 1), MODEL))
-
-  return jax.tree_util.tree_map_with_path(place, tree)
+  return NamedSharding(mesh, PartitionSpec(DATA))
 
 
 def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from flax import nnx, struct
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from flaxart.machine.sharding import DATA, places, replicated
+from flaxart.machine.sharding import DATA, replicated
 from flaxart.models import layers
 from flaxart.network.classifier import Classifier, TrunkSpec
 from flaxart.network.plateau import Watch
@@ -154,7 +154,7 @@ def create_train_state(
     return parts[1], parts[2]
 
   everywhere = replicated(mesh)
-  params, batch_stats = jax.jit(init, out_shardings=places(jax.eval_shape(init), mesh))()
+  params, batch_stats = jax.jit(init, out_shardings=everywhere)()
   if trunk_params is not None:
     nnx.replace_by_pure_dict(params, {'trunk': jax.device_put(trunk_params, everywhere)})
     if trunk_batch_stats:
@@ -168,8 +168,7 @@ def create_train_state(
     for i in range(stages)
   )
   trainable, frozen = nnx.split_state(params, is_trainable, nnx.Param)
-  slots = places(jax.eval_shape(tx.init, trainable), mesh)
-  opt_state = jax.jit(tx.init, out_shardings=slots)(trainable)
+  opt_state = jax.jit(tx.init, out_shardings=everywhere)(trainable)
   step, watch = jax.device_put((jnp.zeros((), jnp.int32), Watch.create()), everywhere)
   average = jax.tree.map(jnp.copy, (trainable, batch_stats)) if config.optim.ema else None
   return (

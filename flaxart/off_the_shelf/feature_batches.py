@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from flaxart.data.source import Split
-from flaxart.machine.sharding import DATA, MODEL, replicated
+from flaxart.machine.sharding import DATA, replicated
 
 Data = dict[str, jax.Array]
 
@@ -35,7 +35,7 @@ def eval_data(split: Split, features: np.ndarray, *, batch_size: int, mesh: Mesh
 
 def over_steps(mesh: Mesh) -> NamedSharding:
   """`[S, B, ...]`: each batch is cut into equal parts, one a device."""
-  return NamedSharding(mesh, PartitionSpec(None, (DATA, MODEL)))
+  return NamedSharding(mesh, PartitionSpec(None, DATA))
 
 
 def end_of_pass(done: int, *, steps: int, periods: Sequence[int]) -> int:

@@ -23,7 +23,7 @@ from flaxart.config import OPTIMIZERS
 from flaxart.data.source import Split
 from flaxart.evaluation.evaluate import eval_step, split_scores
 from flaxart.evaluation.records import fetch, without_logits
-from flaxart.machine.sharding import places, replicated
+from flaxart.machine.sharding import replicated
 from flaxart.network.over_features import over_features
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import Data, over_steps, train_data
@@ -90,8 +90,7 @@ class Sweep:
       rate = create_learning_rate_fn(own, steps=steps, steps_per_epoch=steps_per_epoch)
       mine = dataclasses.replace(network, tx=create_optimizer(own, rate))
       self.settings.append(Setting(name, mine, make_update(mine, own, rate, objective)))
-      slots = places(jax.eval_shape(mine.tx.init, state.trainable), mesh)
-      opt_state = jax.jit(mine.tx.init, out_shardings=slots)(state.trainable)
+      opt_state = jax.jit(mine.tx.init, out_shardings=replicated(mesh))(state.trainable)
       start = dataclasses.replace(state, opt_state=opt_state)
       self.states += (jax.tree.map(jnp.copy, start),)  # a pass eats its states
     steps_of = tuple(setting.step for setting in self.settings)

@@ -216,9 +216,8 @@ def test_where_features_stay_the_same(change, expected):
       probe.applies(config)
 
 
-def test_heads_are_the_same_on_four_devices_and_cut_over_their_classes():
+def test_heads_are_the_same_on_four_devices():
   line = [sys.executable, '-m', 'tests.machine.heads_on_devices']
   done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True)
   assert done.returncode == 0, done.stderr[-2000:]
-  spec, difference = done.stdout.rsplit(maxsplit=1)
-  assert spec == "(None, 'model')" and float(difference) < 1e-5
+  assert float(done.stdout) < 1e-5
