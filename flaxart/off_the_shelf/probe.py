@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from flaxart.config import default_config
 from flaxart.data.order import example_order
 from flaxart.data.source import Dataset
 from flaxart.logs.metric_writer import MetricWriter
@@ -46,18 +47,16 @@ def applies(config: ConfigDict) -> bool:
 
   Raises `UserError` if `config.probe.settings` asks for a sweep where they do.
   """
+  still = default_config().augment
   moving = [
     f'config.{field}={value!r}'
-    for field, value, still in (
-      ('trainable', config.trainable, config.trainable == 'heads'),
-      ('model.bn', config.model.bn, config.model.bn != 'keras2_frozen'),
-      ('train.unfreeze', config.train.unfreeze, not config.train.unfreeze),
-      ('augment.flip', config.augment.flip, not config.augment.flip),
-      ('augment.zoom', config.augment.zoom, not config.augment.zoom),
-      ('augment.randaugment', config.augment.randaugment, not config.augment.randaugment),
-      ('augment.mixup', config.augment.mixup, not config.augment.mixup),
+    for field, value, moves in (
+      ('trainable', config.trainable, config.trainable != 'heads'),
+      ('model.bn', config.model.bn, config.model.bn == 'keras2_frozen'),
+      ('train.unfreeze', config.train.unfreeze, config.train.unfreeze != ''),
+      *((f'augment.{name}', value, value != still[name]) for name, value in config.augment.items()),
     )
-    if not still
+    if moves
   ]
   if moving and config.probe.settings:
     raise UserError(

@@ -200,10 +200,19 @@ def test_a_dry_run_leaves_no_trace(frozen, tmp_path):
     ({'augment.zoom': 0.1}, False),
     ({'augment.randaugment': 1}, False),
     ({'augment.mixup': 0.2}, False),
+    ({'augment.magnitude': 5.0}, False),  # of no operation: wrongly, but never silently
+    ({'augment.blur': 0.0}, True),  # a field of tomorrow
+    ({'augment.blur': 0.5}, False),
   ],
 )
-def test_where_features_stay_the_same(change, expected):
-  config = default_config()
+def test_where_features_stay_the_same(change, expected, monkeypatch):
+  def with_one_more_field():
+    config = default_config()
+    config.augment.blur = 0.0
+    return config
+
+  monkeypatch.setattr(probe, 'default_config', with_one_more_field)
+  config = with_one_more_field()
   config.trainable = 'heads'
   config.update_from_flattened_dict(change)
   assert probe.applies(config) is expected
