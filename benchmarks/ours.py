@@ -20,7 +20,7 @@ from flaxart.network.classifier import TrunkSpec
 from flaxart.network.state import Network, TrainState, create_train_state
 from flaxart.network.unfreeze import read_stages
 from flaxart.off_the_shelf.extractor import folded_trunk
-from flaxart.tasks.losses import Objective
+from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import SOFTMAX, Task
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import make_train_step

@@ -34,7 +34,7 @@ from flaxart.network.over_features import AsGiven, Given
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.sweep import Sweep
-from flaxart.tasks.losses import Objective
+from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import SOFTMAX, Task
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError

@@ -26,7 +26,7 @@ from flaxart.network.state import create_train_state
 from flaxart.network.unfreeze import read_stages
 from flaxart.off_the_shelf import probe
 from flaxart.tasks.label_statistics import labelled_records, with_target_scale
-from flaxart.tasks.losses import create_objective
+from flaxart.tasks.objective import create_objective
 from flaxart.tasks.task import Task, tasks_from_features
 from flaxart.training import estimate
 from flaxart.training.initial_trunk import initial_trunk

@@ -31,7 +31,7 @@ from flaxart.off_the_shelf import feature_batches
 from flaxart.off_the_shelf.extractor import Extractor
 from flaxart.off_the_shelf.selection import Contest, check_choice
 from flaxart.off_the_shelf.sweep import Sweep
-from flaxart.tasks.losses import Objective
+from flaxart.tasks.objective import Objective
 from flaxart.training import estimate
 from flaxart.training.nonfinite import Guard
 from flaxart.training.step_meter import train_summary

@@ -16,7 +16,8 @@ from flaxart.data.augment import augment, mixup
 from flaxart.machine.sharding import CompiledStep, view
 from flaxart.network.state import Network, TrainState
 from flaxart.network.unfreeze import read_stages, stage_number
-from flaxart.tasks.losses import Mix, Objective, label_counts, total_loss
+from flaxart.tasks.losses import label_counts, total_loss
+from flaxart.tasks.objective import Mix, Objective
 from flaxart.training.nonfinite import SKIP, is_sound, keep_if
 from flaxart.training.optim import at_step, leaf_paths
 

@@ -25,7 +25,7 @@ from flaxart.machine import sharding
 from flaxart.network import classifier
 from flaxart.network.classifier import TrunkSpec
 from flaxart.network.state import all_params, create_train_state
-from flaxart.tasks.losses import Objective
+from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer, leaf_paths
 from flaxart.training.step import make_train_step

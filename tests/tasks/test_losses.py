@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from flaxart.config import default_config
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task, losses
+from flaxart.tasks import losses
+from flaxart.tasks import objective as o
+from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
 from tfds_rijks.errors import UserError
 
 ARTIST = Task('artist', SOFTMAX, ('Anna', 'Bert', 'Cleo'))
@@ -41,7 +43,7 @@ TRAIN = SimpleNamespace(  # the part of a data split that the objective looks at
 def objective(**fields):
   config = default_config()
   config.update_from_flattened_dict(fields)
-  return losses.create_objective(config, ALL, TRAIN)
+  return o.create_objective(config, ALL, TRAIN)
 
 
 def test_by_default_nothing_departs_from_the_plain_losses():
@@ -62,12 +64,12 @@ def test_label_smoothing_mixes_in_the_even_distribution():
 @pytest.mark.parametrize('rule', ['sqrt', 'inverse', 'effective'])
 def test_class_weights_lift_rare_classes_and_keep_the_mean_at_one(rule):
   counts = np.array([80, 16, 4])
-  weights = losses.class_weights(counts, rule=rule, cap=100.0)
+  weights = o.class_weights(counts, rule=rule, cap=100.0)
   assert np.average(weights, weights=counts) == pytest.approx(1)
   assert weights[0] < weights[1] < weights[2]
   ratio = {'sqrt': 20**0.5, 'inverse': 20, 'effective': (1 - 0.999**80) / (1 - 0.999**4)}[rule]
   assert weights[2] / weights[0] == pytest.approx(ratio, rel=1e-4)
-  assert losses.class_weights(counts, rule=rule, cap=1.5).max() <= 1.5
+  assert o.class_weights(counts, rule=rule, cap=1.5).max() <= 1.5
 
 
 def test_class_weights_multiply_the_loss_of_their_class():
@@ -105,7 +107,7 @@ def test_logit_adjustment_asks_for_a_margin_by_the_log_of_the_prior():
 def test_mixup_is_the_mixture_of_two_losses_and_passes_missing_labels_over():
   share = jnp.array([0.75, 0.6, 0.9])
   partner = {name: jnp.roll(value, 1, axis=0) for name, value in LABELS.items()}
-  _, means = losses.total_loss(ALL, OUT, LABELS, mix=losses.Mix(share, partner))
+  _, means = losses.total_loss(ALL, OUT, LABELS, mix=o.Mix(share, partner))
   logs = jax.nn.log_softmax(OUT['artist'])
   # Record 0: label 0, partner missing; 1: label 2, partner 0; 2: missing, partner 2.
   total = -(0.75 * logs[0, 0] + 0.6 * logs[1, 2] + 0.4 * logs[1, 0] + 0.1 * logs[2, 2])

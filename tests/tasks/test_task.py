@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flaxart.tasks.task import losses
-from flaxart.tasks.task import task as t
+from flaxart.tasks import losses
+from flaxart.tasks import task as t
 from tfds_rijks.errors import UserError
 
 ARTIST = t.Task('artist', t.SOFTMAX, ('Anna', 'Bert', 'Cleo'))

@@ -12,7 +12,7 @@ from flaxart.machine.sharding import create_mesh, put_batch
 from flaxart.network.classifier import TrunkSpec
 from flaxart.network.state import create_train_state
 from flaxart.network.unfreeze import read_stages
-from flaxart.tasks.losses import Objective
+from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import tasks_from_features
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import make_train_step

@@ -14,7 +14,7 @@ from flaxart.network.classifier import TrunkSpec
 from flaxart.network.plateau import Watch, after_evaluation, has_stopped
 from flaxart.network.state import all_params, create_train_state
 from flaxart.network.unfreeze import phase_at, read_stages
-from flaxart.tasks.losses import Objective
+from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import SOFTMAX, Task
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer, leaf_paths
 from flaxart.training.step import make_train_step

@@ -1,0 +1,101 @@
+"""What a config asks of the losses beyond the plain ones; everything here is off by default."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from flaxart.data.source import Split
+from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from tfds_rijks.errors import UserError
+
+Labels = Mapping[str, jax.Array]
+EFFECTIVE_BETA = 0.999  # Cui et al., 2019: the best of their values on long-tailed CIFAR
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """How training departs from the plain losses; the default is not at all.
+
+  `class_weights` `{task: [C]}` multiply the loss of a record by the weight of its class; `offsets`
+  `{task: [C]}` are added to the logits in the loss only (logit adjustment).
+  """
+
+  label_smoothing: float = 0.0
+  class_weights: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  offsets: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mix:
+  """Mixup (Zhang et al., 2018): record i is `share[i]` of itself and the rest of its partner.
+
+  `partner` are the partners' labels, in the order of the batch.
+  """
+
+  share: jax.Array
+  partner: Labels
+
+
+def create_objective(config: ConfigDict, tasks: Sequence[Task], train: Split) -> Objective:
+  """The objective that `config` asks for, with class counts from the training split."""
+  rules = per_task(config.train.class_weights, tasks, field='train.class_weights')
+  weights, offsets = {}, {}
+  for task in tasks:
+    rule = rules.get(task.name, 'none')
+    if task.kind == REGRESSION:
+      continue
+    counts = class_counts(task, train.labels[task.name])
+    if rule != 'none':
+      weights[task.name] = class_weights(counts, rule=rule, cap=config.train.class_weight_cap)
+    if config.train.logit_adjustment and task.kind == SOFTMAX:
+      share = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+      offsets[task.name] = (config.train.logit_adjustment * np.log(share)).astype(np.float32)
+  return Objective(config.optim.label_smoothing, weights, offsets)
+
+
+def per_task(text: str, tasks: Sequence[Task], *, field: str) -> dict[str, str]:
+  """`'sqrt'` for every task with classes, or `'artist=inverse,type=sqrt'`; unnamed = none."""
+  allowed = ('none', 'sqrt', 'inverse', 'effective')
+  parts = [part.strip() for part in text.split(',') if part.strip()]
+  if len(parts) == 1 and '=' not in parts[0]:
+    rules = {task.name: parts[0] for task in tasks if task.kind != REGRESSION}
+  else:
+    rules = {name.strip(): rule.strip() for name, _, rule in (p.partition('=') for p in parts)}
+  kinds = {task.name: task.kind for task in tasks}
+  for name, rule in rules.items():
+    if rule not in allowed:
+      raise UserError(f'config.{field}: found {rule!r}, expected one of {", ".join(allowed)}')
+    if kinds.get(name, REGRESSION) == REGRESSION:
+      raise UserError(
+        f'config.{field}: {name!r} is no task with classes; '
+        f'those are {", ".join(n for n, kind in kinds.items() if kind != REGRESSION) or "none"}'
+      )
+  return rules
+
+
+def class_counts(task: Task, labels: np.ndarray) -> np.ndarray:
+  """`[C]`: how many training records carry each class."""
+  if task.kind == SIGMOID:
+    return labels.sum(axis=0)
+  return np.bincount(labels[labels >= 0], minlength=task.outputs)
+
+
+def class_weights(counts: np.ndarray, *, rule: str, cap: float) -> np.ndarray:
+  """`[C]` float32 weights of mean 1 over the training records, no larger than `cap`.
+
+  `inverse` frequency, its square root, or the inverse effective number of samples
+  `(1 - beta) / (1 - beta ** n)` (Cui et al., "Class-balanced loss", CVPR 2019).
+  """
+  n = np.maximum(counts, 1).astype(np.float64)
+  raw = {
+    'sqrt': n**-0.5,
+    'inverse': 1 / n,
+    'effective': (1 - EFFECTIVE_BETA) / (1 - EFFECTIVE_BETA**n),
+  }[rule]
+  weights = raw / np.average(raw, weights=np.maximum(counts, 0) + 1e-12)
+  return np.minimum(weights, cap).astype(np.float32)
