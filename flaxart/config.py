@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from flaxart.config_format import up_to_date
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square
 
@@ -197,14 +198,24 @@ def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:
 
 def read(path: Path) -> ConfigDict:
   """The settings of a stored run; fields that are newer than the run get their default."""
+  return _read(path)[0]
+
+
+def lost(path: Path) -> dict[str, object]:
+  """`{'head_devices': 4}`: what a stored run was told and `read` leaves out (`config_format`)."""
+  return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[ConfigDict, dict[str, object]]:
   config = default_config()
   try:
-    config.update(json.loads(path.read_text(encoding='utf-8')))
+    stored, gone = up_to_date(json.loads(path.read_text(encoding='utf-8')))
+    config.update(stored)
   except (FileNotFoundError, NotADirectoryError):
     raise not_a_run(path) from None
   except (TypeError, ValueError, AttributeError) as error:
     raise UserError(f'{path}: is not the settings of a run ({error})') from None
-  return config
+  return config, gone
 
 
 def not_a_run(missing: Path) -> UserError:

@@ -25,6 +25,7 @@ FLOORS = [
   'data',
   'models',
   'config',
+  'config_format',
   'machine',
   '__init__',
 ]

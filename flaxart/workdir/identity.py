@@ -41,6 +41,11 @@ def check_format(folder: Path) -> None:
     )
 
 
+def written_by(folder: Path) -> str:
+  """The version of flaxart that a run was begun with."""
+  return str(_read(folder / RUN).get('flaxart', 'of its time'))
+
+
 def check_dataset(workdir: Path, dataset: Dataset) -> None:
   """Refuses data of another version, or with other records in a split, than the run began with."""
   was = _read(workdir / RUN).get('dataset')

@@ -14,7 +14,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from flaxart.config import differences, not_a_run, read, to_json
+import flaxart
+from flaxart.config import differences, lost, not_a_run, read, to_json
 from flaxart.data.source import Dataset
 from flaxart.machine import locks, processes
 from flaxart.machine.files import read_object, write_text
@@ -54,6 +55,19 @@ def check(workdir: Path, config: ConfigDict) -> None:
   elif workdir.is_dir() and not all(_is_of_a_beginning(path) for path in workdir.iterdir()):
     raise UserError(
       f'--workdir: {workdir} is not empty and holds no run (no {CONFIG}); give a new folder'
+    )
+
+
+def check_continues(workdir: Path) -> None:
+  """Refuses to train on a run that was told something which no setting says any more."""
+  stored = workdir / CONFIG
+  gone = lost(stored) if stored.exists() else {}
+  if gone:
+    fields = ', '.join(f'config.{field}={value!r}' for field, value in gone.items())
+    raise UserError(
+      f'{workdir}: was begun with {fields}, which flaxart {flaxart.__version__} does not have; '
+      'it can be loaded and evaluated, but not trained on: begin another --workdir without it, or '
+      f'finish this run with flaxart {identity.written_by(workdir)}'
     )
 
 

@@ -1,0 +1,60 @@
+"""What the fields of an earlier `config.json` are called now, and which of them are gone.
+
+A name that was given up is not used again for something else: that is why the table needs no format
+number to be read by.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+  """The field stands under `now`; of its values, those in `without` are gone."""
+
+  now: str
+  without: tuple[object, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Removed:
+  """The field is gone. A run that left it at `default` loses nothing by it."""
+
+  default: object
+
+
+OLD_FIELDS: dict[str, Moved | Removed] = {
+  'head_devices': Removed(default=1),
+  'train.on_nonfinite': Moved('train.on_nonfinite', without=('rollback',)),
+}
+
+
+def up_to_date(stored: dict[str, Any]) -> tuple[dict[str, Any], dict[str, object]]:
+  """A stored config with the fields of today, and `{old field: value}` of what no field says now.
+
+  What is left out has its default then: enough to load and evaluate the run, not to train it on.
+  """
+  tree, lost = copy.deepcopy(stored), {}
+  for old, entry in OLD_FIELDS.items():
+    section, name = _section(tree, old)
+    if name not in section:
+      continue
+    value = section.pop(name)
+    if isinstance(entry, Removed):
+      gone = value != entry.default
+    elif not (gone := value in entry.without):
+      section, name = _section(tree, entry.now)
+      section[name] = value
+    if gone:
+      lost[old] = value
+  return {key: value for key, value in tree.items() if value != {}}, lost
+
+
+def _section(tree: dict[str, Any], field: str) -> tuple[dict[str, Any], str]:
+  """The part of a config that a field like `optim.name` stands in, and its name there."""
+  *path, name = field.split('.')
+  return functools.reduce(lambda section, part: section.setdefault(part, {}), path, tree), name
