@@ -31,7 +31,7 @@ from benchmarks import drawn, measure
 from benchmarks.peers import needs
 from benchmarks.sides import Side, in_turns
 from flaxart.data.decoded import with_decoded
-from flaxart.data.loader import train_batches
+from flaxart.data.loader import Decode, TrainBatch, train_batches
 from flaxart.data.source import open_dataset
 from tfds_rijks.command import run
 from tfds_rijks.images import Square
@@ -87,7 +87,7 @@ def our_loader(
   split = dataset.split('train')
   if decoded:
     split = with_decoded(split, decoded, dataset, square)
-  return train_batches(split, seed=0, batch_size=BATCH, start_step=0, square=square)
+  return train_batches(TrainBatch(Decode(split, square), BATCH, seed=0), start_step=0)
 
 
 def batch_by_batch(loader: Callable[[], Iterator[Any]]) -> Callable[[], Any]:

@@ -10,9 +10,10 @@ from ml_collections import ConfigDict
 
 from flaxart.config import task_names, task_weights
 from flaxart.config_checks import out_of_reach, validate
-from flaxart.data.cache import AddPictures, cached, no_pictures
+from flaxart.data.cache import cached
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
+from flaxart.data.train_input import TrainInput
 from flaxart.evaluation import results
 from flaxart.logs.metric_writer import MetricWriter, flat_scores
 from flaxart.logs.overview import parameter_table
@@ -122,23 +123,19 @@ def train_and_evaluate(
 
   # What it will take, from measured steps, before anything is written. A run that goes on has been
   # measured, and shall go on at once.
-  fed, plan = dataset, None
-  add_pictures: AddPictures = no_pictures
+  fed, plan, train_input = dataset, None, None
   if heads:
     plan = heads.plan(state, workdir, dry_run=dry_run)
   else:
     fed, add_pictures = cached(config, dataset, mesh=mesh, dry_run=dry_run)
+    train_input = TrainInput(config, fed.split('train'), mesh, add_pictures)
     if dry_run or not run_folder.is_run(workdir):
       plan = estimate.training(
-        config,
-        network,
         state,
         train_steps[-1],
-        fed.split('train'),
-        dataset,
-        add_pictures=add_pictures,
+        train_input,
+        pictures=sum(len(split) for split in dataset.splits.values()),
         steps=steps,
-        mesh=mesh,
         workdir=workdir,
       )
   if plan:
@@ -181,13 +178,14 @@ def train_and_evaluate(
         start=start,
       )
     else:
+      assert train_input is not None
       train, done, state = train_network(
         config,
         network,
         state,
         fed,
         train_steps,
-        add_pictures=add_pictures,
+        train_input=train_input,
         workdir=workdir,
         checkpointer=checkpointer,
         writer=writer,

@@ -19,14 +19,14 @@ import jax.numpy as jnp
 from flaxart import train
 from flaxart.config import read
 from flaxart.network import classifier
-from flaxart.training import loop
+from flaxart.training.step_meter import StepMeter
 
 
 def get_config(folder):
   """Patches this process and returns the settings."""
   jax.config.update('jax_enable_x64', True)
   config = read(Path(folder) / 'config.json')
-  create_train_state, put_batch = train.create_train_state, loop.put_batch
+  create_train_state, take = train.create_train_state, StepMeter.next
   stop_at = int(os.environ.get('STOP_AT', -1))
 
   def in_float64(*args, **kwargs):
@@ -35,7 +35,8 @@ def get_config(folder):
       lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 and x.size > 1 else x, state
     )
 
-  def recorded(batch, mesh):
+  def recorded(self, batches):
+    batch = take(self, batches)
     step = int(batch['draw'][0]) // config.train.batch_size
     path = Path(folder) / f'ids-{os.getpid()}-{jax.process_index()}.jsonl'
     with path.open('a') as file:
@@ -44,8 +45,8 @@ def get_config(folder):
       if step == stop_at and jax.process_index() == int(os.environ['STOP_PROCESS']):
         os.kill(os.getpid(), signal.SIGTERM)
       time.sleep(0.1)  # the other processes have to hear of it before the run ends
-    return put_batch(batch, mesh)
+    return batch
 
   classifier.compute_dtype = lambda config: jnp.float64
-  train.create_train_state, loop.put_batch = in_float64, recorded
+  train.create_train_state, StepMeter.next = in_float64, recorded
   return config

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 from tiny_museum import tiny_config
-from trainer import set_steps, untimed_lines
+from trainer import on_each_batch, set_steps, untimed_lines
 
 import flaxart
 from flaxart.train import train_and_evaluate
@@ -26,11 +26,11 @@ def drawn(monkeypatch):
   """The record numbers of every batch that a step is given."""
   ids = []
 
-  def put(batch, mesh, put_batch=flaxart.machine.sharding.put_batch):
+  def keep(batch):
     ids.append(batch['record'].tolist())
-    return put_batch(batch, mesh)
+    return batch
 
-  monkeypatch.setattr('flaxart.training.loop.put_batch', put)
+  on_each_batch(monkeypatch, keep)
   return ids
 
 

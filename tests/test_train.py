@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from tiny_museum import tiny_config
-from trainer import stored, untimed_lines
+from trainer import on_each_batch, stored, untimed_lines
 
 import flaxart
 from flaxart.data.source import open_dataset
@@ -111,11 +111,11 @@ def record_draws(monkeypatch):
   """Keeps the record numbers of every batch that a training step is given."""
   drawn = {}
 
-  def put(batch, mesh, put_batch=flaxart.machine.sharding.put_batch):
+  def keep(batch):
     drawn.setdefault('ids', []).append(batch['record'].tolist())
-    return put_batch(batch, mesh)
+    return batch
 
-  monkeypatch.setattr('flaxart.training.loop.put_batch', put)
+  on_each_batch(monkeypatch, keep)
   return drawn
 
 

@@ -13,6 +13,7 @@ from orbax.checkpoint import v1 as ocp
 
 from flaxart.config import to_json
 from flaxart.data.source import open_dataset
+from flaxart.training.step_meter import StepMeter
 from flaxart.workdir import checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +50,15 @@ def flags(config, workdir, folder):
 def command(config, workdir, folder):
   """The whole command line."""
   return [sys.executable, '-m', 'flaxart.main', *flags(config, workdir, folder)]
+
+
+def on_each_batch(monkeypatch, change):
+  """`change(batch)` is what a train step of the run is given for each of its host batches."""
+
+  def taken(self, batches, take=StepMeter.next):
+    return change(take(self, batches))
+
+  monkeypatch.setattr(StepMeter, 'next', taken)
 
 
 def wait_for(condition, seconds=120):

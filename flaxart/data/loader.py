@@ -79,30 +79,22 @@ class Decode:
 
 
 def train_batches(
-  split: Split,
-  *,
-  seed: int,
-  batch_size: int,
-  start_step: int,
-  square: images.Square,
-  workers: int = 0,
-  shard: Shard = Shard(),
-  shuffle: bool = True,
+  batch: TrainBatch, *, start_step: int, workers: int = 0
 ) -> Iterator[dict[str, np.ndarray]]:
   """Endless batches from step `start_step` on: `image` uint8 `[b, S, S, 3]`, labels `[b, ...]`,
   `record` `[b]` (number within the split) and `draw` `[b]` (how many examples the run had drawn
-  before this one: the key of its random augmentation). `b = batch_size / shard.count`.
+  before this one: the key of its random augmentation). `b = batch.size / batch.shard.count`.
   """
-  if batch_size % shard.count:
+  split, shard = batch.decode.split, batch.shard
+  if batch.size % shard.count:
     raise UserError(
-      f'config.train.batch_size: {batch_size} cannot be divided among {shard.count} '
+      f'config.train.batch_size: {batch.size} cannot be divided among {shard.count} '
       f'processes; choose a multiple of {shard.count}'
     )
   if not len(split):
     raise UserError(f'split {split.name}: holds no records; prepare the dataset again')
-  batch = TrainBatch(Decode(split, square), batch_size, shard, seed, shuffle)
   steps = grain.MapDataset.range(start_step, MANY).map(batch)
-  return _prefetched(steps, workers, batch_size // shard.count)
+  return _prefetched(steps, workers, batch.size // shard.count)
 
 
 MANY = 2**40  # no run takes so many steps
@@ -115,9 +107,9 @@ class TrainBatch:
 
   decode: Decode
   size: int  # of the global batch
-  shard: Shard
   seed: int
-  shuffle: bool
+  shard: Shard = Shard()
+  shuffle: bool = True
 
   def __call__(self, step: int) -> dict[str, np.ndarray]:
     """As `Decode`, with `draw`."""

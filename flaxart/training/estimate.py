@@ -8,17 +8,12 @@ import time
 from pathlib import Path
 
 import jax
-from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
-from flaxart.config import square_of
-from flaxart.data.cache import AddPictures
-from flaxart.data.loader import train_batches
-from flaxart.data.source import Dataset, Split
+from flaxart.data.train_input import TrainInput
 from flaxart.logs.overview import StepCost, step_cost
 from flaxart.machine.files import existing_parent
-from flaxart.machine.sharding import CompiledStep, put_batch
-from flaxart.network.state import Network, TrainState
+from flaxart.machine.sharding import CompiledStep
+from flaxart.network.state import TrainState
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import duration
 
@@ -89,38 +84,27 @@ class ProbePlan(Plan):
 
 
 def training(
-  config: ConfigDict,
-  network: Network,
   state: TrainState,
   train_step: CompiledStep,
-  split: Split,
-  dataset: Dataset,
+  train_input: TrainInput,
   *,
-  add_pictures: AddPictures,
+  pictures: int,
   steps: int,
-  mesh: Mesh,
   workdir: Path,
 ) -> Plan:
   """Runs a few real steps on a copy of the state and times them, input included."""
-  batches = train_batches(
-    split,
-    seed=config.seed,
-    batch_size=config.train.batch_size,
-    start_step=0,
-    square=square_of(config),
-  )
+  batches = train_input.batches(0)
   copy = jax.tree.map(lambda x: x.copy(), state)  # a step eats its state
   began = time.monotonic()
-  batch = add_pictures(put_batch(next(batches), mesh))
+  batch = train_input.on_devices(next(batches))
   copy, metrics = train_step(copy, batch)
   jax.block_until_ready(metrics)
   compiled = time.monotonic()
   for _ in range(MEASURED_STEPS):
-    copy, metrics = train_step(copy, add_pictures(put_batch(next(batches), mesh)))
+    copy, metrics = train_step(copy, train_input.on_devices(next(batches)))
   jax.block_until_ready(metrics)
   step_s = (time.monotonic() - compiled) / MEASURED_STEPS
-  pictures = sum(len(s) for s in dataset.splits.values())
-  cost = step_cost(train_step.compiled(copy, batch), pictures=config.train.batch_size)
+  cost = step_cost(train_step.compiled(copy, batch), pictures=train_input.config.train.batch_size)
   return Plan(pictures, steps, compiled - began - step_s, step_s, *_room(state, workdir), cost=cost)
 
 

@@ -8,21 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from flaxart.config import square_of
-from flaxart.data.cache import AddPictures
-from flaxart.data.loader import Shard, train_batches
 from flaxart.data.source import Dataset
+from flaxart.data.train_input import TrainInput
 from flaxart.evaluation.evaluate import evaluate
 from flaxart.logs.metric_writer import MetricWriter, flat_scores
 from flaxart.logs.profile import StepTrace
 from flaxart.logs.throughput import Pace
 from flaxart.machine.interrupt import Interrupt
-from flaxart.machine.sharding import CompiledStep, put_batch
+from flaxart.machine.sharding import CompiledStep
 from flaxart.network.plateau import after_evaluation, has_stopped
 from flaxart.network.state import Network, TrainState
 from flaxart.network.unfreeze import phase_at, read_stages
@@ -39,7 +36,7 @@ def train_network(
   dataset: Dataset,
   train_steps: Sequence[CompiledStep],
   *,
-  add_pictures: AddPictures,
+  train_input: TrainInput,
   workdir: Path,
   checkpointer: Checkpointer,
   writer: MetricWriter,
@@ -56,16 +53,7 @@ def train_network(
   Raises `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
   """
   stages, tasks = read_stages(config), list(network.tasks)
-  batches = train_batches(
-    dataset.split('train'),
-    seed=config.seed,
-    batch_size=config.train.batch_size,
-    start_step=start,
-    square=square_of(config),
-    workers=config.data.workers,
-    shard=Shard(jax.process_index(), jax.process_count()),
-    shuffle=config.data.shuffle,
-  )
+  batches = train_input.batches(start)
   guard = Guard(config, passed=writer.passed_over())
   meter = StepMeter(writer, pace, config, guard, start=start, steps=steps)
   every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
@@ -74,7 +62,7 @@ def train_network(
   with StepTrace(config, workdir) as trace:
     while done < steps and not stopped:
       phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
-      batch = add_pictures(put_batch(meter.next(batches), mesh))
+      batch = train_input.on_devices(meter.next(batches))
       done += 1
       compiles = train_steps[phase].is_new
       with trace.steps(done, done), meter.uncounted() if compiles else contextlib.nullcontext():

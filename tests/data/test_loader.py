@@ -12,13 +12,19 @@ import pytest
 from grain import ReadOptions
 
 from flaxart.data import loader
-from flaxart.data.loader import Shard, eval_batches, train_batches
+from flaxart.data.loader import Decode, Shard, TrainBatch, eval_batches, train_batches
 from flaxart.data.order import example_order
 from flaxart.data.source import Split, open_dataset
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
 
-OPTIONS = {'square': images.Square(32, 'pad')}
+SQUARE = images.Square(32, 'pad')
+OPTIONS = {'square': SQUARE}
+
+
+def batches_of(split, size=12, seed=0, square=SQUARE, *, start=0, workers=0, **options):
+  batch = TrainBatch(Decode(split, square), size, seed, **options)
+  return train_batches(batch, start_step=start, workers=workers)
 
 
 @pytest.fixture(scope='module')
@@ -40,8 +46,7 @@ def test_every_epoch_is_a_permutation_of_its_own():
 
 def test_the_order_of_examples_is_a_function_of_seed_and_step(split):
   def order(*, start, steps, **options):
-    options = {'seed': 3, 'batch_size': 10, 'start_step': start, **OPTIONS, **options}
-    batches = train_batches(split, **options)
+    batches = batches_of(split, 10, options.pop('seed', 3), start=start, **options)
     return [next(batches)['record'].tolist() for _ in range(steps)]
 
   whole = order(start=0, steps=30)
@@ -57,7 +62,7 @@ def test_the_order_of_examples_is_a_function_of_seed_and_step(split):
 
 def test_a_batch_holds_the_pictures_and_labels_of_its_records(split, resize):
   square = images.Square(32, 'pad', resize)
-  batch = next(train_batches(split, seed=0, batch_size=12, start_step=7, square=square))
+  batch = next(batches_of(split, square=square, start=7))
   assert batch['draw'].tolist() == list(range(84, 96))
   for i, record in enumerate(batch['record'].tolist()):
     whole = split.records[record]
@@ -68,19 +73,17 @@ def test_a_batch_holds_the_pictures_and_labels_of_its_records(split, resize):
 
 def test_pictures_of_a_decoded_split_are_its_own_and_none_where_the_devices_have_them(split):
   decoded = np.random.default_rng(0).integers(0, 256, (len(split), 32, 32, 3), np.uint8)
-  options = {'seed': 0, 'batch_size': 12, 'start_step': 3, **OPTIONS}
   there = dataclasses.replace(split, decoded=decoded)
-  batch = next(train_batches(there, **options))
+  batch = next(batches_of(there, start=3))
   np.testing.assert_array_equal(batch['image'], decoded[batch['record']])
-  bare = next(train_batches(dataclasses.replace(there, on_device=True), **options))
+  bare = next(batches_of(dataclasses.replace(there, on_device=True), start=3))
   assert 'image' not in bare
   np.testing.assert_array_equal(bare['record'], batch['record'])
 
 
 def test_processes_cut_every_batch_among_them(split):
-  options = {'seed': 5, 'batch_size': 12, 'start_step': 2, **OPTIONS}
-  whole = train_batches(split, **options)
-  parts = [train_batches(split, **options, shard=Shard(i, 3)) for i in range(3)]
+  whole = batches_of(split, start=2)
+  parts = [batches_of(split, start=2, shard=Shard(i, 3)) for i in range(3)]
   for _ in range(2):
     batch, cut = next(whole), [next(part) for part in parts]
     for key in ('record', 'draw', 'artist', 'image'):
@@ -117,7 +120,7 @@ def test_every_thread_has_a_batch_to_make(split, monkeypatch):
 
 
 def test_a_worker_that_is_killed_is_one_line(split):
-  batches = train_batches(split, seed=0, batch_size=8, start_step=0, workers=1, **OPTIONS)
+  batches = batches_of(split, 8, workers=1)
   next(batches)
   children = multiprocessing.active_children()
   assert children

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from flaxart.data.loader import train_batches
 from flaxart.data.source import open_dataset
-from flaxart.machine.sharding import create_mesh, put_batch
+from flaxart.data.train_input import TrainInput
+from flaxart.machine.sharding import create_mesh
 from flaxart.network.classifier import TrunkSpec
 from flaxart.network.state import create_train_state
 from flaxart.network.unfreeze import read_stages
@@ -16,7 +16,6 @@ from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import tasks_from_features
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import make_train_step
-from tfds_rijks.images import Square
 
 COMPILED = '/jax/core/compile/backend_compile_duration'
 
@@ -51,16 +50,15 @@ def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
     tiny, tasks, create_optimizer(tiny, rate, read_stages(tiny)), mesh=mesh, spec=TrunkSpec()
   )
   step = make_train_step(network, tiny, rate, Objective())
-  batches = train_batches(
-    dataset.split('train'), seed=0, batch_size=16, start_step=0, square=Square(32, 'squash')
-  )
-  state, _ = step(state, put_batch(next(batches), mesh))
+  fed = TrainInput(tiny, dataset.split('train'), mesh)
+  batches = fed.batches(0)
+  state, _ = step(state, fed.on_devices(next(batches)))
   assert compilations  # or it would not notice any
 
   compilations.clear()
   for _ in range(3):
     before = jax.tree.leaves(state)
-    batch = put_batch(next(batches), mesh)
+    batch = fed.on_devices(next(batches))
     # Only what is asked for is transferred: a Python number that slipped into the step would be.
     with jax.transfer_guard('disallow'):
       state, metrics = step(state, batch)
