@@ -13,6 +13,7 @@ from flaxart.machine.files import defuse
 from flaxart.net import Net
 from flaxart.prediction.pictures import Answer
 from flaxart.tasks.task import REGRESSION, SIGMOID, Task
+from tfds_rijks import nobody
 
 SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
 TOP = 3  # names a task
@@ -35,11 +36,15 @@ def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
     if task.kind == REGRESSION:
       cells[f'{task.name}_1'] = f'{float(values):.1f}'
       continue
-    for k, c in enumerate(np.argsort(-values, kind='stable')[:TOP], start=1):
+    # A class such as `onbekend`, which a published list has, is no suggestion.
+    named = [c for c in np.argsort(-values, kind='stable') if not nobody.KNOWN(task.classes[c])]
+    for k, c in enumerate(named[:TOP], start=1):
       cells[f'{task.name}_{k}'] = task.classes[c]
       cells[f'{task.name}_{k}_p'] = f'{values[c]:.4f}'
     assert task.kind == SIGMOID or abs(values.sum() - 1) < 1e-3
-    cells[f'{task.name}_decision'] = SEPARATOR.join(given[task.name][0])
+    cells[f'{task.name}_decision'] = SEPARATOR.join(
+      name for name in given[task.name][0] if not nobody.KNOWN(name)
+    )
   return cells
 
 

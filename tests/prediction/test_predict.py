@@ -17,7 +17,8 @@ import pytest
 from tiny_museum import draw_collection, tiny_config
 
 import flaxart
-from flaxart.predict import defuse, predict
+from flaxart.machine.files import defuse
+from flaxart.predict import predict
 from flaxart.prediction.object_ids import object_ids
 from flaxart.prediction.pictures import average_objects, find_pictures
 from flaxart.prediction.table import to_csv

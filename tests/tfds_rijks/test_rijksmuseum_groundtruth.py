@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from scipy import io, sparse
 
 from tfds_rijks.errors import UserError
-from tfds_rijks.rijksmuseum import groundtruth
+from tfds_rijks.rijksmuseum import groundtruth, protocols
 from tfds_rijks.rijksmuseum.oai import Record
 
 ROWS = 6
@@ -31,7 +32,7 @@ def fields(**changes: object) -> dict[str, object]:
     'N': ROWS,
     'set': np.array([[1], [1], [1], [2], [3], [3]], np.uint8),
     'C': np.array([[1], [2], [1], [3], [4], [2]], np.uint16),
-    'Cnames': cell('Jan', 'Käthe', 'unknown', 'anoniem'),
+    'Cnames': cell('jan', 'onbekend', 'anoniem', 'unknown'),
     'Ccount': np.ones((4, 1)),
     'T': sparse.csc_matrix(types),
     'Tnames': cell('prent', 'portret'),
@@ -56,7 +57,7 @@ def test_reads_rows(tmp_path, matrix):
   path = write(tmp_path, fields(T=dense if matrix == 'dense' else sparse.csc_matrix(dense)))
   truth = groundtruth.read(path, rows=ROWS)
   assert truth.splits == ['train', 'train', 'train', 'val', 'test', 'test']
-  assert truth.creators == ['Jan', 'Käthe', 'Jan', '', '', 'Käthe']
+  assert truth.creators == ['jan', 'onbekend', 'jan', '', '', 'onbekend']
   assert truth.types == [('prent',), ('prent', 'portret'), ('prent', 'portret'), ('prent',), (), ()]
   assert truth.materials[1] == ('papier', 'inkt')
   assert truth.years == [(1642, 1642), (1640, 1650), None, (1700, 1701), (1800, 1900), (1, 1)]
@@ -156,12 +157,50 @@ def test_bomb_is_refused_before_it_unpacks(tmp_path):
     groundtruth.read(path, rows=ROWS)
 
 
-def test_shifted_rows_are_found():
+@pytest.mark.parametrize('by', ['type', 'creator'])
+def test_shifted_rows_are_found(by):
   stems = [f'{i:07d}_SK-A-{i}' for i in range(30)]
-  labels = [(f'soort {i % 7}',) for i in range(30)]
-  truth = groundtruth.GroundTruth(['train'] * 30, [''] * 30, labels, [()] * 30, [None] * 30)
-  right = {stem: Record(types=labels[i]) for i, stem in enumerate(stems)}
-  groundtruth.check_rows(truth, stems, right, path=Path('rijksgt.mat'))
-  shifted = {stem: Record(types=labels[(i + 1) % 30]) for i, stem in enumerate(stems)}
+  labels = [(f'soort {i % 7}',) if by == 'type' else () for i in range(30)]
+  names = [f'Maker {i % 7}' if by == 'creator' else '' for i in range(30)]
+  small = [name.lower() for name in names]  # as all names of the true file are
+  truth = groundtruth.GroundTruth(['train'] * 30, small, labels, [()] * 30, [None] * 30)
+
+  def records(shift: int) -> dict[str, Record]:
+    rows = [(i + shift) % 30 for i in range(30)]
+    return {
+      stem: Record(types=labels[i], creators=(f'schilder: {names[i]}',))
+      for stem, i in zip(stems, rows, strict=True)
+    }
+
+  groundtruth.check_rows(truth, stems, records(0), path=Path('rijksgt.mat'))
   with pytest.raises(UserError, match='shifted by 1'):
-    groundtruth.check_rows(truth, stems, shifted, path=Path('rijksgt.mat'))
+    groundtruth.check_rows(truth, stems, records(1), path=Path('rijksgt.mat'))
+
+
+TRUE_FILE = Path(__file__).parents[2] / '../shared/exports/rijksmuseum_challenge/rijksgt.mat'
+
+
+@pytest.mark.skipif(not TRUE_FILE.exists(), reason='needs ../shared/exports: the true rijksgt.mat')
+def test_the_true_file_gives_the_published_classes():
+  """Mensink and van Gemert 2014: 374 artists and the rest, 103 types, 81 materials."""
+  true = groundtruth.read(TRUE_FILE, rows=112_039)
+  assert Counter(true.splits) == {'train': 78_427, 'val': 11_204, 'test': 22_408}
+  stems = [f'{i:07d}' for i in range(112_039)]
+  objects = [protocols.Object(stem, stem) for stem in stems]
+  choice = protocols.Choice(attribution='as_published')
+  outcome = protocols.challenge2014(objects, choice, stems=stems, truth=true)
+  assert {task: len(names) for task, names in outcome.classes.items()} == {
+    'artist': 374 + 1,
+    'type': 103,
+    'material': 81,
+  }
+  assert {'onbekend', 'rest'} <= set(outcome.classes['artist'])
+  assert not {'anoniem', 'unknown'} & set(outcome.classes['artist'])
+  tested = outcome.splits['test']
+  named = sum(outcome.labels[stem]['artist'] != 'rest' for stem in tested)
+  assert round(100 * named / len(tested), 1) == 59.1  # as published
+  rows = list(zip(true.creators, true.types, true.materials, strict=True))
+  assert sum(map(all, rows)) == 93_853
+  assert sum(all(row) and row[0] != 'onbekend' for row in rows) == 93_758
+  # The published sizes of the ECCV-W 2018 sets: every row that carries the label.
+  assert (sum(map(bool, true.types)), sum(map(bool, true.materials))) == (112_012, 110_668)

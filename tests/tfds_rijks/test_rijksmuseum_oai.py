@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tfds_rijks.rijksmuseum import oai
 from tfds_rijks.rijksmuseum.synthetic.records import Work, oai_dc
 
+SHARED = Path(__file__).parents[2] / '../shared'
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 WORK = Work(
   stem='0000004_RP-P-1992-35',
@@ -144,10 +146,50 @@ def test_header_identifier_is_not_the_object_number():
     ('', None),
     ('9999', None),
     ('16421650', None),
+    ('-1200 - -1000', None),
+    ('600 v. Chr.', None),
+    ('ca. 600 BC - 500 BC', None),
+    ('300 BCE', None),
+    ('-0300', None),
+    ('-0050 - 0120', None),
+    ('50 av. J.-C. - 120', None),
+    ('500 voor Christus', None),
+    ('1650/51', (1650, 1651)),
+    ('1650-51', (1650, 1651)),
+    ('1889-06-12', (1889, 1889)),
+    ('1889-06', (1889, 1889)),
+    ('12-06-1889', (1889, 1889)),
+    ('c. 1650 (inv. 1234)', (1650, 1650)),
+    ('(1650)', (1650, 1650)),
   ],
 )
 def test_dates(date, years):
   assert read(wrap(f'<dc:title>x</dc:title><dc:date>{date}</dc:date>')).years == years
+
+
+PAGE = 'https://www.rijksmuseum.nl/nl/collectie/SK-A-1'
+
+
+@pytest.mark.parametrize(
+  'picture', ['nl/assetimage2.jsp?id=SK-A-1', 'images/aria/SK-A-1.z', 'media/SK-A-1.JPG', 'iiif/1']
+)
+def test_the_address_is_that_of_the_page(picture):
+  urls = [f'https://www.rijksmuseum.nl/{picture}', PAGE]
+  for order in (urls, urls[::-1]):
+    body = ''.join(f'<dc:format>{url}</dc:format>' for url in order)
+    assert read(wrap(f'<dc:title>x</dc:title>{body}')).source_url == PAGE
+  case = next((SHARED / 'cases').glob('32-*/*.xml'), None)
+  if case is None:
+    pytest.skip('the true record is in ../shared/cases')
+  assert read(case.read_bytes()).source_url.endswith('/nl/collectie/SK-A-0001')
+
+
+def test_a_whole_answer_of_the_service():
+  record = '<dc:identifier>http://hdl.handle.net/1</dc:identifier><dc:identifier>A</dc:identifier>'
+  answer = f'<OAI-PMH xmlns="o"><GetRecord>{wrap(record)}</GetRecord></OAI-PMH>'
+  assert read(answer).object_number == 'A'
+  several = f'<ListRecords>{wrap(record)}{wrap(record)}</ListRecords>'
+  assert refusal(several.encode()) == 'XML holds several records'
 
 
 def test_material_only_behind_its_label():
@@ -198,6 +240,7 @@ BOMB = (
     (oai_dc(WORK)[:-40], 'XML is not well-formed'),
     (wrap('<dc:title>x</dc:creator>').encode(), 'XML is not well-formed'),
     (b'<html><body>404 Not Found</body></html>', 'XML holds no Dublin Core'),
+    (b'<html><head><title>404</title></head></html>', 'XML holds no Dublin Core'),
     (b'{"title": "x"}', 'XML is not well-formed'),
     (b'\xff\xd8\xff\xe0\x00\x10JFIF', 'XML is not well-formed'),
     (b'\x00' * 100, 'XML is not well-formed'),

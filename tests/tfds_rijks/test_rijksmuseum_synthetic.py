@@ -108,7 +108,7 @@ def test_ground_truth_agrees_with_the_records(folder):
   read = survey.read_records(found, found.stems)
   for stem, record in read.by_stem.items():
     row = found.stems.index(stem)
-    assert truth.creators[row] == parse(record.creators[0]).name
+    assert truth.creators[row] == parse(record.creators[0]).name.lower()
     assert truth.types[row] == tuple(sorted(record.types))
     assert truth.years[row] == record.years
   shares = {

@@ -8,10 +8,12 @@ van`, ` : `, `anoniem`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from tfds_rijks import nobody
 from tfds_rijks.rijksmuseum.oai import clean
 
 Attribution = Literal['as_published', 'strict']
@@ -45,8 +47,8 @@ DISTANCING = (
   'verworpen toeschrijving',
   'voorheen toegeschreven aan',
 )
-# Says where the name stands, not how near the maker was.
-NEUTRAL = ('vermeld op object',)
+# Say where the name stands, or that the maker's model was the maker's own.
+NEUTRAL = ('vermeld op object', 'naar eigen ontwerp van', 'naar eigen tekening van')
 # In the record for another reason than having made the object.
 PUBLISHERS = ('uitgever', 'uitgeverij', 'uitgever en drukker', 'drukker en uitgever')
 NOT_MAKERS = ('opdrachtgever', 'eigenaar', 'verzamelaar', 'schenker', 'handelaar', 'verkoper')
@@ -116,6 +118,12 @@ MAKERS = (
   'atelier',
 )
 _QUALIFIERS = sorted((*DISTANCING, *NEUTRAL), key=len, reverse=True)
+# `Lievens, Jan (toegeschreven aan)`, `Lievens, Jan, mogelijk`: behind the name.
+_BEHIND = re.compile(
+  rf'\s*(?:,\s*|[(\[]\s*)(?P<qualifier>{"|".join(map(re.escape, _QUALIFIERS))})\s*[)\]]?$',
+  re.IGNORECASE,
+)
+# As the published sets have it; `strict` knows every word of `nobody.txt`.
 _NOBODY = frozenset(('', ANONYMOUS, 'onbekend', 'unknown', 'anonymous', 'n.v.t.', '-', '?'))
 
 
@@ -133,8 +141,8 @@ class Creator:
 
   @property
   def distanced(self) -> bool:
-    """Whether the qualifier says that the object is not, or not surely, by this person's hand."""
-    return self.qualifier in DISTANCING
+    """Whether the object is not, or not surely, by this person's hand."""
+    return self.qualifier in DISTANCING or self.name.endswith(('?', '(?)'))
 
   @property
   def made_it(self) -> bool:
@@ -164,6 +172,9 @@ def parse(text: str) -> Creator:
     if found is not None:
       qualifiers.append(found)
       name = name[len(found) :].strip()
+  while found_behind := _BEHIND.search(name):
+    qualifiers.append(found_behind['qualifier'].lower())
+    name = name[: found_behind.start()].strip()
   if name.lower() in _NOBODY:
     name = ''
   # Several qualifiers (`vermeld op object naar`): the distancing one decides.
@@ -180,11 +191,8 @@ def artist(creators: Iterable[Creator], *, attribution: Attribution) -> str:
   record.
   """
   for creator in creators:
-    if attribution == 'as_published' or creator.made_it:
-      return '' if attribution == 'strict' and creator.distanced else creator.name
+    if attribution == 'as_published':
+      return creator.name
+    if creator.made_it:
+      return '' if creator.distanced or nobody.KNOWN(creator.name, maker=True) else creator.name
   return ''
-
-
-def is_anonymous(name: str) -> bool:
-  """Whether a name of `rijksgt.mat` stands for nobody."""
-  return clean(name).lower() in _NOBODY

@@ -32,6 +32,18 @@ _DOCTYPE = re.compile(rb'<!DOCTYPE', re.IGNORECASE)
 _LATIN = ('iso-8859-1', 'iso-8859-15')
 _C1 = re.compile(rb'[\x80-\x9f]')
 _YEAR = re.compile(r'(?<!\d)(\d{3,4})(?!\d)')
+# "1650/51", "1650-51"; not "1889-06-12".
+_SHORT_END = re.compile(r'(?<!\d)(?P<begin>\d{4})\s?[-–/]\s?(?P<end>\d{2})(?![-–/]?\d)')
+# "600 v. Chr.", "300 BCE"; "-0300", "-1200 - -1000": a hyphen behind a number is an interval.
+_BEFORE_CHRIST = re.compile(
+  r'\bv(?:oo|óó)?r?\.?\s?chr|\bb\.?\s?c\b|\bb\.?\s?c\.?\s?e\b|\bav\.?\s?j|\ba\.\s?c\.?\s?n?\b'
+  r'|\bv\.?\s?o\.?\s?j|onze jaartelling|(?:^|[-–/]\s*|\btot\s+)[-−–]\s?\d',
+  re.IGNORECASE,
+)
+# Addresses of pictures and of the services that send them; the others are pages.
+_PICTURE = re.compile(
+  r'/images?/|assetimage|/iiif|googleusercontent|\.(?:jpe?g|png|tiff?|z|dzi)$', re.I
+)
 
 
 class RecordError(UserError):
@@ -94,10 +106,10 @@ def read(data: bytes, *, name: str) -> Record:
     raise RecordError(name, 'XML holds no Dublin Core')
   formats = values['format']
   urls = [text for text in formats if text.startswith(('http://', 'https://'))]
-  pages = [url for url in urls if '/images/' not in url and not url.endswith(('.jpg', '.z'))]
+  pages = [url for url in urls if not _PICTURE.search(url)]
   return Record(
     object_number=next(
-      (text for text in values['identifier'] if not text.startswith('RM0001.')), ''
+      (text for text in values['identifier'] if not text.startswith(('RM0001.', 'http'))), ''
     ),
     creators=tuple(values['creator']),
     types=_distinct(values['type']),
@@ -176,28 +188,33 @@ def _expat(data: bytes, *, encoding: str | None, name: str) -> list[tuple[str, s
   parser = expat.ParserCreate(encoding)
   parser.buffer_text = True
   pairs: list[tuple[str, str]] = []
-  depth = elements = 0
+  path: list[str] = []  # local names from the root to here
+  elements = records = 0
   tag, text = '', ['']
 
   def refuse(*_: object) -> None:
     raise RecordError(name, 'XML has a DOCTYPE')
 
   def start(qualified: str, attributes: dict[str, str]) -> None:
-    nonlocal depth, elements, tag, text
+    nonlocal elements, records, tag, text
     del attributes
-    depth, elements = depth + 1, elements + 1
-    if depth > MAX_DEPTH:
+    prefix, _, local = qualified.rpartition(':')
+    elements += 1
+    records += local == 'record'
+    if len(path) == MAX_DEPTH:
       raise RecordError(name, 'XML is nested too deep', f'more than {MAX_DEPTH} levels')
     if elements > MAX_ELEMENTS:
       raise RecordError(name, 'XML has too many elements', f'more than {MAX_ELEMENTS:,}')
-    prefix, _, local = qualified.rpartition(':')
-    # The header's `identifier` has no prefix and is an OAI name, not the object number.
-    if local in _ELEMENTS and (prefix or depth > 3):
+    if records > 1:
+      raise RecordError(name, 'XML holds several records')
+    # The `identifier` of a header is an OAI name, the `title` of a page of HTML says 404.
+    if local in _ELEMENTS and 'header' not in path and (prefix or 'dc' in path):
       tag, text = local, []
+    path.append(local)
 
   def end(qualified: str) -> None:
-    nonlocal depth, tag
-    depth -= 1
+    nonlocal tag
+    path.pop()
     if tag and qualified.rpartition(':')[2] == tag:
       pairs.append((tag, ''.join(text)))
       tag = ''
@@ -226,7 +243,17 @@ def _distinct(values: list[str]) -> tuple[str, ...]:
 
 
 def _years(dates: list[str]) -> tuple[int, int] | None:
-  """Begin and end of `1642 - 1650`, `1642` or `1642/1650`; None where no year of 3 or 4 digits
-  stands."""
-  years = [int(year) for text in dates for year in _YEAR.findall(text) if int(year) <= LAST_YEAR]
+  """Begin and end of `1642 - 1650`, `1642`, `1642/1650` or `1642/50`; None where no year of 3 or 4
+  digits stands, and for years before Christ: neither does `rijksgt.mat` give them.
+  """
+  if any(_BEFORE_CHRIST.search(text) for text in dates):
+    return None
+  years: list[int] = []
+  for text in dates:
+    plain = re.sub(r'\([^)]*\)', ' ', text)  # `1650 (inv. 1234)`
+    found = [int(year) for year in _YEAR.findall(plain) or _YEAR.findall(text)]
+    for match in _SHORT_END.finditer(plain):
+      end = int(match['begin'][:2] + match['end'])
+      found += [end] if end >= int(match['begin']) else []  # `1889-06` is a month
+    years += [year for year in found if year <= LAST_YEAR]
   return (min(years), max(years)) if years else None

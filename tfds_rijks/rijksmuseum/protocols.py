@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tfds_rijks import splits
+from tfds_rijks import nobody, splits
 from tfds_rijks.rijksmuseum.creators import Attribution, Creator, artist
 from tfds_rijks.rijksmuseum.groundtruth import GroundTruth
 
@@ -110,10 +110,17 @@ def first(thing: Object, task: str, attribution: Attribution) -> str:
   return values[0] if values else ''
 
 
+def _known(thing: Object) -> Object:
+  """The object without values such as `onbekend`; this project's protocols have no such class."""
+  types = tuple(name for name in thing.types if not nobody.KNOWN(name))
+  materials = tuple(name for name in thing.materials if not nobody.KNOWN(name))
+  return replace(thing, types=types, materials=materials)
+
+
 def full(objects: Sequence[Object], choice: Choice) -> Outcome:
   """Every object with every label; split by group."""
   out = Outcome()
-  for thing in objects:
+  for thing in map(_known, objects):
     _put(
       out,
       thing.stem,
@@ -137,7 +144,7 @@ def multitask(objects: Sequence[Object], choice: Choice) -> Outcome:
   out = Outcome()
   labels: dict[str, dict[str, str]] = {}
   split: dict[str, str] = {}
-  for thing in objects:
+  for thing in map(_known, objects):
     one = {task: first(thing, task, choice.attribution) for task in TASKS}
     missing = [task for task in TASKS if not one[task]]
     if missing:

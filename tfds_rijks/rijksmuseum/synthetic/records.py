@@ -18,7 +18,7 @@ NAMESPACES = (
   'xmlns:dc="http://purl.org/dc/elements/1.1/"'
 )
 RIGHTS = 'https://creativecommons.org/publicdomain/zero/1.0/'
-UNKNOWN, ANONYMOUS = 'unknown', 'anoniem'  # the last two entries of `Cnames`
+ANONYMOUS, UNKNOWN = 'anoniem', 'unknown'  # the last two entries of `Cnames`
 ENCODINGS = ('utf-8', 'undeclared', 'cp1252-as-utf-8', 'utf-8-as-latin-1')
 
 
@@ -94,9 +94,10 @@ def write_ground_truth(
   from scipy import io, sparse  # here: preparing a data set without `.mat` needs no scipy
 
   creators = [
-    UNKNOWN if work is None or not work.creators else names[work.creators[0]] for work in works
+    UNKNOWN if work is None or not work.creators else names[work.creators[0]].lower()
+    for work in works
   ]
-  creator_names = [*sorted(set(creators) - {UNKNOWN, ANONYMOUS}), UNKNOWN, ANONYMOUS]
+  creator_names = [*sorted(set(creators) - {ANONYMOUS, UNKNOWN}), ANONYMOUS, UNKNOWN]
   gt: dict[str, object] = {'N': len(works), 'set': sets.reshape(-1, 1).astype(np.uint8)}
   rows = {name: i for i, name in enumerate(creator_names)}
   gt['C'] = np.array([[rows[name] + 1] for name in creators], np.uint16)
