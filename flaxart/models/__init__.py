@@ -27,7 +27,6 @@ def create_trunk(
   width: float = 1.0,
   shallow: bool = False,
   variant: str = 'keras',
-  bn_momentum: float = 0.99,
 ) -> Trunk:
   """A network without its classifier, with He-uniform kernels.
 
@@ -42,7 +41,6 @@ def create_trunk(
     width: multiplies every channel count; 1 is the published network.
     shallow: one block per stage, for tests and trials.
     variant: whose details: `keras`, `torchvision` or `timm`; see the network's docstring.
-    bn_momentum: share of the old running statistics that an update keeps.
 
   Raises:
     UserError: for a network or variant that does not exist.
@@ -52,6 +50,6 @@ def create_trunk(
   model: Any = MODELS[name]
   if variant not in model.variants:
     raise UserError(f'variant: found {variant!r}, {name} has {", ".join(model.variants)}')
-  return model(
-    rngs=rngs, dtype=dtype, width=width, shallow=shallow, variant=variant, bn_momentum=bn_momentum
-  )
+  trunk: Trunk = model(rngs=rngs, width=width, shallow=shallow, variant=variant)
+  trunk.dtype = dtype
+  return trunk

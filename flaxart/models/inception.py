@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, pointwise, scaled
+from flaxart.models.layers import BatchNorm, Conv, Window, pointwise, scaled
 from flaxart.models.ops.pooling import average_pool, max_pool
 from flaxart.models.trunk import Trunk
 
@@ -36,11 +36,9 @@ class InceptionV3(Trunk):
     self,
     *,
     rngs: nnx.Rngs,
-    dtype: Any = jnp.float32,
     width: float = 1.0,
     shallow: bool = False,
     variant: str = 'keras',
-    bn_momentum: float = 0.99,
   ):
     self.variant = variant
     self.preprocess = (
@@ -50,14 +48,11 @@ class InceptionV3(Trunk):
     )
     count_padding = variant != 'keras'
 
-    def conv(inputs: int, outputs: int, window: int | tuple[int, int], **kwargs: Any) -> Conv:
+    def conv(inputs: int, outputs: int, *window: Any) -> Conv:
       # Channels inside blocks are scaled here; `inputs` is what a block really receives.
-      norm = BatchNorm(
-        scaled(outputs, width), epsilon=1e-3, momentum=bn_momentum, use_scale=variant != 'keras'
-      )
-      return Conv(
-        inputs, scaled(outputs, width), window, rngs=rngs, norm=norm, dtype=dtype, **kwargs
-      )
+      outputs = scaled(outputs, width)
+      norm = BatchNorm(outputs, epsilon=1e-3, use_scale=variant != 'keras')
+      return Conv(inputs, outputs, Window(*window), rngs=rngs, norm=norm)
 
     def chain(inputs: int, *convs: tuple, split: bool = False) -> Chain:
       return Chain(conv, inputs, convs, split=split)
@@ -144,8 +139,8 @@ class InceptionV3(Trunk):
 class Chain(nnx.Module):
   """Convolutions one after the other, a ReLU after each.
 
-  `convs` are `(outputs, window[, stride[, padding]])`. With `split` the last two stand side by side
-  on the same input, and their outputs are concatenated.
+  `convs` are `(outputs, size[, stride[, padding]])`, as in `Window`. With `split` the last two
+  stand side by side on the same input, and their outputs are concatenated.
   """
 
   conv1: Conv
@@ -153,8 +148,8 @@ class Chain(nnx.Module):
   def __init__(self, conv: MakeConv, inputs: int, convs: tuple[tuple, ...], *, split: bool):
     self.convs = len(convs)
     self.split = split
-    for i, (outputs, window, *rest) in enumerate(convs, start=1):
-      made = conv(inputs, outputs, window, **dict(zip(('stride', 'padding'), rest, strict=False)))
+    for i, (outputs, *window) in enumerate(convs, start=1):
+      made = conv(inputs, outputs, *window)
       setattr(self, f'conv{i}', made)
       channels = made.kernel.shape[-1]
       if not split or i < self.convs - 1:

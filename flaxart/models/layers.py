@@ -1,11 +1,12 @@
-"""Convolution and BatchNorm: the layers that the four networks are made of.
+"""Convolution and BatchNorm: the layers that the networks are made of.
 
-Shapes are `[B, H, W, C]`. Parameters and BatchNorm's statistics are float32 whatever `dtype` a
-layer computes in; sums over pictures and pixels are taken in float32 at least.
+Shapes are `[B, H, W, C]`. Parameters and BatchNorm's statistics are float32; a layer computes in
+the dtype of its input, and takes sums over pictures and pixels in float32 at least.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -36,7 +37,9 @@ class BatchNorm(nnx.Module):
   are over the global batch without it.
   """
 
-  def __init__(self, features: int, *, epsilon: float, momentum: float, use_scale: bool = True):
+  def __init__(
+    self, features: int, *, epsilon: float, momentum: float = 0.99, use_scale: bool = True
+  ):
     self.epsilon = epsilon
     self.momentum = momentum
     self.use_scale = use_scale
@@ -84,44 +87,51 @@ class BatchNorm(nnx.Module):
     return pivot + first, jnp.maximum(second - first * first, 0)
 
 
+@dataclasses.dataclass(frozen=True)
+class Window:
+  """The pixels that an output of a convolution sees: how many, and how far apart two outputs are.
+
+  `size` is one side, or height and width.
+  """
+
+  size: int | tuple[int, int]
+  stride: int = 1
+  padding: Padding = 'SAME'
+
+  @property
+  def sides(self) -> tuple[int, int]:
+    """Height and width."""
+    return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+
 class Conv(nnx.Module):
   """Convolution, then its bias and its BatchNorm where it has them.
 
-  The norm belongs to the convolution that it follows (in all four networks each does), which lets
-  it be folded into the kernel: see `flaxart.models.fold`.
+  The norm belongs to the convolution that it follows, which lets it be folded into the kernel: see
+  `flaxart.models.fold`.
   """
 
   def __init__(
     self,
     inputs: int,
     outputs: int,
-    window: int | tuple[int, int],
+    window: Window,
     *,
     rngs: nnx.Rngs,
-    stride: int = 1,
-    padding: Padding = 'SAME',
     use_bias: bool = False,
     norm: BatchNorm | None = None,
-    dtype: Any = jnp.float32,
   ):
-    window = (window, window) if isinstance(window, int) else window
-    self.stride = stride
-    self.padding = padding
-    self.dtype = dtype
+    self.window = window
     init = jax.nn.initializers.he_uniform()
-    self.kernel = nnx.Param(init(rngs.params(), (*window, inputs, outputs), jnp.float32))
+    self.kernel = nnx.Param(init(rngs.params(), (*window.sides, inputs, outputs), jnp.float32))
     # `data`: folding sets a bias where there was none.
     self.bias = nnx.data(nnx.Param(jnp.zeros(outputs)) if use_bias else None)
     self.norm = norm
 
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """`[B, H, W, inputs]` -> `[B, H', W', outputs]` in `dtype`."""
-    x = convolve(
-      x.astype(self.dtype),
-      self.kernel[...].astype(self.dtype),
-      stride=self.stride,
-      padding=self.padding,
-    )
+    """`[B, H, W, inputs]` -> `[B, H', W', outputs]`."""
+    kernel = self.kernel[...].astype(x.dtype)
+    x = convolve(x, kernel, stride=self.window.stride, padding=self.window.padding)
     return self.finish(x, train=train)
 
   def finish(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -135,9 +145,8 @@ def pointwise(convs: Sequence[Conv], x: jax.Array) -> list[jax.Array]:
   """1x1 convolutions of the same `[B, H, W, inputs]`, unfinished, as one: a wide product is faster
   than narrow ones.
   """
-  dtype = convs[0].dtype
-  kernels = [conv.kernel[...].astype(dtype) for conv in convs]
-  y = convolve(x.astype(dtype), of_kernel(_joined, kernels))
+  kernels = [conv.kernel[...].astype(x.dtype) for conv in convs]
+  y = convolve(x, of_kernel(_joined, kernels))
   return list(lax.split(y, [kernel.shape[-1] for kernel in kernels], axis=-1))
 
 
@@ -148,14 +157,13 @@ def _joined(kernels: Sequence[jax.Array]) -> jax.Array:
 class Depthwise(nnx.Module):
   """One kernel per channel, stride 1, no bias (a `Conv` always follows)."""
 
-  def __init__(self, features: int, window: int, *, rngs: nnx.Rngs, dtype: Any = jnp.float32):
-    self.dtype = dtype
+  def __init__(self, features: int, window: int, *, rngs: nnx.Rngs):
     init = jax.nn.initializers.he_uniform()
     self.kernel = nnx.Param(init(rngs.params(), (window, window, 1, features), jnp.float32))
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    """`[B, H, W, C]` -> the same shape, in `dtype`."""
-    return convolve_depthwise(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+    """`[B, H, W, C]` -> the same shape."""
+    return convolve_depthwise(x, self.kernel[...].astype(x.dtype))
 
 
 def batch_norms(module: nnx.Module) -> Iterator[tuple[tuple[Any, ...], BatchNorm]]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, scaled
+from flaxart.models.layers import BatchNorm, Conv, Window, scaled
 from flaxart.models.ops.pooling import max_pool
 from flaxart.models.trunk import Trunk
 
@@ -40,30 +39,19 @@ class ResNet50(Trunk):
     self,
     *,
     rngs: nnx.Rngs,
-    dtype: Any = jnp.float32,
     width: float = 1.0,
     shallow: bool = False,
     variant: str = 'keras',
-    bn_momentum: float = 0.99,
   ):
     self.variant = variant
     self.preprocess = preprocess.caffe() if variant == 'keras' else preprocess.imagenet_statistics()
     epsilon = 1.001e-5 if variant == 'keras' else 1e-5
 
-    def conv(inputs: int, outputs: int, window: int, *, stride: int = 1) -> Conv:
-      norm = BatchNorm(outputs, epsilon=epsilon, momentum=bn_momentum)
+    def conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> Conv:
+      norm = BatchNorm(outputs, epsilon=epsilon)
       # Symmetric padding in both variants, where SAME would pad stride 2 at the end only.
-      return Conv(
-        inputs,
-        outputs,
-        window,
-        rngs=rngs,
-        stride=stride,
-        padding=window // 2,
-        use_bias=variant == 'keras',
-        norm=norm,
-        dtype=dtype,
-      )
+      window = Window(size, stride, padding=size // 2)
+      return Conv(inputs, outputs, window, rngs=rngs, use_bias=variant == 'keras', norm=norm)
 
     channels = scaled(64, width)
     self.stem = conv(3, channels, 7, stride=2)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import Conv, scaled
+from flaxart.models.layers import Conv, Window, scaled
 from flaxart.models.ops.pooling import max_pool
 from flaxart.models.trunk import Trunk
 
@@ -34,21 +32,16 @@ class VGG19(Trunk):
     self,
     *,
     rngs: nnx.Rngs,
-    dtype: Any = jnp.float32,
     width: float = 1.0,
     shallow: bool = False,
     variant: str = 'keras',
-    bn_momentum: float = 0.99,
   ):
-    del bn_momentum  # this network is from before BatchNorm
     self.variant = variant
     self.preprocess = preprocess.caffe() if variant == 'keras' else preprocess.imagenet_statistics()
     channels = 3
     for i, (convs, outputs) in enumerate(zip(CONVS, CHANNELS, strict=True), start=1):
       outputs = scaled(outputs, width)
-      setattr(
-        self, f'stage{i}', Stage(1 if shallow else convs, channels, outputs, rngs=rngs, dtype=dtype)
-      )
+      setattr(self, f'stage{i}', Stage(1 if shallow else convs, channels, outputs, rngs=rngs))
       channels = outputs
     self.features = channels
 
@@ -63,14 +56,11 @@ class VGG19(Trunk):
 class Stage(nnx.Module):
   """Convolutions at one resolution, a ReLU after each."""
 
-  def __init__(self, convs: int, inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype: Any):
+  def __init__(self, convs: int, inputs: int, outputs: int, *, rngs: nnx.Rngs):
     self.convs = convs
     for i in range(1, convs + 1):
-      setattr(
-        self,
-        f'conv{i}',
-        Conv(inputs if i == 1 else outputs, outputs, 3, rngs=rngs, use_bias=True, dtype=dtype),
-      )
+      conv = Conv(inputs if i == 1 else outputs, outputs, Window(3), rngs=rngs, use_bias=True)
+      setattr(self, f'conv{i}', conv)
 
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`[B, H, W, inputs]` -> `[B, H, W, outputs]`."""

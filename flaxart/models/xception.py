@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, Depthwise, scaled
+from flaxart.models.layers import BatchNorm, Conv, Depthwise, Window, scaled
 from flaxart.models.ops.pooling import max_pool
 from flaxart.models.trunk import Trunk
 
 ENTRY = {'block2': 128, 'block3': 256, 'block4': 728}  # output channels, stride 2 each
+HALVING = Window(1, stride=2)
 MIDDLE = ('block5', 'block6', 'block7', 'block8', 'block9', 'block10', 'block11', 'block12')
 
 
@@ -36,11 +35,9 @@ class Xception(Trunk):
     self,
     *,
     rngs: nnx.Rngs,
-    dtype: Any = jnp.float32,
     width: float = 1.0,
     shallow: bool = False,
     variant: str = 'keras',
-    bn_momentum: float = 0.99,
   ):
     self.variant = variant
     self.preprocess = (
@@ -51,28 +48,22 @@ class Xception(Trunk):
     epsilon = 1e-3 if variant == 'keras' else 1e-5
     pool_padding = 'SAME' if variant == 'keras' else 1
 
-    def conv(inputs: int, outputs: int, window: int, **kwargs: Any) -> Conv:
-      norm = BatchNorm(outputs, epsilon=epsilon, momentum=bn_momentum)
-      return Conv(inputs, outputs, window, rngs=rngs, norm=norm, dtype=dtype, **kwargs)
+    def conv(inputs: int, outputs: int, window: Window) -> Conv:
+      return Conv(inputs, outputs, window, rngs=rngs, norm=BatchNorm(outputs, epsilon=epsilon))
 
     def separable(inputs: int, outputs: int) -> SeparableConv:
-      return SeparableConv(Depthwise(inputs, 3, rngs=rngs, dtype=dtype), conv(inputs, outputs, 1))
+      return SeparableConv(Depthwise(inputs, 3, rngs=rngs), conv(inputs, outputs, Window(1)))
 
     channels = scaled(64, width)
     self.block1 = Pair(
-      conv(3, scaled(32, width), 3, stride=2, padding='VALID'),
-      conv(scaled(32, width), channels, 3, padding='VALID'),
+      conv(3, scaled(32, width), Window(3, stride=2, padding='VALID')),
+      conv(scaled(32, width), channels, Window(3, padding='VALID')),
     )
     for name, outputs in ENTRY.items():
       outputs = scaled(outputs, width)
       convs = [separable(channels, outputs), separable(outputs, outputs)]
-      setattr(
-        self,
-        name,
-        Residual(
-          convs, conv(channels, outputs, 1, stride=2), pool_padding, relu_first=name != 'block2'
-        ),
-      )
+      shortcut = conv(channels, outputs, HALVING)
+      setattr(self, name, Residual(convs, shortcut, pool_padding, relu_first=name != 'block2'))
       channels = outputs
     self.middle = MIDDLE[:1] if shallow else MIDDLE
     for name in self.middle:
@@ -80,7 +71,7 @@ class Xception(Trunk):
     outputs = scaled(1024, width)
     self.block13 = Residual(
       [separable(channels, channels), separable(channels, outputs)],
-      conv(channels, outputs, 1, stride=2),
+      conv(channels, outputs, HALVING),
       pool_padding,
     )
     self.features = scaled(2048, width)

@@ -76,7 +76,6 @@ class Classifier(nnx.Module):
       width=config.model.width,
       shallow=config.model.shallow,
       variant=spec.variant,
-      bn_momentum=config.model.bn_momentum,
     )
     return cls(
       trunk,

@@ -117,6 +117,7 @@ def build_model(
 
   for path, norm in layers.batch_norms(model):
     own = [(*path, name) for name in ('scale', 'bias') if getattr(norm, name, None) is not None]
+    norm.momentum = config.model.bn_momentum
     norm.frozen = mode == 'frozen' or not any(moves(p) for p in own)
     norm.keras2 = mode == 'keras2_frozen'
     norm.axis_name = DATA if config.parallelism == 'shard_map' and config.model.bn_sync else None

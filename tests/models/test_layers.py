@@ -11,6 +11,7 @@ from flax import nnx
 from flaxart.models.layers import (
   BatchNorm,
   Conv,
+  Window,
   batch_norms,
   pointwise,
   scaled,
@@ -103,9 +104,9 @@ def test_batch_norms_lists_every_layer_with_its_path():
   class Two(nnx.Module):
     def __init__(self):
       rngs = nnx.Rngs(0)
-      self.first = Conv(3, 4, 1, rngs=rngs, norm=BatchNorm(4, epsilon=1e-3, momentum=0.9))
-      self.second = Conv(4, 4, 1, rngs=rngs, use_bias=True)
-      self.third = Conv(4, 5, 1, rngs=rngs, norm=BatchNorm(5, epsilon=1e-3, momentum=0.9))
+      self.first = Conv(3, 4, Window(1), rngs=rngs, norm=BatchNorm(4, epsilon=1e-3, momentum=0.9))
+      self.second = Conv(4, 4, Window(1), rngs=rngs, use_bias=True)
+      self.third = Conv(4, 5, Window(1), rngs=rngs, norm=BatchNorm(5, epsilon=1e-3, momentum=0.9))
 
   model = Two()
   found = dict(batch_norms(model))
@@ -115,7 +116,7 @@ def test_batch_norms_lists_every_layer_with_its_path():
 
 
 def test_convolutions_computed_as_one_are_those_alone():
-  convs = [Conv(6, n, 1, rngs=nnx.Rngs(n)) for n in (4, 1, 7)]
+  convs = [Conv(6, n, Window(1), rngs=nnx.Rngs(n)) for n in (4, 1, 7)]
   graph, kernels = nnx.split(convs)
   x = jax.random.normal(jax.random.key(1), (2, 5, 5, 6))
 

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from flaxart.models import MODELS, create_trunk
 from flaxart.models.fold import fold_batchnorm
-from flaxart.models.layers import BatchNorm, Conv, Depthwise, batch_norms
+from flaxart.models.layers import BatchNorm, Conv, Depthwise, Window, batch_norms
 from tfds_rijks.errors import UserError
 
 NAMES = list(MODELS)
@@ -25,15 +25,13 @@ QUICK = {'xla_backend_optimization_level': 0}  # half the compile time; these ne
 @functools.cache
 def slim(name: str, variant: str = 'keras') -> tuple:
   """Graph definition, parameters and statistics; both random, far from a fresh network's."""
-  graphdef, params, stats = jax.jit(
-    lambda: nnx.split(
-      create_trunk(
-        name, rngs=nnx.Rngs(0), width=WIDTH, shallow=True, variant=variant, bn_momentum=0.9
-      ),
-      nnx.Param,
-      nnx.BatchStat,
-    )
-  )()
+
+  @jax.jit
+  def create():
+    trunk = create_trunk(name, rngs=nnx.Rngs(0), width=WIDTH, shallow=True, variant=variant)
+    return nnx.split(trunk, nnx.Param, nnx.BatchStat)
+
+  graphdef, params, stats = create()
   rng = np.random.default_rng(0)
 
   def scatter(path, leaf):
@@ -245,7 +243,10 @@ def test_unknown_names_are_refused():
 
 def test_initial_kernels_are_he_uniform():
   rngs = nnx.Rngs(0)
-  for layer, fan_in in ((Conv(16, 64, 3, rngs=rngs), 9 * 16), (Depthwise(256, 3, rngs=rngs), 9)):
+  for layer, fan_in in (
+    (Conv(16, 64, Window(3), rngs=rngs), 9 * 16),
+    (Depthwise(256, 3, rngs=rngs), 9),
+  ):
     kernel = np.asarray(layer.kernel[...])
     bound = np.sqrt(6 / fan_in)
     assert np.abs(kernel).max() <= bound

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from flaxart.models.layers import Conv, pointwise
+from flaxart.models.layers import Conv, Window, pointwise
 from flaxart.models.ops import winograd
 from flaxart.models.ops.convolution import convolve, use_lowering
 from flaxart.models.ops.kernel_forms import Kept, of_kernel
@@ -51,7 +51,7 @@ def test_what_is_kept_is_what_is_multiplied(window):
 
 
 def test_kernels_that_are_joined_are_kept_in_their_place():
-  convs = [Conv(64, n, 1, rngs=nnx.Rngs(n)) for n in (64, 32)]
+  convs = [Conv(64, n, Window(1), rngs=nnx.Rngs(n)) for n in (64, 32)]
   arrays, x = network((3, 3))
   graph, kernels = nnx.split(convs)
 
