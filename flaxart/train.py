@@ -104,8 +104,7 @@ def train_and_evaluate(
     create_optimizer(config, learning_rate, stages),
     mesh=mesh,
     spec=begin.spec,
-    trunk_params=begin.params,
-    trunk_batch_stats=begin.batch_stats,
+    arrays=begin.arrays,
   )
   objective = create_objective(config, tasks, train_split)
   train_steps = [

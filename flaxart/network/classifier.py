@@ -40,6 +40,14 @@ class TrunkSpec:
     return cls(entry['variant'], stored and Preprocess.from_json(json.dumps(stored)))
 
 
+@dataclasses.dataclass(frozen=True)
+class TrunkArrays:
+  """The arrays of a trunk that exists: nested dictionaries, named as below `trunk`."""
+
+  params: dict[str, Any]
+  batch_stats: dict[str, Any]
+
+
 class Classifier(nnx.Module):
   """Pooled trunk features, dropout, one linear layer a task (the paper's head: no hidden layer)."""
 

@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from flaxart.machine.sharding import DATA, replicated
 from flaxart.models import layers
-from flaxart.network.classifier import Classifier, TrunkSpec
+from flaxart.network.classifier import Classifier, TrunkArrays, TrunkSpec
 from flaxart.network.plateau import Watch
 from flaxart.network.unfreeze import read_stages, stage_number
 from flaxart.tasks.task import Task
@@ -142,10 +142,9 @@ def create_train_state(
   *,
   mesh: Mesh,
   spec: TrunkSpec,
-  trunk_params: dict[str, Any] | None = None,
-  trunk_batch_stats: dict[str, Any] | None = None,
+  arrays: TrunkArrays | None = None,
 ) -> tuple[Network, TrainState]:
-  """A run before its first step; the trunk's arrays are given unless it starts from scratch.
+  """A run before its first step; the trunk has `arrays` unless it starts from scratch.
 
   Raises `UserError` if `config.trainable` matches nothing, or leaves a new head at random.
   """
@@ -156,11 +155,10 @@ def create_train_state(
 
   everywhere = replicated(mesh)
   params, batch_stats = jax.jit(init, out_shardings=everywhere)()
-  if trunk_params is not None:
-    nnx.replace_by_pure_dict(params, {'trunk': jax.device_put(trunk_params, everywhere)})
-    if trunk_batch_stats:
-      placed = jax.device_put(trunk_batch_stats, everywhere)
-      nnx.replace_by_pure_dict(batch_stats, {'trunk': placed})
+  if arrays is not None:
+    for whole, given in ((params, arrays.params), (batch_stats, arrays.batch_stats)):
+      if given:
+        nnx.replace_by_pure_dict(whole, {'trunk': jax.device_put(given, everywhere)})
   check_trainable(config, params)
   is_trainable = nnx.All(nnx.Param, lambda path, _: learns(config.trainable, path))
   stages = len(read_stages(config))

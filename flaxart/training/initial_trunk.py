@@ -13,7 +13,7 @@ from flaxart.machine.files import read_object
 from flaxart.machine.sharding import create_mesh
 from flaxart.models.preprocess import Preprocess
 from flaxart.network import state_tree
-from flaxart.network.classifier import TrunkSpec
+from flaxart.network.classifier import TrunkArrays, TrunkSpec
 from flaxart.network.state import abstract_parts
 from flaxart.weights.find import find_imagenet
 from flaxart.weights.load import read_trunk
@@ -25,15 +25,11 @@ SCRATCH = {'source': 'scratch', 'sha256': None}
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-  """A trunk to start from: `spec` and `about` (source, SHA-256) always, arrays unless scratch.
-
-  `params` and `batch_stats` are nested dictionaries of arrays, named as below `trunk`.
-  """
+  """A trunk to start from: `spec` and `about` (source, SHA-256) always, arrays unless scratch."""
 
   spec: TrunkSpec
   about: dict[str, Any]
-  params: dict[str, Any] | None = None
-  batch_stats: dict[str, Any] | None = None
+  arrays: TrunkArrays | None = None
 
 
 def initial_trunk(config: ConfigDict, workdir: Path) -> Start:
@@ -73,8 +69,7 @@ def named_trunk(config: ConfigDict) -> Start:
   return Start(
     TrunkSpec(read['variant'], read['preprocess']),
     dict(read['about']),
-    read['params'],
-    read['batch_stats'],
+    TrunkArrays(read['params'], read['batch_stats']),
   )
 
 
@@ -102,4 +97,4 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
     about['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
   about['sha256'] = state_tree.sha256_of(tree['params']['trunk'])
   stats = tree['batch_stats']['trunk'] if stats else {}
-  return Start(spec, about, tree['params']['trunk'], stats)
+  return Start(spec, about, TrunkArrays(tree['params']['trunk'], stats))

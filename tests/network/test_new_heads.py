@@ -1,4 +1,4 @@
-"""New heads on a trunk that exists, for all four networks."""
+"""New heads on a trunk that exists, for every network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flax import nnx
 from flaxart.config import default_config
 from flaxart.machine.sharding import create_mesh
 from flaxart.models import MODELS
-from flaxart.network.classifier import TrunkSpec
+from flaxart.network.classifier import TrunkArrays, TrunkSpec
 from flaxart.network.state import all_params, create_train_state
 from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
 
@@ -32,7 +32,7 @@ def test_heads_are_swapped_and_the_trunk_stays(name):
   params = nnx.to_pure_dict(all_params(old))['trunk']
   params = jax.tree.map(lambda x: np.asarray(x) + 1, params)  # unlike any fresh network
   tasks = [Task('type', SOFTMAX, ('x', 'y')), Task('tags', SIGMOID, ('p', 'q', 'r', 's'))]
-  network, new = state_of(name, tasks, trunk_params=params)
+  network, new = state_of(name, tasks, arrays=TrunkArrays(params, {}))
   stored = nnx.to_pure_dict(all_params(new))
   jax.tree.map(np.testing.assert_array_equal, stored['trunk'], params)
   assert set(stored['heads']) == {'type', 'tags'}
