@@ -16,10 +16,10 @@ from benchmarks.peers import CLASSES, MOMENTUM, RATE, random_batch
 from flaxart.config import default_config
 from flaxart.machine.sharding import create_mesh, put_batch
 from flaxart.models.ops.convolution import use_lowering
-from flaxart.network.classifier import TrunkSpec
+from flaxart.network.classifier import InitialTrunk, TrunkSpec
 from flaxart.network.state import Network, TrainState, create_train_state
-from flaxart.network.unfreeze import read_stages
 from flaxart.off_the_shelf.extractor import folded_trunk
+from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import SOFTMAX, Task
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
@@ -56,12 +56,14 @@ def create(
   tasks = [Task(n, SOFTMAX, tuple(map(str, range(c)))) for n, c in list(HEADS.items())[:heads]]
   config.tasks = ','.join(task.name for task in tasks)
   rate = create_learning_rate_fn(config, steps=1000, steps_per_epoch=100)
+  settings = read_settings(config)
   network, state = create_train_state(
     config,
+    settings,
     tasks,
-    create_optimizer(config, rate, read_stages(config)),
+    create_optimizer(config, settings, rate),
     mesh=create_mesh(),
-    spec=TrunkSpec(variant=variant),
+    trunk=InitialTrunk(TrunkSpec(variant=variant)),
   )
   return config, network, state
 

@@ -34,6 +34,7 @@ from flaxart.network.over_features import AsGiven, Given
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.sweep import Sweep
+from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import SOFTMAX, Task
 from tfds_rijks.command import run
@@ -86,6 +87,7 @@ def sweep_over(museum: Museum, settings: str) -> Sweep:
   state = TrainState(jax.numpy.int32(0), *parts[1:], ())
   return Sweep(
     config,
+    read_settings(config),
     network,
     state,
     objective=Objective(),

@@ -1,4 +1,7 @@
-"""Every setting of a run with its meaning and default (what is refused: `config_checks`).
+"""Every setting of a run with its meaning and default.
+
+What is refused is in `config_checks`, the grammar of settings that are lists or patterns in
+`settings`.
 
 `configs/*.py` start from `default_config()` and change what they are about. A run's settings are
 stored as `config.json` in its workdir, and from there it is continued and evaluated: config files
@@ -34,15 +37,12 @@ MAY_CHANGE = (
 )
 
 
-LEARNED = 'learned'
-
-
 def default_config() -> ConfigDict:
   """The defaults: fine-tuning a converted ImageNet trunk at 224 px, three heads."""
   config = ConfigDict()
   config.seed = 0
   config.tasks = 'artist,type,material'  # names of dataset features, separated by commas
-  # What learns: 'heads', 'all', or a regex over parameter paths such as 'heads/.*|trunk/stage4/.*'
+  # What learns: 'heads', 'all', or a pattern of parameter paths such as 'heads/.*|trunk/stage4/.*'
   # (a full match learns, the rest is frozen: no gradient, no optimizer slot, no moving statistics).
   config.trainable = 'all'
   # Where the trunk starts: 'scratch', 'imagenet', a weights file, or the workdir of another run.
@@ -147,36 +147,6 @@ def default_config() -> ConfigDict:
   log.profile = ''  # steps to trace, '100' or '100:103' (both included), into WORKDIR/profile
   log.tensorboard = True
   return config
-
-
-def task_names(config: ConfigDict) -> list[str]:
-  """The tasks as a list, in the order given."""
-  names = [name.strip() for name in config.tasks.split(',') if name.strip()]
-  if not names:
-    raise UserError('config.tasks is empty; name at least one feature, such as artist,type')
-  if len(set(names)) < len(names):
-    raise UserError(f'config.tasks: {config.tasks!r} names a task twice; name each once')
-  return names
-
-
-def task_weights(config: ConfigDict) -> dict[str, float]:
-  """The weight of each task in the summed loss; 1 where nothing is said."""
-  weights = dict.fromkeys(task_names(config), 1.0)
-  if config.train.task_weights == LEARNED:
-    return weights
-  for part in filter(None, config.train.task_weights.split(',')):
-    name, _, value = part.partition('=')
-    if name.strip() not in weights:
-      raise UserError(
-        f'config.train.task_weights: {name.strip()!r} is no task; tasks are {", ".join(weights)}'
-      )
-    try:
-      weights[name.strip()] = float(value)
-    except ValueError:
-      raise UserError(
-        f'config.train.task_weights: {part!r} has no number; write task=weight,task=weight'
-      ) from None
-  return weights
 
 
 def square_of(config: ConfigDict) -> Square:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from flaxart.config import MODELS, OPTIMIZERS, flat, task_names, task_weights
-from flaxart.logs import profile
-from flaxart.network.unfreeze import read_stages
+from flaxart.config import MODELS, OPTIMIZERS, flat
+from flaxart.settings import Settings, read_settings
 from tfds_rijks.errors import UserError
 from tfds_rijks.resizing import check_resize
 
 
-def validate(config: ConfigDict) -> None:
-  """Raises `UserError` naming field, value found, and values allowed."""
+def validate(config: ConfigDict) -> Settings:
+  """What the settings say that are languages of their own.
+
+  Raises `UserError` naming field, value found, and values allowed.
+  """
   one_of(config, 'model.name', MODELS)
   one_of(config, 'parallelism', ('jit', 'shard_map'))
   one_of(config, 'model.bn', ('auto', 'batch', 'frozen', 'keras2_frozen'))
@@ -83,29 +84,20 @@ def validate(config: ConfigDict) -> None:
       f'config.data.workers: found {config.data.workers}, expected 0 under '
       f'config.data.cache={config.data.cache}: there is nothing left to decode'
     )
-  task_names(config)
-  for name, weight in task_weights(config).items():
-    if not 0 <= weight < math.inf:
-      raise UserError(
-        f'config.train.task_weights: found {name}={weight}, expected a finite number of at least 0'
-      )
-  if config.trainable not in ('heads', 'all'):
-    try:
-      re.compile(config.trainable)
-    except re.error as error:
-      raise UserError(
-        f'config.trainable: {config.trainable!r} is neither heads, all nor a valid regex ({error})'
-      ) from None
   if not config.init:
     raise UserError('config.init is empty; give scratch, imagenet, a weights file or a workdir')
+  return read_settings(config)
 
 
-def out_of_reach(config: ConfigDict, *, steps: int, steps_per_epoch: float) -> list[str]:
+def out_of_reach(
+  config: ConfigDict, settings: Settings, *, steps: int, steps_per_epoch: float
+) -> list[str]:
   """What a run of so many steps never comes to, one line each: a short trial may well be meant."""
   ends = f'the run ends after {steps} steps, {steps / steps_per_epoch:g} epochs'
   lines = [
-    f'config.train.unfreeze: {stage.pattern!r} learns from epoch {stage.epoch:g} on, and {ends}'
-    for stage in read_stages(config)
+    f'config.train.unfreeze: {stage.pattern.text!r} learns from epoch {stage.epoch:g} on, and '
+    f'{ends}'
+    for stage in settings.stages
     if round(stage.epoch * steps_per_epoch) >= steps
   ]
   if round(config.optim.warmup_epochs * steps_per_epoch) >= steps:
@@ -113,9 +105,8 @@ def out_of_reach(config: ConfigDict, *, steps: int, steps_per_epoch: float) -> l
       f'config.optim.warmup_epochs: the learning rate rises for {config.optim.warmup_epochs:g} '
       f'epochs, and {ends}'
     )
-  traced = profile.read_steps(config)
-  if traced and traced[0] > steps:
-    lines.append(f'config.log.profile: step {traced[0]} is to be traced, and {ends}')
+  if settings.profile and settings.profile[0] > steps:
+    lines.append(f'config.log.profile: step {settings.profile[0]} is to be traced, and {ends}')
   return lines
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from flaxart.config import task_names, task_weights
 from flaxart.config_checks import out_of_reach, validate
 from flaxart.data.cache import cached
 from flaxart.data.prepared import prepare_if_missing
@@ -17,14 +16,12 @@ from flaxart.data.train_input import TrainInput
 from flaxart.evaluation import results
 from flaxart.logs.metric_writer import MetricWriter, flat_scores
 from flaxart.logs.overview import parameter_table
-from flaxart.logs.profile import read_steps
 from flaxart.logs.throughput import Pace, note_start
 from flaxart.machine import processes
 from flaxart.machine.interrupt import Interrupt
 from flaxart.machine.log import log
 from flaxart.machine.sharding import check_batch_size, create_mesh
 from flaxart.network.state import create_train_state
-from flaxart.network.unfreeze import read_stages
 from flaxart.off_the_shelf import probe
 from flaxart.tasks.label_statistics import labelled_records, with_target_scale
 from flaxart.tasks.objective import create_objective
@@ -55,10 +52,9 @@ def train_and_evaluate(
   `fallback`), on the data it was begun with (on other data whose classes match by name with
   `remap_classes`). Raises `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
   """
-  validate(config)
+  settings = validate(config)
   parts = config.train.accumulate if config.parallelism == 'shard_map' else 1
   check_batch_size(config.train.batch_size, field='train.batch_size', parts=parts)
-  read_steps(config)
   run_folder.check(workdir, config)
   if (summary := finished.of_finished(workdir)) is not None:
     log.info('%s: is finished; another --workdir begins a new run', workdir)
@@ -72,12 +68,10 @@ def train_and_evaluate(
       '%s: not prepared yet; once it is, --dry_run says what training takes', config.data.dataset
     )
     return None
-  dataset = open_dataset(
-    config.data.dataset, data_dir=config.data.data_dir, tasks=task_names(config)
-  )
+  dataset = open_dataset(config.data.dataset, data_dir=config.data.data_dir, tasks=settings.tasks)
   train_split = dataset.split('train')
   tasks = with_target_scale(
-    tasks_from_features(dataset.features, task_weights(config)), train_split
+    tasks_from_features(dataset.features, settings.task_weights), train_split
   )
   check_labelled(tasks, dataset)
   check_val(config, dataset)
@@ -90,26 +84,25 @@ def train_and_evaluate(
     identity.check_labels(workdir, tasks, dataset)
   steps_per_epoch = len(train_split) / config.train.batch_size
   steps = max(1, round(config.train.epochs * steps_per_epoch))
-  for missed in out_of_reach(config, steps=steps, steps_per_epoch=steps_per_epoch):
+  for missed in out_of_reach(config, settings, steps=steps, steps_per_epoch=steps_per_epoch):
     log.warning('%s', missed)
 
   # The network, from scratch or around a trunk that exists.
   mesh = create_mesh()
   learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
   begin = initial_trunk(config, workdir)
-  stages = read_stages(config)
   network, state = create_train_state(
     config,
+    settings,
     tasks,
-    create_optimizer(config, learning_rate, stages),
+    create_optimizer(config, settings, learning_rate),
     mesh=mesh,
-    spec=begin.spec,
-    arrays=begin.arrays,
+    trunk=begin,
   )
-  objective = create_objective(config, tasks, train_split)
+  objective = create_objective(config, settings, tasks, train_split)
   train_steps = [
     make_train_step(network, config, learning_rate, objective, phase=phase)
-    for phase in range(len(stages))
+    for phase in range(len(settings.stages))
   ]
   log.info('%s', parameter_table(state))
 
@@ -117,7 +110,7 @@ def train_and_evaluate(
   heads = None
   if probe.applies(config):
     sizes = {'steps': steps, 'steps_per_epoch': steps_per_epoch}
-    heads = probe.Probe(config, network, state, dataset, objective, mesh=mesh, **sizes)
+    heads = probe.Probe(config, settings, network, state, dataset, objective, mesh=mesh, **sizes)
     state = heads.packed(state)
 
   # What it will take, from measured steps, before anything is written. A run that goes on has been
@@ -193,6 +186,7 @@ def train_and_evaluate(
         start=start,
         steps=steps,
         steps_per_epoch=steps_per_epoch,
+        traced=settings.profile,
         mesh=mesh,
       )
     if done < steps:

@@ -91,8 +91,6 @@ def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, 
       'config.optim.learning_rate: found inf, expected a finite',
     ),
     ('train.eval_every_epochs', float('inf'), 'config.train.eval_every_epochs: found inf'),
-    ('train.task_weights', 'artist=-1', 'config.train.task_weights: found artist=-1.0'),
-    ('train.task_weights', 'artist=nan', 'config.train.task_weights: found artist=nan'),
     ('model.dropout', 1.0, 'config.model.dropout: found 1.0, expected a number below 1'),
     ('augment.zoom', -0.1, 'config.augment.zoom: found -0.1, expected a number of at least 0'),
     ('data.workers', -2, 'config.data.workers: found -2'),
@@ -105,13 +103,8 @@ def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, 
       'config.train.accumulate: 32 pictures cannot be cut into 5 equal parts',
     ),
     ('data.pixels', 'minus_one', "config.data.pixels: found 'minus_one', expected one of network"),
-    ('tasks', ' , ', 'config.tasks is empty'),
-    ('tasks', 'artist,artist', "config.tasks: 'artist,artist' names a task twice"),
-    ('trainable', 'heads/(', "config.trainable: 'heads/(' is neither heads, all nor a valid regex"),
     ('init', '', 'config.init is empty'),
     ('seed', 2**63, 'config.seed: found 9223372036854775808, expected a number below'),
-    ('train.task_weights', 'year=1', "config.train.task_weights: 'year' is no task"),
-    ('train.task_weights', 'artist=much', "config.train.task_weights: 'artist=much' has no number"),
   ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_field(field, value, line):
@@ -145,15 +138,9 @@ def test_a_wrong_value_is_one_line_that_names_the_field(field, value, line):
 def test_what_a_run_never_comes_to_is_said(field, value, line):
   config = c.default_config()
   config.update_from_flattened_dict({field: value})
-  found = out_of_reach(config, steps=20, steps_per_epoch=10.0)
+  found = out_of_reach(config, validate(config), steps=20, steps_per_epoch=10.0)
   assert len(found) == (line is not None)
   assert not line or re.search(line, found[0])
-
-
-def test_task_weights_default_to_one():
-  config = c.default_config()
-  config.train.task_weights = 'type=0.5'
-  assert c.task_weights(config) == {'artist': 1.0, 'type': 0.5, 'material': 1.0}
 
 
 @pytest.mark.parametrize(

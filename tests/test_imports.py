@@ -24,6 +24,7 @@ FLOORS = [
   'weights',
   'data',
   'models',
+  'settings',
   'config',
   'config_format',
   'machine',

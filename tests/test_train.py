@@ -285,12 +285,16 @@ def test_a_workdir_of_another_network_is_no_start(finished, tiny, tmp_path):
 def test_the_state_is_cut_where_trainable_says(finished, tiny):
   import optax
 
-  from flaxart.network.classifier import TrunkSpec
+  from flaxart.network.classifier import InitialTrunk
   from flaxart.network.state import count_parameters, create_train_state
+  from flaxart.settings import read_settings
 
   tiny.trainable = 'heads'
   tasks = run_folder.read_run(finished[0])[1]
-  _, state = create_train_state(tiny, tasks, optax.sgd(0.1), mesh=create_mesh(), spec=TrunkSpec())
+  settings = read_settings(tiny)
+  _, state = create_train_state(
+    tiny, settings, tasks, optax.sgd(0.1), mesh=create_mesh(), trunk=InitialTrunk()
+  )
   counts = count_parameters(state)
   assert counts['all'][0] == 3 * 257 + 2 * 257 + 257
   frozen = sum(leaf.size for leaf in jax.tree.leaves(state.frozen))

@@ -13,33 +13,20 @@ from types import TracebackType
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 from flaxart.machine.log import log
-from tfds_rijks.errors import UserError
 
 FOLDER = 'profile'
 
 
-def read_steps(config: ConfigDict) -> range:
-  """The steps of `log.profile`, counted from 1: `100` or `100:103` (both ends included)."""
-  text = config.log.profile
-  if not text:
-    return range(0)
-  first, colon, last = text.partition(':')
-  last = last if colon else first
-  if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
-    raise UserError(
-      f'config.log.profile: found {text!r}, expected a step or FIRST:LAST, such as 100:103'
-    )
-  return range(int(first), int(last) + 1)
-
-
 class StepTrace:
-  """Context manager around the loop; `steps` around every dispatch, `done` after it."""
+  """Context manager around the loop; `steps` around every dispatch, `done` after it.
 
-  def __init__(self, config: ConfigDict, workdir: Path):
-    self.wanted, self.folder = read_steps(config), workdir / FOLDER
+  Traces the steps `wanted`, counted from 1.
+  """
+
+  def __init__(self, wanted: range, workdir: Path):
+    self.wanted, self.folder = wanted, workdir / FOLDER
     self.running = False
 
   def __enter__(self) -> StepTrace:

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
-from flaxart.config import LEARNED
 from flaxart.models import create_trunk
 from flaxart.models.preprocess import Preprocess
+from flaxart.settings import Settings
 from flaxart.tasks.task import Task
 
 
@@ -48,6 +48,17 @@ class TrunkArrays:
   batch_stats: dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class InitialTrunk:
+  """A trunk to start from: `spec` and `about` (source, SHA-256) always, arrays unless scratch."""
+
+  spec: TrunkSpec = TrunkSpec()
+  about: dict[str, Any] = dataclasses.field(
+    default_factory=lambda: {'source': 'scratch', 'sha256': None}
+  )
+  arrays: TrunkArrays | None = None
+
+
 class Classifier(nnx.Module):
   """Pooled trunk features, dropout, one linear layer a task (the paper's head: no hidden layer)."""
 
@@ -74,7 +85,13 @@ class Classifier(nnx.Module):
 
   @classmethod
   def create(
-    cls, config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec, *, rngs: nnx.Rngs
+    cls,
+    config: ConfigDict,
+    settings: Settings,
+    tasks: Sequence[Task],
+    spec: TrunkSpec,
+    *,
+    rngs: nnx.Rngs,
   ) -> Classifier:
     """The network that `config.model` and `spec` describe, with random weights."""
     trunk: Any = create_trunk(
@@ -91,7 +108,7 @@ class Classifier(nnx.Module):
       preprocess=spec.preprocess or trunk.preprocess,
       dropout=config.model.dropout,
       rngs=rngs,
-      learned_weights=config.train.task_weights == LEARNED,
+      learned_weights=settings.learned_weights,
     )
 
   def features(self, images: jax.Array, *, train: bool = False) -> jax.Array:

@@ -11,7 +11,6 @@ parameters are frozen is frozen as a whole, its running statistics included.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,9 +23,10 @@ from ml_collections import ConfigDict
 
 from flaxart.machine.sharding import DATA, replicated
 from flaxart.models import layers
-from flaxart.network.classifier import Classifier, TrunkArrays, TrunkSpec
+from flaxart.network.classifier import Classifier, InitialTrunk, TrunkSpec
 from flaxart.network.plateau import Watch
-from flaxart.network.unfreeze import read_stages, stage_number
+from flaxart.network.unfreeze import stage_number
+from flaxart.settings import ALL_AT_ONCE, Settings, Stage
 from flaxart.tasks.task import Task
 from tfds_rijks.errors import UserError
 
@@ -58,14 +58,15 @@ class TrainState:
 class Network:
   """The static side of a run: graph definition, tasks, optimizer.
 
-  `phases` are the graph definitions of gradual unfreezing, which differ in the BatchNorm layers
-  that are still frozen; the last one is `graphdef`.
+  `phases` are the graph definitions of the `stages` of gradual unfreezing, which differ in the
+  BatchNorm layers that are still frozen; the last one is `graphdef`.
   """
 
   graphdef: nnx.GraphDef
   tasks: tuple[Task, ...]
   tx: optax.GradientTransformation
   phases: tuple[nnx.GraphDef, ...] = ()
+  stages: tuple[Stage, ...] = ALL_AT_ONCE
 
   def merge(
     self,
@@ -85,14 +86,6 @@ def path_string(path: Sequence[Any]) -> str:
   return '/'.join(str(part) for part in path)
 
 
-def learns(trainable: str, path: Sequence[Any]) -> bool:
-  """Whether the parameter at `path` is trained under the switch `config.trainable`."""
-  if trainable == 'all':
-    return True
-  pattern = '(heads|log_variances)/.*' if trainable == 'heads' else trainable
-  return re.fullmatch(pattern, path_string(path)) is not None
-
-
 def batch_norm_mode(config: ConfigDict) -> str:
   """`config.model.bn` with `auto` decided: stored statistics for a trunk that came with them."""
   if config.model.bn != 'auto':
@@ -101,19 +94,24 @@ def batch_norm_mode(config: ConfigDict) -> str:
 
 
 def build_model(
-  config: ConfigDict, tasks: Sequence[Task], spec: TrunkSpec, *, phase: int | None = None
+  config: ConfigDict,
+  settings: Settings,
+  tasks: Sequence[Task],
+  spec: TrunkSpec,
+  *,
+  phase: int | None = None,
 ) -> Classifier:
   """A freshly initialised model whose frozen BatchNorm layers are marked as such.
 
   Before the last `phase` of gradual unfreezing, layers whose turn has not come are frozen too.
   """
-  model = Classifier.create(config, tasks, spec, rngs=nnx.Rngs(config.seed))
-  mode, stages = batch_norm_mode(config), read_stages(config)
+  model = Classifier.create(config, settings, tasks, spec, rngs=nnx.Rngs(config.seed))
+  mode = batch_norm_mode(config)
 
   def moves(path: Sequence[Any]) -> bool:
-    if not learns(config.trainable, path):
+    if not settings.trainable.matches(path_string(path)):
       return False
-    return phase is None or stage_number(stages, path_string(path)) <= phase
+    return phase is None or stage_number(settings.stages, path_string(path)) <= phase
 
   for path, norm in layers.batch_norms(model):
     own = [(*path, name) for name in ('scale', 'bias') if getattr(norm, name, None) is not None]
@@ -126,60 +124,64 @@ def build_model(
 
 def abstract_parts(
   config: ConfigDict,
+  settings: Settings,
   tasks: Sequence[Task],
   spec: TrunkSpec,
   *filters: Any,
   phase: int | None = None,
 ) -> tuple[Any, ...]:
   """`nnx.split` of the model by `filters`, with shapes in place of arrays."""
-  return nnx.split(nnx.eval_shape(lambda: build_model(config, tasks, spec, phase=phase)), *filters)
+  model = nnx.eval_shape(lambda: build_model(config, settings, tasks, spec, phase=phase))
+  return nnx.split(model, *filters)
 
 
 def create_train_state(
   config: ConfigDict,
+  settings: Settings,
   tasks: Sequence[Task],
   tx: optax.GradientTransformation,
   *,
   mesh: Mesh,
-  spec: TrunkSpec,
-  arrays: TrunkArrays | None = None,
+  trunk: InitialTrunk,
 ) -> tuple[Network, TrainState]:
-  """A run before its first step; the trunk has `arrays` unless it starts from scratch.
+  """A run before its first step; `trunk` has arrays unless it starts from scratch.
 
   Raises `UserError` if `config.trainable` matches nothing, or leaves a new head at random.
   """
 
   def init() -> tuple[nnx.State, nnx.State]:
-    parts: tuple[Any, ...] = nnx.split(build_model(config, tasks, spec), nnx.Param, nnx.BatchStat)
+    model = build_model(config, settings, tasks, trunk.spec)
+    parts: tuple[Any, ...] = nnx.split(model, nnx.Param, nnx.BatchStat)
     return parts[1], parts[2]
 
   everywhere = replicated(mesh)
   params, batch_stats = jax.jit(init, out_shardings=everywhere)()
-  if arrays is not None:
-    for whole, given in ((params, arrays.params), (batch_stats, arrays.batch_stats)):
-      if given:
-        nnx.replace_by_pure_dict(whole, {'trunk': jax.device_put(given, everywhere)})
-  check_trainable(config, params)
-  is_trainable = nnx.All(nnx.Param, lambda path, _: learns(config.trainable, path))
-  stages = len(read_stages(config))
+  if trunk.arrays is not None:
+    given = (params, trunk.arrays.params), (batch_stats, trunk.arrays.batch_stats)
+    for whole, arrays in given:
+      if arrays:
+        nnx.replace_by_pure_dict(whole, {'trunk': jax.device_put(arrays, everywhere)})
+  check_trainable(config, settings, params)
+  is_trainable = nnx.All(nnx.Param, lambda path, _: settings.trainable.matches(path_string(path)))
+  filters = (is_trainable, nnx.Param, nnx.BatchStat)
   phases = tuple(
-    abstract_parts(config, tasks, spec, is_trainable, nnx.Param, nnx.BatchStat, phase=i)[0]
-    for i in range(stages)
+    abstract_parts(config, settings, tasks, trunk.spec, *filters, phase=phase)[0]
+    for phase in range(len(settings.stages))
   )
   trainable, frozen = nnx.split_state(params, is_trainable, nnx.Param)
   opt_state = jax.jit(tx.init, out_shardings=everywhere)(trainable)
   step, watch = jax.device_put((jnp.zeros((), jnp.int32), Watch.create()), everywhere)
   average = jax.tree.map(jnp.copy, (trainable, batch_stats)) if config.optim.ema else None
   return (
-    Network(phases[-1], tuple(tasks), tx, phases),
+    Network(phases[-1], tuple(tasks), tx, phases, settings.stages),
     TrainState(step, trainable, frozen, batch_stats, opt_state, watch, average),
   )
 
 
-def check_trainable(config: ConfigDict, params: nnx.State) -> None:
+def check_trainable(config: ConfigDict, settings: Settings, params: nnx.State) -> None:
   """Every parameter is decided, something learns, and no new head stays at random."""
   paths = [path for path, _ in nnx.to_flat_state(params)]
-  chosen = {path for path in paths if learns(config.trainable, path)}
+  chosen = {path for path in paths if settings.trainable.matches(path_string(path))}
   if not chosen:
     raise UserError(
       f'config.trainable: {config.trainable!r} matches none of {len(paths)} '
@@ -189,7 +191,7 @@ def check_trainable(config: ConfigDict, params: nnx.State) -> None:
     if path[0] in ('heads', 'log_variances') and path not in chosen:
       raise UserError(
         f'config.trainable: {config.trainable!r} leaves {path_string(path)} frozen at '
-        f'its random start; add |{path[0]}/.* to the regex'
+        f'its random start; add |{path[0]}/.* to the pattern'
       )
 
 

@@ -31,6 +31,7 @@ from flaxart.off_the_shelf import feature_batches
 from flaxart.off_the_shelf.extractor import Extractor
 from flaxart.off_the_shelf.selection import Contest, check_choice
 from flaxart.off_the_shelf.sweep import Sweep
+from flaxart.settings import Settings
 from flaxart.tasks.objective import Objective
 from flaxart.training import estimate
 from flaxart.training.nonfinite import Guard
@@ -72,6 +73,7 @@ class Probe:
   def __init__(
     self,
     config: ConfigDict,
+    settings: Settings,
     network: Network,
     state: TrainState,
     dataset: Dataset,
@@ -82,9 +84,11 @@ class Probe:
     mesh: Mesh,
   ):
     self.config, self.network, self.dataset, self.mesh = config, network, dataset, mesh
+    self.traced = settings.profile
     self.steps, self.steps_per_epoch, self.batch = steps, steps_per_epoch, config.train.batch_size
     self.sweep = Sweep(
       config,
+      settings,
       network,
       state,
       objective=objective,
@@ -176,7 +180,7 @@ class Probe:
     epoch, saves = max(1, round(self.steps_per_epoch)), self.config.checkpoint.every_steps
     stopped, periods = self._stopped(), (epoch, every, saves)
     room = feature_batches.end_of_pass(0, steps=self.steps, periods=periods)  # no pass is longer
-    with StepTrace(self.config, workdir) as trace:
+    with StepTrace(self.traced, workdir) as trace:
       while done < self.steps and not stopped:
         stop = feature_batches.end_of_pass(done, steps=self.steps, periods=periods)
         records = example_order(

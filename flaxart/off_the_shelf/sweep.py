@@ -19,7 +19,6 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from flaxart.config import OPTIMIZERS
 from flaxart.data.source import Split
 from flaxart.evaluation.evaluate import eval_step, split_scores
 from flaxart.evaluation.records import fetch, without_logits
@@ -27,11 +26,11 @@ from flaxart.machine.sharding import replicated
 from flaxart.network.over_features import over_features
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import Data, over_steps, train_data
+from flaxart.settings import Settings
 from flaxart.tasks.counts import zero_counts
 from flaxart.tasks.objective import Objective
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import TrainStep, make_update
-from tfds_rijks.errors import UserError
 
 MEASURED_STEPS = 20
 
@@ -45,34 +44,13 @@ class Setting:
   step: TrainStep
 
 
-def read_settings(config: ConfigDict) -> list[tuple[str, ConfigDict]]:
-  """`config.probe.settings` as names and full configs; the config itself if it is empty."""
-  settings = {}
-  for part in filter(None, (part.strip() for part in config.probe.settings.split(','))):
-    name, _, rate = part.partition(':')
-    try:
-      learning_rate = float(rate)
-    except ValueError:
-      learning_rate = 0.0
-    if name not in OPTIMIZERS or not 0 < learning_rate < float('inf'):
-      raise UserError(
-        f'config.probe.settings: found {part!r}, expected OPTIMIZER:LEARNING_RATE such as '
-        f'adam:1e-3; optimizers are {", ".join(OPTIMIZERS)}'
-      )
-    if part in settings:
-      raise UserError(f'config.probe.settings: names {part!r} twice; name each once')
-    settings[part] = config.copy_and_resolve_references()
-    settings[part].optim.name, settings[part].optim.learning_rate = name, learning_rate
-  whole = config.copy_and_resolve_references()
-  return list(settings.items()) or [(f'{config.optim.name}:{config.optim.learning_rate:g}', whole)]
-
-
 class Sweep:
   """The settings of a run and what it takes to train, evaluate and store their heads."""
 
   def __init__(
     self,
     config: ConfigDict,
+    settings: Settings,
     network: Network,
     state: TrainState,
     *,
@@ -85,11 +63,13 @@ class Sweep:
     network, state = over_features(network, state)
     self.settings: list[Setting] = []
     self.states: tuple[TrainState, ...] = ()
-    for name, own in read_settings(config):
+    for trial in settings.trials:
+      own = config.copy_and_resolve_references()
+      own.optim.name, own.optim.learning_rate = trial.optimizer, trial.learning_rate
       own.parallelism = 'jit'  # a pass of steps is compiled as one, over the global batch
       rate = create_learning_rate_fn(own, steps=steps, steps_per_epoch=steps_per_epoch)
-      mine = dataclasses.replace(network, tx=create_optimizer(own, rate))
-      self.settings.append(Setting(name, mine, make_update(mine, own, rate, objective)))
+      mine = dataclasses.replace(network, tx=create_optimizer(own, settings, rate))
+      self.settings.append(Setting(trial.name, mine, make_update(mine, own, rate, objective)))
       opt_state = jax.jit(mine.tx.init, out_shardings=replicated(mesh))(state.trainable)
       start = dataclasses.replace(state, opt_state=opt_state)
       self.states += (jax.tree.map(jnp.copy, start),)  # a pass eats its states

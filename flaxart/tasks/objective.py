@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flaxart.data.source import Split
+from flaxart.settings import CLASS_WEIGHTS, Settings
 from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
-from tfds_rijks.errors import UserError
 
 Labels = Mapping[str, jax.Array]
 EFFECTIVE_BETA = 0.999  # Cui et al., 2019: the best of their values on long-tailed CIFAR
@@ -41,14 +41,18 @@ class Mix:
   partner: Labels
 
 
-def create_objective(config: ConfigDict, tasks: Sequence[Task], train: Split) -> Objective:
+def create_objective(
+  config: ConfigDict, settings: Settings, tasks: Sequence[Task], train: Split
+) -> Objective:
   """The objective that `config` asks for, with class counts from the training split."""
-  rules = per_task(config.train.class_weights, tasks, field='train.class_weights')
   weights, offsets = {}, {}
   for task in tasks:
-    rule = rules.get(task.name, 'none')
+    named = settings.class_weights.get(task.name)
     if task.kind == REGRESSION:
+      if named:
+        raise CLASS_WEIGHTS.wrong(f'{task.name}={named}', f'{task.name!r} has no classes')
       continue
+    rule = named or settings.class_weights_of_others
     counts = class_counts(task, train.labels[task.name])
     if rule != 'none':
       weights[task.name] = class_weights(counts, rule=rule, cap=config.train.class_weight_cap)
@@ -56,26 +60,6 @@ def create_objective(config: ConfigDict, tasks: Sequence[Task], train: Split) ->
       share = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
       offsets[task.name] = (config.train.logit_adjustment * np.log(share)).astype(np.float32)
   return Objective(config.optim.label_smoothing, weights, offsets)
-
-
-def per_task(text: str, tasks: Sequence[Task], *, field: str) -> dict[str, str]:
-  """`'sqrt'` for every task with classes, or `'artist=inverse,type=sqrt'`; unnamed = none."""
-  allowed = ('none', 'sqrt', 'inverse', 'effective')
-  parts = [part.strip() for part in text.split(',') if part.strip()]
-  if len(parts) == 1 and '=' not in parts[0]:
-    rules = {task.name: parts[0] for task in tasks if task.kind != REGRESSION}
-  else:
-    rules = {name.strip(): rule.strip() for name, _, rule in (p.partition('=') for p in parts)}
-  kinds = {task.name: task.kind for task in tasks}
-  for name, rule in rules.items():
-    if rule not in allowed:
-      raise UserError(f'config.{field}: found {rule!r}, expected one of {", ".join(allowed)}')
-    if kinds.get(name, REGRESSION) == REGRESSION:
-      raise UserError(
-        f'config.{field}: {name!r} is no task with classes; '
-        f'those are {", ".join(n for n, kind in kinds.items() if kind != REGRESSION) or "none"}'
-      )
-  return rules
 
 
 def class_counts(task: Task, labels: np.ndarray) -> np.ndarray:

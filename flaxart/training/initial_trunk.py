@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from flax import nnx
 from ml_collections import ConfigDict
@@ -13,33 +12,23 @@ from flaxart.machine.files import read_object
 from flaxart.machine.sharding import create_mesh
 from flaxart.models.preprocess import Preprocess
 from flaxart.network import state_tree
-from flaxart.network.classifier import TrunkArrays, TrunkSpec
+from flaxart.network.classifier import InitialTrunk, TrunkArrays, TrunkSpec
 from flaxart.network.state import abstract_parts
+from flaxart.settings import read_settings
 from flaxart.weights.find import find_imagenet
 from flaxart.weights.load import read_trunk
 from flaxart.workdir import checkpoint, run_folder
 from tfds_rijks.errors import UserError
 
-SCRATCH = {'source': 'scratch', 'sha256': None}
 
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-  """A trunk to start from: `spec` and `about` (source, SHA-256) always, arrays unless scratch."""
-
-  spec: TrunkSpec
-  about: dict[str, Any]
-  arrays: TrunkArrays | None = None
-
-
-def initial_trunk(config: ConfigDict, workdir: Path) -> Start:
+def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
   """The trunk that `config.init` names; a run with checkpoints of its own needs no arrays again.
 
   Raises `UserError` if there is nothing to start from, or if it is another network.
   """
   if checkpoint.steps_on_disk(workdir):
     stored = run_folder.read_trunk_json(workdir)
-    return Start(TrunkSpec.from_json(stored['spec']), stored['about'])
+    return InitialTrunk(TrunkSpec.from_json(stored['spec']), stored['about'])
   start = named_trunk(config)
   if config.data.pixels == 'zero_one':
     pixels = Preprocess(config.data.image_size, scale=(1 / 255,) * 3)
@@ -47,10 +36,10 @@ def initial_trunk(config: ConfigDict, workdir: Path) -> Start:
   return start
 
 
-def named_trunk(config: ConfigDict) -> Start:
+def named_trunk(config: ConfigDict) -> InitialTrunk:
   """What `config.init` says: scratch, another run, ImageNet or a weights file."""
   if config.init == 'scratch':
-    return Start(TrunkSpec(), SCRATCH)
+    return InitialTrunk()
   path = Path(config.init).expanduser()
   if config.init != 'imagenet' and path.is_dir():
     return trunk_of_run(path, config)
@@ -66,14 +55,14 @@ def named_trunk(config: ConfigDict) -> Start:
     )
   path = find_imagenet(config.model.name) if config.init == 'imagenet' else path
   read = read_trunk(path, model=config.model.name)
-  return Start(
+  return InitialTrunk(
     TrunkSpec(read['variant'], read['preprocess']),
     dict(read['about']),
     TrunkArrays(read['params'], read['batch_stats']),
   )
 
 
-def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
+def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
   """The trunk of another run's best checkpoint; the networks must be the same."""
   other, tasks = run_folder.read_run(workdir)
   for field in ('name', 'width', 'shallow'):
@@ -84,7 +73,9 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
       )
   step = checkpoint.best_on_disk(workdir)
   spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
-  _, params, batch_stats = abstract_parts(other, tasks, spec, nnx.Param, nnx.BatchStat)
+  _, params, batch_stats = abstract_parts(
+    other, read_settings(other), tasks, spec, nnx.Param, nnx.BatchStat
+  )
   wanted = {'params': {'trunk': nnx.to_pure_dict(params)['trunk']}}
   stats = nnx.to_pure_dict(batch_stats)
   if stats:
@@ -97,4 +88,4 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> Start:
     about['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
   about['sha256'] = state_tree.sha256_of(tree['params']['trunk'])
   stats = tree['batch_stats']['trunk'] if stats else {}
-  return Start(spec, about, TrunkArrays(tree['params']['trunk'], stats))
+  return InitialTrunk(spec, about, TrunkArrays(tree['params']['trunk'], stats))

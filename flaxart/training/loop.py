@@ -22,7 +22,7 @@ from flaxart.machine.interrupt import Interrupt
 from flaxart.machine.sharding import CompiledStep
 from flaxart.network.plateau import after_evaluation, has_stopped
 from flaxart.network.state import Network, TrainState
-from flaxart.network.unfreeze import phase_at, read_stages
+from flaxart.network.unfreeze import phase_at
 from flaxart.tasks.counts import main_score
 from flaxart.training.nonfinite import Guard
 from flaxart.training.step_meter import StepMeter
@@ -45,6 +45,7 @@ def train_network(
   start: int,
   steps: int,
   steps_per_epoch: float,
+  traced: range,
   mesh: Mesh,
 ) -> tuple[dict[str, Any], int, TrainState]:
   """Trains from step `start` on; `state` is used up.
@@ -52,16 +53,16 @@ def train_network(
   Returns the `train` entry of `results.json`, the step at which it ended, and the state there.
   Raises `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
   """
-  stages, tasks = read_stages(config), list(network.tasks)
+  tasks = list(network.tasks)
   batches = train_input.batches(start)
   guard = Guard(config, passed=writer.passed_over())
   meter = StepMeter(writer, pace, config, guard, start=start, steps=steps)
   every = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
 
   done, stopped = start, has_stopped(state.watch, config)
-  with StepTrace(config, workdir) as trace:
+  with StepTrace(traced, workdir) as trace:
     while done < steps and not stopped:
-      phase = phase_at(stages, done, steps_per_epoch=steps_per_epoch)
+      phase = phase_at(network.stages, done, steps_per_epoch=steps_per_epoch)
       batch = train_input.on_devices(meter.next(batches))
       done += 1
       compiles = train_steps[phase].is_new

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +10,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from flaxart.network.unfreeze import Stage, stage_number
+from flaxart.network.unfreeze import stage_number
+from flaxart.settings import Pattern, Settings, Stage
 from tfds_rijks.errors import UserError
 
 
@@ -34,13 +34,13 @@ def create_learning_rate_fn(
 
 
 def create_optimizer(
-  config: ConfigDict, learning_rate: optax.Schedule, stages: list[Stage] | None = None
+  config: ConfigDict, settings: Settings, learning_rate: optax.Schedule
 ) -> optax.GradientTransformationExtraArgs:
   """Clip, optimizer, decoupled weight decay (kernels only), multipliers, learning rate.
 
   RMSprop has rho 0.9 and epsilon 1e-8 as the paper (Sabatelli et al., 2018) states. With more than
-  one of `stages` (gradual unfreezing), `update` takes `phase`, the number of the last stage that
-  learns by now.
+  one of `settings.stages` (gradual unfreezing), `update` takes `phase`, the number of the last
+  stage that learns by now.
   """
   optim = config.optim
   if optim.name == 'sgd':
@@ -52,12 +52,12 @@ def create_optimizer(
   if optim.weight_decay:
     chain.append(optax.add_decayed_weights(optim.weight_decay, mask=_kernels))
   inner = optax.chain(*chain)
-  if stages and len(stages) > 1:
-    inner = in_stages(inner, stages)
+  if len(settings.stages) > 1:
+    inner = in_stages(inner, settings.stages)
   parts = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm else []
   parts.append(inner)
-  if optim.multipliers:
-    parts.append(scale_by_path(read_multipliers(optim.multipliers)))
+  if settings.multipliers:
+    parts.append(scale_by_path(settings.multipliers))
   parts.append(optax.scale_by_learning_rate(learning_rate))
   return optax.with_extra_args_support(optax.chain(*parts))
 
@@ -80,40 +80,24 @@ def at_step(opt_state: Any, step: jax.Array) -> Any:
   )
 
 
-def read_multipliers(text: str) -> list[tuple[str, float]]:
-  """`'trunk/.*=0.1,heads/.*=1'` -> pairs of regex and factor, in the order given."""
-  pairs = []
-  for part in filter(None, (part.strip() for part in text.split(','))):
-    pattern, _, factor = part.rpartition('=')
-    try:
-      re.compile(pattern)
-      value = float(factor)
-    except (re.error, ValueError):
-      value = -1.0
-    if not pattern or not 0 <= value < float('inf'):
-      raise UserError(
-        f'config.optim.multipliers: found {part!r}, expected REGEX=FACTOR such as trunk/.*=0.1'
-      )
-    pairs.append((pattern, value))
-  return pairs
-
-
-def scale_by_path(multipliers: list[tuple[str, float]]) -> optax.GradientTransformation:
-  """Multiplies the update of a parameter by the factor of the first regex that matches its path.
+def scale_by_path(
+  multipliers: Sequence[tuple[Pattern, float]],
+) -> optax.GradientTransformation:
+  """Multiplies the update of a parameter by the factor of the first pattern that matches its path.
 
   A pattern that matches no parameter is refused: it is a typing mistake.
   """
 
   def factor(path: str) -> float:
-    return next((f for pattern, f in multipliers if re.fullmatch(pattern, path)), 1.0)
+    return next((f for pattern, f in multipliers if pattern.matches(path)), 1.0)
 
   def init(params: optax.Params) -> optax.EmptyState:
     paths = leaf_paths(params)
     for pattern, _ in multipliers:
-      if not any(re.fullmatch(pattern, path) for path in paths):
+      if not any(pattern.matches(path) for path in paths):
         raise UserError(
-          f'config.optim.multipliers: {pattern!r} matches none of the {len(paths)} parameters that '
-          f'learn; paths look like {paths[0]}'
+          f'config.optim.multipliers: {pattern.text!r} matches none of the {len(paths)} parameters '
+          f'that learn; paths look like {paths[0]}'
         )
     return optax.EmptyState()
 
@@ -127,7 +111,7 @@ def scale_by_path(multipliers: list[tuple[str, float]]) -> optax.GradientTransfo
 
 
 def in_stages(
-  inner: optax.GradientTransformation, stages: list[Stage]
+  inner: optax.GradientTransformation, stages: Sequence[Stage]
 ) -> optax.GradientTransformationExtraArgs:
   """`inner` for each stage of gradual unfreezing apart, with counters and moments of its own.
 
@@ -146,8 +130,8 @@ def in_stages(
     for stage, group in zip(stages, groups, strict=True):
       if not group:
         raise UserError(
-          f'config.train.unfreeze: {stage.pattern!r} adds no parameter that learns; it matches '
-          'nothing, or only what an earlier stage has'
+          f'config.train.unfreeze: {stage.pattern.text!r} adds no parameter that learns; it '
+          'matches nothing, or only what an earlier stage has'
         )
     return tuple(inner.init(group) for group in groups)
 

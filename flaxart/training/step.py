@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from flaxart.data.augment import augment, mixup
 from flaxart.machine.sharding import CompiledStep, view
 from flaxart.network.state import Network, TrainState
-from flaxart.network.unfreeze import read_stages, stage_number
+from flaxart.network.unfreeze import stage_number
+from flaxart.settings import Stage
 from flaxart.tasks.losses import label_counts, total_loss
 from flaxart.tasks.objective import Mix, Objective
 from flaxart.training.nonfinite import SKIP, is_sound, keep_if
@@ -49,7 +50,6 @@ def make_update(
   `batch`: `image` uint8 `[B, S, S, 3]`, `draw` `[B]`, and the labels of every task.
   """
   names = [task.name for task in network.tasks]
-  stages = read_stages(config)
   seen = view(config)
 
   def update(state: TrainState, batch: dict[str, Any]) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -67,7 +67,7 @@ def make_update(
     def loss_fn(
       trainable: nnx.State, batch_stats: nnx.State, part: dict[str, Any], key: jax.Array
     ) -> tuple[jax.Array, tuple[nnx.State, dict[str, jax.Array]]]:
-      trainable = still_frozen(trainable, stages, phase)
+      trainable = still_frozen(trainable, network.stages, phase)
       model = network.merge(trainable, state.frozen, batch_stats, phase=phase)
       logits = model(part['image'], train=True, dropout_key=key)
       loss, of_task = total_loss(
@@ -133,7 +133,7 @@ def log_variances(model: Any) -> dict[str, jax.Array] | None:
   return None if learned is None else {name: value[...] for name, value in learned.items()}
 
 
-def still_frozen(trainable: nnx.State, stages: list[Any], phase: int) -> nnx.State:
+def still_frozen(trainable: nnx.State, stages: Sequence[Stage], phase: int) -> nnx.State:
   """Parameters of later stages as constants: no gradient is computed for them or through them."""
   if phase == len(stages) - 1:
     return trainable

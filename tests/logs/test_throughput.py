@@ -64,20 +64,19 @@ def test_a_finished_run_may_be_traced_anew_without_being_another_run(watched):
   assert not differences(default_config(), other)
 
 
-@pytest.mark.parametrize('text', ['3:2', '0', 'a', '1:', '-1:2', '1:2:3', ':4'])
-def test_steps_that_cannot_be_traced_are_refused(tiny, tmp_path, text):
-  tiny.log.profile = text
-  with pytest.raises(UserError, match=r'config.log.profile: found .* a step or FIRST:LAST'):
+def test_steps_that_cannot_be_traced_are_refused(tiny, tmp_path):
+  tiny.log.profile = '3:2'
+  with pytest.raises(UserError, match=r"config.log.profile: found '3:2'; expected STEP or FIRST"):
     train_and_evaluate(tiny, tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
 
 
-def test_a_trace_ends_with_the_loop_that_is_stopped_in_it(tiny, tmp_path):
-  tiny.log.profile = '1:100'
-  with pytest.raises(KeyboardInterrupt), StepTrace(tiny, tmp_path) as trace, trace.steps(1, 1):
+def test_a_trace_ends_with_the_loop_that_is_stopped_in_it(tmp_path):
+  steps = range(1, 101)
+  with pytest.raises(KeyboardInterrupt), StepTrace(steps, tmp_path) as trace, trace.steps(1, 1):
     raise KeyboardInterrupt
   assert list((tmp_path / 'profile').rglob('*.xplane.pb'))
-  with StepTrace(tiny, tmp_path / 'again') as trace, trace.steps(1, 1):
+  with StepTrace(steps, tmp_path / 'again') as trace, trace.steps(1, 1):
     pass  # a second trace can begin: the first has ended
 
 

@@ -23,8 +23,9 @@ import numpy as np
 from flaxart.config import default_config
 from flaxart.machine import sharding
 from flaxart.network import classifier
-from flaxart.network.classifier import TrunkSpec
+from flaxart.network.classifier import InitialTrunk
 from flaxart.network.state import all_params, create_train_state
+from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer, leaf_paths
@@ -75,8 +76,9 @@ def train(config, *, devices=8, steps=5, dtype=jnp.float64):
     if devices == 8
     else jax.sharding.Mesh(np.array(jax.devices()[:1]), ('data',))
   )
+  given = read_settings(config)
   network, state = create_train_state(
-    config, TASKS, create_optimizer(config, rate), mesh=mesh, spec=TrunkSpec()
+    config, given, TASKS, create_optimizer(config, given, rate), mesh=mesh, trunk=InitialTrunk()
   )
   state = jax.tree.map(
     lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, state

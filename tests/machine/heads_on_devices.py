@@ -26,6 +26,7 @@ from flaxart.network.over_features import AsGiven, Given
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.sweep import Sweep
+from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import SOFTMAX, Task
 
@@ -50,6 +51,7 @@ def train(devices):
   state = jax.device_put(state, replicated(mesh))
   sweep = Sweep(
     config,
+    read_settings(config),
     network,
     state,
     objective=Objective(),

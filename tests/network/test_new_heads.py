@@ -12,17 +12,23 @@ from flax import nnx
 from flaxart.config import default_config
 from flaxart.machine.sharding import create_mesh
 from flaxart.models import MODELS
-from flaxart.network.classifier import TrunkArrays, TrunkSpec
+from flaxart.network.classifier import InitialTrunk, TrunkArrays
 from flaxart.network.state import all_params, create_train_state
+from flaxart.settings import read_settings
 from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
 
 
-def state_of(name, tasks, **trunk):
+def state_of(name, tasks, **arrays):
   config = default_config()
   config.init, config.model.name = 'scratch', name
   config.model.width, config.model.shallow = 0.0625, True
   return create_train_state(
-    config, tasks, optax.sgd(0.1), mesh=create_mesh(), spec=TrunkSpec(), **trunk
+    config,
+    read_settings(config),
+    tasks,
+    optax.sgd(0.1),
+    mesh=create_mesh(),
+    trunk=InitialTrunk(**arrays),
   )
 
 

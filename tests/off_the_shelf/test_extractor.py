@@ -18,6 +18,7 @@ from flaxart.data.source import open_dataset
 from flaxart.machine.sharding import create_mesh
 from flaxart.network.state import Network, TrainState, abstract_parts
 from flaxart.off_the_shelf import extractor, feature_cache
+from flaxart.settings import read_settings
 from flaxart.tasks.task import tasks_from_features
 from flaxart.train import train_and_evaluate
 from flaxart.training.initial_trunk import initial_trunk
@@ -90,7 +91,8 @@ def extractor_of(config):
   dataset = open_dataset('collection', data_dir=config.data.data_dir, tasks=['artist', 'type'])
   tasks = tasks_from_features(dataset.features, dict.fromkeys(config.tasks.split(','), 1.0))
   spec = initial_trunk(config, Path('/nowhere')).spec
-  parts = abstract_parts(config, tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat)
+  settings = read_settings(config)
+  parts = abstract_parts(config, settings, tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat)
   arrays = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), parts[1:])
   network = Network(parts[0], tuple(tasks), optax.identity())
   state = TrainState(np.int32(0), *arrays, ())

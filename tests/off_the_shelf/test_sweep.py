@@ -13,7 +13,6 @@ from trainer import assert_close, stored, untimed_lines
 from flaxart.config import default_config
 from flaxart.evaluate_run import evaluate_again
 from flaxart.off_the_shelf import selection
-from flaxart.off_the_shelf.sweep import read_settings
 from flaxart.tasks.task import Task
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import checkpoint
@@ -110,32 +109,6 @@ def test_a_setting_that_leaves_out_too_many_updates_drops_out(swept, tmp_path, c
   line = r'step 8: every setting has left out more .*max_skipped=3 \(at least 8\)'
   with pytest.raises(UserError, match=line):
     train_and_evaluate(config, tmp_path / 'none')
-
-
-@pytest.mark.parametrize(
-  ('text', 'line'),
-  [
-    ('lion:1e-3', "found 'lion:1e-3', expected OPTIMIZER:LEARNING_RATE"),
-    ('adam', "found 'adam', expected"),
-    ('adam:-1', "found 'adam:-1', expected"),
-    ('adam:nan', "found 'adam:nan', expected"),
-    ('adam:1e-3, adam:1e-3', "names 'adam:1e-3' twice"),
-  ],
-)
-def test_settings_that_are_none_are_one_line(text, line):
-  config = default_config()
-  config.probe.settings = text
-  with pytest.raises(UserError, match=line):
-    read_settings(config)
-
-
-def test_settings_are_read_in_order_and_change_the_optimizer_alone():
-  config = default_config()
-  config.probe.settings = ' sgd:0.5 ,adam:1e-3'
-  (one, first), (two, second) = read_settings(config)
-  assert (one, first.optim.name, first.optim.learning_rate) == ('sgd:0.5', 'sgd', 0.5)
-  assert (two, second.optim.name, second.optim.learning_rate) == ('adam:1e-3', 'adam', 1e-3)
-  assert config.optim.learning_rate == default_config().optim.learning_rate
 
 
 def test_several_settings_need_labels_to_choose_by():

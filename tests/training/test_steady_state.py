@@ -9,9 +9,9 @@ import pytest
 from flaxart.data.source import open_dataset
 from flaxart.data.train_input import TrainInput
 from flaxart.machine.sharding import create_mesh
-from flaxart.network.classifier import TrunkSpec
+from flaxart.network.classifier import InitialTrunk
 from flaxart.network.state import create_train_state
-from flaxart.network.unfreeze import read_stages
+from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import tasks_from_features
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
@@ -46,8 +46,9 @@ def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
   tasks = tasks_from_features(dataset.features, {'artist': 1.0, 'type': 1.0})
   rate = create_learning_rate_fn(tiny, steps=100, steps_per_epoch=10)
   mesh = create_mesh()
+  settings = read_settings(tiny)
   network, state = create_train_state(
-    tiny, tasks, create_optimizer(tiny, rate, read_stages(tiny)), mesh=mesh, spec=TrunkSpec()
+    tiny, settings, tasks, create_optimizer(tiny, settings, rate), mesh=mesh, trunk=InitialTrunk()
   )
   step = make_train_step(network, tiny, rate, Objective())
   fed = TrainInput(tiny, dataset.split('train'), mesh)

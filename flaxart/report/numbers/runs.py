@@ -12,7 +12,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flaxart.config import flat, read, task_names
+from flaxart.config import flat, read
+from flaxart.settings import read_tasks
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
 
@@ -75,7 +76,7 @@ class Run:
   @property
   def tasks(self) -> list[str]:
     """Task names in the order of the settings."""
-    return task_names(self.config)
+    return list(read_tasks(self.config))
 
   @property
   def model(self) -> str:
@@ -202,7 +203,7 @@ def read_run(folder: Path) -> Run:
       raise UserError(f'results.json has no {key!r}; evaluate the run again')
   labels = _json(folder / 'labels.json')
   config = read(folder / 'config.json')
-  missing = [task for task in task_names(config) if task not in labels]
+  missing = [task for task in read_tasks(config) if task not in labels]
   if missing:
     raise UserError(f'labels.json has no {", ".join(missing)}, which config.json names')
   return Run(

@@ -1,0 +1,319 @@
+r"""The settings that are small languages of their own, read once into one frozen object.
+
+One grammar for all of them:
+
+    setting = [part {("," | ";") part}]
+    part    = word [("=" | ":") word]
+
+A word is a name, a number or a pattern, with any spaces around it. Inside brackets of any kind, and
+behind a backslash, a separator belongs to its word: `stage\d{1,2}`, `(?:a|b)`, `\=`. An empty part
+is passed over. What each setting takes is said by its `Form` below, and so are its mistakes: field,
+part, what was found, what was expected, an example.
+
+A pattern is a regular expression of RE2 (https://github.com/google/re2/wiki/Syntax), which takes
+linear time whatever it is given; it has to match a whole path, `trunk/stage4/block1/conv1/kernel`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import re
+from collections.abc import Mapping
+
+import re2
+from ml_collections import ConfigDict
+
+from flaxart.config import OPTIMIZERS
+from tfds_rijks.errors import UserError
+
+CLASS_RULES = ('none', 'sqrt', 'inverse', 'effective')
+LEARNED = 'learned'
+# What stands behind a backslash, a class of characters, or one character.
+_TOKEN = re.compile(r'\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|.', re.DOTALL)
+_QUIET = re2.Options()
+_QUIET.log_errors = False
+_LACKS = {  # how RE2's message ends: what it has found
+  '(?=': 'look-ahead',
+  '(?!': 'look-ahead',
+  '(?<=': 'look-behind',
+  '(?<!': 'look-behind',
+  '(?P': 'back reference',
+  '(?>': 'atomic group',
+  '(?(': 'condition',
+} | {f'\\{i}': 'back reference' for i in range(1, 10)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """What the parts of a setting are, with an example of a whole one."""
+
+  field: str
+  expected: str
+  example: str
+
+  def wrong(self, found: str, why: str = '', *, part: int = 0) -> UserError:
+    """The one line that every mistake in such a setting is."""
+    place, reason = f', part {part}' if part else '', f' ({why})' if why else ''
+    return UserError(
+      f'config.{self.field}{place}: found {found!r}{reason}; expected {self.expected}, such as '
+      f'{self.example}'
+    )
+
+  def parts(self, config: ConfigDict) -> list[Part]:
+    """The parts of this setting."""
+    parts: list[list[str]] = [['']]
+    depth = 0
+    for token in _TOKEN.findall(operator.attrgetter(self.field)(config)):
+      depth = max(0, depth + (token in ('(', '{')) - (token in (')', '}')))
+      if not depth and token in (',', ';'):
+        parts.append([''])
+      elif not depth and token in ('=', ':'):
+        parts[-1] += [token, '']
+      else:
+        parts[-1][-1] += token
+    words = [[word.strip() for word in part] for part in parts]
+    filled = [part for part in words if part != ['']]
+    return [
+      Part(self, i if len(filled) > 1 else 0, ''.join(part), tuple(part[::2]))
+      for i, part in enumerate(filled, start=1)
+    ]
+
+  def pattern(self, text: str, *, part: int = 0) -> Pattern:
+    """The pattern `text`; what RE2 lacks is refused by its name."""
+    try:
+      re2.compile(text, _QUIET)
+    except re2.error as error:
+      why = error.args[0].decode()
+      lacks = _LACKS.get(why.rpartition(': ')[2])
+      raise self.wrong(text, f'RE2 has no {lacks}' if lacks else why, part=part) from None
+    return Pattern(text)
+
+
+TASKS = Form('tasks', 'different names of dataset features', 'artist,type')
+TRAINABLE = Form('trainable', 'heads, all or a PATTERN', 'heads/.*|trunk/stage4/.*')
+UNFREEZE = Form('train.unfreeze', 'EPOCH:PATTERN, epochs rising from 0', '0:heads/.*;3:.*')
+MULTIPLIERS = Form('optim.multipliers', 'PATTERN=FACTOR', 'trunk/.*=0.1')
+TASK_WEIGHTS = Form('train.task_weights', 'TASK=WEIGHT, or learned', 'artist=1,type=0.5')
+CLASS_WEIGHTS = Form(
+  'train.class_weights',
+  f'RULE for all tasks with classes, TASK=RULE for one; rules are {", ".join(CLASS_RULES)}',
+  'artist=sqrt,type=inverse',
+)
+TRIALS = Form(
+  'probe.settings',
+  f'different OPTIMIZER:LEARNING_RATE; optimizers are {", ".join(OPTIMIZERS)}',
+  'rmsprop:1e-3,adam:1e-4',
+)
+PROFILE = Form('log.profile', 'STEP or FIRST:LAST, counted from 1', '100:103')
+
+
+@dataclasses.dataclass(frozen=True)
+class Pattern:
+  """A regular expression over whole paths of parameters."""
+
+  text: str
+
+  def matches(self, path: str) -> bool:
+    """Whether all of `path` is matched."""
+    return re2.fullmatch(self.text, path, _QUIET) is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """One part of a setting; `number` 0 stands for the only one."""
+
+  form: Form
+  number: int
+  text: str
+  words: tuple[str, ...]
+
+  def wrong(self, why: str = '') -> UserError:
+    """The error of this part."""
+    return self.form.wrong(self.text, why, part=self.number)
+
+  def word(self) -> str:
+    """The part as one word."""
+    if len(self.words) > 1:
+      raise self.wrong()
+    return self.words[0]
+
+  def pair(self) -> tuple[str, str]:
+    """The part as two words."""
+    if len(self.words) != 2 or not all(self.words):
+      raise self.wrong()
+    return self.words[0], self.words[1]
+
+  def number_in(self, word: str, *, above: float = -math.inf) -> float:
+    """A finite number of at least 0, and more than `above`."""
+    try:
+      value = float(word)
+    except ValueError:
+      raise self.wrong(f'{word!r} is not a number') from None
+    if not 0 <= value < math.inf or value <= above:
+      raise self.wrong(f'{word} is out of range')
+    return value
+
+  def pattern(self, word: str) -> Pattern:
+    """The word as a pattern."""
+    return self.form.pattern(word, part=self.number)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """Parameters that `pattern` matches learn from `epoch` on."""
+
+  epoch: float
+  pattern: Pattern
+
+
+ALL_AT_ONCE = (Stage(0.0, Pattern('.*')),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+  """An optimizer and a learning rate; `name` is how they were given, `adam:1e-3`."""
+
+  name: str
+  optimizer: str
+  learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What the small languages of a config say.
+
+  `trainable`: what learns; `stages`: from when on, at least one. `task_weights`: of every task, 1
+  where nothing is said; under `learned_weights` they are parameters. `class_weights`: the rule of
+  each task that is named; the rest have `class_weights_of_others`. `trials`: at least one.
+  `profile`: the steps to trace.
+  """
+
+  tasks: tuple[str, ...]
+  trainable: Pattern
+  stages: tuple[Stage, ...]
+  multipliers: tuple[tuple[Pattern, float], ...]
+  task_weights: Mapping[str, float]
+  learned_weights: bool
+  class_weights: Mapping[str, str]
+  class_weights_of_others: str
+  trials: tuple[Trial, ...]
+  profile: range
+
+
+def read_settings(config: ConfigDict) -> Settings:
+  """Reads every small language in `config`; raises `UserError` at the first mistake."""
+  tasks = read_tasks(config)
+  task_weights, learned = _task_weights(config, tasks)
+  class_weights, others = _class_weights(config, tasks)
+  return Settings(
+    tasks=tasks,
+    trainable=_trainable(config),
+    stages=_stages(config),
+    multipliers=_multipliers(config),
+    task_weights=task_weights,
+    learned_weights=learned,
+    class_weights=class_weights,
+    class_weights_of_others=others,
+    trials=_trials(config),
+    profile=_profile(config),
+  )
+
+
+def read_tasks(config: ConfigDict) -> tuple[str, ...]:
+  """The tasks in the order given."""
+  parts = TASKS.parts(config)
+  if not parts:
+    raise TASKS.wrong(config.tasks)
+  return tuple(_once(parts, [part.word() for part in parts]))
+
+
+def _trainable(config: ConfigDict) -> Pattern:
+  by_name = {'all': '.*', 'heads': '(heads|log_variances)/.*'}
+  return TRAINABLE.pattern(by_name.get(config.trainable, config.trainable))
+
+
+def _stages(config: ConfigDict) -> tuple[Stage, ...]:
+  stages: list[Stage] = []
+  for part in UNFREEZE.parts(config):
+    epoch, pattern = part.pair()
+    stages.append(Stage(part.number_in(epoch), part.pattern(pattern)))
+    if stages[0].epoch:
+      raise part.wrong('the first epoch is not 0')
+    if len(stages) > 1 and stages[-1].epoch <= stages[-2].epoch:
+      raise part.wrong(f'epoch {epoch} does not come after {stages[-2].epoch:g}')
+  return tuple(stages) or ALL_AT_ONCE
+
+
+def _multipliers(config: ConfigDict) -> tuple[tuple[Pattern, float], ...]:
+  parts = MULTIPLIERS.parts(config)
+  pairs = [(part.pair(), part) for part in parts]
+  _once(parts, [pattern for (pattern, _), _ in pairs])
+  return tuple((part.pattern(p), part.number_in(factor)) for (p, factor), part in pairs)
+
+
+def _task_weights(config: ConfigDict, tasks: tuple[str, ...]) -> tuple[dict[str, float], bool]:
+  parts, weights = TASK_WEIGHTS.parts(config), dict.fromkeys(tasks, 1.0)
+  if [part.words for part in parts] == [(LEARNED,)]:
+    return weights, True
+  pairs = [part.pair() for part in parts]
+  _once(parts, [task for task, _ in pairs])
+  for part, (task, weight) in zip(parts, pairs, strict=True):
+    _check_task(part, task, tasks)
+    weights[task] = part.number_in(weight)
+  return weights, False
+
+
+def _class_weights(config: ConfigDict, tasks: tuple[str, ...]) -> tuple[dict[str, str], str]:
+  parts = CLASS_WEIGHTS.parts(config)
+  rules: dict[str, str] = {}
+  others = ''  # the name of the tasks that are not named
+  for part in parts:
+    task, rule = part.pair() if len(part.words) > 1 else (others, part.word())
+    if rule not in CLASS_RULES:
+      raise part.wrong(f'{rule!r} is not a rule')
+    if task != others:
+      _check_task(part, task, tasks)
+    if task in rules:
+      raise part.wrong('a second rule for the same tasks')
+    rules[task] = rule
+  of_others = rules.pop(others, 'none')
+  return rules, of_others
+
+
+def _trials(config: ConfigDict) -> tuple[Trial, ...]:
+  parts, trials = TRIALS.parts(config), []
+  for part in parts:
+    optimizer, rate = part.pair()
+    if optimizer not in OPTIMIZERS:
+      raise part.wrong(f'{optimizer!r} is not an optimizer')
+    trials.append(Trial(part.text, optimizer, part.number_in(rate, above=0)))
+  _once(parts, [trial.name for trial in trials])
+  name, rate = config.optim.name, config.optim.learning_rate
+  return tuple(trials) or (Trial(f'{name}:{rate:g}', name, rate),)
+
+
+def _profile(config: ConfigDict) -> range:
+  parts = PROFILE.parts(config)
+  if not parts:
+    return range(0)
+  first, last = parts[0].words[0], parts[0].words[-1]
+  if len(parts) > 1 or len(parts[0].words) > 2:
+    raise PROFILE.wrong(config.log.profile)
+  if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+    raise parts[0].wrong()
+  return range(int(first), int(last) + 1)
+
+
+def _once(parts: list[Part], names: list[str]) -> list[str]:
+  """`names`, of which each part has another."""
+  for i, (part, name) in enumerate(zip(parts, names, strict=True)):
+    if name in names[:i]:
+      raise part.wrong(f'{name!r} is named twice')
+  return names
+
+
+def _check_task(part: Part, task: str, tasks: tuple[str, ...]) -> None:
+  if task not in tasks:
+    raise part.wrong(f'{task!r} is not a task; tasks are {", ".join(tasks)}')
