@@ -6,9 +6,14 @@ trunk. Both are imported when used: importing `flaxart` itself costs nothing.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from flaxart.net import load as load
+  from flaxart.weights.load import load_trunk as load_trunk
 
 __version__ = '0.1.0'
+__all__ = ['__version__', 'load', 'load_trunk']
 _LAZY = {'load': 'flaxart.net', 'load_trunk': 'flaxart.weights.load'}
 
 
@@ -18,3 +23,7 @@ def __getattr__(name: str) -> Any:
   import importlib
 
   return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+  return __all__

@@ -1,6 +1,7 @@
 """`python -m flaxart.main`: flags, process start-up, then one call.
 
---config=configs/X.py --workdir=W [--config.a.b=v ...]   train, validate, test (or continue W)
+--config=X --workdir=W [--config.a.b=v ...]               train, validate, test (or continue W);
+                                                          X: a file, or one of configs/ by name
 --workdir=W                                               continue W with the config it holds
 --mode=eval --workdir=W --split=test                      evaluate W's best checkpoint again (data
                                                           that moved: with --config... as it was,
@@ -32,7 +33,7 @@ from tfds_rijks.errors import UserError
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
-  'config', None, 'Config file, such as configs/mtl.py.', lock_config=True
+  'config', None, 'Config file, or the name of one in configs/, such as mtl.', lock_config=True
 )
 flags.DEFINE_string('workdir', None, 'Folder of the run; default: a dated folder under runs/.')
 flags.DEFINE_enum(
@@ -58,7 +59,7 @@ flags.DEFINE_bool(
 
 def main() -> int:
   """Parses the command line, starts JAX, trains or evaluates."""
-  if '--help' in sys.argv[1:]:
+  if {'-h', '--help'} & set(sys.argv[1:]):
     print(__doc__, FLAGS.main_module_help(), sep='\n')
     return 0
   config, workdir = parse(sys.argv)
@@ -97,12 +98,7 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   from flaxart.workdir import run_folder
 
   try:
-    for argument in argv:
-      if argument.startswith('--config='):
-        path = argument.removeprefix('--config=').partition(':')[0]
-        if not Path(path).is_file():
-          raise UserError(f'--config: {path} does not exist; give a file such as configs/mtl.py')
-    rest = FLAGS(argv)
+    rest = FLAGS([with_config_file(argument) for argument in argv])
     # A missing or broken config file shows itself only when the flag is read.
     config = FLAGS.config
     if config is not None:
@@ -124,6 +120,31 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
       run_folder.check(workdir, config)
     config = config or stored
   return config, workdir or run_folder.dated(config)
+
+
+def with_config_file(argument: str) -> str:
+  """`--config=mtl:ARGUMENTS` with the path of that file; any other argument unchanged."""
+  if not argument.startswith('--config='):
+    return argument
+  name, colon, rest = argument.removeprefix('--config=').partition(':')
+  return f'--config={config_file(name)}{colon}{rest}'
+
+
+def config_file(name: str) -> Path:
+  """A config file by its path, or one of flaxart's own by name: `mtl` is `configs/mtl.py`."""
+  if Path(name).is_file():
+    return Path(name)
+  beside = Path(__file__).parent / 'configs'  # in the wheel; else this is a clone
+  folder = beside if beside.is_dir() else beside.parents[1] / 'configs'
+  ours = {path.stem: path for path in sorted(folder.glob('*.py'))}
+  if name in ours:
+    return ours[name]
+  like = difflib.get_close_matches(Path(name).stem, ours, n=1)
+  raise UserError(
+    f'--config: {name} does not exist; '
+    + (f'did you mean {like[0]}? ' if like else '')
+    + f'give a file, or one of {", ".join(ours)}'
+  )
 
 
 def unknown_setting(argv: list[str]) -> str | None:

@@ -10,13 +10,6 @@ checkpoint (90 % right on the val split), empty where none does or where no thre
 
 from __future__ import annotations
 
-from flaxart.prediction.pictures import (
-  average_objects,
-  find_pictures,
-  predict_pictures,
-)
-from flaxart.prediction.table import readable, row, task_columns, to_csv
-
 if __name__ == '__main__':  # before anything that takes time: the program may start once more
   from flaxart.machine import hugepages
 
@@ -30,6 +23,8 @@ import flaxart
 from flaxart.machine.files import write_text
 from flaxart.net import load
 from flaxart.prediction.object_ids import object_ids
+from flaxart.prediction.pictures import average_objects, find_pictures, predict_pictures
+from flaxart.prediction.table import readable, row, task_columns, to_csv
 from flaxart.tasks.task import REGRESSION
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError

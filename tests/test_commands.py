@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flaxart.__main__ import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -34,14 +36,15 @@ def run(*arguments, cwd=ROOT):
       'Error whilst parsing config file: TypeError: get_config() takes 0 positional arguments',
     ),
     (['--config=configs/mtl.py', '--config.train.batch_size=many'], 'train.batch_size'),
-    (['--config=configs/nothing.py'], 'configs/nothing.py'),
+    (['--config=configs/nothing.py'], 'configs/nothing.py does not exist; give a file, or one of '),
+    (['--config=mlt'], '--config: mlt does not exist; did you mean mtl? '),
+    (['--config=mtl', '--config.data.data_dir=nowhere'], 'is not prepared in nowhere'),
     (['configs/mtl.py'], "'configs/mtl.py' is no flag; write --config=configs/mtl.py?"),
     (['--mode=evaluate'], 'mode'),
     (['--mode=eval'], 'give --config=FILE to train, or --workdir=FOLDER of a run'),
     (['--mode=eval', '--workdir=w', '--dry_run'], '--dry_run: says what training takes'),
     (['--workdir=nowhere'], 'nowhere/config.json: not found'),
     (['--workdir=README.md'], 'README.md/config.json: not found'),
-    (['--config=configs/mtl.py', '--config.data.data_dir=nowhere'], 'is not prepared in nowhere'),
     (['--config=configs/frozen.py', '--config.init=imagenet.safetensors'], 'config.'),
   ],
 )
@@ -62,6 +65,10 @@ def test_main(arguments, line):
       'nowhere is no folder',
     ),
     ('flaxart.verify', ['--workdir=nowhere'], 'nowhere holds no checkpoints'),
+    ('flaxart', ['verify', '--workdir=nowhere'], 'nowhere holds no checkpoints'),
+    ('flaxart', ['train', '--config=mlt'], 'did you mean mtl?'),
+    ('flaxart', ['weights', 'convrt'], "did you mean 'weights convert'?"),
+    ('flaxart', ['predit'], "found the command 'predit'; did you mean 'predict'?"),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md/x'], 'README.md: is there'),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md'], 'README.md: is there already and'),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=x', '--objects=0'], 'needs at least 20'),
@@ -74,9 +81,10 @@ def test_other_commands(module, arguments, line):
 
 
 def test_help_says_how_each_command_is_called():
-  for module in ('flaxart.main', 'flaxart.predict', 'flaxart.verify', 'tfds_rijks.prepare'):
-    done = run('-m', module, '--help')
-    assert done.returncode == 0 and '--' in done.stdout, (module, done.stderr)
+  assert all(f'flaxart {name} ' in run('-m', 'flaxart', '-h').stdout for name in COMMANDS)
+  for i, name in enumerate(COMMANDS):
+    done = run('-m', 'flaxart', *name.split(), ('-h', '--help')[i % 2])
+    assert done.returncode == 0 and '--' in done.stdout, (name, done.stderr)
 
 
 def test_a_reader_that_has_gone_is_no_error():

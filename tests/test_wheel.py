@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(installed):
     assert inside >= set(tracked.stdout.split())
 
 
-def test_every_command_works_from_it_with_a_config_given_by_path(installed):
+def test_every_command_works_from_it_with_a_config_given_by_name_or_path(installed):
   folder, _, run = installed
   assert (
     Path(run('-c', 'import flaxart; print(flaxart.__file__)').strip()).parent.parent
@@ -83,6 +83,9 @@ def test_every_command_works_from_it_with_a_config_given_by_path(installed):
   run(
     '-m', 'tfds_rijks.prepare', '--dataset=collection', '--manual_dir=source', '--data_dir=prepared'
   )
+  plan = ['--config=mtl', '--config.data.dataset=collection', '--config.data.data_dir=prepared']
+  small = ['--config.tasks=artist,type', '--config.model.width=0.0625', '--config.model.shallow']
+  run('-m', 'flaxart', 'train', *plan, *small, '--config.data.image_size=32', '--dry_run')
   table = run('-m', 'flaxart.main', f'--config={folder / "mine.py"}', '--workdir=run')
   assert 'test split, best checkpoint' in table
   assert run('-m', 'flaxart.main', '--mode=eval', '--workdir=run', '--split=test') in table

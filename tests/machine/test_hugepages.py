@@ -13,7 +13,7 @@ from flaxart.machine import hugepages
 
 SCRIPT = """
 import os, sys
-from flaxart import hugepages
+from flaxart.machine import hugepages
 hugepages.restart()
 print(os.getpid(), sys.argv[1:], repr(os.environ.get(hugepages.VARIABLE)))
 """
@@ -78,7 +78,7 @@ def test_another_c_library_does_not_know_the_wish(able, monkeypatch, library):
 @pytest.mark.parametrize('module', ['main', 'predict'])
 def test_commands_ask_before_they_import_anything_that_takes_time(module):
   code = (
-    'import runpy, sys; from flaxart import hugepages; '
+    'import runpy, sys; from flaxart.machine import hugepages; '
     "hugepages.restart = lambda: print('asked', 'numpy' in sys.modules); "
     f"sys.argv = ['x', '--help']; runpy.run_module('flaxart.{module}', run_name='__main__')"
   )
