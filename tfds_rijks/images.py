@@ -1,36 +1,35 @@
 """The one image decoder of the project: prepare, train, eval and predict see the same pixels.
 
 Every picture becomes uint8 RGB, upright (EXIF orientation applied), in sRGB (embedded profiles
-applied), on a white ground (transparency), 16 bits scaled to 8. What cannot be read in full is
-refused with an `ImageError`; nothing is guessed and nothing is replaced. Sizes are read from the
-header before any pixel is allocated. The work is done in C without the GIL, so threads help.
+applied), on a white ground (transparency), 16 bits scaled to 8. What cannot be read in full, or
+does not say what its values mean, is refused with an `ImageError`; nothing is guessed and nothing
+is replaced. Sizes are read from the header before any pixel is allocated. The work is done in C
+without the GIL, so threads help. What is read of each format: docs/pictures.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import warnings
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
-from tfds_rijks.colour import to_rgb, to_srgb
+from tfds_rijks import formats
+from tfds_rijks.colour import to_rgb
 from tfds_rijks.errors import ImageError as ImageError
-from tfds_rijks.jpeg_header import JpegHeader, read_header
+from tfds_rijks.formats.heif import INSTALLED as HEIC
+from tfds_rijks.jpeg_header import MARK as JPEG_MARK
+from tfds_rijks.jpeg_header import read_header
+from tfds_rijks.orientation import FROM_BELOW, FROM_THE_RIGHT, orientation_of, upright
 from tfds_rijks.resizing import Resize, check_resize, resized
 
 MAX_PIXELS = 100_000_000
 LONGEST_JPEG = 65_500  # pixels of a side that libjpeg writes
-# Of a progressive JPEG; encoders write about ten, and each costs a pass over all coefficients, so
-# that a small file with thousands would keep a core busy for hours.
-MAX_SCANS = 200
-# Pictures only: no format that runs a program (EPS) or is a document (PDF), and none that needs a
-# guess. JPEG stands here for CMYK, which simplejpeg does not turn into RGB.
-FORMATS = ('PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'JPEG', 'JPEG2000', 'PPM', 'AVIF')
+HEIC_SUFFIXES = frozenset({'.heic', '.heif', '.hif'})
 SUFFIXES = frozenset(
   {
     '.jpg',
@@ -52,15 +51,21 @@ SUFFIXES = frozenset(
     '.pbm',
     '.pnm',
     '.avif',
+    *(HEIC_SUFFIXES if HEIC else ()),  # the extra `heic`
   }
 )
-_ORIENTATION = 0x0112
-_FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)  # orientations that are read so
 
 # Sizes are checked here, against the caller's limit, before Pillow allocates anything.
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 Fit = Literal['crop', 'squash', 'pad']
+
+
+class Decoded(NamedTuple):
+  """uint8 `[H, W, 3]` RGB, and what was found in the file and put up with, as short phrases."""
+
+  pixels: np.ndarray
+  notes: tuple[str, ...]
 
 
 def decode(
@@ -78,107 +83,25 @@ def decode(
   Raises:
     ImageError: the reasons are 'empty file', 'an HTML page, not a picture', 'unknown format',
       'truncated', 'damaged', 'too many pixels', 'too many scans', 'no pixels',
-      'pixel type not supported'.
+      'pixel type not supported', 'HEIC, which needs pi-heif'.
   """
+  return read(data, name=name, short_side=short_side, max_pixels=max_pixels).pixels
+
+
+def read(
+  data: bytes, *, name: str, short_side: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Decoded:
+  """As `decode`, with notes."""
   if not data:
     raise ImageError(name, 'empty file')
   try:
-    if data[:3] == b'\xff\xd8\xff':
-      return _decode_jpeg(data, name=name, short_side=short_side, max_pixels=max_pixels)
-    return _decode_other(data, name=name, max_pixels=max_pixels)
+    raster = formats.read(data, name=name, short_side=short_side, max_pixels=max_pixels)
+    pixels, notes = to_rgb(raster)
+    return Decoded(upright(pixels, raster.orientation), notes)
   except (ImageError, MemoryError):
     raise
   except Exception as error:  # decoders fed with arbitrary bytes raise nearly anything
     raise ImageError(name, _reason(error), _first_line(error)) from error
-
-
-def _decode_jpeg(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> np.ndarray:
-  header = read_header(data)
-  _check_size(header.width, header.height, name=name, max_pixels=max_pixels)
-  if header.components == 4 or header.bits != 8:
-    # Its own EXIF decides: Pillow also looks into XMP, which nobody else here does.
-    turn = _orientation(header.exif)
-    return _decode_other(data, name=name, max_pixels=max_pixels, orientation=turn)
-  if header.several_scans and (scans := data.count(b'\xff\xda')) > MAX_SCANS:
-    raise ImageError(name, 'too many scans', f'{scans}; expected at most {MAX_SCANS}')
-  least = _scaled_minimum(header, short_side)
-  # Strict: a file that ends early would otherwise come back in full size, grey below.
-  space = 'GRAY' if header.components == 1 and header.icc else 'RGB'  # what the profile is about
-  image = simplejpeg.decode_jpeg(data, space, min_height=least[0], min_width=least[1], strict=True)
-  if header.icc:
-    plain = Image.fromarray(image[..., 0] if space == 'GRAY' else image)
-    image = to_srgb(plain, header.icc).convert('RGB')
-  return _upright(np.asarray(image), _orientation(header.exif))
-
-
-def _scaled_minimum(header: JpegHeader, short_side: int | None) -> tuple[int, int]:
-  """(height, width) that simplejpeg must not go below; (0, 0) means the full size."""
-  if short_side is None or min(header.height, header.width) <= short_side:
-    return 0, 0
-  scale = short_side / min(header.height, header.width)
-  return int(np.ceil(header.height * scale)), int(np.ceil(header.width * scale))
-
-
-def _decode_other(
-  data: bytes, *, name: str, max_pixels: int, orientation: int | None = None
-) -> np.ndarray:
-  """By Pillow, turned by `orientation`, or by the one that the file says."""
-  if max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
-    Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow warns, and from twice its limit refuses
-  if data[:4096].lstrip(b'\xef\xbb\xbf \t\r\n')[:9].lower() in (b'<!doctype', b'<html') or (
-    b'<html' in data[:1024].lower()
-  ):
-    raise ImageError(name, 'an HTML page, not a picture')
-  with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-    _check_size(*image.size, name=name, max_pixels=max_pixels)
-    icc = image.info.get('icc_profile') or b''
-    image.load()  # an animated picture or a TIFF of several pages: the first
-    # Asked after loading: Pillow has turned a TIFF by then and taken its tag off.
-    turn = _orientation_of(image) if orientation is None else orientation
-    return _upright(to_rgb(image, icc, name=name), turn)
-
-
-def _check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
-  if width * height > max_pixels:
-    raise ImageError(
-      name, 'too many pixels', f'{width} x {height}; expected at most {max_pixels:,} (--max_pixels)'
-    )
-  if width * height == 0:
-    raise ImageError(name, 'no pixels', f'{width} x {height}')
-
-
-def _orientation(exif: bytes) -> int:
-  """The EXIF orientation 1 to 8 of an APP1 block; 1 where there is none or it cannot be read."""
-  if not exif:
-    return 1
-  entry = Image.Exif()
-  try:
-    entry.load(exif)
-    return _known(entry.get(_ORIENTATION, 1))
-  except Exception:  # broken metadata around a sound picture: the pixels stand as they are
-    return 1
-
-
-def _orientation_of(image: Image.Image) -> int:
-  try:
-    return _known(image.getexif().get(_ORIENTATION, 1))
-  except Exception:  # as above
-    return 1
-
-
-def _known(orientation: Any) -> int:
-  return int(orientation) if orientation in range(1, 9) else 1  # some programs write degrees
-
-
-def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
-  """Applies an EXIF orientation (CIPA DC-008, tag 0x0112): the picture as it was meant."""
-  if orientation in (5, 6, 7, 8):
-    image = image.transpose(1, 0, 2)
-  if orientation in _FROM_THE_RIGHT:
-    image = image[:, ::-1]
-  if orientation in _FROM_BELOW:
-    image = image[::-1]
-  return np.ascontiguousarray(image)
 
 
 def _reason(error: Exception) -> str:
@@ -188,7 +111,7 @@ def _reason(error: Exception) -> str:
   if isinstance(error, Image.UnidentifiedImageError):
     return 'unknown format'
   if isinstance(error, EOFError) or any(
-    word in text for word in ('truncated', 'premature', 'ends early', 'not enough')
+    word in text for word in ('truncated', 'premature', 'ends early', 'not enough', 'too small')
   ):
     return 'truncated'
   return 'damaged'
@@ -258,8 +181,8 @@ def shrink(data: bytes, *, name: str, image_size: int, max_pixels: int = MAX_PIX
   A plain JPEG (RGB or grey, upright, no colour profile) that is small enough is kept as it came;
   all else is decoded, reduced if it is larger, and written as JPEG of quality 95, 4:4:4.
   """
-  image = decode(data, name=name, short_side=image_size, max_pixels=max_pixels)
-  return store(reduce(image, image_size), data=data, image_size=image_size)
+  image, notes = read(data, name=name, short_side=image_size, max_pixels=max_pixels)
+  return store(reduce(image, image_size), data=data, image_size=image_size, flawed=bool(notes))
 
 
 def reduce(image: np.ndarray, image_size: int) -> np.ndarray:
@@ -271,20 +194,23 @@ def reduce(image: np.ndarray, image_size: int) -> np.ndarray:
   return resized(image, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
-def store(image: np.ndarray, *, data: bytes, image_size: int) -> bytes:
-  """As `shrink`, for a picture that has been decoded and reduced (`data` is what it came from)."""
+def store(image: np.ndarray, *, data: bytes, image_size: int, flawed: bool = False) -> bytes:
+  """As `shrink`, for a picture that has been decoded and reduced (`data` is what it came from).
+
+  `flawed`: there were notes on it; then it is written anew, too.
+  """
   size = jpeg_size(data)  # of the file: a scaled decode may have met `image_size` exactly
   small = size is not None and min(size) <= image_size
-  return data if small and _is_plain_jpeg(data) else encode_jpeg(image)
+  return data if small and not flawed and _is_plain_jpeg(data) else encode_jpeg(image)
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
   """(height, width) of an upright JPEG in full, which a scaled decode does not tell; else None."""
-  if data[:3] != b'\xff\xd8\xff':
+  if data[:2] != JPEG_MARK:
     return None
   header = read_header(data)
   size = (header.height, header.width)
-  return size[::-1] if _orientation(header.exif) >= 5 else size
+  return size[::-1] if orientation_of(header.exif) >= 5 else size
 
 
 def look(image: np.ndarray, data: bytes, *, side: int) -> bytes:
@@ -302,21 +228,21 @@ def look(image: np.ndarray, data: bytes, *, side: int) -> bytes:
       if all(-(-a * n // 8) == b for a, b in zip(size, (height, width), strict=True))
     )
     below, beside = height - size[0] * eighths / 8, width - size[1] * eighths / 8
-    turn = _orientation(read_header(data).exif)
-    left, top = beside * (turn in _FROM_THE_RIGHT), below * (turn in _FROM_BELOW)
+    turn = orientation_of(read_header(data).exif)
+    left, top = beside * (turn in FROM_THE_RIGHT), below * (turn in FROM_BELOW)
     box = (left, top, width - beside + left, height - below + top)
   return Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR, box).tobytes()
 
 
 def _is_plain_jpeg(data: bytes) -> bool:
-  if data[:3] != b'\xff\xd8\xff':
+  if data[:2] != JPEG_MARK:
     return False
   header = read_header(data)
   return (
     header.components != 4
     and header.bits == 8
     and not header.icc
-    and _orientation(header.exif) == 1
+    and orientation_of(header.exif) == 1
   )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -48,22 +47,6 @@ def noise(kind: str, **options) -> bytes:
   return encode(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), kind, **options)
 
 
-def png16(pixels: np.ndarray, colour_type: int) -> bytes:
-  """A 16-bit PNG of 2 (RGB), 4 (LA) or 6 (RGBA); Pillow writes none."""
-
-  def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
-
-  height, width = pixels.shape[:2]
-  rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in pixels)
-  return (
-    b'\x89PNG\r\n\x1a\n'
-    + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 16, colour_type, 0, 0, 0))
-    + chunk(b'IDAT', zlib.compress(rows))
-    + chunk(b'IEND', b'')
-  )
-
-
 def swapped_profile() -> bytes:
   """An ICC profile that exchanges red and green: what it does cannot be overlooked."""
   profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
@@ -78,16 +61,28 @@ def swapped_profile() -> bytes:
 
 def linear_grey() -> bytes:
   """An ICC profile (version 2) of grey values that are linear in light: 128 shows as 188."""
-  white = b'XYZ ' + bytes(4) + struct.pack('>3i', 63190, 65536, 54061)  # D50
-  curve = b'curv' + bytes(4) + struct.pack('>I', 0)  # no entry: the identity
-  text = b'desc' + bytes(4) + struct.pack('>I', 5) + b'grey\0' + bytes(78)
+  return _linear(b'GRAY', {b'kTRC': _CURVE})
+
+
+def linear_rgb() -> bytes:
+  """The same with the primaries of sRGB, and a name that says sRGB."""
+  columns = {b'r': (28578, 14579, 912), b'g': (25251, 46992, 6362), b'b': (9372, 3965, 46792)}
+  tags = {name + b'XYZ': b'XYZ ' + bytes(4) + struct.pack('>3i', *v) for name, v in columns.items()}
+  return _linear(b'RGB ', tags | {name + b'TRC': _CURVE for name in columns})
+
+
+_CURVE = b'curv' + bytes(4) + struct.pack('>I', 0)  # no entry: the identity
+
+
+def _linear(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+  white = struct.pack('>3i', 63190, 65536, 54061)  # D50
+  text = b'desc' + bytes(4) + struct.pack('>I', 5) + b'sRGB\0' + bytes(78)
+  tags = {b'desc': text, b'wtpt': b'XYZ ' + bytes(4) + white} | tags
   body, table = b'', []
-  for name, data in ((b'desc', text), (b'wtpt', white), (b'kTRC', curve)):
-    table.append(struct.pack('>4sII', name, 128 + 4 + 36 + len(body), len(data)))
+  for name, data in tags.items():
+    table.append(struct.pack('>4sII', name, 132 + 12 * len(tags) + len(body), len(data)))
     body += data + bytes(-len(data) % 4)
   content = struct.pack('>I', len(table)) + b''.join(table) + body
-  kind = (b'mntr', b'GRAY', b'XYZ ')
-  header = struct.pack('>I4sI4s4s4s', 128 + len(content), bytes(4), 0x02100000, *kind)
+  header = struct.pack('>I4sI4s4s4s', 128 + len(content), b'', 0x02100000, b'mntr', space, b'XYZ ')
   header += struct.pack('>6H', 2026, 1, 1, 0, 0, 0) + b'acsp'
-  header = header.ljust(68, b'\0') + struct.pack('>3i', 63190, 65536, 54061)
-  return header.ljust(128, b'\0') + content
+  return (header.ljust(68, b'\0') + white).ljust(128, b'\0') + content

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import struct
 
 import numpy as np
 import pytest
 import simplejpeg
-from encoded import FLAT, encode, linear_grey, near, picture, png16, quarters, swapped_profile
+from encoded import FLAT, encode, near, picture, quarters, swapped_profile
 from PIL import Image, ImageCms
 
 from tfds_rijks import colour, images
@@ -82,22 +81,6 @@ def test_an_orientation_that_does_not_exist_turns_nothing(mode, orientation):
   assert len(images.look(image, data, side=8)) == 8 * 8 * 3
 
 
-@pytest.mark.parametrize('mode', ['RGB', 'CMYK'])
-def test_exif_alone_says_how_a_jpeg_is_turned(mode):
-  xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
-  data = encode(Image.fromarray(picture()).convert(mode), 'JPEG', xmp=xmp)
-  assert images.decode(data, name='x').shape == (48, 64, 3)
-
-
-def test_a_profile_of_grey_is_applied_in_every_format():
-  grey = Image.new('L', (16, 16), 128)
-  values = {
-    kind: images.decode(encode(grey, kind, icc_profile=linear_grey()), name='x')[8, 8].tolist()
-    for kind in ('PNG', 'TIFF', 'JPEG')
-  }
-  assert values['PNG'] == values['TIFF'] == values['JPEG'] == [188] * 3
-
-
 @pytest.mark.parametrize('orientation', range(1, 9))
 @pytest.mark.parametrize('short_side', [64, 100, 300])
 def test_a_look_does_not_depend_on_the_scale(orientation, short_side):
@@ -113,76 +96,6 @@ def test_a_look_does_not_depend_on_the_scale(orientation, short_side):
   ]
   assert near(*looks, within=2)
   assert np.ptp(looks[0]) > 100
-
-
-@pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
-def test_sixteen_bit_grey_is_scaled(kind):
-  ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(48, 0)
-  image = images.decode(encode(ramp, kind), name='x')
-  assert near(image[0, :, 0], np.round(ramp[0] / 257), within=1)
-  assert (image[..., 0] == image[..., 2]).all()
-
-
-def test_sixteen_bit_colour_is_scaled():
-  pixels = picture().astype(np.uint16) * 257
-  assert near(quarters(images.decode(png16(pixels, 2), name='x')), FLAT, within=1)
-
-
-def test_sixteen_bit_with_alpha_lies_on_white():
-  pixels = np.zeros((8, 8, 4), np.uint16)
-  pixels[:, :4, 3] = 65535  # left black and opaque, right transparent
-  image = images.decode(png16(pixels, 6), name='x')
-  assert near(image[0, 0], (0, 0, 0), within=0)
-  assert near(image[0, 7], (255, 255, 255), within=0)
-
-
-def tiff16(pixels: np.ndarray, order: str) -> bytes:
-  """An uncompressed TIFF of three 16-bit channels, '<' or '>'; Pillow writes none."""
-  height, width = pixels.shape[:2]
-  entries = [
-    (256, 4, 1, width),
-    (257, 4, 1, height),
-    (258, 3, 3, 8),
-    (259, 3, 1, 1),
-    (262, 3, 1, 2),
-    (273, 4, 1, 14),
-    (277, 3, 1, 3),
-    (278, 4, 1, height),
-    (279, 4, 1, pixels.size * 2),
-  ]
-  body = struct.pack(f'{order}HHH', 16, 16, 16) + pixels.astype(f'{order}u2').tobytes()
-  out = (b'II*\0' if order == '<' else b'MM\0*') + struct.pack(f'{order}I', 8 + len(body)) + body
-  out += struct.pack(f'{order}H', len(entries))
-  for tag, kind, count, value in entries:
-    short = kind == 3 and count == 1
-    out += struct.pack(f'{order}HHI', tag, kind, count)
-    out += struct.pack(f'{order}HH' if short else f'{order}I', *((value, 0) if short else (value,)))
-  return out + struct.pack(f'{order}I', 0)
-
-
-@pytest.mark.parametrize('order', ['<', '>'])
-def test_sixteen_bit_rgb_tiff(order):
-  data = tiff16(picture().astype(np.uint16) * 257, order)
-  assert near(quarters(images.decode(data, name='x')), FLAT, within=1)
-
-
-@pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P'])
-def test_transparency_lies_on_white(mode):
-  image = Image.new('RGBA', (8, 6), (0, 0, 0, 0))
-  image.paste((0, 0, 0, 255), (0, 0, 4, 6))
-  image.putpixel((7, 5), (0, 0, 0, 128))
-  if mode == 'P':
-    palette = Image.new('P', (8, 6), 1)
-    palette.putpalette([0, 0, 0, 10, 20, 30])
-    palette.paste(0, (0, 0, 4, 6))
-    data = encode(palette, 'PNG', transparency=1)
-  else:
-    data = encode(image.convert(mode), 'PNG')
-  out = images.decode(data, name='x')
-  assert near(out[0, 0], (0, 0, 0), within=0)
-  assert near(out[0, 5], (255, 255, 255), within=0)
-  if mode != 'P':
-    assert near(out[5, 7], (127, 127, 127), within=1)
 
 
 def test_large_transparent_pictures_are_laid_on_white_in_strips():
@@ -212,16 +125,6 @@ def test_other_modes_become_rgb(mode):
     assert near(quarters(image), FLAT, within=8)
 
 
-def test_cmyk_jpeg_is_not_inverted():
-  image = Image.fromarray(picture()).convert('CMYK')
-  assert near(quarters(images.decode(encode(image, 'JPEG', quality=95), name='x')), FLAT, within=8)
-
-
-def test_grey_jpeg():
-  image = images.decode(encode(picture()[..., 0], 'JPEG', quality=95), name='x')
-  assert near(image[10, 10], (220, 220, 220))
-
-
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'TIFF'])
 def test_embedded_profiles_are_applied(kind):
   options = {'quality': 95, 'subsampling': 0} if kind == 'JPEG' else {}
@@ -235,12 +138,6 @@ def test_srgb_and_damaged_profiles_change_nothing():
   for icc in (srgb, b'no profile at all', srgb[:200]):
     data = encode(picture(), 'PNG', icc_profile=icc)
     assert near(quarters(images.decode(data, name='x')), FLAT, within=0)
-
-
-def test_profile_survives_transparency():
-  image = Image.fromarray(picture()).convert('RGBA')
-  data = encode(image, 'PNG', icc_profile=swapped_profile())
-  assert near(images.decode(data, name='x')[5, 5], (30, 220, 30), within=10)
 
 
 def test_first_frame_and_first_page():

@@ -8,11 +8,12 @@ import struct
 import tracemalloc
 import zlib
 
-import numpy as np
 import pytest
-from encoded import encode, noise, picture, png16, swapped_profile
+import written
+from encoded import encode, noise, picture, swapped_profile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kinds import jp2s, samples
 from PIL import Image, PngImagePlugin
 
 from tfds_rijks import images
@@ -127,7 +128,10 @@ SEEDS += [
   noise('JPEG', progressive=True),
   noise('TIFF', compression='tiff_lzw'),
   noise('JPEG', icc_profile=swapped_profile()),
-  png16(np.ones((9, 9, 4), np.uint16), 6),
+  written.png(samples(4, 16), 6, 16),
+  written.tiff(samples(3, 12), 2, 12, layout='tiled planar deflate'),
+  written.tiff(samples(2, 16), 0, 16, order='>', tags=[(338, 3, (2,))]),
+  *(kind.data for kind in list(jp2s())[::15]),
 ]
 
 

@@ -1,0 +1,30 @@
+"""Every format that is read, by its first bytes, never by its name."""
+
+from __future__ import annotations
+
+from tfds_rijks.errors import ImageError
+from tfds_rijks.formats import heif, jpeg, jpeg2000, plain, png, tiff
+from tfds_rijks.formats.raster import Raster
+from tfds_rijks.formats.unread import kind_of
+from tfds_rijks.jpeg_header import MARK as JPEG_MARK
+
+
+def read(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> Raster:
+  """An encoded picture as a raster; `ImageError`, or whatever a decoder raises."""
+  if data[:2] == JPEG_MARK and data[2:4] != b'\xff\xf7':  # JPEG-LS begins so
+    return jpeg.read(data, name=name, short_side=short_side, max_pixels=max_pixels)
+  if data[:8] == png.MARK:
+    return png.read(data, name=name, max_pixels=max_pixels)
+  if data[:4] in tiff.MARKS:
+    return tiff.read(data, name=name, max_pixels=max_pixels)
+  if data.startswith((jpeg2000.MARK, jpeg2000.CODESTREAM)):
+    return jpeg2000.read(data, name=name, max_pixels=max_pixels)
+  if heif.is_heic(data):
+    return heif.read(data, name=name, max_pixels=max_pixels)
+  if data[:4096].lstrip(b'\xef\xbb\xbf \t\r\n')[:9].lower() in (b'<!doctype', b'<html') or (
+    b'<html' in data[:1024].lower()
+  ):
+    raise ImageError(name, 'an HTML page, not a picture')
+  if kind := kind_of(data):
+    raise ImageError(name, 'unknown format', kind)
+  return plain.read(data, name=name, max_pixels=max_pixels)

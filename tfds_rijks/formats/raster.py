@@ -1,0 +1,57 @@
+"""What every format is read into: samples over their full range, and what the file says of them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from tfds_rijks.errors import ImageError
+
+UNSUPPORTED = 'pixel type not supported'  # the reason of a picture that is sound and not read
+Model = Literal['grey', 'rgb', 'cmyk', 'lab']
+CHANNELS: dict[Model, int] = {'grey': 1, 'rgb': 3, 'cmyk': 4, 'lab': 3}
+
+
+class Raster(NamedTuple):
+  """A decoded picture before its colours are converted and it is turned upright.
+
+  `samples`: `[H, W, C]`, uint8 from 0 to 255 or uint16 from 0 to 65535, C as in `CHANNELS`. Grey
+  and RGB: 0 is black. CMYK: 0 is no ink. Lab: as ICC encodes it. `alpha`: `[H, W]` of the same
+  type, 0 is transparent; `premultiplied`: the samples were multiplied by it. `orientation`: EXIF's.
+  `notes`: what was found and put up with, as phrases to count by.
+  """
+
+  samples: np.ndarray
+  model: Model
+  alpha: np.ndarray | None = None
+  premultiplied: bool = False
+  icc: bytes = b''
+  orientation: int = 1
+  notes: tuple[str, ...] = ()
+
+
+def full_scale(values: np.ndarray, bits: int) -> np.ndarray:
+  """Unsigned integers of 1 to 16 bits -> uint8 (up to 8 bits) or uint16 over the full range."""
+  if bits in (8, 16):
+    return values.astype(np.uint8 if bits == 8 else np.uint16, copy=False)
+  most, new = (1 << bits) - 1, 255 if bits < 8 else 65535
+  values = np.minimum(values, most).astype(np.uint32)
+  return ((values * new + most // 2) // most).astype(np.uint8 if bits < 8 else np.uint16)
+
+
+def allow(pixels: int) -> None:
+  """Keeps Pillow from warning of, and from twice its limit refusing, what is accepted here."""
+  if pixels > (Image.MAX_IMAGE_PIXELS or pixels):
+    Image.MAX_IMAGE_PIXELS = pixels
+
+
+def check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
+  """Raises `ImageError` for a picture without pixels, or with more than are accepted."""
+  if width * height > max_pixels:
+    raise ImageError(
+      name, 'too many pixels', f'{width} x {height}; expected at most {max_pixels:,} (--max_pixels)'
+    )
+  if width * height <= 0:
+    raise ImageError(name, 'no pixels', f'{width} x {height}')
