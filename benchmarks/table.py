@@ -59,7 +59,7 @@ the command that made its figures. The sides of a comparison take turns, each in
 own, after an unmeasured first call that holds the compilation. Rates are pictures a second, medians
 with the slowest and fastest round in brackets; the ratio is the median over rounds of ours over
 theirs; memory is the most that a side's process had. Ours start as flaxart's commands do, with
-large memory pages where the system has them ([hugepages.py](../flaxart/machine/hugepages.py)), the
+large memory pages where the system has them (`flaxart/machine/hugepages.py`), the
 others as their users start them. What was tried to get there, and what holds the rest back:
 [performance-log.md](performance-log.md).
 """
