@@ -21,7 +21,7 @@ def get_config():
   config.optim.schedule = 'cosine'
   config.optim.warmup_epochs = 1.0
   config.optim.multipliers = 'trunk/.*=0.1'
-  config.optim.label_smoothing = 0.1
+  config.loss.label_smoothing = 0.1
   config.optim.ema = 0.999
   config.optim.clip_norm = 1.0
   config.model.dropout = 0.2

@@ -99,15 +99,19 @@ def default_config() -> ConfigDict:
   train.on_nonfinite = 'abort'
   train.max_skipped = 10  # updates that skip leaves out before it stops, too
   train.accumulate = 1  # parts in which a batch is computed, one after the other, to save memory
-  # Weight of each task's loss: 'artist=1,type=0.5' (not named = 1: the paper sums the losses), or
-  # 'learned' (homoscedastic uncertainty).
-  train.task_weights = ''
-  # Weight of each class: none | sqrt | inverse | effective, for all tasks or 'artist=sqrt'.
-  train.class_weights = ''
-  train.class_weight_cap = 10.0  # no class counts more than so many average records
-  train.logit_adjustment = 0.0  # times the log of the class's share (Menon et al., 2021); 0 = off
   train.early_stop_patience = 0  # evaluations without a lower val loss; 0 = never (the paper: 7)
   train.unfreeze = ''  # '0:heads/.*;3:.*': what learns from which epoch on; empty = all at once
+
+  # What is minimised; the paper sums the tasks' plain losses.
+  config.loss = loss = ConfigDict()
+  loss.label_smoothing = 0.0
+  # Weight of each task: 'artist=1,type=0.5' (not named = 1), or 'learned' (homoscedastic
+  # uncertainty).
+  loss.task_weights = ''
+  # Weight of each class: none | sqrt | inverse | effective, for all tasks or 'artist=sqrt'.
+  loss.class_weights = ''
+  loss.class_weight_cap = 10.0  # no class counts more than so many average records
+  loss.logit_adjustment = 0.0  # times the log of the class's share (Menon et al., 2021); 0 = off
 
   config.optim = optim = ConfigDict()
   optim.name = 'sgd'  # sgd (with momentum) | adam | adamw | rmsprop
@@ -121,7 +125,6 @@ def default_config() -> ConfigDict:
   optim.warmup_epochs = 0.0
   optim.clip_norm = 0.0  # global gradient norm; 0 = off
   optim.multipliers = ''  # 'trunk/.*=0.1': factors on the learning rate; the first match counts
-  optim.label_smoothing = 0.0
   optim.ema = 0.0  # decay of a running average of the weights, which is evaluated and kept; 0 = off
 
   # Frozen trunk without augmentation: features are computed once, heads learn on them.
@@ -146,7 +149,7 @@ def default_config() -> ConfigDict:
   log.every_steps = 20
   log.profile = ''  # steps to trace, '100' or '100:103' (both included), into WORKDIR/profile
   log.tensorboard = True
-  return config
+  return config.lock()  # a name that is not above is a mistake
 
 
 def square_of(config: ConfigDict) -> Square:
@@ -183,7 +186,7 @@ def _read(path: Path) -> tuple[ConfigDict, dict[str, object]]:
     config.update(stored)
   except (FileNotFoundError, NotADirectoryError):
     raise not_a_run(path) from None
-  except (TypeError, ValueError, AttributeError) as error:
+  except (TypeError, ValueError, AttributeError, KeyError) as error:
     raise UserError(f'{path}: is not the settings of a run ({error})') from None
   return config, gone
 

@@ -41,7 +41,7 @@ def validate(config: ConfigDict) -> Settings:
     'data.image_size',
     'log.every_steps',
     'train.accumulate',
-    'train.class_weight_cap',
+    'loss.class_weight_cap',
     'optim.plateau_patience',
   ):
     in_range(config, field, above=0)
@@ -54,7 +54,7 @@ def validate(config: ConfigDict) -> Settings:
     'checkpoint.every_steps',
     'train.max_skipped',
     'train.early_stop_patience',
-    'train.logit_adjustment',
+    'loss.logit_adjustment',
     'augment.randaugment',
     'augment.magnitude',
     'augment.mixup',
@@ -66,7 +66,7 @@ def validate(config: ConfigDict) -> Settings:
     'model.bn_momentum',
     'augment.zoom',
     'optim.momentum',
-    'optim.label_smoothing',
+    'loss.label_smoothing',
     'optim.ema',
     'optim.plateau_factor',
   ):

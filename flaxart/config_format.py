@@ -29,8 +29,23 @@ class Removed:
 
 OLD_FIELDS: dict[str, Moved | Removed] = {
   'head_devices': Removed(default=1),
+  'optim.label_smoothing': Moved('loss.label_smoothing'),
+  'train.class_weight_cap': Moved('loss.class_weight_cap'),
+  'train.class_weights': Moved('loss.class_weights'),
+  'train.logit_adjustment': Moved('loss.logit_adjustment'),
   'train.on_nonfinite': Moved('train.on_nonfinite', without=('rollback',)),
+  'train.task_weights': Moved('loss.task_weights'),
 }
+
+
+def said_now(name: str) -> str | None:
+  """What became of the setting `name`, with or without its section; None if there never was one."""
+  for old, entry in OLD_FIELDS.items():
+    if name in (old, old.rpartition('.')[2]) and entry != Moved(old):
+      return (
+        f'it is now config.{entry.now}' if isinstance(entry, Moved) else 'it is gone: leave it out'
+      )
+  return None
 
 
 def up_to_date(stored: dict[str, Any]) -> tuple[dict[str, Any], dict[str, object]]:

@@ -20,6 +20,7 @@ if __name__ == '__main__':  # before anything that takes time: the program may s
 import difflib
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -150,6 +151,7 @@ def config_file(name: str) -> Path:
 def unknown_setting(argv: list[str]) -> str | None:
   """The first `--config.a.b` that names no setting, beside those there are; None if all do."""
   from flaxart.config import default_config
+  from flaxart.config_format import said_now
 
   for argument in argv:
     if not argument.startswith('--config.'):
@@ -159,6 +161,8 @@ def unknown_setting(argv: list[str]) -> str | None:
     for depth, name in enumerate(path[1:], start=1):
       if not isinstance(there, ConfigDict) or name not in there:
         names = sorted(there) if isinstance(there, ConfigDict) else []
+        if now := said_now('.'.join(path[1:])):
+          return f'--{".".join(path)}: no such setting; {now}'
         like = difflib.get_close_matches(name, names, n=1)
         return (
           f'--{".".join(path)}: no such setting; '
@@ -171,6 +175,11 @@ def unknown_setting(argv: list[str]) -> str | None:
 
 def explanation(error: BaseException) -> str:
   """What went wrong, in brief; for a config file that fails, of what failed in it."""
+  from flaxart.config_format import said_now
+
+  unknown = re.match(r'.?Key "(\w+)" does not exist', str(error))  # as ConfigDict says it
+  if unknown and (now := said_now(unknown[1])):
+    return f'the config file sets {unknown[1]}, and there is no such setting; {now}'
   if isinstance(error, OSError):  # "failed loading": the reason is further down
     while error.__cause__ or error.__context__:
       error = error.__cause__ or error.__context__ or error

@@ -95,9 +95,9 @@ TASKS = Form('tasks', 'different names of dataset features', 'artist,type')
 TRAINABLE = Form('trainable', 'heads, all or a PATTERN', 'heads/.*|trunk/stage4/.*')
 UNFREEZE = Form('train.unfreeze', 'EPOCH:PATTERN, epochs rising from 0', '0:heads/.*;3:.*')
 MULTIPLIERS = Form('optim.multipliers', 'PATTERN=FACTOR', 'trunk/.*=0.1')
-TASK_WEIGHTS = Form('train.task_weights', 'TASK=WEIGHT, or learned', 'artist=1,type=0.5')
+TASK_WEIGHTS = Form('loss.task_weights', 'TASK=WEIGHT, or learned', 'artist=1,type=0.5')
 CLASS_WEIGHTS = Form(
-  'train.class_weights',
+  'loss.class_weights',
   f'RULE for all tasks with classes, TASK=RULE for one; rules are {", ".join(CLASS_RULES)}',
   'artist=sqrt,type=inverse',
 )

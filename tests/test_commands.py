@@ -30,6 +30,14 @@ def run(*arguments, cwd=ROOT):
       ['--config=configs/mtl.py', '--config.optim.lr=0.1'],
       '--config.optim.lr: no such setting; config.optim has clip_norm, ema, ',
     ),
+    (
+      ['--config=configs/mtl.py', '--config.train.class_weights=sqrt'],
+      '--config.train.class_weights: no such setting; it is now config.loss.class_weights',
+    ),
+    (
+      ['--config=configs/mtl.py', '--config.head_devices=4'],
+      '--config.head_devices: no such setting; it is gone: leave it out',
+    ),
     (['--config=configs/mtl.py', '--config.seed.x=1'], 'no such setting; config.seed has no parts'),
     (
       ['--config=configs/mtl.py:mode=scratch'],
@@ -53,6 +61,23 @@ def test_main(arguments, line):
   assert done.returncode == 2, done.stderr
   assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1, done.stderr
   assert line in done.stderr
+
+
+def test_a_config_file_with_a_name_that_is_not_a_setting(tmp_path):
+  for name, line in (
+    (
+      'optim.label_smoothing',
+      'sets label_smoothing, and there is no such setting; it is now config',
+    ),
+    ('train.batchsize', 'Key "batchsize" does not exist'),
+  ):
+    (tmp_path / 'mine.py').write_text(
+      'from flaxart.config import default_config\n\n\ndef get_config():\n'
+      f'  config = default_config()\n  config.{name} = 1\n  return config\n'
+    )
+    done = run('-m', 'flaxart.main', f'--config={tmp_path / "mine.py"}')
+    assert done.returncode == 2 and done.stderr.count('\n') == 1, done.stderr
+    assert line in done.stderr
 
 
 @pytest.mark.parametrize(

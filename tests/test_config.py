@@ -95,7 +95,7 @@ def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, 
     ('augment.zoom', -0.1, 'config.augment.zoom: found -0.1, expected a number of at least 0'),
     ('data.workers', -2, 'config.data.workers: found -2'),
     ('optim.ema', 1.0, 'config.optim.ema: found 1.0, expected a number below 1'),
-    ('optim.label_smoothing', -0.1, 'config.optim.label_smoothing: found -0.1'),
+    ('loss.label_smoothing', -0.1, 'config.loss.label_smoothing: found -0.1'),
     ('augment.magnitude', 11.0, 'config.augment.magnitude: found 11.0, expected 0 to 10'),
     (
       'train.accumulate',

@@ -55,11 +55,11 @@ def create_objective(
     rule = named or settings.class_weights_of_others
     counts = class_counts(task, train.labels[task.name])
     if rule != 'none':
-      weights[task.name] = class_weights(counts, rule=rule, cap=config.train.class_weight_cap)
-    if config.train.logit_adjustment and task.kind == SOFTMAX:
+      weights[task.name] = class_weights(counts, rule=rule, cap=config.loss.class_weight_cap)
+    if config.loss.logit_adjustment and task.kind == SOFTMAX:
       share = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
-      offsets[task.name] = (config.train.logit_adjustment * np.log(share)).astype(np.float32)
-  return Objective(config.optim.label_smoothing, weights, offsets)
+      offsets[task.name] = (config.loss.logit_adjustment * np.log(share)).astype(np.float32)
+  return Objective(config.loss.label_smoothing, weights, offsets)
 
 
 def class_counts(task: Task, labels: np.ndarray) -> np.ndarray:

@@ -28,9 +28,9 @@ from tfds_rijks.errors import UserError
 def everything_on(config):
   """Every part of the ordinary step that has a meaning for heads alone."""
   config.model.dropout, config.optim.weight_decay, config.optim.name = 0.2, 0.1, 'adamw'
-  config.optim.label_smoothing, config.optim.clip_norm, config.optim.ema = 0.1, 5.0, 0.9
-  config.train.class_weights, config.train.logit_adjustment = 'sqrt', 1.0
-  config.train.task_weights, config.train.accumulate = 'learned', 2
+  config.loss.label_smoothing, config.optim.clip_norm, config.optim.ema = 0.1, 5.0, 0.9
+  config.loss.class_weights, config.loss.logit_adjustment = 'sqrt', 1.0
+  config.loss.task_weights, config.train.accumulate = 'learned', 2
   config.optim.schedule, config.optim.plateau_patience = 'plateau', 1
 
 
@@ -208,7 +208,8 @@ def test_a_dry_run_leaves_no_trace(frozen, tmp_path):
 def test_where_features_stay_the_same(change, expected, monkeypatch):
   def with_one_more_field():
     config = default_config()
-    config.augment.blur = 0.0
+    with config.unlocked():
+      config.augment.blur = 0.0
     return config
 
   monkeypatch.setattr(probe, 'default_config', with_one_more_field)

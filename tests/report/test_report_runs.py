@@ -288,11 +288,11 @@ def test_every_picture_of_an_object_is_a_record_of_its_own(tmp_path):
 def test_the_methods_say_what_was_tested_and_all_that_changes_the_arithmetic(tmp_path):
   swept = settings(tasks=['artist'], mode='off_the_shelf', probe__settings='rmsprop:1e-3,adam:1e-2')
   write_run(tmp_path / 'a', config=swept, train={'settings_tried': 2, 'setting': 'adam:1e-2'})
-  joint = settings(tasks=['artist', 'type'], train__task_weights='artist=3', model__width=0.25)
+  joint = settings(tasks=['artist', 'type'], loss__task_weights='artist=3', model__width=0.25)
   write_run(tmp_path / 'b', config=joint)
   text = ' '.join(paragraphs(read(tmp_path)[0]))
   assert 'chosen on val among rmsprop:1e-3, adam:1e-2: adam:1e-2, batches of' in text
-  assert 'train.task_weights artist=3; ' in text and 'ResNet50 (0.25 of its width)' in text
+  assert 'loss.task_weights artist=3; ' in text and 'ResNet50 (0.25 of its width)' in text
   assert 'one trunk, weighted losses summed; ' in text
 
 

@@ -55,7 +55,7 @@ def test_by_default_nothing_departs_from_the_plain_losses():
 
 def test_label_smoothing_mixes_in_the_even_distribution():
   smooth = losses.example_losses(
-    ARTIST, OUT['artist'], LABELS['artist'], objective=objective(**{'optim.label_smoothing': 0.3})
+    ARTIST, OUT['artist'], LABELS['artist'], objective=objective(**{'loss.label_smoothing': 0.3})
   )
   logs = jax.nn.log_softmax(OUT['artist'])
   expected = -(0.7 * logs[0, 0] + 0.1 * logs[0].sum()), -(0.7 * logs[1, 2] + 0.1 * logs[1].sum())
@@ -75,21 +75,21 @@ def test_class_weights_lift_rare_classes_and_keep_the_mean_at_one(rule):
 
 def test_class_weights_multiply_the_loss_of_their_class():
   plain = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'])
-  asked = objective(**{'train.class_weights': 'artist=inverse'})
+  asked = objective(**{'loss.class_weights': 'artist=inverse'})
   weighted = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'], objective=asked)
   weights = asked.class_weights['artist']
   np.testing.assert_allclose(weighted, plain * np.array([weights[0], weights[2], 0]), rtol=1e-6)
   assert set(asked.class_weights) == {'artist'}
-  assert set(objective(**{'train.class_weights': 'sqrt'}).class_weights) == {'artist', 'tags'}
+  assert set(objective(**{'loss.class_weights': 'sqrt'}).class_weights) == {'artist', 'tags'}
 
 
 def test_class_weights_of_a_task_without_classes_are_refused():
   with pytest.raises(UserError, match=r"found 'year=sqrt' \('year' has no classes\)"):
-    objective(**{'train.class_weights': 'year=sqrt'})
+    objective(**{'loss.class_weights': 'year=sqrt'})
 
 
 def test_logit_adjustment_asks_for_a_margin_by_the_log_of_the_prior():
-  asked = objective(**{'train.logit_adjustment': 2.0})
+  asked = objective(**{'loss.logit_adjustment': 2.0})
   prior = np.log([0.8, 0.16, 0.04])
   np.testing.assert_allclose(asked.offsets['artist'], 2 * prior, rtol=1e-5)
   adjusted = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'], objective=asked)

@@ -86,7 +86,7 @@ def test_compiling_again_after_a_restart_is_no_training(with_year, tmp_path, mon
 def test_an_update_that_overflows_is_left_out_and_counted(with_year, tmp_path, caplog):
   with_year.train.on_nonfinite, with_year.train.max_skipped = 'skip', 2
   with_year.optim.learning_rate, with_year.checkpoint.every_steps = 1e38, 2
-  with_year.optim.name, with_year.train.task_weights = 'sgd', 'year=10000'
+  with_year.optim.name, with_year.loss.task_weights = 'sgd', 'year=10000'
   with pytest.raises(UserError, match=r'step 3: the norm of the update is inf, .* number 3'):
     train_and_evaluate(with_year, tmp_path / 'run')
   assert 'step 1: the norm of the update is inf: the update was left out' in caplog.text
@@ -103,7 +103,7 @@ def test_skip_ends_when_it_has_skipped_enough(with_year, tmp_path, monkeypatch):
 
 def test_parameters_that_overflow_are_not_saved(with_year, tmp_path):
   with_year.checkpoint.every_steps, with_year.optim.learning_rate = 1, 1e38
-  with_year.optim.name, with_year.train.task_weights = 'sgd', 'year=10000'
+  with_year.optim.name, with_year.loss.task_weights = 'sgd', 'year=10000'
   with pytest.raises(UserError, match=r'step 1: the largest parameter is inf'):
     train_and_evaluate(with_year, tmp_path / 'run')
   assert checkpoint.steps_on_disk(tmp_path / 'run') == {}

@@ -229,14 +229,14 @@ def test_nesterov_looks_ahead(config):
 
 
 def test_learned_task_weights_move_and_mixup_trains(config):
-  config.train.task_weights, config.augment.mixup = 'learned', 0.4
+  config.loss.task_weights, config.augment.mixup = 'learned', 0.4
   (start, after), (metrics,) = run(config)
   assert {'log_variances/artist', 'log_variances/type'} <= moved(start, after)
   assert np.isfinite(metrics['loss'])
 
 
 def test_a_batch_without_any_label_moves_nothing(config):
-  config.train.task_weights, config.optim.momentum = 'learned', 0.0
+  config.loss.task_weights, config.optim.momentum = 'learned', 0.0
   empty = {**batch(), 'artist': jnp.full(8, -1, jnp.int32), 'type': jnp.full(8, -1, jnp.int32)}
   (start, after), (metrics,) = run(config, data=empty)
   assert metrics['loss'] == 0 and not moved(start, after)

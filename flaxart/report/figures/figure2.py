@@ -67,7 +67,7 @@ def _distance(one: Experiment, joint: Experiment) -> int:
   settings = sum(
     one.settings.get(key) != value
     for key, value in joint.settings.items()
-    if key != 'train.task_weights'
+    if key != 'loss.task_weights'
   )
   classes = any(one.first.labels[t]['sha256'] != joint.first.labels[t]['sha256'] for t in one.tasks)
   weights = one.weights != joint.weights

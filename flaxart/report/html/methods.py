@@ -92,7 +92,7 @@ def _training(run: Run) -> str:
     FINE_TUNED: 'Fine-tuned: '
     + ('everything learns' if c.trainable == 'all' else f'what matches {c.trainable!r} learns'),
   }.get(run.mode, 'From scratch: everything learns from He-uniform random numbers')
-  losses = 'weighted losses summed' if c.train.task_weights else 'losses summed'
+  losses = 'weighted losses summed' if c.loss.task_weights else 'losses summed'
   shared = f', tasks sharing one trunk, {losses}' if run.joint else ''
   rate = _optimizer(run)
   if c.optim.schedule != 'constant':

@@ -187,7 +187,7 @@ def differs_in(a: Experiment, b: Experiment) -> str | None:
     ignored += _OF_MODE
   if left.joint != right.joint or (left.joint and set(left.tasks) != set(right.tasks)):
     axes.append('tasks')
-    ignored.append('train.task_weights')
+    ignored.append('loss.task_weights')
   fields = [f for f in _changed(a.settings, b.settings) if not f.startswith(tuple(ignored))]
   if left.data_key != right.data_key:
     fields.append('training data')
