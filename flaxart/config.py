@@ -6,12 +6,27 @@ What is refused is in `config_checks`, the grammar of settings that are lists or
 `configs/*.py` start from `default_config()` and change what they are about. A run's settings are
 stored as `config.json` in its workdir, and from there it is continued and evaluated: config files
 are Python, a stored run is not.
+
+A setting may not change when a run is continued, and runs that differ in one are two experiments in
+the report, unless its default is marked:
+
+* `free(...)`: how the run is carried out. It may change, and makes no other experiment.
+* `folder(...)`: the same; a path on this machine, which the report does not show.
+* `aside(...)`: names the run, or what is kept of it. It may not change, but makes no other
+  experiment.
+* `of_network(...)`, `of_mode(...)`, `of_tasks(...)`: goes with another network, another mode (the
+  paper has another optimizer for another mode), or other tasks. Experiments that differ in both
+  differ in one thing.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -21,93 +36,112 @@ from tfds_rijks.images import Square
 
 MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
 OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
-# Fields that may differ when a run is continued: they change neither the data nor the arithmetic
-# (but see `_counts_here`).
-MAY_CHANGE = (
-  'checkpoint.asynchronous',
-  'data.cache',
-  'data.cache_dir',
-  'data.data_dir',
-  'data.manual_dir',
-  'data.workers',
-  'log.every_steps',
-  'log.profile',
-  'parallelism',
-  'probe.cache_dir',
-)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Marked:
+  """A default with what its field is to a run that is continued, and to the report."""
+
+  mark: str
+  default: Any
+
+
+free = functools.partial(_Marked, 'free')
+folder = functools.partial(_Marked, 'folder')
+aside = functools.partial(_Marked, 'aside')
+of_network = functools.partial(_Marked, 'of_network')
+of_mode = functools.partial(_Marked, 'of_mode')
+of_tasks = functools.partial(_Marked, 'of_tasks')
+
+
+def _all(section: ConfigDict, mark: Callable[[Any], _Marked]) -> None:
+  """Marks every default of a section."""
+  with section.ignore_type():
+    section.update({name: mark(default) for name, default in section.items()})
 
 
 def default_config() -> ConfigDict:
   """The defaults: fine-tuning a converted ImageNet trunk at 224 px, three heads."""
+  return _plain(_defaults()).lock()  # a name that is not below is a mistake
+
+
+def _defaults() -> ConfigDict:
   config = ConfigDict()
-  config.seed = 0
-  config.tasks = 'artist,type,material'  # names of dataset features, separated by commas
+  config.seed = aside(0)
+  config.tasks = aside('artist,type,material')  # names of dataset features, separated by commas
   # What learns: 'heads', 'all', or a pattern of parameter paths such as 'heads/.*|trunk/stage4/.*'
   # (a full match learns, the rest is frozen: no gradient, no optimizer slot, no moving statistics).
-  config.trainable = 'all'
+  config.trainable = of_mode('all')
   # Where the trunk starts: 'scratch', 'imagenet', a weights file, or the workdir of another run.
-  config.init = 'imagenet'
+  config.init = of_mode('imagenet')
 
   # How a step runs on several devices: jit (one program over the global batch) | shard_map (one a
   # device, with explicit sums).
-  config.parallelism = 'jit'
+  config.parallelism = free('jit')
 
   config.model = model = ConfigDict()
-  model.name = 'resnet50'  # vgg19 | inception_v3 | xception | resnet50
+  model.name = of_network('resnet50')  # vgg19 | inception_v3 | xception | resnet50
   model.width = 1.0  # multiplies all channel counts; 1 is the published network
   model.shallow = False  # one block per stage, for tests and quick trials
   # BatchNorm that learns: 'batch' = statistics of the batch, 'frozen' = the stored ones,
   # 'auto' = frozen for a trunk that starts from weights, batch for one from scratch.
   # 'keras2_frozen' repeats what Keras 2 did to a frozen layer, for comparison only: statistics of
   # the batch in training, the stored ones in evaluation (keras-team/keras pull request 9965).
-  model.bn = 'auto'
-  model.bn_momentum = 0.99  # share of the old running statistics kept; 0.9 for under 1,000 steps
+  model.bn = of_mode('auto')
+  # Share of the old running statistics kept; 0.9 for under 1,000 steps.
+  model.bn_momentum = of_mode(0.99)
   # Under shard_map: statistics of the global batch, or of each device's part of it (faster).
-  model.bn_sync = True
+  model.bn_sync = of_mode(True)
   model.dropout = 0.0  # on the pooled features
   model.dtype = 'auto'  # compute: float32 | bfloat16 | auto (float32 on CPU, bfloat16 elsewhere)
 
   config.data = data = ConfigDict()
   data.dataset = 'rijksmuseum/multitask'  # a TFDS name
-  data.data_dir = '~/tensorflow_datasets'  # where prepared datasets lie
-  data.manual_dir = ''  # the source folder; given, the dataset is prepared when it is not there yet
-  data.image_size = 224  # pixels; pictures enter the network as squares
+  data.data_dir = folder('~/tensorflow_datasets')  # where prepared datasets lie
+  # The source folder; given, the dataset is prepared when it is not there yet.
+  data.manual_dir = folder('')
+  data.image_size = of_network(224)  # pixels; pictures enter the network as squares
   data.fit = 'squash'  # how a picture becomes a square: squash (the paper), crop, or pad with white
   # What resizes it: pillow, or simd, four times as fast (extra `simd`); values differ by rounding.
   data.resize = 'pillow'
   data.pixels = 'network'  # what enters the network: its own preprocessing, or zero_one (x / 255)
   data.shuffle = True  # False: the same order in every epoch, as the paper's released code has it
-  data.workers = 0  # decoding processes; 0 = threads of this process
-  data.cache = (
-    'none'  # decoded pictures: none, host (in memory), device, or auto: flaxart/data/cache.py
-  )
-  data.cache_dir = ''  # of their files; empty = ~/.cache/flaxart/decoded ($XDG_CACHE_HOME)
-  data.synthetic_objects = 0  # draw a museum of so many objects into manual_dir first (the demo)
+  data.workers = free(0)  # decoding processes; 0 = threads of this process
+  # Decoded pictures: none, host (in memory), device, or auto: flaxart/data/cache.py.
+  data.cache = free('none')
+  data.cache_dir = folder('')  # of their files; empty = ~/.cache/flaxart/decoded ($XDG_CACHE_HOME)
+  # Draw a museum of so many objects into manual_dir first (the demo).
+  data.synthetic_objects = aside(0)
 
   config.augment = augment = ConfigDict()
   augment.flip = False  # mirror half of the training pictures
   augment.zoom = 0.0  # random crop of at least 1 - zoom of each side, resized back
   augment.randaugment = 0  # operations a picture, drawn from flaxart/data/randaugment.py
   augment.magnitude = 9.0  # of these operations, 0 to 10
-  augment.mixup = 0.0  # alpha of the Beta distribution that mixes pairs of pictures; 0 = off
+  # Alpha of the Beta distribution that mixes pairs of pictures; 0 = off.
+  augment.mixup = 0.0
+  _all(augment, of_mode)
 
   config.train = train = ConfigDict()
-  train.epochs = 20.0
+  train.epochs = of_mode(20.0)
   train.batch_size = 32  # global: over all devices and processes
   train.eval_every_epochs = 1.0
   # A loss, gradient or update that is not a number: abort = stop, skip = leave the update out.
   train.on_nonfinite = 'abort'
   train.max_skipped = 10  # updates that skip leaves out before it stops, too
-  train.accumulate = 1  # parts in which a batch is computed, one after the other, to save memory
-  train.early_stop_patience = 0  # evaluations without a lower val loss; 0 = never (the paper: 7)
-  train.unfreeze = ''  # '0:heads/.*;3:.*': what learns from which epoch on; empty = all at once
+  # Parts in which a batch is computed, one after the other, to save memory.
+  train.accumulate = aside(1)
+  # Evaluations without a lower val loss; 0 = never (the paper: 7).
+  train.early_stop_patience = of_mode(0)
+  # '0:heads/.*;3:.*': what learns from which epoch on; empty = all at once.
+  train.unfreeze = of_mode('')
 
   # What is minimised; the paper sums the tasks' plain losses.
   config.loss = loss = ConfigDict()
   loss.label_smoothing = 0.0
   # Weight of each task: 'artist=1,type=0.5' (not named = 1), or 'learned' (homoscedastic
   # uncertainty).
-  loss.task_weights = ''
+  loss.task_weights = of_tasks('')
   # Weight of each class: none | sqrt | inverse | effective, for all tasks or 'artist=sqrt'.
   loss.class_weights = ''
   loss.class_weight_cap = 10.0  # no class counts more than so many average records
@@ -124,32 +158,37 @@ def default_config() -> ConfigDict:
   optim.plateau_factor = 0.1
   optim.warmup_epochs = 0.0
   optim.clip_norm = 0.0  # global gradient norm; 0 = off
-  optim.multipliers = ''  # 'trunk/.*=0.1': factors on the learning rate; the first match counts
-  optim.ema = 0.0  # decay of a running average of the weights, which is evaluated and kept; 0 = off
+  # 'trunk/.*=0.1': factors on the learning rate; the first match counts.
+  optim.multipliers = ''
+  # Decay of a running average of the weights, which is evaluated and kept; 0 = off.
+  optim.ema = 0.0
+  _all(optim, of_mode)
 
   # Frozen trunk without augmentation: features are computed once, heads learn on them.
   config.probe = probe = ConfigDict()
-  probe.cache_dir = ''  # where features are kept; empty = ~/.cache/flaxart/features
+  probe.cache_dir = folder('')  # where features are kept; empty = ~/.cache/flaxart/features
   # 'rmsprop:1e-3,adam:1e-4,sgd:0.1': optimizers and learning rates that are tried side by side, the
   # best on val is tested and kept; empty = the one of config.optim.
-  probe.settings = ''
+  probe.settings = of_mode('')
 
   config.checkpoint = checkpoint = ConfigDict()
-  checkpoint.every_steps = 0  # saves between evaluations; 0 = only after each evaluation
-  checkpoint.asynchronous = True  # write while training goes on; False: wait for each save
-  checkpoint.keep_optimizer = False  # True: a finished run keeps best and latest, as they were
+  checkpoint.every_steps = aside(0)  # saves between evaluations; 0 = only after each evaluation
+  checkpoint.asynchronous = free(True)  # write while training goes on; False: wait for each save
+  # True: a finished run keeps best and latest, as they were.
+  checkpoint.keep_optimizer = aside(False)
   checkpoint.best = 'score'  # on val: score (mean main score of the tasks) | loss; or last
 
   config.eval = evaluation = ConfigDict()
-  evaluation.batch_size = 64
-  evaluation.test = True  # False: a candidate of a grid, chosen on val; test is not looked at
-  evaluation.baselines = True  # nearest neighbour on 16x16 pixels, and label-only
+  evaluation.batch_size = aside(64)
+  # False: a candidate of a grid, chosen on val; test is not looked at.
+  evaluation.test = aside(True)
+  evaluation.baselines = aside(True)  # nearest neighbour on 16x16 pixels, and label-only
 
   config.log = log = ConfigDict()
-  log.every_steps = 20
-  log.profile = ''  # steps to trace, '100' or '100:103' (both included), into WORKDIR/profile
-  log.tensorboard = True
-  return config.lock()  # a name that is not above is a mistake
+  log.every_steps = free(20)
+  log.profile = free('')  # steps to trace, '100' or '100:103' (both included), into WORKDIR/profile
+  log.tensorboard = aside(True)
+  return config
 
 
 def square_of(config: ConfigDict) -> Square:
@@ -206,7 +245,7 @@ def to_json(config: ConfigDict) -> str:
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[object, object]]:
   """Fields whose values differ and may not: `{'optim.learning_rate': (0.1, 0.2)}`."""
   a, b = flat(old), flat(new)
-  may_change = set(MAY_CHANGE) - _counts_here(old)
+  may_change = MAY_CHANGE - _counts_here(old)
   return {
     field: (a.get(field), b.get(field))
     for field in sorted(a | b)
@@ -233,3 +272,29 @@ def flat(config: ConfigDict, prefix: str = '') -> dict[str, object]:
     else:
       fields[prefix + key] = value
   return fields
+
+
+def _plain(section: ConfigDict) -> ConfigDict:
+  """A copy without marks."""
+  plain = ConfigDict()
+  for key, value in section.items():
+    if isinstance(value, ConfigDict):
+      plain[key] = _plain(value)
+    else:
+      plain[key] = value.default if isinstance(value, _Marked) else value
+  return plain
+
+
+def _marked(*marks: str) -> frozenset[str]:
+  """The fields whose defaults have one of these marks."""
+  return frozenset(
+    field
+    for field, value in flat(_defaults()).items()
+    if isinstance(value, _Marked) and value.mark in marks
+  )
+
+
+FOLDERS = _marked('folder')
+MAY_CHANGE = _marked('free', 'folder')  # when a run is continued; but see `_counts_here`
+NO_PART = _marked('free', 'folder', 'aside')  # of what makes an experiment
+OF_NETWORK, OF_MODE, OF_TASKS = _marked('of_network'), _marked('of_mode'), _marked('of_tasks')

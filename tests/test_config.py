@@ -47,6 +47,19 @@ def test_differences_are_named_and_where_the_data_lies_is_none():
   assert c.differences(old, new) == {'optim.learning_rate': (1e-3, 0.5)}
 
 
+def test_the_marks_of_settings():
+  assert all(not isinstance(value, c._Marked) for value in c.flat(c.default_config()).values())
+  assert {'data.cache_dir', 'data.data_dir', 'data.manual_dir', 'probe.cache_dir'} == c.FOLDERS
+  free = 'checkpoint.asynchronous data.cache data.workers log.every_steps log.profile parallelism'
+  assert {*c.FOLDERS, *free.split()} == c.MAY_CHANGE
+  aside = 'checkpoint.every_steps checkpoint.keep_optimizer data.synthetic_objects eval.baselines'
+  aside += ' eval.batch_size eval.test log.tensorboard seed tasks train.accumulate'
+  assert {*c.MAY_CHANGE, *aside.split()} == c.NO_PART
+  assert {f for f in c.flat(c.default_config()) if f.startswith(('optim.', 'augment.'))} < c.OF_MODE
+  assert {'trainable', 'init', 'model.bn', 'train.epochs', 'probe.settings'} < c.OF_MODE
+  assert not c.NO_PART & (c.OF_MODE | c.OF_NETWORK | c.OF_TASKS)
+
+
 @pytest.mark.parametrize(
   ('setting', 'value', 'counts'),
   [

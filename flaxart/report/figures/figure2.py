@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from flaxart.config import OF_TASKS
 from flaxart.report.figures.curves import draw, legend_below, limits, val_curve
 from flaxart.report.figures.plotting import TASK_COLOURS, figure, render
 from flaxart.report.numbers import published
@@ -65,9 +66,7 @@ def _match(section: Section, joint: Experiment) -> Match:
 def _distance(one: Experiment, joint: Experiment) -> int:
   """In how many things two experiments differ, beside the tasks."""
   settings = sum(
-    one.settings.get(key) != value
-    for key, value in joint.settings.items()
-    if key != 'loss.task_weights'
+    one.settings.get(key) != value for key, value in joint.settings.items() if key not in OF_TASKS
   )
   classes = any(one.first.labels[t]['sha256'] != joint.first.labels[t]['sha256'] for t in one.tasks)
   weights = one.weights != joint.weights

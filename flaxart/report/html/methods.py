@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flaxart.config import default_config, flat
-from flaxart.report.numbers.experiments import NO_PART, Section
+from flaxart.config import NO_PART, default_config, flat
+from flaxart.report.numbers.experiments import Section
 from flaxart.report.numbers.runs import FINE_TUNED, OFF_THE_SHELF, RANDOM_TRUNK, Run
 from flaxart.report.numbers.statistics import DRAWS
 

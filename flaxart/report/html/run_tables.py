@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flaxart.config import default_config, flat
+from flaxart.config import FOLDERS, default_config, flat
 from flaxart.report.html.markup import Html, join, table, tag
 from flaxart.report.numbers.experiments import Section
 from flaxart.report.numbers.runs import LeftOut, Run
 
-HIDDEN = ('seed', 'data.data_dir', 'data.manual_dir')  # in columns of their own, or a private path
+HIDDEN = {'seed', *FOLDERS}  # in a column of its own, or a private path
 
 
 def left_out_table(left_out: Sequence[LeftOut]) -> Html:

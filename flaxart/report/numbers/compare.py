@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+from flaxart.config import OF_MODE, OF_NETWORK, OF_TASKS
 from flaxart.report.numbers.answers import Answers, common, count_groups, read_answers, score_of
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.statistics import (
@@ -21,22 +22,6 @@ from flaxart.report.numbers.statistics import (
 )
 from flaxart.tasks.counts import MAIN
 from tfds_rijks.progress import Progress
-
-# Settings that belong to a mode (the paper's rule: another optimizer for another mode; stored
-# features can be swept over, but not augmented), and to a network (its input size): a pair that
-# differs in them differs in one thing.
-_OF_MODE = (
-  'optim.',
-  'trainable',
-  'init',
-  'model.bn',
-  'train.unfreeze',
-  'train.epochs',
-  'train.early_stop_patience',
-  'augment.',
-  'probe.',
-)
-_OF_MODEL = ('model.name', 'data.image_size')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,17 +163,17 @@ def differs_in(a: Experiment, b: Experiment) -> str | None:
   """The one thing in which two experiments differ; None where it is more than one."""
   left, right = a.first, b.first
   axes = []
-  ignored: list[str] = []
+  ignored: set[str] = set()
   if left.model != right.model:
     axes.append('network')
-    ignored += _OF_MODEL
+    ignored |= OF_NETWORK
   if left.mode != right.mode:
     axes.append('mode')
-    ignored += _OF_MODE
+    ignored |= OF_MODE
   if left.joint != right.joint or (left.joint and set(left.tasks) != set(right.tasks)):
     axes.append('tasks')
-    ignored.append('loss.task_weights')
-  fields = [f for f in _changed(a.settings, b.settings) if not f.startswith(tuple(ignored))]
+    ignored |= OF_TASKS
+  fields = [f for f in _changed(a.settings, b.settings) if f not in ignored]
   if left.data_key != right.data_key:
     fields.append('training data')
   elif any(

@@ -10,23 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flaxart.config import MAY_CHANGE
+from flaxart.config import NO_PART
 from flaxart.report.numbers.runs import MODES, NETWORKS, Run
-
-# They name a run or say how it is carried out, not what it computes.
-NO_PART = (
-  *MAY_CHANGE,
-  'seed',
-  'tasks',
-  'log.tensorboard',
-  'checkpoint.every_steps',
-  'checkpoint.keep_optimizer',
-  'eval.batch_size',
-  'eval.baselines',
-  'eval.test',
-  'train.accumulate',
-  'data.synthetic_objects',
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
