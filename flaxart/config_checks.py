@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -13,79 +15,104 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.resizing import check_resize
 
 
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """What a value has to be, in words and as a test."""
+
+  expected: str
+  holds: Callable[[Any], bool]
+
+
+def one_of(*allowed: str) -> Rule:
+  """One of these words."""
+  return Rule(f'one of {", ".join(allowed)}', lambda value: value in allowed)
+
+
+def number(expected: str, holds: Callable[[float], bool]) -> Rule:
+  """A number in a range; NaN and infinity are outside every range."""
+  return Rule(f'a finite number {expected}', lambda value: math.isfinite(value) and holds(value))
+
+
+POSITIVE = number('above 0', lambda x: x > 0)
+NOT_NEGATIVE = number('of at least 0', lambda x: x >= 0)
+SHARE = number('of at least 0 and below 1', lambda x: 0 <= x < 1)
+RULES = {
+  # The number behind the seed is a seed, too.
+  'seed': number('of at least 0 and below 2**63 - 1', lambda x: 0 <= x < 2**63 - 1),
+  'init': Rule('scratch, imagenet, a weights file or the workdir of a run', bool),
+  'parallelism': one_of('jit', 'shard_map'),
+  'model.name': one_of(*MODELS),
+  'model.width': POSITIVE,
+  'model.bn': one_of('auto', 'batch', 'frozen', 'keras2_frozen'),
+  'model.bn_momentum': SHARE,
+  'model.dropout': SHARE,
+  'model.dtype': one_of('auto', 'float32', 'bfloat16'),
+  'data.image_size': POSITIVE,
+  'data.fit': one_of('squash', 'crop', 'pad'),
+  'data.resize': one_of('pillow', 'simd'),
+  'data.pixels': one_of('network', 'zero_one'),
+  'data.workers': NOT_NEGATIVE,
+  'data.cache': one_of('none', 'host', 'device', 'auto'),
+  'data.synthetic_objects': NOT_NEGATIVE,
+  'augment.zoom': SHARE,
+  'augment.randaugment': NOT_NEGATIVE,
+  'augment.magnitude': number('from 0 to 10', lambda x: 0 <= x <= 10),
+  'augment.mixup': NOT_NEGATIVE,
+  'train.epochs': POSITIVE,
+  'train.batch_size': POSITIVE,
+  'train.eval_every_epochs': POSITIVE,
+  'train.on_nonfinite': one_of('abort', 'skip'),
+  'train.max_skipped': NOT_NEGATIVE,
+  'train.accumulate': POSITIVE,
+  'train.early_stop_patience': NOT_NEGATIVE,
+  'loss.label_smoothing': SHARE,
+  'loss.class_weight_cap': POSITIVE,
+  'loss.logit_adjustment': NOT_NEGATIVE,
+  'optim.name': one_of(*OPTIMIZERS),
+  'optim.learning_rate': POSITIVE,
+  'optim.momentum': SHARE,
+  'optim.weight_decay': NOT_NEGATIVE,
+  'optim.schedule': one_of('constant', 'cosine', 'plateau'),
+  'optim.plateau_patience': POSITIVE,
+  'optim.plateau_factor': SHARE,
+  'optim.warmup_epochs': NOT_NEGATIVE,
+  'optim.clip_norm': NOT_NEGATIVE,
+  'optim.ema': SHARE,
+  'checkpoint.every_steps': NOT_NEGATIVE,
+  'checkpoint.best': one_of('score', 'loss', 'last'),
+  'eval.batch_size': POSITIVE,
+  'log.every_steps': POSITIVE,
+}
+# What a field has to be beside another: the field, when it is right, and what is expected.
+TOGETHER: tuple[tuple[str, Callable[[ConfigDict], bool], str], ...] = (
+  (
+    'train.accumulate',
+    lambda c: c.train.batch_size % c.train.accumulate == 0,
+    'a divisor of config.train.batch_size={0.train.batch_size}',
+  ),
+  (
+    'data.workers',
+    lambda c: c.data.cache == 'none' or c.data.workers == 0,
+    '0 under config.data.cache={0.data.cache}: there is nothing left to decode',
+  ),
+)
+
+
 def validate(config: ConfigDict) -> Settings:
   """What the settings say that are languages of their own.
 
   Raises `UserError` naming field, value found, and values allowed.
   """
-  one_of(config, 'model.name', MODELS)
-  one_of(config, 'parallelism', ('jit', 'shard_map'))
-  one_of(config, 'model.bn', ('auto', 'batch', 'frozen', 'keras2_frozen'))
-  one_of(config, 'model.dtype', ('auto', 'float32', 'bfloat16'))
-  one_of(config, 'data.cache', ('none', 'host', 'device', 'auto'))
-  one_of(config, 'data.fit', ('squash', 'crop', 'pad'))
-  one_of(config, 'data.resize', ('pillow', 'simd'))
+  values = flat(config)
+  for field, rule in RULES.items():
+    if not rule.holds(values[field]):
+      raise UserError(f'config.{field}: found {values[field]!r}, expected {rule.expected}')
+  for field, holds, expected in TOGETHER:
+    if not holds(config):
+      raise UserError(
+        f'config.{field}: found {values[field]!r}, expected {expected.format(config)}'
+      )
   check_resize(config.data.resize, field='config.data.resize')
-  one_of(config, 'optim.name', OPTIMIZERS)
-  one_of(config, 'optim.schedule', ('constant', 'cosine', 'plateau'))
-  one_of(config, 'train.on_nonfinite', ('abort', 'skip'))
-  one_of(config, 'data.pixels', ('network', 'zero_one'))
-  one_of(config, 'checkpoint.best', ('score', 'loss', 'last'))
-  for field in (
-    'train.epochs',
-    'train.batch_size',
-    'train.eval_every_epochs',
-    'eval.batch_size',
-    'optim.learning_rate',
-    'model.width',
-    'data.image_size',
-    'log.every_steps',
-    'train.accumulate',
-    'loss.class_weight_cap',
-    'optim.plateau_patience',
-  ):
-    in_range(config, field, above=0)
-  for field in (
-    'data.workers',
-    'data.synthetic_objects',
-    'optim.weight_decay',
-    'optim.warmup_epochs',
-    'optim.clip_norm',
-    'checkpoint.every_steps',
-    'train.max_skipped',
-    'train.early_stop_patience',
-    'loss.logit_adjustment',
-    'augment.randaugment',
-    'augment.magnitude',
-    'augment.mixup',
-    'seed',
-  ):
-    in_range(config, field, at_least=0)
-  for field in (
-    'model.dropout',
-    'model.bn_momentum',
-    'augment.zoom',
-    'optim.momentum',
-    'loss.label_smoothing',
-    'optim.ema',
-    'optim.plateau_factor',
-  ):
-    in_range(config, field, at_least=0, below=1)
-  in_range(config, 'seed', below=2**63 - 1)  # the next number is a seed, too
-  if config.augment.magnitude > 10:
-    raise UserError(f'config.augment.magnitude: found {config.augment.magnitude}, expected 0 to 10')
-  if config.train.batch_size % config.train.accumulate:
-    raise UserError(
-      f'config.train.accumulate: {config.train.batch_size} pictures cannot be cut into '
-      f'{config.train.accumulate} equal parts; choose a divisor of config.train.batch_size'
-    )
-  if config.data.cache != 'none' and config.data.workers:
-    raise UserError(
-      f'config.data.workers: found {config.data.workers}, expected 0 under '
-      f'config.data.cache={config.data.cache}: there is nothing left to decode'
-    )
-  if not config.init:
-    raise UserError('config.init is empty; give scratch, imagenet, a weights file or a workdir')
   return read_settings(config)
 
 
@@ -108,30 +135,3 @@ def out_of_reach(
   if settings.profile and settings.profile[0] > steps:
     lines.append(f'config.log.profile: step {settings.profile[0]} is to be traced, and {ends}')
   return lines
-
-
-def one_of(config: ConfigDict, field: str, allowed: tuple[str, ...]) -> None:
-  """Refuses a value that is not in the list."""
-  value = flat(config)[field]
-  if value not in allowed:
-    raise UserError(f'config.{field}: found {value!r}, expected one of {", ".join(allowed)}')
-
-
-def in_range(
-  config: ConfigDict,
-  field: str,
-  *,
-  above: float | None = None,
-  at_least: float | None = None,
-  below: float | None = None,
-) -> None:
-  """Refuses a number outside its range; NaN and infinity are outside every range."""
-  value: Any = flat(config)[field]
-  if not math.isfinite(value):
-    raise UserError(f'config.{field}: found {value}, expected a finite number')
-  if above is not None and not value > above:
-    raise UserError(f'config.{field}: found {value}, expected a number above {above}')
-  if at_least is not None and not value >= at_least:
-    raise UserError(f'config.{field}: found {value}, expected a number of at least {at_least}')
-  if below is not None and not value < below:
-    raise UserError(f'config.{field}: found {value}, expected a number below {below}')

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flaxart import config as c
-from flaxart.config_checks import out_of_reach, validate
+from flaxart.config_checks import RULES, out_of_reach, validate
 from tfds_rijks.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
@@ -78,55 +78,106 @@ def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, 
   assert list(c.differences(old, new)) == counts
 
 
-@pytest.mark.parametrize(
-  ('field', 'value', 'line'),
-  [
-    ('model.name', 'resnet51', "config.model.name: found 'resnet51', expected one of vgg19"),
-    ('parallelism', 'pmap', "config.parallelism: found 'pmap', expected one of jit, shard_map"),
-    ('data.fit', 'stretch', "config.data.fit: found 'stretch'"),
-    ('data.resize', 'opencv', "config.data.resize: found 'opencv', expected one of pillow, simd"),
-    (
-      'train.on_nonfinite',
-      'rollback',
-      "config.train.on_nonfinite: found 'rollback', expected one of abort, skip",
-    ),
-    ('optim.name', 'lion', "config.optim.name: found 'lion'"),
-    ('optim.schedule', 'step', "config.optim.schedule: found 'step'"),
-    ('model.bn', 'on', "config.model.bn: found 'on'"),
-    ('model.dtype', 'float16', "config.model.dtype: found 'float16'"),
-    ('checkpoint.best', 'top1', "config.checkpoint.best: found 'top1'"),
-    ('train.epochs', 0.0, 'config.train.epochs: found 0.0, expected a number above 0'),
-    ('train.batch_size', -1, 'config.train.batch_size: found -1'),
-    ('optim.learning_rate', float('nan'), 'config.optim.learning_rate: found nan'),
-    (
-      'optim.learning_rate',
-      float('inf'),
-      'config.optim.learning_rate: found inf, expected a finite',
-    ),
-    ('train.eval_every_epochs', float('inf'), 'config.train.eval_every_epochs: found inf'),
-    ('model.dropout', 1.0, 'config.model.dropout: found 1.0, expected a number below 1'),
-    ('augment.zoom', -0.1, 'config.augment.zoom: found -0.1, expected a number of at least 0'),
-    ('data.workers', -2, 'config.data.workers: found -2'),
-    ('optim.ema', 1.0, 'config.optim.ema: found 1.0, expected a number below 1'),
-    ('loss.label_smoothing', -0.1, 'config.loss.label_smoothing: found -0.1'),
-    ('augment.magnitude', 11.0, 'config.augment.magnitude: found 11.0, expected 0 to 10'),
-    (
-      'train.accumulate',
-      5,
-      'config.train.accumulate: 32 pictures cannot be cut into 5 equal parts',
-    ),
-    ('data.pixels', 'minus_one', "config.data.pixels: found 'minus_one', expected one of network"),
-    ('init', '', 'config.init is empty'),
-    ('seed', 2**63, 'config.seed: found 9223372036854775808, expected a number below'),
-  ],
-)
-def test_a_wrong_value_is_one_line_that_names_the_field(field, value, line):
+NAN, INF = float('nan'), float('inf')
+ABOVE_0 = 'expected a finite number above 0'
+AT_LEAST_0 = 'expected a finite number of at least 0'
+SHARE = 'expected a finite number of at least 0 and below 1'
+WRONG = {  # field: values that are refused, and what the line says
+  'seed': ((-1, 2**63 - 1), 'expected a finite number of at least 0 and below 2**63 - 1'),
+  'init': (('',), 'expected scratch, imagenet, a weights file or the workdir of a run'),
+  'parallelism': (('pmap',), 'expected one of jit, shard_map'),
+  'model.name': (('resnet51', ''), 'expected one of vgg19'),
+  'model.width': ((0.0, -1.0, NAN, INF), ABOVE_0),
+  'model.bn': (('on',), 'expected one of auto, batch, frozen, keras2_frozen'),
+  'model.bn_momentum': ((-0.1, 1.0, NAN), SHARE),
+  'model.dropout': ((-0.1, 1.0, NAN), SHARE),
+  'model.dtype': (('float16',), 'expected one of auto, float32, bfloat16'),
+  'data.image_size': ((0, -1), ABOVE_0),
+  'data.fit': (('stretch',), 'expected one of squash, crop, pad'),
+  'data.resize': (('opencv',), 'expected one of pillow, simd'),
+  'data.pixels': (('minus_one',), 'expected one of network, zero_one'),
+  'data.workers': ((-2,), AT_LEAST_0),
+  'data.cache': (('disk',), 'expected one of none, host, device, auto'),
+  'data.synthetic_objects': ((-1,), AT_LEAST_0),
+  'augment.zoom': ((-0.1, 1.0), SHARE),
+  'augment.randaugment': ((-1,), AT_LEAST_0),
+  'augment.magnitude': ((-1.0, 11.0, NAN), 'expected a finite number from 0 to 10'),
+  'augment.mixup': ((-0.1, INF), AT_LEAST_0),
+  'train.epochs': ((0.0, INF), ABOVE_0),
+  'train.batch_size': ((0, -1), ABOVE_0),
+  'train.eval_every_epochs': ((0.0, INF), ABOVE_0),
+  'train.on_nonfinite': (('rollback',), 'expected one of abort, skip'),
+  'train.max_skipped': ((-1,), AT_LEAST_0),
+  'train.accumulate': ((0, -1), ABOVE_0),
+  'train.early_stop_patience': ((-1,), AT_LEAST_0),
+  'loss.label_smoothing': ((-0.1, 1.0), SHARE),
+  'loss.class_weight_cap': ((0.0, INF), ABOVE_0),
+  'loss.logit_adjustment': ((-0.1, NAN), AT_LEAST_0),
+  'optim.name': (('lion',), 'expected one of sgd, adam, adamw, rmsprop'),
+  'optim.learning_rate': ((0.0, NAN, INF), ABOVE_0),
+  'optim.momentum': ((-0.1, 1.0), SHARE),
+  'optim.weight_decay': ((-0.1, INF), AT_LEAST_0),
+  'optim.schedule': (('step',), 'expected one of constant, cosine, plateau'),
+  'optim.plateau_patience': ((0, -1), ABOVE_0),
+  'optim.plateau_factor': ((-0.1, 1.0), SHARE),
+  'optim.warmup_epochs': ((-1.0, INF), AT_LEAST_0),
+  'optim.clip_norm': ((-1.0, NAN), AT_LEAST_0),
+  'optim.ema': ((-0.1, 1.0), SHARE),
+  'checkpoint.every_steps': ((-1,), AT_LEAST_0),
+  'checkpoint.best': (('top1',), 'expected one of score, loss, last'),
+  'eval.batch_size': ((0,), ABOVE_0),
+  'log.every_steps': ((0, -1), ABOVE_0),
+}
+# Without a rule: booleans, paths and names, and the small languages (test_settings.py).
+FREE = {'tasks', 'trainable', 'loss.task_weights', 'loss.class_weights', 'train.unfreeze'}
+FREE |= {'optim.multipliers', 'probe.settings', 'log.profile', 'data.dataset', *c.FOLDERS}
+
+
+def test_every_setting_has_a_rule_and_each_rule_a_wrong_value():
+  fields = c.flat(c.default_config())
+  booleans = {field for field, value in fields.items() if isinstance(value, bool)}
+  assert set(RULES) == set(WRONG) == set(fields) - booleans - FREE
+
+
+def refused(fields):
   config = c.default_config()
-  with config.unlocked():
-    config.update_from_flattened_dict({field: value})
+  config.update_from_flattened_dict(fields)
   with pytest.raises(UserError) as error:
     validate(config)
-  assert str(error.value).startswith(line) and '\n' not in str(error.value)
+  assert '\n' not in str(error.value)
+  return str(error.value)
+
+
+@pytest.mark.parametrize('field', WRONG)
+def test_a_wrong_value_is_one_line_that_names_the_field(field):
+  values, expected = WRONG[field]
+  for value in values:
+    assert refused({field: value}).startswith(f'config.{field}: found {value!r}, {expected}')
+
+
+@pytest.mark.parametrize(
+  ('fields', 'line'),
+  [
+    (
+      {'train.accumulate': 5},
+      'config.train.accumulate: found 5, expected a divisor of config.train.batch_size=32',
+    ),
+    (
+      {'data.workers': 2, 'data.cache': 'host'},
+      'config.data.workers: found 2, expected 0 under config.data.cache=host: there is nothing',
+    ),
+    ({'trainable': '(?!a)'}, "config.trainable: found '(?!a)' (RE2 has no look-ahead)"),
+  ],
+)
+def test_settings_that_do_not_go_together_are_refused(fields, line):
+  assert refused(fields).startswith(line)
+
+
+def test_the_ends_of_each_range_are_allowed():
+  config = c.default_config()
+  ends = {'augment.magnitude': 10.0, 'augment.zoom': 0.0, 'seed': 2**63 - 2, 'data.workers': 0}
+  config.update_from_flattened_dict(ends | {'model.dropout': 0.999, 'train.epochs': 1e-6})
+  validate(config)
 
 
 @pytest.mark.parametrize(
