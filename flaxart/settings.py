@@ -173,7 +173,7 @@ ALL_AT_ONCE = (Stage(0.0, Pattern('.*')),)
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-  """An optimizer and a learning rate; `name` is how they were given, `adam:1e-3`."""
+  """An optimizer and a learning rate; `name` has the rate as it was given, `adam:1e-3`."""
 
   name: str
   optimizer: str
@@ -184,41 +184,47 @@ class Trial:
 class Settings:
   """What the small languages of a config say.
 
-  `trainable`: what learns; `stages`: from when on, at least one. `task_weights`: of every task, 1
-  where nothing is said; under `learned_weights` they are parameters. `class_weights`: the rule of
-  each task that is named; the rest have `class_weights_of_others`. `trials`: at least one.
+  `task_weights`: of every task, 1 where nothing is said; under `learned_weights` they are
+  parameters. `trainable`: what learns; `stages`: from when on, at least one. `class_weights`: the
+  rule of each task that is named; the rest have `class_weights_of_others`. `trials`: at least one.
   `profile`: the steps to trace.
   """
 
   tasks: tuple[str, ...]
-  trainable: Pattern
-  stages: tuple[Stage, ...]
-  multipliers: tuple[tuple[Pattern, float], ...]
   task_weights: Mapping[str, float]
   learned_weights: bool
-  class_weights: Mapping[str, str]
-  class_weights_of_others: str
-  trials: tuple[Trial, ...]
-  profile: range
+  trainable: Pattern = Pattern('.*')
+  stages: tuple[Stage, ...] = ALL_AT_ONCE
+  multipliers: tuple[tuple[Pattern, float], ...] = ()
+  class_weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  class_weights_of_others: str = 'none'
+  trials: tuple[Trial, ...] = ()
+  profile: range = range(0)
 
 
 def read_settings(config: ConfigDict) -> Settings:
   """Reads every small language in `config`; raises `UserError` at the first mistake."""
-  tasks = read_tasks(config)
-  task_weights, learned = _task_weights(config, tasks)
-  class_weights, others = _class_weights(config, tasks)
-  return Settings(
-    tasks=tasks,
+  trained = read_trained(config)
+  class_weights, others = _class_weights(config, trained.tasks)
+  return dataclasses.replace(
+    trained,
     trainable=_trainable(config),
     stages=_stages(config),
     multipliers=_multipliers(config),
-    task_weights=task_weights,
-    learned_weights=learned,
     class_weights=class_weights,
     class_weights_of_others=others,
-    trials=_trials(config),
+    trials=read_trials(config),
     profile=_profile(config),
   )
+
+
+def read_trained(config: ConfigDict) -> Settings:
+  """Of a run that learns no more: its tasks and weights, which say what parameters it has.
+
+  The rest is left at its default, so that a run with a pattern of earlier times can be loaded.
+  """
+  tasks = read_tasks(config)
+  return Settings(tasks, *_task_weights(config, tasks))
 
 
 def read_tasks(config: ConfigDict) -> tuple[str, ...]:
@@ -282,13 +288,14 @@ def _class_weights(config: ConfigDict, tasks: tuple[str, ...]) -> tuple[dict[str
   return rules, of_others
 
 
-def _trials(config: ConfigDict) -> tuple[Trial, ...]:
+def read_trials(config: ConfigDict) -> tuple[Trial, ...]:
+  """The optimizers that are tried; the one of `config.optim` where none is named."""
   parts, trials = TRIALS.parts(config), []
   for part in parts:
     optimizer, rate = part.pair()
     if optimizer not in OPTIMIZERS:
       raise part.wrong(f'{optimizer!r} is not an optimizer')
-    trials.append(Trial(part.text, optimizer, part.number_in(rate, above=0)))
+    trials.append(Trial(f'{optimizer}:{rate}', optimizer, part.number_in(rate, above=0)))
   _once(parts, [trial.name for trial in trials])
   name, rate = config.optim.name, config.optim.learning_rate
   return tuple(trials) or (Trial(f'{name}:{rate:g}', name, rate),)

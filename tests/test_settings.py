@@ -59,7 +59,7 @@ def read(**fields):
     ('probe.settings', '', 'trials', (Trial('sgd:0.001', 'sgd', 1e-3),)),
     (
       'probe.settings',
-      ' sgd:0.5 ,adam:1e-3',
+      ' sgd = 0.5 ,adam:1e-3',
       'trials',
       (Trial('sgd:0.5', 'sgd', 0.5), Trial('adam:1e-3', 'adam', 1e-3)),
     ),

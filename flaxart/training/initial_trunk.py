@@ -14,7 +14,7 @@ from flaxart.models.preprocess import Preprocess
 from flaxart.network import state_tree
 from flaxart.network.classifier import InitialTrunk, TrunkArrays, TrunkSpec
 from flaxart.network.state import abstract_parts
-from flaxart.settings import read_settings
+from flaxart.settings import read_trained
 from flaxart.weights.find import find_imagenet
 from flaxart.weights.load import read_trunk
 from flaxart.workdir import checkpoint, run_folder
@@ -74,7 +74,7 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
   step = checkpoint.best_on_disk(workdir)
   spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
   _, params, batch_stats = abstract_parts(
-    other, read_settings(other), tasks, spec, nnx.Param, nnx.BatchStat
+    other, read_trained(other), tasks, spec, nnx.Param, nnx.BatchStat
   )
   wanted = {'params': {'trunk': nnx.to_pure_dict(params)['trunk']}}
   stats = nnx.to_pure_dict(batch_stats)

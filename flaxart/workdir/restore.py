@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from flaxart.network.classifier import TrunkSpec
 from flaxart.network.state import Network, TrainState, abstract_parts
-from flaxart.settings import read_settings
+from flaxart.settings import read_trained
 from flaxart.tasks.task import Task
 from flaxart.workdir import checkpoint, run_folder
 
@@ -24,7 +24,7 @@ def restore_network(
   spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
   # All parameters count as frozen here: nothing is going to learn.
   graphdef, trainable, params, batch_stats = abstract_parts(
-    config, read_settings(config), tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat
+    config, read_trained(config), tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat
   )
   params, batch_stats = checkpoint.restore_params(workdir, step, params, batch_stats, mesh=mesh)
   state = TrainState(jnp.asarray(step, jnp.int32), trainable, params, batch_stats, ())

@@ -20,6 +20,7 @@ from flaxart.data.source import Dataset
 from flaxart.machine import locks, processes
 from flaxart.machine.files import read_object, write_text
 from flaxart.network.classifier import TrunkSpec
+from flaxart.settings import read_tasks
 from flaxart.tasks.task import Task, labels_json, read_labels
 from flaxart.workdir import identity
 from flaxart.workdir.identity import CONFIG, LABELS, RUN, TRUNK
@@ -31,9 +32,7 @@ log = logging.getLogger('flaxart')
 def dated(config: ConfigDict) -> Path:
   """`runs/2026-11-23_142501_resnet50_artist-type`: where a run goes that names no workdir."""
   now = datetime.datetime.now().strftime('%Y-%m-%d_%H%M%S')
-  return (
-    Path('runs') / f'{now}_{config.model.name}_{config.tasks.replace(",", "-").replace(" ", "")}'
-  )
+  return Path('runs') / f'{now}_{config.model.name}_{"-".join(read_tasks(config))}'
 
 
 def check(workdir: Path, config: ConfigDict) -> None:

@@ -80,3 +80,10 @@ def test_a_run_with_a_setting_that_is_gone_is_evaluated_and_not_continued(begun,
   assert {path: path.read_bytes() for path in run.rglob('*') if path.is_file()} == before
   assert flaxart.load(run).about['step'] == 4
   assert evaluate_again(run, split='test', config=config)['artist']['n'] > 0
+
+
+def test_a_run_with_a_pattern_of_earlier_times_is_loaded_and_not_continued(begun):
+  run = begun(trainable='(?!trunk).*', train__unfreeze=r'0:(h)\1')
+  assert flaxart.load(run).about['step'] == 4
+  with pytest.raises(UserError, match=r'config\.trainable: .*RE2 has no look-ahead'):
+    train_and_evaluate(settings.read(run / 'config.json'), run)

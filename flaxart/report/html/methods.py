@@ -9,6 +9,7 @@ from flaxart.config import NO_PART, default_config, flat
 from flaxart.report.numbers.experiments import Section
 from flaxart.report.numbers.runs import FINE_TUNED, OFF_THE_SHELF, RANDOM_TRUNK, Run
 from flaxart.report.numbers.statistics import DRAWS
+from flaxart.settings import read_trials
 
 OPTIMIZERS = {'sgd': 'SGD', 'adam': 'Adam', 'adamw': 'AdamW', 'rmsprop': 'RMSprop'}
 # Settings that the sentences below tell in words of their own; the table of settings has the paths.
@@ -129,7 +130,7 @@ def _optimizer(run: Run) -> str:
   name, rate = setting.split(':') if setting else (c.optim.name, c.optim.learning_rate)
   text = f'{OPTIMIZERS[name]}, learning rate {float(rate):g}'
   if run.settings_tried > 1 and setting:
-    among = ', '.join(part.strip() for part in c.probe.settings.split(',') if part.strip())
+    among = ', '.join(trial.name for trial in read_trials(c))
     text = f'optimizer and learning rate chosen on val among {among}: {setting}'
   if name == 'sgd':
     nesterov = 'Nesterov momentum' if c.optim.nesterov else 'momentum'
