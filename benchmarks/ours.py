@@ -21,7 +21,7 @@ from flaxart.network.state import Network, TrainState, create_train_state
 from flaxart.off_the_shelf.extractor import folded_trunk
 from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
-from flaxart.tasks.task import SOFTMAX, Task
+from flaxart.tasks.softmax import Softmax
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import make_train_step
 from tfds_rijks.errors import UserError
@@ -53,7 +53,7 @@ def create(
   config.init, config.model.name, config.data.image_size = 'scratch', model, size
   config.model.dtype = dtype
   config.optim.learning_rate, config.optim.momentum = RATE, MOMENTUM
-  tasks = [Task(n, SOFTMAX, tuple(map(str, range(c)))) for n, c in list(HEADS.items())[:heads]]
+  tasks = [Softmax(n, tuple(map(str, range(c)))) for n, c in list(HEADS.items())[:heads]]
   config.tasks = ','.join(task.name for task in tasks)
   rate = create_learning_rate_fn(config, steps=1000, steps_per_epoch=100)
   settings = read_settings(config)

@@ -36,7 +36,7 @@ from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.sweep import Sweep
 from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
-from flaxart.tasks.task import SOFTMAX, Task
+from flaxart.tasks.softmax import Softmax
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -67,7 +67,7 @@ class Museum:
     self.labels = {
       name: np.where(known[name], labels[name], -1).astype(np.int32) for name in labels
     }
-    self.tasks = [Task(name, SOFTMAX, tuple(map(str, range(n)))) for name, n in CLASSES.items()]
+    self.tasks = [Softmax(name, tuple(map(str, range(n)))) for name, n in CLASSES.items()]
 
   def records(self, epoch: int) -> np.ndarray:
     """`[S, B]`: the batches of an epoch."""

@@ -77,7 +77,7 @@ def evaluate_again(
 
 def with_classes(tasks: list[Any], dataset: Any) -> list[Any]:
   """The same tasks as the dataset describes them now."""
-  from flaxart.tasks.task import tasks_from_features
+  from flaxart.tasks.kinds import tasks_from_features
 
   missing = [task.name for task in tasks if task.name not in dataset.features]
   if missing:

@@ -18,7 +18,7 @@ from flaxart.machine.sharding import create_mesh
 from flaxart.models.fold import fold_batchnorm
 from flaxart.models.ops.kernel_forms import Kept
 from flaxart.network.state import Network, TrainState
-from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
+from flaxart.tasks.task import Task
 from flaxart.workdir import checkpoint, run_folder
 from flaxart.workdir.restore import restore_network
 from tfds_rijks import images as pictures
@@ -128,16 +128,7 @@ def _probabilities(
   graphdef: nnx.GraphDef, tasks: tuple[Task, ...], arrays: nnx.State, images: jax.Array
 ) -> dict[str, jax.Array]:
   logits = nnx.merge(graphdef, arrays)(images, train=False)
-  result = {}
-  for task in tasks:
-    value = logits[task.name]
-    if task.kind == SOFTMAX:
-      result[task.name] = jax.nn.softmax(value)
-    elif task.kind == SIGMOID:
-      result[task.name] = jax.nn.sigmoid(value)
-    else:
-      result[task.name] = value[:, 0] * task.scale + task.center
-  return result
+  return {task.name: task.answer(logits[task.name]) for task in tasks}
 
 
 def _features(graphdef: nnx.GraphDef, arrays: nnx.State, images: jax.Array) -> jax.Array:

@@ -25,7 +25,6 @@ from flaxart.net import load
 from flaxart.prediction.object_ids import object_ids
 from flaxart.prediction.pictures import average_objects, find_pictures, predict_pictures
 from flaxart.prediction.table import readable, row, task_columns, to_csv
-from flaxart.tasks.task import REGRESSION
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 
@@ -91,7 +90,7 @@ def predict(
     answers = average_objects(answers, ids)
   rows = [row(net, path, ids.get(path, ''), answer) for path, answer in answers.items()]
   columns = ['image', 'id', 'status', 'reason', *(c for t in net.tasks for c in task_columns(t))]
-  numbers = {f'{task.name}_1' for task in net.tasks if task.kind == REGRESSION}
+  numbers = {f'{task.name}_1' for task in net.tasks if task.answers_number}
   unread = sum(1 for r in rows if r['status'] != 'ok')
   about = {
     'written_by': f'flaxart {flaxart.__version__}',

@@ -23,9 +23,10 @@ from flaxart.machine.log import log
 from flaxart.machine.sharding import check_batch_size, create_mesh
 from flaxart.network.state import create_train_state
 from flaxart.off_the_shelf import probe
+from flaxart.tasks.kinds import tasks_from_features
 from flaxart.tasks.label_statistics import labelled_records, with_target_scale
 from flaxart.tasks.objective import create_objective
-from flaxart.tasks.task import Task, tasks_from_features
+from flaxart.tasks.task import Task
 from flaxart.training import estimate
 from flaxart.training.initial_trunk import initial_trunk
 from flaxart.training.loop import train_network

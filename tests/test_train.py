@@ -18,7 +18,7 @@ from flaxart.data.source import open_dataset
 from flaxart.evaluate_run import evaluate_again
 from flaxart.machine.sharding import create_mesh
 from flaxart.network.state import all_params
-from flaxart.tasks.task import Task
+from flaxart.tasks.softmax import Softmax
 from flaxart.train import check_labelled, train_and_evaluate
 from flaxart.workdir import checkpoint, run_folder
 from flaxart.workdir.restore import restore_network
@@ -217,9 +217,9 @@ def test_other_classes_are_refused_by_name(finished):
   tasks = run_folder.read_run(workdir)[1]
   try:
     swapped = [
-      t if t.name != 'artist' else type(t)(t.name, t.kind, ('Anna', 'Cleo', 'Bert')) for t in tasks
+      t if t.name != 'artist' else type(t)(t.name, ('Anna', 'Cleo', 'Bert')) for t in tasks
     ]
-    from flaxart.tasks.task import labels_json
+    from flaxart.tasks.kinds import labels_json
 
     path.write_text(labels_json(swapped))
     with pytest.raises(UserError, match=r"class 1 of artist was 'Cleo' .* is 'Bert'"):
@@ -317,7 +317,7 @@ def test_nothing_of_a_whole_run_imports_tensorflow(finished):
 
 
 def test_a_split_without_a_label_is_one_line(caplog):
-  task = Task('artist', 'softmax', ('a', 'b'))
+  task = Softmax('artist', ('a', 'b'))
   known, none = ({'artist': np.array(values)} for values in ([0, 1], [-1, -1]))
   dataset = SimpleNamespace(
     splits={'train': SimpleNamespace(labels=known), 'val': SimpleNamespace(labels=none)}

@@ -23,7 +23,7 @@ from flaxart.evaluation.label_only import label_only
 from flaxart.machine.log import log
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.arithmetic import auroc
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +84,9 @@ def decisions(
   task: Task, entry: Mapping[str, Any] | None, found: Mapping[str, np.ndarray], labels: np.ndarray
 ) -> dict[str, float | None]:
   """`decided_coverage` and `decided_precision` at the threshold that val chose."""
-  if task.kind == REGRESSION:
+  if not task.decides:
     return {}
-  known = calibration.is_known(task, labels)
+  known = task.is_labelled(labels)
   coverage, precision = calibration.decided(task, entry, found['logits'][known], labels[known])
   return {'decided_coverage': coverage, 'decided_precision': precision}
 
@@ -99,37 +99,35 @@ def against_unknown(
   Unknown: records labelled by a class that no training record has, or by a value too rare to be a
   class, where the dataset keeps those (`T_rare`); how many is `unknown_n`. None of them: None.
   """
-  if task.kind != SOFTMAX:
+  sure = task.sureness(found)
+  if sure is None:
     return {}
   labels = dataset.split(name).labels[task.name]
-  unseen = np.isin(labels, never_trained(task, dataset, labels))
+  known = task.is_labelled(labels)
+  unseen = task.of_classes(labels, never_trained(task, dataset, labels))
   rare = dataset.contexts[name].rare.get(task.name, np.zeros(len(labels), bool))
-  top = found['p'][:, 0]
-  unknown = unseen | ((labels < 0) & rare)
+  unknown = unseen | (~known & rare)
   return {
     'unknown_n': int(unknown.sum()),
-    'unknown_auroc': auroc(top[(labels >= 0) & ~unseen], top[unknown]),
+    'unknown_auroc': auroc(sure[known & ~unseen], sure[unknown]),
   }
 
 
 def never_trained(task: Task, dataset: Dataset, labels: np.ndarray) -> np.ndarray:
   """Numbers of the classes in `labels` that no training record has."""
-  trained = dataset.split('train').labels[task.name]
-  if task.kind == SIGMOID:
-    return np.flatnonzero(labels.any(axis=0) & ~trained.any(axis=0))
-  return np.setdiff1d(labels[labels >= 0], trained)
+  trained = task.class_counts(dataset.split('train').labels[task.name])
+  return np.flatnonzero((task.class_counts(labels) > 0) & (trained == 0))
 
 
 def warn_never_trained(tasks: Sequence[Task], dataset: Dataset, names: Sequence[str]) -> None:
   """A line for each task and split with classes that training never saw."""
   for name in names:
     for task in tasks:
-      if task.kind == REGRESSION:
+      if not task.classes:
         continue
       labels = dataset.split(name).labels[task.name]
       unseen = never_trained(task, dataset, labels)
       if len(unseen):
-        hit = labels[:, unseen].any(axis=1) if task.kind == SIGMOID else np.isin(labels, unseen)
         shown = ', '.join(task.classes[c] for c in unseen[:3]) + ', ...' * (len(unseen) > 3)
         log.warning(
           '%s: %d classes of the %s split never occur in training (%s): their %d records cannot be '
@@ -138,7 +136,7 @@ def warn_never_trained(tasks: Sequence[Task], dataset: Dataset, names: Sequence[
           len(unseen),
           name,
           shown,
-          hit.sum(),
+          task.of_classes(labels, unseen).sum(),
         )
 
 
@@ -150,7 +148,7 @@ def add_baselines(
 ) -> None:
   """Puts the slower baselines beside the scores of each split but train, which answers itself."""
   names = [name for name in scores if name != 'train']
-  if not names or not any(task.kind == SOFTMAX for task in tasks):
+  if not names or not any(task.one_class for task in tasks):
     return
   beside = [{name: label_only(dataset, name, tasks) for name in names}]
   if config.eval.test:  # a candidate of a grid is compared with others, on val

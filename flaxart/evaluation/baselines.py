@@ -9,8 +9,7 @@ import numpy as np
 
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Split
-from flaxart.tasks.scores import accuracies
-from flaxart.tasks.task import SOFTMAX, Task
+from flaxart.tasks.task import Task
 from tfds_rijks import images
 from tfds_rijks.progress import Progress
 
@@ -19,13 +18,12 @@ CHUNK = 1024  # test records compared at once
 
 
 def largest_class(train: Split, split: Split, task: Task) -> dict[str, float | None]:
-  """`floor`, softmax tasks only: accuracy of always answering the largest class of `train`."""
-  if task.kind != SOFTMAX:
+  """`floor`, for tasks with one class: the main score of always answering the largest class."""
+  if not task.one_class:
     return {}
-  known, truth = (labels[labels >= 0] for labels in (s.labels[task.name] for s in (train, split)))
-  if not len(known) or not len(truth):
-    return {'floor': None}
-  return {'floor': float((truth == np.bincount(known).argmax()).mean())}
+  counts, truth = task.class_counts(train.labels[task.name]), split.labels[task.name]
+  truth = truth[task.is_labelled(truth) & counts.any()]
+  return {'floor': task.guess_scores(np.full(len(truth), counts.argmax()), truth)[task.main]}
 
 
 def thumbnails(split: Split, *, fit: images.Fit) -> np.ndarray:
@@ -46,7 +44,7 @@ def nearest_pixels(
   16x16 pixels.
 
   No learning at all; on a split that puts near-twins on both sides it looks brilliant, which is why
-  it stands beside every score. Softmax tasks only; neighbours without the label are passed over.
+  it stands beside every score. Tasks with one class; neighbours without the label are passed over.
   """
   known = thumbnails(train, fit=fit)
   result: dict[str, dict[str, dict[str, Any]]] = {}
@@ -54,18 +52,14 @@ def nearest_pixels(
     pixels = thumbnails(split, fit=fit)
     result[split.name] = {}
     for task in tasks:
-      if task.kind != SOFTMAX:
+      if not task.one_class:
         continue
       labels, truth = train.labels[task.name], split.labels[task.name]
-      has, wants = labels >= 0, truth >= 0
-      top1 = balanced = None
-      if has.any() and wants.any():
-        guess = labels[has][_nearest(known[has], pixels[wants])]
-        top1, balanced = accuracies(guess, truth[wants])
-      result[split.name][task.name] = {
-        'pixels16_top1': top1,
-        'pixels16_balanced_accuracy': balanced,
-      }
+      has = task.is_labelled(labels)
+      wants = task.is_labelled(truth) & has.any()
+      guess = labels[has][_nearest(known[has], pixels[wants])] if wants.any() else truth[wants]
+      scores = task.guess_scores(guess, truth[wants])
+      result[split.name][task.name] = {f'pixels16_{name}': value for name, value in scores.items()}
   return result
 
 

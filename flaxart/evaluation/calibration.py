@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import scipy.optimize
-import scipy.special
 
 from flaxart.machine.files import read_object, write_text
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.tasks.task import Task
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
@@ -38,7 +37,7 @@ def fit(
   found: Mapping[str, Mapping[str, np.ndarray]],
   labels: Mapping[str, np.ndarray],
 ) -> Calibration:
-  """Temperature and threshold of each softmax and sigmoid task, from the logits of the val split.
+  """Temperature and threshold of each task that decides, from the logits of the val split.
 
   `found[T]['logits']` `[N, C]`, `labels[T]` as in `Split.labels`. An entry holds `temperature`;
   `threshold`, None where 90 % cannot be reached on at least 20 names; `precision`, what was aimed
@@ -46,35 +45,25 @@ def fit(
   """
   result = {}
   for task in tasks:
-    if task.kind == REGRESSION:
+    if not task.decides:
       continue
-    known = is_known(task, labels[task.name])
+    known = task.is_labelled(labels[task.name])
     logits, truth = found[task.name]['logits'][known], labels[task.name][known]
     entry: dict[str, Any] = {
       'temperature': fit_temperature(task, logits, truth),
       'precision': PRECISION,
       'n': int(known.sum()),
     }
-    p, right = answers(task, calibrated(task, logits, entry['temperature']), truth)
+    p, right = task.possible(calibrated(task, logits, entry['temperature']), truth)
     entry['threshold'] = find_threshold(p, right)
     entry['val_coverage'], entry['val_precision'] = decided(task, entry, logits, truth)
     result[task.name] = entry
   return result
 
 
-def is_known(task: Task, labels: np.ndarray) -> np.ndarray:
-  """`[N]` bool: which records have a label of a softmax or sigmoid task."""
-  return np.asarray(labels >= 0 if task.kind == SOFTMAX else labels.any(axis=1))
-
-
 def calibrated(task: Task, logits: np.ndarray, temperature: float) -> np.ndarray:
-  """`[N, C]` float64 probabilities at a temperature; `logits` may lack a constant a row (softmax),
-  so the logarithms of plain probabilities do as well.
-  """
-  scaled = logits.astype(np.float64) / temperature
-  if task.kind == SIGMOID:
-    return scipy.special.expit(scaled)
-  return scipy.special.softmax(scaled, axis=1)
+  """`[N, C]` float64 probabilities at a temperature."""
+  return task.probabilities(logits.astype(np.float64) / temperature)
 
 
 def fit_temperature(task: Task, logits: np.ndarray, truth: np.ndarray) -> float:
@@ -83,32 +72,13 @@ def fit_temperature(task: Task, logits: np.ndarray, truth: np.ndarray) -> float:
   logits, truth = logits[whole].astype(np.float64), truth[whole]
   if not len(logits):
     return 1.0
-  loss: Callable[[float], float]
-  if task.kind == SOFTMAX:
-    own = logits[np.arange(len(truth)), truth]
 
-    def loss(log_temperature: float) -> float:
-      scale = np.exp(-log_temperature)
-      return float((scipy.special.logsumexp(logits * scale, axis=1) - own * scale).mean())
-  else:
-    signed = np.where(truth, -logits, logits)
-
-    def loss(log_temperature: float) -> float:
-      return float(np.logaddexp(0, signed * np.exp(-log_temperature)).mean())
+  def loss(log_temperature: float) -> float:
+    return task.mean_loss(logits * np.exp(-log_temperature), truth)
 
   low, high = np.log(TEMPERATURES)
   found = scipy.optimize.minimize_scalar(loss, bounds=(low, high), method='bounded')
   return float(np.exp(found.x))
-
-
-def answers(task: Task, p: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Probability of each answer that could be given, and whether it is right.
-
-  Softmax: the best class of each record, `[N]`; sigmoid: every class of every record, `[N * C]`.
-  """
-  if task.kind == SIGMOID:
-    return p.ravel(), truth.ravel().astype(bool)
-  return p.max(axis=1, initial=0.0), p.argmax(axis=1) == truth
 
 
 def find_threshold(p: np.ndarray, right: np.ndarray) -> float | None:
@@ -134,26 +104,21 @@ def decided(
   if entry is None or entry['threshold'] is None or not len(truth):
     return None, None
   probabilities = calibrated(task, logits, entry['temperature'])
-  p, right = answers(task, probabilities, truth)
+  p, right = task.possible(probabilities, truth)
   passes = p >= entry['threshold']
   coverage = (probabilities >= entry['threshold']).any(axis=1).mean()
   return float(coverage), float(right[passes].mean()) if passes.any() else None
 
 
 def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[str]:
-  """The names given to one record, from its plain probabilities `[C]`: none, one, or (sigmoid)
-  several, in the order of the classes.
+  """The names given to one record, from its plain probabilities `[C]`: none, one or several,
+  in the order of the classes.
   """
-  if task.kind == REGRESSION or entry is None or entry['threshold'] is None:
+  if not task.decides or entry is None or entry['threshold'] is None:
     return []
-  p = p.astype(np.float64)[None]
   with np.errstate(divide='ignore'):
-    logits = np.log(p) if task.kind == SOFTMAX else scipy.special.logit(p)
-  passes = calibrated(task, logits, entry['temperature'])[0]
-  if task.kind == SOFTMAX:
-    best = int(passes.argmax())
-    return [task.classes[best]] if passes[best] >= entry['threshold'] else []
-  return [task.classes[c] for c in np.flatnonzero(passes >= entry['threshold'])]
+    logits = task.logits_of(p.astype(np.float64)[None])
+  return task.decide(calibrated(task, logits, entry['temperature'])[0], entry['threshold'])
 
 
 def write(workdir: Path, calibration: Calibration) -> None:

@@ -18,8 +18,7 @@ from flaxart.data.source import Split
 from flaxart.evaluation.records import Rows, fetch, without_logits
 from flaxart.machine.sharding import device_batch, put_batch, replicated
 from flaxart.network.state import Network, TrainState
-from flaxart.tasks.counts import count, zero_counts
-from flaxart.tasks.scores import finish
+from flaxart.tasks.scores import count, finish, zero_counts
 from flaxart.tasks.task import Task
 from tfds_rijks.progress import Progress
 
@@ -30,7 +29,7 @@ Counts = dict[str, dict[str, jax.Array]]
 def eval_step(
   state: TrainState, counts: Counts, batch: dict[str, Any], *, network: Network
 ) -> tuple[Counts, dict[str, dict[str, jax.Array]]]:
-  """Adds a batch to the counts of each task (`counts.count`); returns them and what each record
+  """Adds a batch to the counts of each task (`scores.count`); returns them and what each record
   gave. The counts passed in are used up.
   """
   model = network.merge(state.trainable, state.frozen, state.batch_stats)
@@ -44,7 +43,7 @@ def eval_step(
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """A split, evaluated: `counts` and `found` per task as `counts.count` gives them, on the host
+  """A split, evaluated: `counts` and `found` per task as `scores.count` gives them, on the host
   and in the order of the split, and the `scores` made of them.
   """
 
@@ -75,8 +74,8 @@ def evaluate_records(
   keep_logits: bool = False,
   features: np.ndarray | None = None,
 ) -> Evaluation:
-  """As `evaluate`, with what each record gave; the logits of softmax tasks only if asked for, since
-  they are as many as records times classes.
+  """As `evaluate`, with what each record gave; logits that no score needs only if asked for,
+  since they are as many as records times classes.
 
   `features` `[N, D]`, for a network that takes them in place of pictures
   (`over_features`).

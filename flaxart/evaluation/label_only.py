@@ -22,8 +22,7 @@ import numpy as np
 import scipy.sparse
 
 from flaxart.data.source import Dataset
-from flaxart.tasks.scores import accuracies
-from flaxart.tasks.task import SOFTMAX, Task
+from flaxart.tasks.task import Task
 
 ALIKE = 3  # training records with the same other labels that are enough to go by
 SMOOTHING = 0.1  # added to each count of naive Bayes: chosen on the val split of open clip art
@@ -49,24 +48,24 @@ class Facts:
 def label_only(
   dataset: Dataset, name: str, tasks: Sequence[Task]
 ) -> dict[str, dict[str, float | None]]:
-  """`{task: {'label_only_top1', 'label_only_balanced_accuracy'}}` of a split, for softmax tasks.
+  """`{task: {'label_only_top1', 'label_only_balanced_accuracy'}}` of a split, for tasks with one
+  class.
 
   None for a task of a dataset without any other label, and where the split has no label.
   """
   known, asked = columns(dataset, 'train'), columns(dataset, name)
   result = {}
   for task in tasks:
-    if task.kind != SOFTMAX:
+    if not task.one_class:
       continue
-    wants = asked[task.name] >= 0
+    labels, truth = known[task.name], asked[task.name]
     others = [key for key in known if key != task.name]
-    top1 = balanced = None
-    if others and wants.any() and (known[task.name] >= 0).any():
-      guess = answer(
-        known[task.name], {k: known[k] for k in others}, {k: asked[k][wants] for k in others}
-      )
-      top1, balanced = accuracies(guess, asked[task.name][wants])
-    result[task.name] = {'label_only_top1': top1, 'label_only_balanced_accuracy': balanced}
+    wants = task.is_labelled(truth) & bool(others) & task.is_labelled(labels).any()
+    guess = truth[wants]
+    if wants.any():
+      guess = answer(labels, {k: known[k] for k in others}, {k: asked[k][wants] for k in others})
+    scores = task.guess_scores(guess, truth[wants])
+    result[task.name] = {f'label_only_{name}': value for name, value in scores.items()}
   return result
 
 

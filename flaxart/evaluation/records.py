@@ -14,13 +14,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.special
 from jax.experimental import multihost_utils
 
 from flaxart.data.source import Split
 from flaxart.machine.files import write_bytes, write_text
-from flaxart.tasks.scores import values
-from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
+from flaxart.tasks.task import Task
 
 TABLES = 'tables.json'
 
@@ -53,8 +51,8 @@ def fetch(tree: Any) -> Any:
 
 
 def without_logits(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, Any]:
-  """`found` without the logits of softmax tasks, which no score needs."""
-  drop = {task.name for task in tasks if task.kind == SOFTMAX}
+  """`found` without the logits that no score needs."""
+  drop = {task.name for task in tasks if not task.scores_need_logits}
   return {
     name: {key: x for key, x in of_task.items() if key != 'logits' or name not in drop}
     for name, of_task in found.items()
@@ -66,21 +64,12 @@ def predictions(
 ) -> dict[str, np.ndarray]:
   """The arrays of `predictions_<split>.npz`, in the order of the split.
 
-  `ids`, `groups` `[N]` text; `T/label` as in `Split.labels`; softmax: `T/top` `[N, min(5, C)]`
-  classes by falling probability and `T/p` their plain probabilities (temperature 1); sigmoid: `T/p`
-  `[N, C]`; regression: `T/value` `[N]`.
+  `ids`, `groups` `[N]` text; of each task `T/label` as in `Split.labels` and what its kind stores.
   """
   arrays = {'ids': np.array(split.ids, np.str_), 'groups': np.array(split.groups, np.str_)}
   for task in tasks:
-    name, of_task = task.name, found[task.name]
-    arrays[f'{name}/label'] = split.labels[name]
-    if task.kind == SOFTMAX:
-      arrays[f'{name}/top'] = of_task['top'].astype(np.int32)
-      arrays[f'{name}/p'] = of_task['p'].astype(np.float32)
-    elif task.kind == SIGMOID:
-      arrays[f'{name}/p'] = scipy.special.expit(of_task['logits']).astype(np.float32)
-    else:
-      arrays[f'{name}/value'] = values(task, of_task['logits']).astype(np.float32)
+    kept = {'label': split.labels[task.name], **task.predictions(found[task.name])}
+    arrays |= {f'{task.name}/{key}': kept[key] for key in task.stored}
   return arrays
 
 

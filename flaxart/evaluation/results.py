@@ -18,10 +18,22 @@ from flaxart.evaluation.assess import assess, warn_never_trained
 from flaxart.evaluation.provenance import provenance
 from flaxart.machine.files import write_text
 from flaxart.network.state import Network, TrainState
-from flaxart.tasks.counts import MAIN
 from flaxart.tasks.scores import table as table_of
-from flaxart.tasks.task import REGRESSION, SOFTMAX, Task
+from flaxart.tasks.task import Task
 from flaxart.workdir.finished import FILE
+
+HEAD = (
+  'task',
+  'classes',
+  'records',
+  'score',
+  'largest class',
+  '16x16 pixels',
+  'label-only',
+  'top-5',
+  'balanced',
+  'decided',
+)
 
 
 def collect(
@@ -54,9 +66,9 @@ def collect(
     arrays = records.predictions(dataset.split(name), network.tasks, evaluation.found)
     records.write_predictions(workdir, name, arrays)
     tables[name] = {
-      task.name: table_of(task, evaluation.counts[task.name])
+      task.name: made
       for task in network.tasks
-      if task.kind != REGRESSION
+      if (made := table_of(task, evaluation.counts[task.name]))
     }
   records.write_tables(workdir, tables)
   calibration.write(workdir, assessed.calibration)
@@ -79,37 +91,17 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
     return (
       f'{why}\n\n{table(summary, tasks, "val")}' if 'val' in summary and split != 'val' else why
     )
-  head = [
-    'task',
-    'classes',
-    'records',
-    'score',
-    'largest class',
-    '16x16 pixels',
-    'label-only',
-    'top-5',
-    'balanced',
-    'decided',
-  ]
+  of_tasks = [(task, summary[split][task.name]) for task in tasks]
+  beside = [task.beside(s) for task, s in of_tasks]
+  head = list(dict.fromkeys([*HEAD, *(column for own in beside for column in own)]))
   rows = [head]
-  for task in tasks:
-    s = summary[split][task.name]
-    main = MAIN[task.kind]
-    if task.kind == SOFTMAX:
-      cells = [
-        percent(s['floor']),
-        percent(s.get('pixels16_top1')),
-        percent(s.get('label_only_top1')),
-        percent(s['top5']),
-        percent(s['balanced_accuracy']),
-      ]
-    else:
-      cells = [''] * 5
-    cells.append('' if task.kind == REGRESSION else percent(s.get('decided_coverage')))
-    unit = f'{percent(s[main])} {main}'
-    if task.kind == REGRESSION and s['mae'] is not None:
-      unit += f', mae {s["mae"]:.1f}'
-    rows.append([task.name, str(s.get('classes', '')), f'{s["n"]:,}', unit, *cells])
+  for (task, s), own in zip(of_tasks, beside, strict=True):
+    score = f'{percent(s[task.main])} {task.main}'
+    if task.in_units and s[task.in_units[0]] is not None:
+      score += f', {task.in_units[0]} {s[task.in_units[0]]:.1f}'
+    first = [task.name, str(s.get('classes', '')), f'{s["n"]:,}', score]
+    more = [percent(own[column]) if column in own else '' for column in head[len(first) :]]
+    rows.append(first + more)
   widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
   lines = [
     '  '.join(

@@ -15,8 +15,8 @@ from flaxart.logs.metric_writer import flat_scores
 from flaxart.machine.processes import from_first_process
 from flaxart.network.plateau import after_evaluation, has_stopped
 from flaxart.network.state import TrainState
-from flaxart.tasks.counts import main_score
 from flaxart.tasks.label_statistics import labelled_records
+from flaxart.tasks.scores import main_score
 from flaxart.tasks.task import Task
 from flaxart.training.nonfinite import ABORT, Guard, all_finite, sound_steps
 from tfds_rijks.errors import UserError

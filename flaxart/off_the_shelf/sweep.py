@@ -27,8 +27,8 @@ from flaxart.network.over_features import over_features
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import Data, over_steps, train_data
 from flaxart.settings import Settings
-from flaxart.tasks.counts import zero_counts
 from flaxart.tasks.objective import Objective
+from flaxart.tasks.scores import zero_counts
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import TrainStep, make_update
 

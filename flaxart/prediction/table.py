@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Container
 
@@ -12,7 +13,7 @@ import numpy as np
 from flaxart.machine.files import defuse
 from flaxart.net import Net
 from flaxart.prediction.pictures import Answer
-from flaxart.tasks.task import REGRESSION, SIGMOID, Task
+from flaxart.tasks.task import Task
 from tfds_rijks import nobody
 
 SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
@@ -32,16 +33,10 @@ def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
     return {**cells, 'status': 'unreadable', 'reason': answer}
   given = net.decide({name: np.asarray(values)[None] for name, values in answer.items()})
   for task in net.tasks:
-    values = answer[task.name]
-    if task.kind == REGRESSION:
-      cells[f'{task.name}_1'] = f'{float(values):.1f}'
-      continue
     # A class such as `onbekend`, which a published list has, is no suggestion.
-    named = [c for c in np.argsort(-values, kind='stable') if not nobody.KNOWN(task.classes[c])]
-    for k, c in enumerate(named[:TOP], start=1):
-      cells[f'{task.name}_{k}'] = task.classes[c]
-      cells[f'{task.name}_{k}_p'] = f'{values[c]:.4f}'
-    assert task.kind == SIGMOID or abs(values.sum() - 1) < 1e-3
+    said = ((name, p) for name, p in task.ranked(answer[task.name]) if not nobody.KNOWN(name))
+    for k, (name, p) in enumerate(itertools.islice(said, TOP), start=1):
+      cells[f'{task.name}_{k}'], cells[f'{task.name}_{k}_p'] = name, p
     cells[f'{task.name}_decision'] = SEPARATOR.join(
       name for name in given[task.name][0] if not nobody.KNOWN(name)
     )

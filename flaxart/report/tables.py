@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flaxart.machine.files import defuse
-from flaxart.report.numbers.compare import Cell, Difference, cell, metrics_for
+from flaxart.report.numbers.compare import Cell, Difference, cell
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.runs import LeftOut, Run
 from flaxart.report.numbers.statistics import DRAWS, LEVEL, over_seeds
@@ -54,7 +54,7 @@ def score(section: Section, found: list[Difference]) -> Scored:
     (experiment, task, metric)
     for experiment in section.experiments
     for task in experiment.tasks
-    for metric in metrics_for(experiment.kind(task))
+    for metric in (experiment.task(task).main, *experiment.task(task).further)
   ]
   progress = Progress('scores and their intervals', len(wanted), unit='score')
   cells = {}

@@ -1,9 +1,88 @@
-"""Scores that need the order of all records: average precision, area under the ROC curve."""
+"""The arithmetic of scores on the host: shares, F1, average precision, area under the ROC curve."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import scipy.stats
+
+BINS = 15  # of the expected calibration error, as in Guo et al. 2017
+
+
+def divide(a: Any, b: Any) -> float | None:
+  """None where there is nothing to divide by."""
+  return float(a) / float(b) if b else None
+
+
+def mean(values: Sequence[float]) -> float | None:
+  """None of no values."""
+  return float(np.mean(values)) if values else None
+
+
+def f1(
+  right: np.ndarray, records: np.ndarray, predicted: np.ndarray
+) -> tuple[float | None, float | None]:
+  """Macro (over the classes that are true or answered somewhere) and micro F1.
+
+  Right answers, records and answers of each class, `[C]` each.
+  """
+  total = records + predicted
+  present = total > 0
+  macro = float((2 * right[present] / total[present]).mean()) if records.any() else None
+  return macro, divide(2 * right.sum(), total.sum()) if records.any() else None
+
+
+def class_rows(
+  classes: Sequence[str], right: np.ndarray, records: np.ndarray, predicted: np.ndarray
+) -> list[dict[str, Any]]:
+  """`per_class` of `tables.json`: a row a class, None where a score has no denominator."""
+  return [
+    {
+      'class': name,
+      'n': int(records[c]),
+      'predicted': int(predicted[c]),
+      'precision': divide(right[c], predicted[c]),
+      'recall': divide(right[c], records[c]),
+      'f1': divide(2 * right[c], records[c] + predicted[c]),
+    }
+    for c, name in enumerate(classes)
+  ]
+
+
+def accuracies(guess: np.ndarray, truth: np.ndarray) -> tuple[float | None, float | None]:
+  """Top-1 and balanced accuracy of one guess a record: what a baseline is compared by."""
+  if not len(truth):
+    return None, None
+  recall = [(guess[truth == c] == c).mean() for c in np.unique(truth)]
+  return float((guess == truth).mean()), float(np.mean(recall))
+
+
+def mean_class_accuracy(hits: np.ndarray, of_class: np.ndarray) -> list[float] | None:
+  """Mean over classes of the share of records whose class is among the first 1 to 5 answers.
+
+  `hits` `[5, C]`, `of_class` `[C]`. Classes without a record in the split are left out (the
+  Challenge's own code counts them as 0; its splits have none).
+  """
+  present = of_class > 0
+  if not present.any():
+    return None
+  return [float(x) for x in (hits[:, present] / of_class[present]).mean(axis=1)]
+
+
+def expected_calibration_error(p: np.ndarray, right: np.ndarray) -> float | None:
+  """Mean distance between confidence and accuracy over 15 equal bins of the top probability.
+
+  Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3; a bin includes its upper
+  edge. `p`, `right` `[N]`.
+  """
+  if not len(p):
+    return None
+  p = p.astype(np.float64)
+  at = np.digitize(p, np.linspace(0, 1, BINS + 1)[1:-1], right=True)
+  gap = np.bincount(at, right, BINS) - np.bincount(at, p, BINS)  # (accuracy - confidence) * records
+  return float(np.abs(gap).sum() / len(p))
 
 
 def average_precisions(scores: np.ndarray, truth: np.ndarray) -> tuple[list[float], list[float]]:

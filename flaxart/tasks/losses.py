@@ -12,10 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from flaxart.tasks.objective import Labels, Mix, Objective
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task, is_labelled
+from flaxart.tasks.task import PLAIN, Task
 
 
 def example_losses(
@@ -23,35 +22,10 @@ def example_losses(
 ) -> jax.Array:
   """Loss of each record, `[B]`, exactly 0 (with zero gradient) where the label is missing.
 
-  `logits`: `[B, outputs]` float32; `labels`: `[B]` int, `[B, C]` multi-hot or `[B]` float.
-  Softmax: cross-entropy in nats. Sigmoid: sum over classes of binary cross-entropies, divided by
-  the number of classes. Regression: squared error in units of the task's scale.
+  `logits` `[B, O]` float32, `labels` as in `Split.labels`.
   """
-  objective = objective or Objective()
-  smoothing = objective.label_smoothing
-  weights = objective.class_weights.get(task.name)
-  known = is_labelled(task, labels)
-  if task.kind == SOFTMAX:
-    truth = jnp.maximum(labels, 0)
-    if task.name in objective.offsets:
-      logits = logits + objective.offsets[task.name]
-    if smoothing:
-      target = optax.smooth_labels(jax.nn.one_hot(truth, task.outputs), smoothing)
-      losses = optax.softmax_cross_entropy(logits, target)
-    else:
-      losses = optax.softmax_cross_entropy_with_integer_labels(logits, truth)
-    if weights is not None:
-      losses = losses * jnp.asarray(weights)[truth]
-  elif task.kind == SIGMOID:
-    target = labels.astype(logits.dtype)
-    if smoothing:  # towards even odds, as two-class softmax smoothing would
-      target = target * (1 - smoothing) + smoothing / 2
-    losses = optax.sigmoid_binary_cross_entropy(logits, target)
-    losses = (losses if weights is None else losses * weights).mean(axis=-1)
-  else:
-    target = (jnp.where(known, labels, task.center) - task.center) / task.scale
-    losses = jnp.square(logits[:, 0] - target)
-  return jnp.where(known, losses, 0.0)
+  terms = objective.terms.get(task.name, PLAIN) if objective else PLAIN
+  return jnp.where(task.is_labelled(labels), task.losses(logits, labels, terms), 0.0)
 
 
 def label_counts(
@@ -60,9 +34,9 @@ def label_counts(
   """How many records of a batch carry each task's label (shares of records under mixup)."""
   counts = {}
   for task in tasks:
-    known = is_labelled(task, labels[task.name])
+    known = task.is_labelled(labels[task.name])
     if mix is not None:
-      other = is_labelled(task, mix.partner[task.name])
+      other = task.is_labelled(mix.partner[task.name])
       known = known * mix.share + other * (1 - mix.share)
     counts[task.name] = known.sum()
   return counts
@@ -82,7 +56,7 @@ def total_loss(
   """Weighted sum over tasks of the mean over labelled records, and the means themselves.
 
   A batch in which nothing carries a label adds exactly 0 for that task. With `log_variances` the
-  weights are learned: `exp(-s) * loss + s / 2` (half the first term for regression), Kendall, Gal
+  weights are learned: `exp(-s) * loss + s / 2` (`loss_factor` times the first term), Kendall, Gal
   and Cipolla, "Multi-task learning using uncertainty", CVPR 2018. `counts` are the denominators of
   the whole batch where this is only a `share` of it (gradient accumulation).
   """
@@ -103,7 +77,7 @@ def total_loss(
       total = total + task.weight * mean
     else:
       s: Any = log_variances[task.name]
-      factor = 0.5 if task.kind == REGRESSION else 1.0
       # Without a label there is no loss to balance: s must not drift on its regulariser alone.
-      total = total + jnp.where(count > 0, factor * jnp.exp(-s) * mean + share * s / 2, 0.0)
+      weighted = task.loss_factor * jnp.exp(-s) * mean
+      total = total + jnp.where(count > 0, weighted + share * s / 2, 0.0)
   return total, means

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from flaxart.data.source import Split
 from flaxart.settings import CLASS_WEIGHTS, Settings
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.tasks.task import Task, Terms
 
 Labels = Mapping[str, jax.Array]
 EFFECTIVE_BETA = 0.999  # Cui et al., 2019: the best of their values on long-tailed CIFAR
@@ -19,15 +19,9 @@ EFFECTIVE_BETA = 0.999  # Cui et al., 2019: the best of their values on long-tai
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-  """How training departs from the plain losses; the default is not at all.
+  """How training departs from the plain losses, `{task: terms}`; the default is not at all."""
 
-  `class_weights` `{task: [C]}` multiply the loss of a record by the weight of its class; `offsets`
-  `{task: [C]}` are added to the logits in the loss only (logit adjustment).
-  """
-
-  label_smoothing: float = 0.0
-  class_weights: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-  offsets: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  terms: Mapping[str, Terms] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,28 +39,23 @@ def create_objective(
   config: ConfigDict, settings: Settings, tasks: Sequence[Task], train: Split
 ) -> Objective:
   """The objective that `config` asks for, with class counts from the training split."""
-  weights, offsets = {}, {}
+  terms = {}
   for task in tasks:
+    own = Terms(config.loss.label_smoothing)
     named = settings.class_weights.get(task.name)
-    if task.kind == REGRESSION:
-      if named:
-        raise CLASS_WEIGHTS.wrong(f'{task.name}={named}', f'{task.name!r} has no classes')
-      continue
-    rule = named or settings.class_weights_of_others
-    counts = class_counts(task, train.labels[task.name])
-    if rule != 'none':
-      weights[task.name] = class_weights(counts, rule=rule, cap=config.loss.class_weight_cap)
-    if config.loss.logit_adjustment and task.kind == SOFTMAX:
-      share = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
-      offsets[task.name] = (config.loss.logit_adjustment * np.log(share)).astype(np.float32)
-  return Objective(config.loss.label_smoothing, weights, offsets)
-
-
-def class_counts(task: Task, labels: np.ndarray) -> np.ndarray:
-  """`[C]`: how many training records carry each class."""
-  if task.kind == SIGMOID:
-    return labels.sum(axis=0)
-  return np.bincount(labels[labels >= 0], minlength=task.outputs)
+    if named and not task.classes:
+      raise CLASS_WEIGHTS.wrong(f'{task.name}={named}', f'{task.name!r} has no classes')
+    if task.classes:
+      counts = task.class_counts(train.labels[task.name])
+      if (rule := named or settings.class_weights_of_others) != 'none':
+        weights = class_weights(counts, rule=rule, cap=config.loss.class_weight_cap)
+        own = own._replace(weights=weights)
+      if config.loss.logit_adjustment and task.one_class:
+        share = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+        offsets = (config.loss.logit_adjustment * np.log(share)).astype(np.float32)
+        own = own._replace(offsets=offsets)
+    terms[task.name] = own
+  return Objective(terms)
 
 
 def class_weights(counts: np.ndarray, *, rule: str, cap: float) -> np.ndarray:

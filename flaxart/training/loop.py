@@ -23,7 +23,7 @@ from flaxart.machine.sharding import CompiledStep
 from flaxart.network.plateau import after_evaluation, has_stopped
 from flaxart.network.state import Network, TrainState
 from flaxart.network.unfreeze import phase_at
-from flaxart.tasks.counts import main_score
+from flaxart.tasks.scores import main_score
 from flaxart.training.nonfinite import Guard
 from flaxart.training.step_meter import StepMeter
 from flaxart.workdir.checkpoint import Checkpointer

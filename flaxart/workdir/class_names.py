@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flaxart.data.source import Dataset, Split
-from flaxart.tasks.task import REGRESSION, SIGMOID, Task, tasks_from_features
+from flaxart.data.source import Dataset
+from flaxart.tasks.kinds import tasks_from_features
+from flaxart.tasks.task import Task
 
 log = logging.getLogger('flaxart')
 
@@ -22,12 +23,18 @@ def by_class_name(dataset: Dataset, tasks: Sequence[Task]) -> Dataset:
   """
   splits = dict(dataset.splits)
   for task in tasks:
-    if task.kind == REGRESSION:
+    if not task.classes:
       continue
     found = tasks_from_features(dataset.features, {task.name: task.weight})[0].classes
     number = {name: i for i, name in enumerate(task.classes)}
     to = np.asarray([number.get(name, -1) for name in found], np.int32)
-    splits = {name: _moved(split, task, to) for name, split in splits.items()}
+    splits = {
+      name: dataclasses.replace(
+        split,
+        labels={**split.labels, task.name: task.renumbered(split.labels[task.name], to)},
+      )
+      for name, split in splits.items()
+    }
     unknown = [name for name in found if name not in number]
     absent = [name for name in task.classes if name not in found]
     log.info(
@@ -40,17 +47,6 @@ def by_class_name(dataset: Dataset, tasks: Sequence[Task]) -> Dataset:
       _some(absent),
     )
   return dataclasses.replace(dataset, splits=splits)
-
-
-def _moved(split: Split, task: Task, to: np.ndarray) -> Split:
-  labels = split.labels[task.name]
-  if task.kind == SIGMOID:
-    moved = np.zeros((len(labels), len(task.classes)), bool)
-    known = to >= 0
-    moved[:, to[known]] = labels[:, known]
-  else:
-    moved = np.where(labels >= 0, to[labels], -1).astype(np.int32)
-  return dataclasses.replace(split, labels={**split.labels, task.name: moved})
 
 
 def _some(names: Sequence[str]) -> str:

@@ -17,7 +17,8 @@ from typing import Any
 import flaxart
 from flaxart.data.source import Dataset
 from flaxart.machine.files import read_object, write_text
-from flaxart.tasks.task import Task, read_labels
+from flaxart.tasks.kinds import read_labels
+from flaxart.tasks.task import Task
 from tfds_rijks.errors import UserError
 
 RUN, LABELS, TRUNK, CONFIG = 'run.json', 'labels.json', 'trunk.json', 'config.json'
@@ -78,7 +79,7 @@ def check_labels(workdir: Path, tasks: Sequence[Task], dataset: Dataset) -> None
   old = {task.name: task for task in read_labels(stored)}
   for task in tasks:
     was = old.get(task.name)
-    if was is None or was.kind != task.kind:
+    if was is None or type(was) is not type(task):
       raise UserError(
         f'{workdir}: was begun without {task.name!r} as a {task.kind} task; use another --workdir'
       )

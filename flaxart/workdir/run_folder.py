@@ -21,7 +21,8 @@ from flaxart.machine import locks, processes
 from flaxart.machine.files import read_object, write_text
 from flaxart.network.classifier import TrunkSpec
 from flaxart.settings import read_tasks
-from flaxart.tasks.task import Task, labels_json, read_labels
+from flaxart.tasks.kinds import labels_json, read_labels
+from flaxart.tasks.task import Task
 from flaxart.workdir import identity
 from flaxart.workdir.identity import CONFIG, LABELS, RUN, TRUNK
 from tfds_rijks.errors import UserError

@@ -9,21 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flaxart.evaluation import calibration as c
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.tasks.regression import Regression
+from flaxart.tasks.sigmoid import Sigmoid
+from flaxart.tasks.softmax import Softmax
 from tfds_rijks.errors import UserError
 
 CASES = settings(max_examples=200, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
-ARTIST = Task('artist', SOFTMAX, ('Anna', 'Bert', 'Cleo', 'Dora'))
-TAGS = Task('tags', SIGMOID, ('oak', 'tin', 'silk'))
-YEAR = Task('year', REGRESSION)
+ARTIST = Softmax('artist', ('Anna', 'Bert', 'Cleo', 'Dora'))
+TAGS = Sigmoid('tags', ('oak', 'tin', 'silk'))
+YEAR = Regression('year')
 
 
-def overconfident(kind, *, times, n=20000, seed=0):
+def overconfident(task, *, times, n=20000, seed=0):
   """Logits that are `times` too large for the labels that are drawn from them."""
   rng = np.random.default_rng(seed)
-  logits = 2 * rng.normal(size=(n, 4 if kind == SOFTMAX else 3))
-  if kind == SOFTMAX:
+  logits = 2 * rng.normal(size=(n, task.outputs))
+  if task is ARTIST:
     p = scipy.special.softmax(logits, axis=1)
     truth = (p.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).astype(np.int32)
   else:
@@ -34,7 +36,7 @@ def overconfident(kind, *, times, n=20000, seed=0):
 @pytest.mark.parametrize('task', [ARTIST, TAGS], ids=lambda t: t.kind)
 @pytest.mark.parametrize('times', [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_overconfidence(task, times):
-  logits, truth = overconfident(task.kind, times=times)
+  logits, truth = overconfident(task, times=times)
   assert c.fit_temperature(task, logits, truth) == pytest.approx(times, rel=0.05)
   true = scipy.special.softmax(logits / times, axis=1)
   true = true if task is ARTIST else scipy.special.expit(logits / times)
@@ -74,10 +76,10 @@ def test_a_precision_that_is_never_reached_gives_no_threshold_and_no_decision():
 
 @pytest.mark.parametrize('task', [ARTIST, TAGS], ids=lambda t: t.kind)
 def test_what_val_promises_is_what_is_decided_from_plain_probabilities(task):
-  logits, truth = overconfident(task.kind, times=2.0, n=400)
+  logits, truth = overconfident(task, times=2.0, n=400)
   truth[:50] = -1 if task is ARTIST else False
   entry = c.fit([task], {task.name: {'logits': logits}}, {task.name: truth})[task.name]
-  known = c.is_known(task, truth)
+  known = task.is_labelled(truth)
   assert entry['n'] == known.sum() < 400 and entry['val_precision'] >= 0.9
   link = scipy.special.softmax if task is ARTIST else scipy.special.expit
   plain = link(logits[known], axis=1) if task is ARTIST else link(logits[known])

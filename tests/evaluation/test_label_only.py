@@ -13,9 +13,10 @@ from sklearn.naive_bayes import CategoricalNB
 
 from flaxart.data.source import Context, Dataset, Split, open_dataset
 from flaxart.evaluation import label_only as lo
-from flaxart.tasks.task import REGRESSION, SOFTMAX, Task
+from flaxart.tasks.regression import Regression
+from flaxart.tasks.softmax import Softmax
 
-ARTIST = Task('artist', SOFTMAX, ('Anna', 'Bert', 'Cleo'))
+ARTIST = Softmax('artist', ('Anna', 'Bert', 'Cleo'))
 
 
 def dataset(train, test, **others):
@@ -84,7 +85,7 @@ def test_missing_labels_sets_and_numbers_are_evidence():
 def test_labels_that_are_no_tasks_count_and_the_three_years_are_one():
   train, test = {'artist': [0] * 5 + [1] * 5}, {'artist': [0, 1, -1]}
   x = np.array([0] * 5 + [1] * 5), np.array([0, 1, 1])
-  one = lo.label_only(dataset(train, test, x=x), 'test', [ARTIST, Task('year', REGRESSION)])
+  one = lo.label_only(dataset(train, test, x=x), 'test', [ARTIST, Regression('year')])
   assert one == {'artist': {'label_only_top1': 1.0, 'label_only_balanced_accuracy': 1.0}}
   years = tuple(np.zeros(n, np.float32) for n in (10, 3))
   known = lo.columns(dataset(train, test, year=years, year_begin=years, year_end=years), 'train')

@@ -27,15 +27,17 @@ from flaxart.network.classifier import InitialTrunk
 from flaxart.network.state import all_params, create_train_state
 from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.tasks.regression import Regression
+from flaxart.tasks.sigmoid import Sigmoid
+from flaxart.tasks.softmax import Softmax
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer, leaf_paths
 from flaxart.training.step import make_train_step
 
 PEOPLE = tuple(f'person {i}' for i in range(40))
 TASKS = [
-  Task('artist', SOFTMAX, PEOPLE),
-  Task('material', SIGMOID, ('oil', 'paper', 'silver')),
-  Task('year', REGRESSION, center=1700.0, scale=80.0),
+  Softmax('artist', PEOPLE),
+  Sigmoid('material', ('oil', 'paper', 'silver')),
+  Regression('year', center=1700.0, scale=80.0),
 ]
 SIZES = {'vgg19': 32, 'resnet50': 32, 'inception_v3': 75, 'xception': 71}
 

@@ -28,9 +28,9 @@ from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.sweep import Sweep
 from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
-from flaxart.tasks.task import SOFTMAX, Task
+from flaxart.tasks.softmax import Softmax
 
-TASKS = (Task('artist', SOFTMAX, tuple(map(str, range(20)))), Task('type', SOFTMAX, ('a', 'b')))
+TASKS = (Softmax('artist', tuple(map(str, range(20)))), Softmax('type', ('a', 'b')))
 WIDTH, RECORDS, BATCH, STEPS = 8, 64, 16, 4
 
 

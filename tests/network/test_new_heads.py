@@ -15,7 +15,8 @@ from flaxart.models import MODELS
 from flaxart.network.classifier import InitialTrunk, TrunkArrays
 from flaxart.network.state import all_params, create_train_state
 from flaxart.settings import read_settings
-from flaxart.tasks.task import SIGMOID, SOFTMAX, Task
+from flaxart.tasks.sigmoid import Sigmoid
+from flaxart.tasks.softmax import Softmax
 
 
 def state_of(name, tasks, **arrays):
@@ -34,10 +35,10 @@ def state_of(name, tasks, **arrays):
 
 @pytest.mark.parametrize('name', list(MODELS))
 def test_heads_are_swapped_and_the_trunk_stays(name):
-  _, old = state_of(name, [Task('artist', SOFTMAX, ('a', 'b', 'c'))])
+  _, old = state_of(name, [Softmax('artist', ('a', 'b', 'c'))])
   params = nnx.to_pure_dict(all_params(old))['trunk']
   params = jax.tree.map(lambda x: np.asarray(x) + 1, params)  # unlike any fresh network
-  tasks = [Task('type', SOFTMAX, ('x', 'y')), Task('tags', SIGMOID, ('p', 'q', 'r', 's'))]
+  tasks = [Softmax('type', ('x', 'y')), Sigmoid('tags', ('p', 'q', 'r', 's'))]
   network, new = state_of(name, tasks, arrays=TrunkArrays(params, {}))
   stored = nnx.to_pure_dict(all_params(new))
   jax.tree.map(np.testing.assert_array_equal, stored['trunk'], params)

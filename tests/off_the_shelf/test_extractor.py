@@ -19,7 +19,7 @@ from flaxart.machine.sharding import create_mesh
 from flaxart.network.state import Network, TrainState, abstract_parts
 from flaxart.off_the_shelf import extractor, feature_cache
 from flaxart.settings import read_settings
-from flaxart.tasks.task import tasks_from_features
+from flaxart.tasks.kinds import tasks_from_features
 from flaxart.train import train_and_evaluate
 from flaxart.training.initial_trunk import initial_trunk
 from flaxart.workdir import checkpoint, run_folder

@@ -13,7 +13,7 @@ from trainer import assert_close, stored, untimed_lines
 from flaxart.config import default_config
 from flaxart.evaluate_run import evaluate_again
 from flaxart.off_the_shelf import selection
-from flaxart.tasks.task import Task
+from flaxart.tasks.softmax import Softmax
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import checkpoint
 from tfds_rijks.errors import UserError
@@ -113,7 +113,7 @@ def test_a_setting_that_leaves_out_too_many_updates_drops_out(swept, tmp_path, c
 
 def test_several_settings_need_labels_to_choose_by():
   config = default_config()
-  task = Task('artist', 'softmax', ('a', 'b'))
+  task = Softmax('artist', ('a', 'b'))
   val = SimpleNamespace(labels={'artist': np.array([-1, -1])})
   for splits, found in (({}, 'no val split'), ({'val': val}, 'a val split without labels')):
     dataset = SimpleNamespace(name='museum', splits=splits)

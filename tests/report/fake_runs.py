@@ -90,7 +90,7 @@ def write_run(
       task: {
         'kind': kinds.get(task, 'softmax'),
         'classes': list(classes[task]),
-        'sha256': sha256(classes[task]),
+        'sha256': hashlib.sha256('\n'.join(classes[task]).encode()).hexdigest(),
         'weight': 1.0,
         'center': 0.0,
         'scale': 1.0,

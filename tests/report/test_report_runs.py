@@ -212,7 +212,7 @@ def test_every_kind_of_task_has_its_main_score_and_interval(tmp_path):
   ((section,), _) = read(tmp_path)
   (experiment,) = section.experiments
   for task, metric in [('artist', 'top1'), ('tags', 'map'), ('year', 'within_50')]:
-    assert compare.metrics_for(experiment.kind(task))[0] == metric
+    assert experiment.task(task).main == metric
     cell = compare.cell(experiment, task, metric)
     low, high = cell.interval
     assert low < high and cell.objects <= cell.records
@@ -282,7 +282,9 @@ def test_every_picture_of_an_object_is_a_record_of_its_own(tmp_path):
   found = [read_answers(run, 'artist') for run in section.runs]
   for run, answers in zip(section.runs, common(found), strict=True):
     assert len(answers.ids) == run.results['test']['artist']['n'] > 60
-    assert answers.right.mean() == pytest.approx(run.results['test']['artist']['top1'])
+    assert answers.task.right(answers.kept).mean() == pytest.approx(
+      run.results['test']['artist']['top1']
+    )
 
 
 def test_the_methods_say_what_was_tested_and_all_that_changes_the_arithmetic(tmp_path):

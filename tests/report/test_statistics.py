@@ -9,22 +9,28 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from flaxart.report.html.score_tables import _plain, difference_table
+from flaxart.report.html.score_tables import _cell, difference_table
 from flaxart.report.numbers import statistics as s
 from flaxart.report.numbers.answers import Answers, common, score_of
 from flaxart.report.numbers.compare import Difference
+from flaxart.tasks.regression import Regression
+from flaxart.tasks.sigmoid import Sigmoid
+from flaxart.tasks.softmax import Softmax
+
+NAMES = tuple(f'class {c}' for c in range(4))
 
 
-def answers(*, records=60, groups=20, classes=4, seed=0, kind='softmax'):
+def answers(*, records=60, groups=20, classes=4, seed=0, kind=Softmax, label=None):
   rng = np.random.default_rng(seed)
-  names = np.array([f'class {c}' for c in range(classes)], object)
   ids = np.array([f'r{i}' for i in range(records)], object)
   group = np.array([f'g{i % groups}' for i in range(records)], object)
-  if kind == 'sigmoid':
-    p = rng.integers(0, 8, (records, classes)) / 8  # ties
-    return Answers(kind, ids, group, rng.random(p.shape) < 0.3, p, p, names)
-  truth, said = names[rng.integers(0, classes, (2, records))]
-  return Answers(kind, ids, group, truth, said[:, None], rng.random((records, 1)), names)
+  p = rng.integers(0, 8, (records, classes)) / 8  # ties
+  kept = {'label': rng.random(p.shape) < 0.3, 'p': p}
+  if kind is not Sigmoid:
+    drawn, said = rng.integers(0, classes, (2, records))
+    kept = {'label': drawn, 'top': said[:, None]}
+  kept |= {} if label is None else {'label': label}
+  return Answers(kind('task', NAMES[:classes]), ids, group, kept)
 
 
 def test_over_seeds_is_the_t_interval():
@@ -44,19 +50,20 @@ def test_draws_are_of_groups_with_replacement_and_repeat_themselves():
 
 @pytest.mark.parametrize('metric', ['top1', 'balanced_accuracy', 'map'])
 def test_a_score_of_drawn_groups_is_the_score_of_the_repeated_records(metric):
-  a = answers(kind='sigmoid' if metric == 'map' else 'softmax')
+  a = answers(kind=Sigmoid if metric == 'map' else Softmax)
   score = score_of(a, metric)
   names = np.unique(a.groups.astype(str))
   for weights in (np.ones((1, 20)), next(s.group_draws(20, draws=1, seed=3))):
     rows = np.repeat(np.arange(60), weights[0].astype(int)[np.searchsorted(names, a.groups)])
-    truth = a.truth[rows]
+    kept = a.at(rows).kept
+    truth = kept['label']
     if metric == 'map':
       known = truth.any(axis=0)
-      expected = average_precision_score(truth[:, known], a.p[rows][:, known], average='macro')
+      expected = average_precision_score(truth[:, known], kept['p'][:, known], average='macro')
     elif metric == 'top1':
-      expected = (a.said[rows, 0] == truth).mean()
+      expected = (kept['top'][:, 0] == truth).mean()
     else:
-      expected = balanced_accuracy_score(truth.astype(str), a.said[rows, 0].astype(str))
+      expected = balanced_accuracy_score(truth, kept['top'][:, 0])
     assert score(weights)[0] == pytest.approx(expected, abs=1e-12)
 
 
@@ -85,34 +92,43 @@ def test_a_difference_is_paired():
   assert high - low > 0.1
 
 
-def test_only_records_that_both_have_with_the_same_label_are_common():
-  a = answers()
+@pytest.mark.parametrize(
+  ('kind', 'label'),
+  [(Softmax, None), (Sigmoid, np.eye(60, 4, dtype=bool)), (Regression, np.arange(60.0))],
+)
+def test_only_records_that_both_have_with_the_same_label_are_common(kind, label):
+  a = answers(kind=kind, label=label)
   b = a.at(np.arange(59, 9, -1))
-  b.truth[0] = 'another'  # record 59
+  b.kept['label'][0] = (b.kept['label'][0] + 1) % 4  # record 59
   left, right = common([a, b])
   assert list(left.ids) == list(right.ids) == [f'r{i}' for i in range(10, 59)]
   assert not len(common([a, answers(records=0)])[0].ids)
-  for kind, truth in (('sigmoid', np.eye(60, 4, dtype=bool)), ('regression', np.arange(60.0))):
-    a = dataclasses.replace(answers(), kind=kind, truth=truth)
-    b = dataclasses.replace(a, truth=truth.copy())
-    b.truth[:7] = 1 - b.truth[:7]
-    assert list(common([a, b])[0].ids) == [f'r{i}' for i in range(7, 60)]
 
 
-def test_labels_of_several_classes_are_the_same_by_their_names():
-  a = dataclasses.replace(answers(), kind='sigmoid', truth=np.eye(60, 4, dtype=bool))
-  a.truth[:, 0] = True
-  swapped = dataclasses.replace(a, truth=a.truth[:, [1, 0, 2, 3]], classes=a.classes[[1, 0, 2, 3]])
+def test_labels_are_the_same_by_the_names_of_their_classes():
+  def renamed(of, label, classes):
+    return dataclasses.replace(
+      of, task=dataclasses.replace(of.task, classes=classes), kept={**of.kept, 'label': label}
+    )
+
+  one = answers()
+  order = np.array([1, 0, 2, 3])
+  swapped = renamed(one, order[one.kept['label']], tuple(np.array(NAMES)[order]))
+  assert len(common([one, swapped])[0].ids) == 60
+  label = np.eye(60, 4, dtype=bool)
+  label[:, 0] = True
+  a = answers(kind=Sigmoid, label=label)
+  swapped = renamed(a, label[:, order], tuple(np.array(NAMES)[order]))
   assert len(common([a, swapped])[0].ids) == 60
-  other = dataclasses.replace(a, classes=np.array(['class 0', 'b', 'class 2', 'class 3'], object))
+  other = renamed(a, label, ('class 0', 'b', 'class 2', 'class 3'))
   assert list(common([a, other])[0].ids) == ['r0', *(f'r{i}' for i in range(2, 60))]
-  fewer = dataclasses.replace(a, truth=a.truth[:, :3], classes=a.classes[:3])
+  fewer = renamed(a, label[:, :3], NAMES[:3])
   assert list(common([a, fewer])[0].ids) == ['r0', 'r1', 'r2', *(f'r{i}' for i in range(4, 60))]
 
 
 def test_counts_are_no_percentages():
-  assert _plain('unknown_n', s.over_seeds([73.0, 73.0])) == '73'
-  assert _plain('unknown_auroc', s.over_seeds([0.73])) == '73.0'
+  assert _cell('unknown_n', s.over_seeds([73.0, 73.0]), {'unknown_n'}) == '73'
+  assert _cell('unknown_auroc', s.over_seeds([0.73]), {'unknown_n'}) == '73.0'
 
 
 @pytest.mark.parametrize(('pairs', 'by_chance'), [(19, 'fewer than one'), (20, 'about 1 ')])

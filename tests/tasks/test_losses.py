@@ -13,12 +13,14 @@ from flaxart.config import default_config
 from flaxart.settings import read_settings
 from flaxart.tasks import losses
 from flaxart.tasks import objective as o
-from flaxart.tasks.task import REGRESSION, SIGMOID, SOFTMAX, Task
+from flaxart.tasks.regression import Regression
+from flaxart.tasks.sigmoid import Sigmoid
+from flaxart.tasks.softmax import Softmax
 from tfds_rijks.errors import UserError
 
-ARTIST = Task('artist', SOFTMAX, ('Anna', 'Bert', 'Cleo'))
-TAGS = Task('tags', SIGMOID, ('oak', 'tin'))
-YEAR = Task('year', REGRESSION, center=1700.0, scale=50.0)
+ARTIST = Softmax('artist', ('Anna', 'Bert', 'Cleo'))
+TAGS = Sigmoid('tags', ('oak', 'tin'), weight=0.5)
+YEAR = Regression('year', center=1700.0, scale=50.0)
 ALL = (ARTIST, TAGS, YEAR)
 OUT = {
   'artist': jnp.array([[2.0, 0.0, -1.0], [0.5, 1.0, 0.0], [0.0, 0.0, 3.0]]),
@@ -47,10 +49,32 @@ def objective(**fields):
   return o.create_objective(config, read_settings(config), ALL, TRAIN)
 
 
-def test_by_default_nothing_departs_from_the_plain_losses():
-  plain, of_task = losses.total_loss(ALL, OUT, LABELS)
+def test_the_total_is_the_weighted_sum_of_means_over_labelled_records():
+  total, means = losses.total_loss(ALL, OUT, LABELS)
   same, _ = losses.total_loss(ALL, OUT, LABELS, objective=objective())
-  assert float(plain) == float(same) == pytest.approx(sum(float(v) for v in of_task.values()))
+  p = jax.nn.log_softmax(OUT['artist'])
+  q = jax.nn.log_sigmoid(jnp.array([[1.0, 1.0], [-3.0, 0.5]]))
+  expected = {
+    'artist': -(p[0, 0] + p[1, 2]) / 2,
+    'tags': -q.sum() / 2 / 2,
+    'year': (0.1**2 + (-1.0 + 1.0) ** 2) / 2,
+  }
+  for name, value in expected.items():
+    assert means[name] == pytest.approx(float(value), rel=1e-5)
+  weighted = expected['artist'] + 0.5 * expected['tags'] + expected['year']
+  assert float(total) == float(same) == pytest.approx(float(weighted), rel=1e-6)
+
+
+def test_a_missing_label_has_no_gradient_and_an_all_missing_batch_is_fine():
+  labels = {
+    'artist': jnp.array([0, -1]),
+    'tags': jnp.zeros((2, 2), bool),
+    'year': jnp.array([jnp.nan] * 2),
+  }
+  out = {name: values[:2] for name, values in OUT.items()}
+  grads = jax.grad(lambda out: losses.total_loss(ALL, out, labels)[0])(out)
+  assert not grads['artist'][1].any() and grads['artist'][0].any()
+  assert not grads['tags'].any() and not grads['year'].any()
 
 
 def test_label_smoothing_mixes_in_the_even_distribution():
@@ -77,10 +101,11 @@ def test_class_weights_multiply_the_loss_of_their_class():
   plain = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'])
   asked = objective(**{'loss.class_weights': 'artist=inverse'})
   weighted = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'], objective=asked)
-  weights = asked.class_weights['artist']
+  weights = asked.terms['artist'].weights
   np.testing.assert_allclose(weighted, plain * np.array([weights[0], weights[2], 0]), rtol=1e-6)
-  assert set(asked.class_weights) == {'artist'}
-  assert set(objective(**{'loss.class_weights': 'sqrt'}).class_weights) == {'artist', 'tags'}
+  for rule, having in (('artist=inverse', {'artist'}), ('sqrt', {'artist', 'tags'})):
+    terms = objective(**{'loss.class_weights': rule}).terms
+    assert {name for name, own in terms.items() if own.weights is not None} == having
 
 
 def test_class_weights_of_a_task_without_classes_are_refused():
@@ -91,7 +116,7 @@ def test_class_weights_of_a_task_without_classes_are_refused():
 def test_logit_adjustment_asks_for_a_margin_by_the_log_of_the_prior():
   asked = objective(**{'loss.logit_adjustment': 2.0})
   prior = np.log([0.8, 0.16, 0.04])
-  np.testing.assert_allclose(asked.offsets['artist'], 2 * prior, rtol=1e-5)
+  np.testing.assert_allclose(asked.terms['artist'].offsets, 2 * prior, rtol=1e-5)
   adjusted = losses.example_losses(ARTIST, OUT['artist'], LABELS['artist'], objective=asked)
   logs = jax.nn.log_softmax(OUT['artist'] + 2 * prior)
   np.testing.assert_allclose(adjusted, [-logs[0, 0], -logs[1, 2], 0], rtol=1e-5)

@@ -12,8 +12,8 @@ from flaxart.machine.sharding import create_mesh
 from flaxart.network.classifier import InitialTrunk
 from flaxart.network.state import create_train_state
 from flaxart.settings import read_settings
+from flaxart.tasks.kinds import tasks_from_features
 from flaxart.tasks.objective import Objective
-from flaxart.tasks.task import tasks_from_features
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.step import make_train_step
 

@@ -16,12 +16,12 @@ from flaxart.network.state import all_params, create_train_state
 from flaxart.network.unfreeze import phase_at
 from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
-from flaxart.tasks.task import SOFTMAX, Task
+from flaxart.tasks.softmax import Softmax
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer, leaf_paths
 from flaxart.training.step import make_train_step
 from tfds_rijks.errors import UserError
 
-TASKS = [Task('artist', SOFTMAX, ('Anna', 'Bert', 'Cleo')), Task('type', SOFTMAX, ('bowl', 'coin'))]
+TASKS = [Softmax('artist', ('Anna', 'Bert', 'Cleo')), Softmax('type', ('bowl', 'coin'))]
 
 
 def batch(n=8, seed=0):

@@ -13,7 +13,7 @@ import pytest
 from tiny_museum import tiny_config
 
 import flaxart
-from flaxart.tasks.task import labels_json
+from flaxart.tasks.kinds import labels_json
 from flaxart.train import train_and_evaluate
 from flaxart.verify import verify
 from flaxart.workdir import checkpoint, checkpoint_folder, identity, manifest, run_folder
@@ -192,7 +192,7 @@ def test_loading_falls_back_to_the_next_best_step(run, caplog):
 def with_classes(run, task, classes):
   """Writes another class list into `labels.json`, with a hash that fits it."""
   _, tasks = run_folder.read_run(run)
-  changed = [type(t)(t.name, t.kind, classes, t.weight) if t.name == task else t for t in tasks]
+  changed = [type(t)(t.name, classes, t.weight) if t.name == task else t for t in tasks]
   (run / 'labels.json').write_text(labels_json(changed))
 
 

@@ -12,7 +12,7 @@ from tiny_museum import draw_collection, tiny_config
 
 from flaxart.data.source import open_dataset
 from flaxart.evaluate_run import evaluate_again
-from flaxart.tasks.task import SIGMOID, Task
+from flaxart.tasks.sigmoid import Sigmoid
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import run_folder
 from flaxart.workdir.class_names import by_class_name
@@ -105,7 +105,7 @@ def test_each_label_counts_and_the_order_of_records_does_not(collection):
 def test_labels_move_with_their_names(trained):
   workdir, config = trained
   tasks = [
-    type(t)(t.name, t.kind, ('Cleo', 'Dora', 'Anna')) if t.name == 'artist' else t
+    type(t)(t.name, ('Cleo', 'Dora', 'Anna')) if t.name == 'artist' else t
     for t in run_folder.read_run(workdir)[1]
   ]
   dataset = open_dataset('collection', data_dir=config.data.data_dir, tasks=['artist', 'type'])
@@ -127,7 +127,7 @@ def test_several_labels_of_a_record_move_with_their_names(collection):
   known = open_dataset('collection', data_dir=collection, tasks=[])
   split = dataclasses.replace(known.split('test'), labels={'material': labels})
   dataset = dataclasses.replace(known, features=features, splits={'test': split})
-  task = Task('material', SIGMOID, ('silver', 'gold', 'oil', 'wood'))
+  task = Sigmoid('material', ('silver', 'gold', 'oil', 'wood'))
   moved = by_class_name(dataset, [task]).split('test').labels['material']
   np.testing.assert_array_equal(moved, [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
 

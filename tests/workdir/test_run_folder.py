@@ -10,7 +10,7 @@ from flaxart.config import read
 from flaxart.data.source import open_dataset
 from flaxart.models.preprocess import Preprocess
 from flaxart.network.classifier import TrunkSpec
-from flaxart.tasks.task import tasks_from_features
+from flaxart.tasks.kinds import tasks_from_features
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import run_folder
 

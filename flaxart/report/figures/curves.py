@@ -10,7 +10,7 @@ import numpy as np
 from flaxart.report.figures.plotting import TASK_COLOURS, figure, render
 from flaxart.report.numbers.experiments import Experiment
 from flaxart.report.numbers.runs import Run
-from flaxart.tasks.counts import MAIN
+from flaxart.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ def series(run: Run, split: str, name: str) -> list[tuple[float, float]]:
 
 def val_curve(experiment: Experiment, task: str) -> Curve | None:
   """The main score on val; None if no run recorded one."""
-  name = f'{task}/{MAIN[experiment.kind(task)]}'
+  name = f'{task}/{experiment.task(task).main}'
   by_epoch: dict[float, list[float]] = {}
   for run in experiment.runs:
     for epoch, value in series(run, 'val', name):
@@ -76,9 +76,9 @@ def draw(ax: Any, curve: Curve, *, label: str | None = None, **style: Any) -> No
   )
 
 
-def limits(ax: Any, metric: str) -> None:
+def limits(ax: Any, task: Task) -> None:
   """Axes as in the paper: epochs from 0, and a range that the curves need."""
-  ax.set(xlabel='epoch', ylabel='val accuracy' if metric == 'top1' else f'val {metric}')
+  ax.set(xlabel='epoch', ylabel=f'val {task.main_words}')
   low, high = ax.get_ylim()
   ax.set_ylim(bottom=0 if low < 0.3 else low, top=min(1.02, high))
   ax.set_xlim(left=0)
@@ -102,7 +102,7 @@ def training_picture(experiment: Experiment) -> bytes | None:
   with figure(1, 2, width=7.2, height=2.3) as (fig, axes):
     loss, score = axes[0]
     for i, task in enumerate(experiment.tasks):
-      colour = TASK_COLOURS[i % len(TASK_COLOURS)]
+      colour, main = TASK_COLOURS[i % len(TASK_COLOURS)], experiment.task(task).main
       for run in experiment.runs:
         first = run is experiment.first
         train = series(run, 'train', f'loss/{task}')
@@ -115,9 +115,9 @@ def training_picture(experiment: Experiment) -> bytes | None:
           if values:
             label = f'{task}, {name}' if first else None
             loss.plot(*zip(*values, strict=True), style, color=colour, linewidth=1, label=label)
-        values = series(run, 'val', f'{task}/{MAIN[experiment.kind(task)]}')
+        values = series(run, 'val', f'{task}/{main}')
         if values:
-          label = f'{task}, {MAIN[experiment.kind(task)]}' if first else None
+          label = f'{task}, {main}' if first else None
           marker = '.' if len(values) == 1 else None
           score.plot(
             *zip(*values, strict=True), color=colour, linewidth=1, label=label, marker=marker

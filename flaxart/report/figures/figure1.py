@@ -8,9 +8,8 @@ from typing import Any
 from flaxart.report.figures.curves import draw, legend_below, limits, val_curve
 from flaxart.report.figures.plotting import NETWORK_COLOURS, ORANGE, figure, render
 from flaxart.report.numbers import published
-from flaxart.report.numbers.experiments import Experiment, Section
+from flaxart.report.numbers.experiments import Experiment, Section, main_words
 from flaxart.report.numbers.runs import FINE_TUNED, OFF_THE_SHELF, SCRATCH
-from flaxart.tasks.counts import MAIN
 
 STYLES = {FINE_TUNED: ':', OFF_THE_SHELF: '--', SCRATCH: '-'}
 # Every network from scratch is orange; where there are several, the marks tell them apart.
@@ -82,7 +81,7 @@ def _draw_panel(ax: Any, task: str, experiments: Sequence[Experiment]) -> None:
       linestyle=style,
       marker=mark if marked else None,
     )
-  limits(ax, MAIN[experiments[0].kind(task)])
+  limits(ax, experiments[0].task(task))
 
 
 def _data_name(key: Panel, all_panels: Iterable[Panel]) -> str:
@@ -104,12 +103,13 @@ def _style(mode: str, network: str) -> tuple[str, str, str | None]:
 
 def caption(sections: Sequence[Section], *, show_published: str) -> str:
   """What the figure shows, in words."""
-  names = sorted({e.first.network for group in panels(sections).values() for e in group})
+  shown = [experiment for group in panels(sections).values() for experiment in group]
+  names = sorted({experiment.first.network for experiment in shown})
   thin = any(published.is_wanted(show_published, s.dataset) for s, _, _ in panels(sections))
   text = (
-    f'Figure 1. Accuracy on the val split after each epoch: {", ".join(names)}; dotted: '
-    'fine-tuned, dashed: off the shelf, solid orange: from scratch. One line is the mean over '
-    'the seeds, the band their range.'
+    f'Figure 1. {main_words(shown).capitalize()} on the val split after each epoch: '
+    f'{", ".join(names)}; dotted: fine-tuned, dashed: off the shelf, solid orange: from scratch. '
+    'One line is the mean over the seeds, the band their range.'
   )
   if thin:
     text += (

@@ -11,8 +11,7 @@ from flaxart.config import OF_TASKS
 from flaxart.report.figures.curves import draw, legend_below, limits, val_curve
 from flaxart.report.figures.plotting import TASK_COLOURS, figure, render
 from flaxart.report.numbers import published
-from flaxart.report.numbers.experiments import Experiment, Section
-from flaxart.tasks.counts import MAIN
+from flaxart.report.numbers.experiments import Experiment, Section, main_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +67,7 @@ def _distance(one: Experiment, joint: Experiment) -> int:
   settings = sum(
     one.settings.get(key) != value for key, value in joint.settings.items() if key not in OF_TASKS
   )
-  classes = any(one.first.labels[t]['sha256'] != joint.first.labels[t]['sha256'] for t in one.tasks)
+  classes = any(one.first.labels[t].sha256 != joint.first.labels[t].sha256 for t in one.tasks)
   weights = one.weights != joint.weights
   seeds = one.seeds != joint.seeds
   seen = [r.images_seen for r in one.runs] != [r.images_seen for r in joint.runs]
@@ -86,7 +85,7 @@ def draw_figure2(sections: Sequence[Section], *, show_published: str) -> dict[st
       for ax, which in zip(row, ('multi', 'single'), strict=True):
         _draw_panel(ax, match, which, show_published=shown)
       for ax in row:  # once both are drawn: they share an axis, and to set it ends its growing
-        limits(ax, MAIN[match.joint.kind(match.joint.tasks[0])])
+        limits(ax, match.joint.task(match.joint.tasks[0]))
     legend_below(fig, axes, columns=min(4, len(match.joint.tasks)))
     return {kind: render(fig, kind) for kind in ('png', 'svg')}
 
@@ -116,9 +115,9 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
   """What the figure shows, in words."""
   found = matches(sections)
   text = (
-    'Figure 2. Accuracy on the val split after each epoch. Left: one network with a head for each '
-    'task; right: a network for each task. One line is the mean over the seeds, the band their '
-    'range.'
+    f'Figure 2. {main_words(match.joint for match in found).capitalize()} on the val split after '
+    'each epoch. Left: one network with a head for each task; right: a network for each task. One '
+    'line is the mean over the seeds, the band their range.'
   )
   if any(match.matched != set(match.single) for match in found):
     text += (

@@ -10,7 +10,6 @@ from flaxart.report.html.score_tables import MISSING, difference_cells, percent
 from flaxart.report.numbers.compare import difference
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.statistics import over_seeds
-from flaxart.tasks.counts import MAIN
 from tfds_rijks.progress import duration
 
 
@@ -28,7 +27,7 @@ def matched_table(match: Match) -> Html:
   ]
   rows = []
   for task in match.joint.tasks:
-    metric = MAIN[match.joint.kind(task)]
+    metric = match.joint.task(task).main
     joint = over_seeds(match.joint.scores(task, metric)).mean
     single = match.single.get(task)
     if single is None:

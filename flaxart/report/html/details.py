@@ -59,10 +59,11 @@ def _classes(experiment: Experiment, task: str) -> Html:
 def _confusions(experiment: Experiment, task: str) -> Html:
   entry = confusion.of_run(experiment.first, task)
   if not entry or not entry.get('confusion'):
-    kind = experiment.kind(task)
-    said = 'not recorded' if kind == 'softmax' else f'does not exist for a {kind} task'
+    said = 'not recorded'
+    if confusion.is_recorded(experiment.first) and 'confusion' not in (entry or {}):
+      said = f'does not exist for a {experiment.task(task).kind} task'
     return tag('p', f'Confusion matrix of {task}: {said}.')
-  pairs, classes = entry['confusion'], experiment.first.labels[task]['classes']
+  pairs, classes = entry['confusion'], experiment.task(task).classes
   rows = [
     [true, predicted, f'{n:,}', percent(share)]
     for true, predicted, n, share in confusion.top_confusions(pairs, classes)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flaxart.config import NO_PART, default_config, flat
-from flaxart.report.numbers.experiments import Section
+from flaxart.report.numbers.experiments import Section, main_words
 from flaxart.report.numbers.runs import FINE_TUNED, OFF_THE_SHELF, RANDOM_TRUNK, Run
 from flaxart.report.numbers.statistics import DRAWS
 from flaxart.settings import read_trials
@@ -45,9 +45,10 @@ FITS = {'squash': 'squashed to', 'crop': 'cropped to', 'pad': 'padded with white
 def paragraphs(sections: Sequence[Section]) -> list[str]:
   """One for the data and the training of each section, one for the statistics."""
   texts = [_section(section) for section in sections if section.experiments]
+  words = main_words(e for section in sections for e in section.experiments)
   texts.append(
-    'Each score is the mean over the seeds of the accuracy, mean average precision or share within '
-    "50 years on the test split, with the standard deviation and the 95 % interval of Student's t. "
+    f'Each score is the mean over the seeds of the {words} '
+    "on the test split, with the standard deviation and the 95 % interval of Student's t. "
     'The second interval is a bootstrap over test groups (pictures of one object, lettered parts '
     f'of one object number and equal pixels are one group): {DRAWS:,} draws with replacement, '
     'percentiles 2.5 and 97.5, the mean over seeds in each draw. Differences use the same draws '

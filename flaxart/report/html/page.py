@@ -13,7 +13,7 @@ from flaxart.report.html.details import experiment_details
 from flaxart.report.html.markup import Html, document, folded, join, picture, tag
 from flaxart.report.html.methods import paragraphs
 from flaxart.report.html.run_tables import left_out_table, notes, settings_table
-from flaxart.report.html.score_tables import difference_table, main_table, score_list
+from flaxart.report.html.score_tables import difference_table, main_tables, score_list
 from flaxart.report.numbers.runs import LeftOut
 from flaxart.report.tables import Scored
 from tfds_rijks.progress import Progress
@@ -89,10 +89,7 @@ def _section(
   parts = [tag('h2', section.title, id=anchor)]
   if not section.experiments:
     return [*parts, tag('p', 'No run on this split was tested.')]
-  parts += [tag('h3', 'Scores'), main_table(one, 'main')]
-  if any(metric == 'balanced_accuracy' for _, _, metric in one.cells):
-    parts.append(main_table(one, 'balanced_accuracy'))
-  parts.append(score_list(section))
+  parts += [tag('h3', 'Scores'), *main_tables(one), score_list(section)]
   found = figure2.matches([section])
   if found:
     parts.append(tag('h3', 'One network or one a task'))

@@ -62,7 +62,7 @@ def samples(run: Run, task: str, answers: Answers | None, *, count: int, public:
   `public` keeps only what is CC0 or in the public domain; without a rights statement a picture is
   left out.
   """
-  if run.labels[task]['kind'] != 'softmax':
+  if not run.labels[task].one_class:
     return Samples(missing='sample pictures are shown for tasks with one label')
   if answers is None:
     return Samples(missing='predictions of this run: not recorded')
@@ -73,9 +73,11 @@ def samples(run: Run, task: str, answers: Answers | None, *, count: int, public:
   index = {record: i for i, record in enumerate(record_ids(split.ids))}
   order = np.random.default_rng(0).permutation(len(answers.ids))
   found: dict[bool, list[Sample]] = {True: [], False: []}
+  right = answers.task.right(answers.kept)
+  assert right is not None  # of one class
   hidden = 0
   for row in order:
-    chosen = found[bool(answers.right[row])]
+    chosen = found[bool(right[row])]
     if len(chosen) == count:
       if all(len(some) == count for some in found.values()):
         break
@@ -118,12 +120,13 @@ def _sample(dataset: Dataset, split: Split, i: int, answers: Answers, row: int) 
   scale = SIDE / max(image.shape[:2])
   short = max(1, round(min(image.shape[:2]) * min(1.0, scale)))
   jpeg = images.encode_jpeg(images.reduce(image, short), quality=80)
+  truth, said, p = answers.task.sample(answers.kept, row)
   return Sample(
     object_number=name,
     uri=data_uri(jpeg, 'jpeg'),
-    truth=str(answers.truth[row]),
-    said=str(answers.said[row, 0]),
-    p=float(answers.p[row, 0]),
+    truth=truth,
+    said=said,
+    p=p,
     credit=_first_text(dataset, record, CREDITS),
     rights=_first_text(dataset, record, RIGHTS),
   )

@@ -7,20 +7,13 @@ from typing import Any
 
 from flaxart.report.html.markup import Html, folded, join, table, tag
 from flaxart.report.numbers.compare import Cell, Difference
-from flaxart.report.numbers.experiments import Experiment, Section
+from flaxart.report.numbers.experiments import Experiment, Section, main_words
 from flaxart.report.numbers.statistics import OverSeeds
 from flaxart.report.tables import Scored, all_scores, settings_tried
-from flaxart.tasks.counts import MAIN
 
 MISSING = tag('span', 'not recorded', class_='empty')
-YEARS = {'mae', 'rmse'}  # not fractions
 COUNTS = {'n', 'classes', 'unknown_n'}
-PLAIN = {*COUNTS, 'loss', *YEARS}
 UNFOLDED = 12  # pairs
-TITLES = {
-  'main': 'Scores on the test split: top-1 accuracy (one label), mAP (several), within 50 years',
-  'balanced_accuracy': 'Balanced accuracy on the test split: the mean over classes',
-}
 
 
 def percent(value: float | None, *, sign: bool = False) -> str:
@@ -47,14 +40,24 @@ def rows_of(section: Section) -> list[tuple[str, dict[str, Experiment]]]:
   return list(rows.values())
 
 
-def main_table(scored: Scored, which: str) -> Html:
-  """`which` is main or balanced_accuracy; experiments down, tasks across."""
+def main_tables(scored: Scored) -> list[Html]:
+  """Experiments down, tasks across: the main scores, then each further one that a task has."""
+  tasks = [e.task(name) for e in scored.section.experiments for name in e.tasks]
+  words = main_words(scored.section.experiments)
+  further = {metric: title for task in tasks for metric, title in task.further.items()}
+  return [
+    _score_table(scored, None, f'Scores on the test split: {words}'),
+    *(_score_table(scored, metric, title) for metric, title in further.items()),
+  ]
+
+
+def _score_table(scored: Scored, metric: str | None, title: str) -> Html:
   section = scored.section
   rows = []
   for label, by_task in rows_of(section):
-    cells = [_score(scored, by_task.get(task), task, which) for task in section.tasks]
+    cells = [_score(scored, by_task.get(task), task, metric) for task in section.tasks]
     rows.append([_row_name(section, label, by_task), *cells])
-  return table(['% of', *section.tasks], rows, name=TITLES[which])
+  return table(['% of', *section.tasks], rows, name=title)
 
 
 def _row_name(section: Section, label: str, by_task: dict[str, Experiment]) -> Html:
@@ -77,11 +80,10 @@ def _tried(by_task: dict[str, int]) -> str:
   return f'{n} setting{"s" if n > 1 else ""} tried{" for each task" if len(by_task) > 1 else ""}'
 
 
-def _score(scored: Scored, experiment: Experiment | None, task: str, which: str) -> Html:
+def _score(scored: Scored, experiment: Experiment | None, task: str, metric: str | None) -> Html:
   if experiment is None:
     return tag('span', 'no finished run', class_='empty')
-  metric = MAIN[experiment.kind(task)] if which == 'main' else which
-  entry = scored.cells.get((experiment, task, metric))
+  entry = scored.cells.get((experiment, task, metric or experiment.task(task).main))
   if entry is None or entry.seeds.mean is None:
     return MISSING
   return score_cell(entry)
@@ -177,15 +179,18 @@ def score_list(section: Section) -> Html:
     experiments = [e for e in section.experiments if task in e.tasks]
     values = {e: all_scores(e, task) for e in experiments}
     names = list(dict.fromkeys(name for scores in values.values() for name in scores))
-    rows = [[e.label, *(_plain(name, values[e].get(name)) for name in names)] for e in experiments]
+    plain = {*COUNTS, 'loss', *experiments[0].task(task).in_units}
+    rows = [
+      [e.label, *(_cell(name, values[e].get(name), plain) for name in names)] for e in experiments
+    ]
     parts.append(table(['experiment', *names], rows, name=f'All test scores of {task}'))
   return folded('All recorded test scores, mean and standard deviation over seeds', *parts)
 
 
-def _plain(name: str, value: OverSeeds | None) -> str:
+def _cell(name: str, value: OverSeeds | None, plain: set[str]) -> str:
   if value is None or value.mean is None:
     return '–'
-  scale, digits = (1, 0 if name in COUNTS else 2) if name in PLAIN else (100, 1)
+  scale, digits = (1, 0 if name in COUNTS else 2) if name in plain else (100, 1)
   text = f'{scale * value.mean:,.{digits}f}'
   varies = value.sd is not None and name not in COUNTS
   return f'{text} ± {scale * (value.sd or 0):.{digits}f}' if varies else text

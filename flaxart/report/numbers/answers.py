@@ -5,84 +5,53 @@ from __future__ import annotations
 import dataclasses
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import sparse
 
 from flaxart.report.numbers.runs import Run
-from flaxart.report.numbers.statistics import Score
-from flaxart.tasks.scores import YEARS
+from flaxart.tasks.redrawn import Redrawn
+from flaxart.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
   """One task of one run on the records that carry its label.
 
-  `ids` `[N]` as `record_ids` gives them, `groups` `[N]`. Softmax: `truth` `[N]` class names, `said`
-  `[N, K]` class names by falling probability `p` `[N, K]`. Sigmoid: `truth` `[N, C]` bool, `p`
-  `[N, C]`, `classes` `[C]` the names of the columns. Regression: `truth` `[N]`, `said` `[N]`.
+  `ids` `[N]` as `record_ids` gives them, `groups` `[N]`, `kept` `[N, ...]` what the task stores.
   """
 
-  kind: str
+  task: Task
   ids: np.ndarray
   groups: np.ndarray
-  truth: np.ndarray
-  said: np.ndarray
-  p: np.ndarray
-  classes: np.ndarray
+  kept: Mapping[str, np.ndarray]
 
   def at(self, rows: np.ndarray) -> Answers:
     """The same for some records only."""
-    fields = ('ids', 'groups', 'truth', 'said', 'p')
-    return dataclasses.replace(self, **{f: getattr(self, f)[rows] for f in fields})
-
-  @property
-  def labels(self) -> np.ndarray:
-    """`[N]`: names, sets of names or years, which compare across lists of classes."""
-    if self.kind != 'sigmoid':
-      return self.truth
-    return np.array([frozenset(self.classes[row]) for row in self.truth.astype(bool)], object)
-
-  @property
-  def right(self) -> np.ndarray:
-    """`[N]` bool: the first answer is the label, or the year is within 50; softmax, regression."""
-    if self.kind == 'softmax':
-      return self.said[:, 0] == self.truth
-    return np.abs(self.said - self.truth) <= YEARS
+    kept = {key: values[rows] for key, values in self.kept.items()}
+    return Answers(self.task, self.ids[rows], self.groups[rows], kept)
 
 
-def read_answers(run: Run, task: str, *, split: str = 'test') -> Answers | None:
-  """From `predictions_<split>.npz`; None where the run has none, or none that is its own.
+def read_answers(run: Run, name: str, *, split: str = 'test') -> Answers | None:
+  """Of a task, from `predictions_<split>.npz`; None where the run has none that is its own.
 
-  A file whose accuracy is not the one in `results.json` belongs to another evaluation.
+  A file whose main score is not the one in `results.json` belongs to another evaluation.
   """
-  path = run.path / f'predictions_{split}.npz'
-  kind, classes = run.labels[task]['kind'], np.array(run.labels[task].get('classes', []), object)
+  task = run.labels[name]
   try:
-    with np.load(path, allow_pickle=False) as file:
-      stored = {key: file[key] for key in ('ids', 'groups', *_keys(task, kind))}
+    with np.load(run.path / f'predictions_{split}.npz', allow_pickle=False) as file:
+      ids, groups = file['ids'], file['groups']
+      kept = {key: file[f'{name}/{key}'] for key in task.stored}
   except (FileNotFoundError, KeyError, ValueError, zipfile.BadZipFile):
     return None
-  ids = np.array(record_ids(stored['ids']), object)
-  groups = np.where(stored['groups'] == '', stored['ids'], stored['groups']).astype(object)
-  label = stored[f'{task}/label']
-  if kind == 'softmax':
-    known = label >= 0
-    said, p = classes[stored[f'{task}/top']], stored[f'{task}/p']
-    answers = Answers(kind, ids, groups, classes[np.maximum(label, 0)], said, p, classes)
-  elif kind == 'sigmoid':
-    known = label.any(axis=1)
-    answers = Answers(kind, ids, groups, label, label, stored[f'{task}/p'], classes)
-  else:
-    known = ~np.isnan(label)
-    value = stored[f'{task}/value']
-    answers = Answers(kind, ids, groups, label, value, value, classes)
-  answers = answers.at(known)
-  scores = run.results[split][task]
+  groups = np.where(groups == '', ids, groups).astype(object)
+  answers = Answers(task, np.array(record_ids(ids), object), groups, kept)
+  answers = answers.at(task.is_labelled(kept['label']))
+  scores = run.results[split][name]
   if len(answers.ids) != scores['n'] or not len(answers.ids):
     return None
-  if kind == 'softmax' and abs(answers.right.mean() - scores['top1']) > 1e-6:
+  right = task.right(answers.kept)
+  if right is not None and abs(right.mean() - scores[task.main]) > 1e-6:
     return None
   return answers
 
@@ -97,11 +66,6 @@ def record_ids(object_numbers: Sequence[str]) -> list[str]:
   return names
 
 
-def _keys(task: str, kind: str) -> list[str]:
-  extra = {'softmax': ('top', 'p'), 'sigmoid': ('p',), 'regression': ('value',)}[kind]
-  return [f'{task}/{name}' for name in ('label', *extra)]
-
-
 def common(all_answers: Sequence[Answers]) -> list[Answers]:
   """The same records in the same order: those that every run has with the same label."""
   tables = [{record: i for i, record in enumerate(a.ids)} for a in all_answers]
@@ -114,7 +78,8 @@ def common(all_answers: Sequence[Answers]) -> list[Answers]:
   aligned = [
     answers.at(np.array([row[i] for row in rows], int)) for i, answers in enumerate(all_answers)
   ]
-  same = np.all([a.labels == aligned[0].labels for a in aligned], axis=0)
+  labels = aligned[0].task.comparable(aligned[0].kept)
+  same = np.all([a.task.comparable(a.kept) == labels for a in aligned], axis=0)
   return [a.at(np.flatnonzero(same)) for a in aligned]
 
 
@@ -123,47 +88,7 @@ def count_groups(answers: Answers) -> int:
   return len(np.unique(answers.groups.astype(str)))
 
 
-def score_of(answers: Answers, metric: str) -> Score:
-  """`top1`, `balanced_accuracy`, `map` or `within_50` over the groups of these records."""
+def score_of(answers: Answers, metric: str) -> Redrawn:
+  """A score over the groups of these records: the main one of the task, or a further one."""
   group = np.unique(answers.groups.astype(str), return_inverse=True)[1]
-  if metric == 'map':
-    return _mean_average_precision(answers, group)
-  columns = np.zeros(len(group), int)
-  if metric == 'balanced_accuracy':
-    columns = np.unique(answers.truth.astype(str), return_inverse=True)[1]
-  shape = (group.max() + 1, columns.max() + 1)
-  records = sparse.csr_array((np.ones(len(group)), (group, columns)), shape)
-  hits = sparse.csr_array((answers.right.astype(float), (group, columns)), shape)
-
-  def score(weights: np.ndarray) -> np.ndarray:
-    of_class = weights @ records
-    with np.errstate(invalid='ignore', divide='ignore'):
-      recall = (weights @ hits) / of_class
-    # A draw without a class says nothing about it.
-    return np.nansum(recall, axis=1) / (of_class > 0).sum(axis=1)
-
-  return score
-
-
-def _mean_average_precision(answers: Answers, group: np.ndarray) -> Score:
-  """Mean over classes of average precision; equal scores are one threshold."""
-
-  def score(weights: np.ndarray) -> np.ndarray:
-    each = weights[:, group]
-    total, classes = np.zeros(len(weights)), np.zeros(len(weights))
-    for p, positive in zip(answers.p.T, answers.truth.T.astype(bool), strict=True):
-      if not positive.any():
-        continue
-      order = np.argsort(-p, kind='stable')
-      threshold = np.r_[np.flatnonzero(np.diff(p[order])), len(p) - 1]
-      ordered = each[:, order]
-      hits = np.cumsum(ordered * positive[order], axis=1)[:, threshold]
-      above = np.cumsum(ordered, axis=1)[:, threshold]
-      there = hits[:, -1] > 0
-      precision = hits / np.maximum(above, 1)
-      recall = hits / np.maximum(hits[:, -1:], 1)
-      total += np.where(there, (np.diff(recall, prepend=0.0) * precision).sum(axis=1), 0.0)
-      classes += there
-    return total / np.where(classes > 0, classes, np.nan)
-
-  return score
+  return answers.task.redrawn(metric, answers.kept, group)

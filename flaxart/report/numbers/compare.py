@@ -13,14 +13,13 @@ from flaxart.report.numbers.answers import Answers, common, count_groups, read_a
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.statistics import (
   OverSeeds,
-  Score,
   bootstrap,
   difference_of,
   mean_of,
   over_seeds,
   value_of,
 )
-from flaxart.tasks.counts import MAIN
+from flaxart.tasks.redrawn import Redrawn
 from tfds_rijks.progress import Progress
 
 
@@ -69,23 +68,13 @@ def answers_of(experiment: Experiment, task: str) -> tuple[Answers, ...] | None:
   return None if any(a is None for a in found) else tuple(a for a in found if a is not None)
 
 
-def metrics_for(kind: str) -> list[str]:
-  """What the main tables show: the main score, and balanced accuracy for one label."""
-  return [MAIN[kind], *(['balanced_accuracy'] if kind == 'softmax' else [])]
-
-
 def cell(experiment: Experiment, task: str, metric: str) -> Cell:
   """One entry of the main table."""
   scores = experiment.first.results['test'][task]
-  suffix = {'top1': 'top1', 'balanced_accuracy': 'balanced_accuracy'}.get(metric)
-  floors: dict[str, float | None] = {}
-  if metric == 'top1':
-    floors['largest class'] = over_seeds(experiment.scores(task, 'floor')).mean
-  if metric == 'balanced_accuracy' and scores.get('classes'):
-    floors['chance'] = 1 / scores['classes']
-  if suffix:
-    for name, key in (('16x16 pixels', 'pixels16'), ('label-only', 'label_only')):
-      floors[name] = over_seeds(experiment.scores(task, f'{key}_{suffix}')).mean
+  by_run = [
+    experiment.task(task).floors(metric, run.results['test'][task]) for run in experiment.runs
+  ]
+  floors = {name: over_seeds([own[name] for own in by_run]).mean for name in by_run[0]}
   answers = answers_of(experiment, task)
   aligned = common(answers) if answers else []
   interval, objects = None, None
@@ -120,7 +109,7 @@ def difference(
   if not aligned or not len(aligned[0].ids):
     return None
   groups = count_groups(aligned[0])
-  scores: list[Score] = [score_of(answers, metric) for answers in aligned]
+  scores: list[Redrawn] = [score_of(answers, metric) for answers in aligned]
   score = difference_of(mean_of(scores[: len(of_a)]), mean_of(scores[len(of_a) :]))
   by_seed = dict(zip(b.seeds, b.scores(task, metric), strict=True))
   pairs = [
@@ -153,7 +142,7 @@ def differences(section: Section) -> list[Difference]:
   progress = Progress('comparing experiments', len(wanted), unit='pair')
   found = []
   for i, (a, b, task, axis) in enumerate(wanted, start=1):
-    found.append(difference(a, b, task, MAIN[a.kind(task)], axis=axis))
+    found.append(difference(a, b, task, a.task(task).main, axis=axis))
     progress.update(i)
   progress.close()
   return [d for d in found if d is not None]
@@ -177,8 +166,7 @@ def differs_in(a: Experiment, b: Experiment) -> str | None:
   if left.data_key != right.data_key:
     fields.append('training data')
   elif any(
-    left.labels[task]['sha256'] != right.labels[task]['sha256']
-    for task in set(a.tasks) & set(b.tasks)
+    left.labels[task].sha256 != right.labels[task].sha256 for task in set(a.tasks) & set(b.tasks)
   ):
     fields.append('classes')
   same_start = left.model == right.model and a.settings['init'] == b.settings['init']

@@ -12,6 +12,7 @@ from typing import Any
 
 from flaxart.config import NO_PART
 from flaxart.report.numbers.runs import MODES, NETWORKS, Run
+from flaxart.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,9 +46,9 @@ class Experiment:
     """SHA-256 of the trunk's weights that all seeds start from; None where there are none."""
     return _weights(self.first, self.settings)
 
-  def kind(self, task: str) -> str:
-    """softmax, sigmoid or regression."""
-    return str(self.first.labels[task]['kind'])
+  def task(self, name: str) -> Task:
+    """One of `tasks`."""
+    return self.first.labels[name]
 
   def scores(self, task: str, name: str, *, split: str = 'test') -> list[float | None]:
     """One score of every run; None where it was not recorded."""
@@ -92,6 +93,13 @@ def sections(runs: Iterable[Run]) -> list[Section]:
     _section(key, sorted(group, key=_order))
     for key, group in sorted(by_test.items(), key=lambda item: (-len(item[1]), str(item[0])))
   ]
+
+
+def main_words(experiments: Iterable[Experiment]) -> str:
+  """`accuracy, mean average precision or ...`: what the main scores of their tasks are."""
+  of_tasks = (e.task(name).main_words for e in experiments for name in e.tasks)
+  *first, last = dict.fromkeys(of_tasks)
+  return f'{", ".join(first)} or {last}' if first else last
 
 
 def _section(key: tuple[str, str | None], runs: Sequence[Run]) -> Section:
@@ -151,7 +159,7 @@ def _identity(run: Run, settings: Mapping[str, Any]) -> tuple[Any, ...]:
   return (
     run.data_key,
     tuple(sorted(run.tasks)),
-    tuple((task, run.labels[task]['sha256']) for task in sorted(run.tasks)),
+    tuple((task, run.labels[task].sha256) for task in sorted(run.tasks)),
     _weights(run, settings),
     tuple(sorted((key, str(value)) for key, value in settings.items())),
   )
@@ -189,8 +197,8 @@ def _differences(
         f'{split} split {sha256[:8]} ({records:,} records)' if sha256 else f'no {split} split'
       )
   for task in run.tasks:
-    classes = str(run.labels[task]['sha256'])
-    if any(task in twin.tasks and twin.labels[task]['sha256'] != classes for twin in twins):
+    classes = run.labels[task].sha256
+    if any(task in twin.tasks and twin.labels[task].sha256 != classes for twin in twins):
       parts.append(f'{task} classes {classes[:8]}')
   weights = _weights(run, mine)
   same_init = [twin for twin, its in twins.items() if its['init'] == mine['init']]

@@ -14,6 +14,8 @@ from ml_collections import ConfigDict
 
 from flaxart.config import flat, read
 from flaxart.settings import read_tasks
+from flaxart.tasks.kinds import read_labels
+from flaxart.tasks.task import Task
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
 
@@ -46,13 +48,12 @@ class LeftOut:
 class Run:
   """One finished run. `lines` are those of `metrics.jsonl`; optional files are None where missing.
 
-  `labels`: `{task: {'kind', 'classes', 'sha256', ...}}`; `tables` and `calibration` as the run
-  wrote them.
+  `labels`: `{name: Task}`; `tables` and `calibration` as the run wrote them.
   """
 
   path: Path
   config: ConfigDict
-  labels: Mapping[str, Any]
+  labels: Mapping[str, Task]
   results: Mapping[str, Any]
   lines: list[dict[str, Any]]
   tables: Mapping[str, Any] | None
@@ -201,7 +202,9 @@ def read_run(folder: Path) -> Run:
   for key in ('val', 'train', 'provenance'):
     if key not in results and key != 'val':
       raise UserError(f'results.json has no {key!r}; evaluate the run again')
-  labels = _json(folder / 'labels.json')
+  if not (folder / 'labels.json').exists():
+    raise UserError('labels.json is missing')
+  labels = {task.name: task for task in read_labels(folder / 'labels.json')}
   config = read(folder / 'config.json')
   missing = [task for task in read_tasks(config) if task not in labels]
   if missing:

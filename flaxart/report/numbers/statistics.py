@@ -10,18 +10,16 @@ and Tibshirani, An Introduction to the Bootstrap, 1993).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import stats
 
+from flaxart.tasks.redrawn import Redrawn
+
 DRAWS = 1000
 LEVEL = 0.95
 _CHUNK = 50  # draws at once: bounds the memory
-
-# Weights `[draws, groups]` (how often each group was drawn) -> score of each draw, `[draws]`; NaN
-# where the score does not exist.
-Score = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +56,7 @@ def group_draws(groups: int, *, draws: int = DRAWS, seed: int = 0) -> Iterator[n
 
 
 def bootstrap(
-  score: Score, groups: int, *, draws: int = DRAWS, seed: int = 0
+  score: Redrawn, groups: int, *, draws: int = DRAWS, seed: int = 0
 ) -> tuple[float, float] | None:
   """The 95 % percentile interval of a score over `groups` test groups; None for fewer than two."""
   if groups < 2:
@@ -70,16 +68,16 @@ def bootstrap(
   return float(low), float(high)
 
 
-def value_of(score: Score, groups: int) -> float:
+def value_of(score: Redrawn, groups: int) -> float:
   """The score itself: every group once."""
   return float(score(np.ones((1, groups)))[0])
 
 
-def mean_of(scores: Sequence[Score]) -> Score:
+def mean_of(scores: Sequence[Redrawn]) -> Redrawn:
   """The mean over runs, draw by draw."""
   return lambda weights: np.mean([score(weights) for score in scores], axis=0)
 
 
-def difference_of(a: Score, b: Score) -> Score:
+def difference_of(a: Redrawn, b: Redrawn) -> Redrawn:
   """`a - b` on the same draws."""
   return lambda weights: a(weights) - b(weights)

@@ -1,0 +1,90 @@
+"""The kinds of tasks there are, and how a task comes from the dataset or from `labels.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flaxart.data.source import is_label
+from flaxart.machine.files import damaged, read_object
+from flaxart.tasks.regression import Regression
+from flaxart.tasks.sigmoid import Sigmoid
+from flaxart.tasks.softmax import Softmax
+from flaxart.tasks.task import Task
+from tfds_rijks.errors import UserError
+
+# A feature goes to the first kind that takes it.
+KINDS: tuple[type[Task], ...] = (Softmax, Sigmoid, Regression)
+
+OF_BATCHES = frozenset({'image', 'record', 'draw', 'mask'})  # see flaxart/data/loader.py
+
+
+def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float]) -> list[Task]:
+  """The tasks named in `weights`, with kind and classes as the dataset's features give them."""
+  tasks = []
+  for name, weight in weights.items():
+    if name in OF_BATCHES:
+      raise UserError(
+        f'config.tasks: {name!r} is what a batch calls something else; rename the column and '
+        'prepare again'
+      )
+    feature = features.get(name)
+    fit = (kind.of_feature(name, feature, weight) for kind in KINDS if feature is not None)
+    task = next(filter(None, fit), None)
+    if task is None:
+      labels = sorted(key for key, value in features.items() if is_label(value))
+      found = (
+        'no such feature' if feature is None else f'a feature of kind {type(feature).__name__}'
+      )
+      raise UserError(
+        f'config.tasks: {name!r} is {found} in the dataset; '
+        f'its labels are {", ".join(labels) or "none"}'
+      )
+    tasks.append(task)
+  return tasks
+
+
+def labels_json(tasks: Sequence[Task]) -> str:
+  """What `labels.json` holds: everything needed to read the heads without the dataset."""
+  entries = {
+    task.name: {
+      'kind': task.kind,
+      'classes': list(task.classes),
+      'sha256': task.sha256,
+      'weight': task.weight,
+      'center': task.center,
+      'scale': task.scale,
+    }
+    for task in tasks
+  }
+  return json.dumps(entries, indent=1, ensure_ascii=False) + '\n'
+
+
+def read_labels(path: Path) -> list[Task]:
+  """The tasks of a `labels.json`; one that was edited or is damaged is refused."""
+  entries = read_object(path)
+  try:
+    read = [(task_of(path, name, entry), entry['sha256']) for name, entry in entries.items()]
+  except (KeyError, TypeError) as error:
+    raise damaged(path, error) from None
+  for task, sha256 in read:
+    if task.sha256 != sha256:
+      raise UserError(
+        f'{path}: the classes of {task.name} do not match their SHA-256; the file was '
+        'changed after training, restore it from the run that wrote it'
+      )
+  return [task for task, _ in read]
+
+
+def task_of(path: Path, name: str, entry: Mapping[str, Any]) -> Task:
+  """The task of one entry of the `labels.json` at `path`; KeyError and TypeError if damaged."""
+  kinds = {kind.kind: kind for kind in KINDS}
+  if entry['kind'] not in kinds:
+    raise UserError(
+      f'{path}: {name!r} is of kind {entry["kind"]!r}, expected one of {", ".join(kinds)}; read it '
+      'with the flaxart that wrote it'
+    )
+  e = entry
+  return kinds[e['kind']](name, tuple(e['classes']), e['weight'], e['center'], e['scale'])
