@@ -111,7 +111,7 @@ class Softmax(Task):
       'mca': mca,
       'ece': expected_calibration_error(found['p'][known, 0], right),
     }
-    result['macro_f1'], result['micro_f1'] = f1(*_by_class(counts))
+    result['f1_macro'], result['f1_micro'] = f1(*_by_class(counts))
     if 'hits_without_rest' in counts:
       named = np.where(np.arange(self.outputs) == self.classes.index(REST), 0, of_class)
       result['mca_without_rest'] = mean_class_accuracy(counts['hits_without_rest'], named)

@@ -127,7 +127,7 @@ def test_results_hold_what_the_contract_says(run):
   assert json.loads((workdir / 'results.json').read_text()) == json.loads(json.dumps(summary))
   beside = {'decided_coverage', 'decided_precision'}
   softmax = beside | {
-    'macro_f1', 'micro_f1', 'balanced_top5', 'mca', 'ece', 'unknown_auroc', 'unknown_n',
+    'f1_macro', 'f1_micro', 'balanced_top5', 'mca', 'ece', 'unknown_auroc', 'unknown_n',
     'pixels16_top1', 'pixels16_balanced_accuracy', 'label_only_top1',
     'label_only_balanced_accuracy',
   }  # fmt: skip
@@ -205,7 +205,7 @@ def test_another_batch_size_changes_no_count(run):
   other.eval.batch_size = 7
   scores = evaluate(network, state, dataset.split('test'), other, mesh=mesh)
   for task in ('artist', 'style', 'tags'):
-    for name in ('n', 'top1', 'mca', 'macro_f1', 'f1_micro'):
+    for name in ('n', 'top1', 'mca', 'f1_macro', 'f1_micro'):
       assert scores[task].get(name) == summary['test'][task].get(name)
 
 

@@ -34,8 +34,8 @@ def test_softmax_scores_match_scikit_learn(seed):
   recalls = oracle.recall_score(truth, guess, labels=present, average='macro', zero_division=0)
   assert scores['balanced_accuracy'] == scores['mca'][0] == exactly(recalls)
   assert scores['balanced_top5'] == scores['mca'][4]
-  assert scores['macro_f1'] == exactly(oracle.f1_score(truth, guess, average='macro'))
-  assert scores['micro_f1'] == exactly(oracle.f1_score(truth, guess, average='micro'))
+  assert scores['f1_macro'] == exactly(oracle.f1_score(truth, guess, average='macro'))
+  assert scores['f1_micro'] == exactly(oracle.f1_score(truth, guess, average='micro'))
   assert scores['loss'] == pytest.approx(oracle.log_loss(truth, p, labels=range(C)), rel=1e-5)
 
 
@@ -91,5 +91,5 @@ def test_tables_match_scikit_learn(seed):
 def test_a_network_that_answers_nan_is_never_right():
   logits, labels = np.full((4, C), np.nan, np.float32), np.zeros(4, np.int32)
   scores = score(SOFT, logits, labels)
-  assert scores['top1'] == scores['top5'] == scores['macro_f1'] == 0.0
+  assert scores['top1'] == scores['top5'] == scores['f1_macro'] == 0.0
   assert scores['mca'] == [0.0] * 5
