@@ -147,7 +147,7 @@ def test_it_is_trained_and_evaluated_like_any_other(runs, collection, capsys):
       off = np.abs(said - label)[known]
       assert own['n'] == known.sum() and own['classes'] == 3 and own['loss'] > 0
       assert (own['exact'], own['within_one']) == ((off == 0).mean(), (off <= 1).mean())
-      assert own['mean_error'] == pytest.approx(off.mean())
+      assert own['mean_error'] == pytest.approx(off.mean()) and own['exact'] > own['floor']
       assert own['floor'] == (label[known] == largest).mean()
       assert 0 <= own['pixels16_exact'] <= 1 and 0 <= own['label_only_exact'] <= 1
       assert {'decided_coverage', 'unknown_auroc'} <= own.keys() and 'top1' not in own
