@@ -7,14 +7,36 @@ What departs from that is in `objective`. Evaluation always reports the plain lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from flaxart.tasks.objective import Labels, Mix, Objective
+from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import PLAIN, Task
+
+Labels = Mapping[str, jax.Array]
+
+
+class Targets(NamedTuple):
+  """`labels` `{task: [B, ...]}` of a batch.
+
+  Under mixup (Zhang et al., 2018) record i is `share[i]` of itself and the rest of its partner,
+  whose labels are `partner`, in the order of the batch.
+  """
+
+  labels: Labels
+  partner: Labels | None = None
+  share: jax.Array | None = None
+
+
+class Whole(NamedTuple):
+  """The batch that records are a `share` of: how many of it carry each label."""
+
+  counts: Mapping[str, jax.Array]
+  share: float = 1.0
 
 
 def example_losses(
@@ -28,50 +50,43 @@ def example_losses(
   return jnp.where(task.is_labelled(labels), task.losses(logits, labels, terms), 0.0)
 
 
-def label_counts(
-  tasks: Sequence[Task], labels: Labels, mix: Mix | None = None
-) -> dict[str, jax.Array]:
+def label_counts(tasks: Sequence[Task], targets: Targets) -> dict[str, jax.Array]:
   """How many records of a batch carry each task's label (shares of records under mixup)."""
-  counts = {}
-  for task in tasks:
-    known = task.is_labelled(labels[task.name])
-    if mix is not None:
-      other = task.is_labelled(mix.partner[task.name])
-      known = known * mix.share + other * (1 - mix.share)
-    counts[task.name] = known.sum()
-  return counts
+  return {task.name: _mixed(targets, task.name, task.is_labelled).sum() for task in tasks}
+
+
+def _mixed(targets: Targets, name: str, of_labels: Callable[[jax.Array], jax.Array]) -> jax.Array:
+  """What `of_labels` gives for the labels of a task, mixed as the records are."""
+  own = of_labels(targets.labels[name])
+  if targets.partner is None or targets.share is None:
+    return own
+  return own * targets.share + of_labels(targets.partner[name]) * (1 - targets.share)
 
 
 def total_loss(
   tasks: Sequence[Task],
   logits: Mapping[str, jax.Array],
-  labels: Labels,
+  targets: Targets,
   *,
   objective: Objective | None = None,
-  mix: Mix | None = None,
   log_variances: Mapping[str, jax.Array] | None = None,
-  counts: Mapping[str, jax.Array] | None = None,
-  share: float = 1.0,
+  whole: Whole | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Weighted sum over tasks of the mean over labelled records, and the means themselves.
 
   A batch in which nothing carries a label adds exactly 0 for that task. With `log_variances` the
   weights are learned: `exp(-s) * loss + s / 2` (`loss_factor` times the first term), Kendall, Gal
-  and Cipolla, "Multi-task learning using uncertainty", CVPR 2018. `counts` are the denominators of
-  the whole batch where this is only a `share` of it (gradient accumulation).
+  and Cipolla, "Multi-task learning using uncertainty", CVPR 2018. `whole` is given where this is a
+  part of a batch (gradient accumulation): the parts add up to it.
   """
-  counts = label_counts(tasks, labels, mix) if counts is None else counts
+  whole = Whole(label_counts(tasks, targets)) if whole is None else whole
   means: dict[str, jax.Array] = {}
   total = jnp.float32(0)
   for task in tasks:
-    losses = example_losses(task, logits[task.name], labels[task.name], objective=objective)
-    if mix is not None:
-      other = mix.partner[task.name]
-      partner = example_losses(task, logits[task.name], other, objective=objective)
-      losses = mix.share * losses + (1 - mix.share) * partner
-    count = counts[task.name]
+    of_labels = functools.partial(example_losses, task, logits[task.name], objective=objective)
+    count = whole.counts[task.name]
     # Under mixup a count can be a fraction of a record: only an empty sum may not divide.
-    mean = losses.sum() / jnp.where(count > 0, count, 1)
+    mean = _mixed(targets, task.name, of_labels).sum() / jnp.where(count > 0, count, 1)
     means[task.name] = mean
     if log_variances is None:
       total = total + task.weight * mean
@@ -79,5 +94,5 @@ def total_loss(
       s: Any = log_variances[task.name]
       # Without a label there is no loss to balance: s must not drift on its regulariser alone.
       weighted = task.loss_factor * jnp.exp(-s) * mean
-      total = total + jnp.where(count > 0, weighted + share * s / 2, 0.0)
+      total = total + jnp.where(count > 0, weighted + whole.share * s / 2, 0.0)
   return total, means

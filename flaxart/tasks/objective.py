@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -13,7 +12,6 @@ from flaxart.data.source import Split
 from flaxart.settings import CLASS_WEIGHTS, Settings
 from flaxart.tasks.task import Task, Terms
 
-Labels = Mapping[str, jax.Array]
 EFFECTIVE_BETA = 0.999  # Cui et al., 2019: the best of their values on long-tailed CIFAR
 
 
@@ -22,17 +20,6 @@ class Objective:
   """How training departs from the plain losses, `{task: terms}`; the default is not at all."""
 
   terms: Mapping[str, Terms] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class Mix:
-  """Mixup (Zhang et al., 2018): record i is `share[i]` of itself and the rest of its partner.
-
-  `partner` are the partners' labels, in the order of the batch.
-  """
-
-  share: jax.Array
-  partner: Labels
 
 
 def create_objective(

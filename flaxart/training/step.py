@@ -17,8 +17,8 @@ from flaxart.machine.sharding import CompiledStep, view
 from flaxart.network.state import Network, TrainState
 from flaxart.network.unfreeze import stage_number
 from flaxart.settings import Stage
-from flaxart.tasks.losses import label_counts, total_loss
-from flaxart.tasks.objective import Mix, Objective
+from flaxart.tasks.losses import Targets, Whole, label_counts, total_loss
+from flaxart.tasks.objective import Objective
 from flaxart.training.nonfinite import SKIP, is_sound, keep_if
 from flaxart.training.optim import at_step, leaf_paths
 
@@ -61,7 +61,7 @@ def make_update(
         images, labels, batch['draw'], alpha=config.augment.mixup, seed=config.seed
       )
       part |= {'image': mixed, 'share': share, 'partner': partner}
-    counts = seen.sum(label_counts(network.tasks, labels, mix_of(part)))
+    counts = seen.sum(label_counts(network.tasks, targets_of(part, names)))
     dropout_key = seen.key(jax.random.fold_in(jax.random.key(config.seed + 1), state.step))
 
     def loss_fn(
@@ -73,12 +73,10 @@ def make_update(
       loss, of_task = total_loss(
         network.tasks,
         logits,
-        {name: part[name] for name in names},
+        targets_of(part, names),
         objective=objective,
-        mix=mix_of(part),
         log_variances=log_variances(model),
-        counts=counts,
-        share=seen.share / config.train.accumulate,
+        whole=Whole(counts, seen.share / config.train.accumulate),
       )
       return loss, (nnx.state(model, nnx.BatchStat), of_task)
 
@@ -122,9 +120,9 @@ def make_update(
   return update
 
 
-def mix_of(part: dict[str, Any]) -> Mix | None:
-  """The mixture of a (part of a) batch, if mixup made one."""
-  return Mix(part['share'], part['partner']) if 'share' in part else None
+def targets_of(part: dict[str, Any], names: Sequence[str]) -> Targets:
+  """What a (part of a) batch should be answered with, mixed if mixup mixed it."""
+  return Targets({name: part[name] for name in names}, part.get('partner'), part.get('share'))
 
 
 def log_variances(model: Any) -> dict[str, jax.Array] | None:

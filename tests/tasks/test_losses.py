@@ -50,8 +50,8 @@ def objective(**fields):
 
 
 def test_the_total_is_the_weighted_sum_of_means_over_labelled_records():
-  total, means = losses.total_loss(ALL, OUT, LABELS)
-  same, _ = losses.total_loss(ALL, OUT, LABELS, objective=objective())
+  total, means = losses.total_loss(ALL, OUT, losses.Targets(LABELS))
+  same, _ = losses.total_loss(ALL, OUT, losses.Targets(LABELS), objective=objective())
   p = jax.nn.log_softmax(OUT['artist'])
   q = jax.nn.log_sigmoid(jnp.array([[1.0, 1.0], [-3.0, 0.5]]))
   expected = {
@@ -72,7 +72,7 @@ def test_a_missing_label_has_no_gradient_and_an_all_missing_batch_is_fine():
     'year': jnp.array([jnp.nan] * 2),
   }
   out = {name: values[:2] for name, values in OUT.items()}
-  grads = jax.grad(lambda out: losses.total_loss(ALL, out, labels)[0])(out)
+  grads = jax.grad(lambda out: losses.total_loss(ALL, out, losses.Targets(labels))[0])(out)
   assert not grads['artist'][1].any() and grads['artist'][0].any()
   assert not grads['tags'].any() and not grads['year'].any()
 
@@ -125,7 +125,7 @@ def test_logit_adjustment_asks_for_a_margin_by_the_log_of_the_prior():
 def test_mixup_is_the_mixture_of_two_losses_and_passes_missing_labels_over():
   share = jnp.array([0.75, 0.6, 0.9])
   partner = {name: jnp.roll(value, 1, axis=0) for name, value in LABELS.items()}
-  _, means = losses.total_loss(ALL, OUT, LABELS, mix=o.Mix(share, partner))
+  _, means = losses.total_loss(ALL, OUT, losses.Targets(LABELS, partner, share))
   logs = jax.nn.log_softmax(OUT['artist'])
   # Record 0: label 0, partner missing; 1: label 2, partner 0; 2: missing, partner 2.
   total = -(0.75 * logs[0, 0] + 0.6 * logs[1, 2] + 0.4 * logs[1, 0] + 0.1 * logs[2, 2])
@@ -133,9 +133,9 @@ def test_mixup_is_the_mixture_of_two_losses_and_passes_missing_labels_over():
 
 
 def test_learned_weights_follow_kendall_gal_and_cipolla():
-  _, means = losses.total_loss(ALL, OUT, LABELS)
+  _, means = losses.total_loss(ALL, OUT, losses.Targets(LABELS))
   variances = {'artist': jnp.float32(0.4), 'tags': jnp.float32(-0.2), 'year': jnp.float32(1.0)}
-  total, _ = losses.total_loss(ALL, OUT, LABELS, log_variances=variances)
+  total, _ = losses.total_loss(ALL, OUT, losses.Targets(LABELS), log_variances=variances)
   expected = sum(
     (0.5 if name == 'year' else 1) * np.exp(-float(s)) * float(means[name]) + float(s) / 2
     for name, s in variances.items()
@@ -148,7 +148,7 @@ def test_a_task_without_labels_moves_neither_its_head_nor_its_learned_weight():
   variances = {task.name: jnp.float32(0.3) for task in ALL}
 
   def loss(out, variances):
-    return losses.total_loss(ALL, out, missing, log_variances=variances)[0]
+    return losses.total_loss(ALL, out, losses.Targets(missing), log_variances=variances)[0]
 
   of_out, of_variance = jax.grad(loss, (0, 1))(OUT, variances)
   assert not of_out['artist'].any() and of_out['tags'].any() and of_out['year'].any()
@@ -156,17 +156,16 @@ def test_a_task_without_labels_moves_neither_its_head_nor_its_learned_weight():
 
 
 def test_parts_of_a_batch_add_up_to_the_whole():
-  counts = losses.label_counts(ALL, LABELS)
+  counts = losses.label_counts(ALL, losses.Targets(LABELS))
   variances = {task.name: jnp.float32(0.3) for task in ALL}
-  whole, _ = losses.total_loss(ALL, OUT, LABELS, log_variances=variances)
+  whole, _ = losses.total_loss(ALL, OUT, losses.Targets(LABELS), log_variances=variances)
   parts = [
     losses.total_loss(
       ALL,
       {k: v[i : i + 1] for k, v in OUT.items()},
-      {k: v[i : i + 1] for k, v in LABELS.items()},
+      losses.Targets({k: v[i : i + 1] for k, v in LABELS.items()}),
       log_variances=variances,
-      counts=counts,
-      share=1 / 3,
+      whole=losses.Whole(counts, share=1 / 3),
     )[0]
     for i in range(3)
   ]
