@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
@@ -77,7 +78,7 @@ class Task(abc.ABC):
     """Width of the head."""
     return len(self.classes)
 
-  @property
+  @functools.cached_property  # a report compares thousands of classes, pair by pair
   def sha256(self) -> str:
     """Of the class names in order: equal hashes mean that the same index is the same class."""
     return hashlib.sha256('\n'.join(self.classes).encode()).hexdigest()

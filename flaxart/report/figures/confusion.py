@@ -20,11 +20,6 @@ def of_run(run: Run, task: str) -> dict[str, Any] | None:
   return (run.tables or {}).get('test', {}).get(task)
 
 
-def is_recorded(run: Run) -> bool:
-  """Whether the run has tables of the test split."""
-  return 'test' in (run.tables or {})
-
-
 def largest_classes(per_class: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
   """The rows of the largest classes on the test split, the largest first."""
   return sorted(per_class, key=lambda row: -row['n'])[:CLASSES_SHOWN]

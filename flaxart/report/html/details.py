@@ -37,7 +37,7 @@ def experiment_details(experiment: Experiment, *, count: int, public: bool) -> H
 def _classes(experiment: Experiment, task: str) -> Html:
   entry = confusion.of_run(experiment.first, task)
   if not entry or not entry.get('per_class'):
-    return tag('p', f'Per-class table of {task}: not recorded.')
+    return tag('p', f'Per-class table of {task}: {_missing(experiment, task, "per_class")}.')
   per_class = entry['per_class']
   shown = confusion.largest_classes(per_class)
   rows = [
@@ -59,10 +59,7 @@ def _classes(experiment: Experiment, task: str) -> Html:
 def _confusions(experiment: Experiment, task: str) -> Html:
   entry = confusion.of_run(experiment.first, task)
   if not entry or not entry.get('confusion'):
-    said = 'not recorded'
-    if confusion.is_recorded(experiment.first) and 'confusion' not in (entry or {}):
-      said = f'does not exist for a {experiment.task(task).kind} task'
-    return tag('p', f'Confusion matrix of {task}: {said}.')
+    return tag('p', f'Confusion matrix of {task}: {_missing(experiment, task, "confusion")}.')
   pairs, classes = entry['confusion'], experiment.task(task).classes
   rows = [
     [true, predicted, f'{n:,}', percent(share)]
@@ -81,6 +78,13 @@ def _confusions(experiment: Experiment, task: str) -> Html:
       tag('p', f'{len(classes):,} classes: a matrix of so many cannot be read.', class_='note')
     )
   return folded(f'Confusions of {task}', *parts)
+
+
+def _missing(experiment: Experiment, task: str, table: str) -> str:
+  tables = (experiment.first.tables or {}).get('test')
+  if tables is None or table in tables.get(task, {}):
+    return 'not recorded'
+  return f'does not exist for a {experiment.task(task).kind} task'
 
 
 def _calibration(experiment: Experiment, task: str) -> Html:

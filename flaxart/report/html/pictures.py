@@ -57,7 +57,7 @@ def is_free(rights: str) -> bool:
 
 
 def samples(run: Run, task: str, answers: Answers | None, *, count: int, public: bool) -> Samples:
-  """`count` right and `count` wrong pictures of a softmax task, drawn by lot, not chosen.
+  """`count` right and `count` wrong pictures of a task with one label, drawn by lot, not chosen.
 
   `public` keeps only what is CC0 or in the public domain; without a rights statement a picture is
   left out.
