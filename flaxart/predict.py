@@ -1,7 +1,8 @@
 """`python -m flaxart.predict`: names for the pictures of a folder, as a table for a spreadsheet.
 
 One row a picture (or an object, with --per=object), in the order of the paths. A picture that
-cannot be read keeps its row, with a reason and empty names: never a neighbour's prediction.
+cannot be read keeps its row, with a reason and empty names: never a neighbour's prediction. A file
+that is no picture has one, too, with the status `passed over`.
 
 T_1, T_2, T_3 are the likeliest names of task T with the network's plain probabilities. T_decision
 is for a catalogue: the name whose calibrated probability passes the threshold stored with the
@@ -24,7 +25,7 @@ from flaxart.machine.files import write_text
 from flaxart.net import load
 from flaxart.prediction.object_ids import object_ids
 from flaxart.prediction.pictures import average_objects, find_pictures, predict_pictures
-from flaxart.prediction.table import readable, row, task_columns, to_csv
+from flaxart.prediction.table import passed_over_row, readable, row, task_columns, to_csv
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 
@@ -89,9 +90,11 @@ def predict(
   if per == 'object':
     answers = average_objects(answers, ids)
   rows = [row(net, path, ids.get(path, ''), answer) for path, answer in answers.items()]
+  rows += [passed_over_row(path, why) for path, why in passed_over.items()]
+  rows.sort(key=lambda cells: cells['image'])
   columns = ['image', 'id', 'status', 'reason', *(c for t in net.tasks for c in task_columns(t))]
   numbers = {f'{task.name}_1' for task in net.tasks if task.answers_number}
-  unread = sum(1 for r in rows if r['status'] != 'ok')
+  unread = sum(1 for r in rows if r['status'] == 'unreadable')
   about = {
     'written_by': f'flaxart {flaxart.__version__}',
     'model': net.about,
@@ -100,7 +103,7 @@ def predict(
     'unreadable': unread,
     'per': per,
     'calibration': net.calibration,
-    'files_passed_over': passed_over,
+    'files_passed_over': len(passed_over),
     'classes': {t.name: len(t.classes) for t in net.tasks},
     'note': 'A prediction is a suggestion for a cataloguer. It is not an attribution and not '
     'an authentication.',
@@ -109,8 +112,8 @@ def predict(
   write_text(sidecar_of(output), json.dumps(about, indent=1, ensure_ascii=False) + '\n')
   write_text(output, to_csv(rows, columns, numbers=numbers))
   print(
-    f'{output}: {len(rows)} rows, {unread} of them unreadable; {passed_over} other files passed '
-    'over'
+    f'{output}: {len(rows)} rows, {unread} of them unreadable, {len(passed_over)} files that '
+    'are no pictures'
   )
   return rows
 

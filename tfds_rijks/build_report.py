@@ -66,7 +66,7 @@ def text(report: Mapping[str, Any]) -> str:
   """The readable end of a build. Keys that are absent are left out.
 
   `splits` {name: records}, `tasks` {name: labels.describe(...)}, `unreadable` {reason: [ids]},
-  `leak` {'test', 'leaked'}, `notes` [text].
+  `picture_notes` and `passed_over` {phrase: [names]}, `leak` {'test', 'leaked'}, `notes` [text].
   """
   parts = []
   if splits := report.get('splits'):
@@ -110,6 +110,10 @@ def text(report: Mapping[str, Any]) -> str:
         header=('unreadable', 'pictures', 'examples'),
       )
     )
+  for key, what in (('picture_notes', 'put up with'), ('passed_over', 'passed over')):
+    if found := report.get(key):
+      named = [(reason, len(names), examples(names)) for reason, names in found.items()]
+      parts.append(table(named, header=(what, 'files', 'examples')))
   if leaked := report.get('leak'):
     parts.append(
       f'A split by record would have leaked {leaked["leaked"]:,} of {leaked["test"]:,} '

@@ -51,6 +51,7 @@ class _Seen(NamedTuple):
   height: int
   width: int
   look: bytes
+  notes: tuple[str, ...]
   data: bytes  # what to store; empty if the file itself is
 
 
@@ -60,6 +61,7 @@ class Shelf:
   def __init__(self, paths: Mapping[str, str], file: IO[bytes] | None):
     self.pictures: dict[str, Picture] = {}
     self.errors: dict[str, ImageError] = {}
+    self.notes: dict[str, list[str]] = defaultdict(list)  # what was put up with -> names
     self._paths = paths
     self._file = file
 
@@ -116,6 +118,8 @@ def read_all(
       seen.digest, seen.height, seen.width, offset, len(seen.data)
     )
     looks[task.name] = seen.look
+    for note in seen.notes:
+      shelf.notes[note].append(task.name)
     offset += len(seen.data)
   candidates = _candidates(shelf.pictures, looks)
   again = [task for task in tasks if task.name in candidates]
@@ -150,7 +154,7 @@ def _load(name: str, path: str) -> bytes:
 
 def _see(task: _Task) -> _Seen:
   data = _load(task.name, task.path)
-  image = images.decode(
+  image, notes = images.read(
     data, name=task.name, short_side=task.image_size, max_pixels=task.max_pixels
   )
   size = images.jpeg_size(data) or image.shape[:2]
@@ -161,9 +165,9 @@ def _see(task: _Task) -> _Seen:
     image = images.reduce(image, task.image_size)
     if max(image.shape) > images.LONGEST_JPEG:
       raise ImageError(task.name, 'too long and narrow', f'{size[1]} x {size[0]}')
-    stored = images.store(image, data=data, image_size=task.image_size)
+    stored = images.store(image, data=data, image_size=task.image_size, flawed=bool(notes))
   height, width = size
-  return _Seen(digest, height, width, look, stored)
+  return _Seen(digest, height, width, look, notes, stored)
 
 
 def _digest(task: _Task) -> str:

@@ -11,20 +11,26 @@ import numpy as np
 
 from flaxart.net import Net
 from tfds_rijks.errors import UserError
+from tfds_rijks.formats import heif
 from tfds_rijks.images import SUFFIXES, ImageError
+from tfds_rijks.listing import is_picture
+from tfds_rijks.passed_over import reason
 from tfds_rijks.progress import Progress
 
+# Reasons of which the row says more: what was found.
+TELLING = ('unknown format', 'pixel type not supported', heif.MISSING)
 Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason why there are none
 
 
-def find_pictures(folder: Path) -> tuple[list[str], int]:
-  """Relative paths of the pictures below `folder`, sorted, and how many other files there are.
+def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
+  """Relative paths of the pictures below `folder`, sorted, and why each other file is none.
 
   Links to folders are not followed: they can lead in circles.
   """
   if not folder.is_dir():
     raise UserError(f'--images: {folder} is no folder; give the folder that holds the pictures')
-  paths, others = [], 0
+  paths: list[str] = []
+  others: dict[str, str] = {}
 
   def closed(error: OSError) -> None:
     raise UserError(
@@ -34,13 +40,15 @@ def find_pictures(folder: Path) -> tuple[list[str], int]:
 
   for root, _, names in os.walk(folder, onerror=closed):
     for name in names:
-      if Path(name).suffix.lower() in SUFFIXES:
-        paths.append((Path(root) / name).relative_to(folder).as_posix())
+      path = Path(root) / name
+      relative = path.relative_to(folder).as_posix()
+      if is_picture(path):
+        paths.append(relative)
       else:
-        others += 1
+        others[relative] = reason(path)
   if not paths:
     raise UserError(
-      f'--images: {folder} holds no picture ({", ".join(sorted(SUFFIXES))}) among {others} '
+      f'--images: {folder} holds no picture ({", ".join(sorted(SUFFIXES))}) among {len(others)} '
       'files; give the folder that holds the pictures'
     )
   return sorted(paths), others
@@ -55,7 +63,7 @@ def read_pictures(
     try:
       return net.square((folder / path).read_bytes(), name=path)
     except ImageError as error:
-      return error.reason
+      return f'{error.reason}: {error.detail}' if error.reason in TELLING else error.reason
     except OSError as error:
       return f'cannot be opened: {error.strerror}'
 

@@ -43,6 +43,11 @@ def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
   return cells
 
 
+def passed_over_row(path: str, reason: str) -> dict[str, str]:
+  """The row of a file that is no picture."""
+  return {'image': readable(path), 'id': '', 'status': 'passed over', 'reason': reason}
+
+
 def to_csv(rows: list[dict[str, str]], columns: list[str], *, numbers: Container[str] = ()) -> str:
   """The table as text: a byte-order mark for spreadsheets, cells that would run defused, but for
   the columns `numbers`, which hold nothing else.

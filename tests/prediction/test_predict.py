@@ -60,6 +60,8 @@ def folder(tmp_path):
   (folder / 'empty.jpg').write_bytes(b'')
   (folder / 'page.jpg').write_bytes(b'<!DOCTYPE html><html></html>')
   (folder / 'notes.txt').write_text('no picture')
+  (folder / 'scan.pdf').write_bytes(b'%PDF-1.7')
+  (folder / 'phone').write_bytes(b'\0\0\0\x18ftypheic\0\0\0\0mif1heic')
   (folder / 'loop').symlink_to(folder)
   return folder
 
@@ -94,7 +96,19 @@ def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
     'type_decision',
   ]
   paths, others = find_pictures(folder)
-  assert [row['image'] for row in rows] == [defuse(p) for p in paths] and others == 1
+  assert [row['image'] for row in rows] == [defuse(p) for p in sorted([*paths, *others])]
+  named = {row['image']: row['reason'] for row in rows if row['status'] == 'passed over'}
+  assert (
+    named
+    == others
+    == {
+      'notes.txt': 'not a picture (.txt)',
+      'scan.pdf': 'not a picture that is read: a PDF document',
+      'phone': others['phone'],
+    }
+  )
+  assert 'HEIC' in others['phone'] or 'whose name does not say so (no suffix)' in others['phone']
+  rows = [row for row in rows if row['status'] != 'passed over']
   assert {row['image'] for row in rows if row['status'] != 'ok'} == {
     'a c.png',
     'empty.jpg',

@@ -172,7 +172,7 @@ def test_more_unreadable_pictures_than_the_budget(tmp_path):
     build(source, max_unreadable='4')
   with pytest.raises(UserError, match='expected at most 3'):
     build(source, max_unreadable='10%')
-  assert not (source.parent / 'prepared' / 'collection' / '1.2.0').exists()
+  assert not (source.parent / 'prepared' / 'collection' / '1.3.0').exists()
   assert len(records(build(source, max_unreadable='5'))) == 25
 
 

@@ -13,10 +13,11 @@ import kinds
 import numpy as np
 import pytest
 import written
+from collections_on_disk import build, simple
 from encoded import FLAT, encode, linear_grey, near, picture, quarters
 from PIL import Image, PngImagePlugin
 
-from tfds_rijks import colour, images
+from tfds_rijks import build_report, colour, images, listing
 from tfds_rijks.formats import heif, jpeg
 
 SHARED = Path(__file__).parents[2] / '../shared/cases'
@@ -359,3 +360,31 @@ def test_colours_given_by_numbers_are_followed_in_avif():
   assert near(quarters(wide), p3, within=4)
   with pytest.raises(images.ImageError, match='high dynamic range'):
     images.decode(data[: at + 2] + b'\0\x10' + data[at + 4 :], name='x')
+
+
+def test_the_report_names_what_was_put_up_with_and_what_was_passed_over(tmp_path, monkeypatch):
+  monkeypatch.setattr(heif, 'INSTALLED', False)
+  monkeypatch.setattr(listing, 'SUFFIXES', images.SUFFIXES - images.HEIC_SUFFIXES)
+  source = simple(tmp_path / 'source')
+  first = next(source.glob('**/*.png'))
+  rgba = Image.open(first).convert('RGBA')
+  rgba.putalpha(0)
+  rgba.save(first)
+  for name, data in {
+    'a.heic': HEIC,
+    'b.pdf': b'%PDF-1.7',
+    'Thumbs.db': b'\xd0\xcf',
+    'c': HEIC,
+  }.items():
+    (source / name).write_bytes(data)
+  (source / 'alone.png').write_bytes(encode(picture(), 'PNG'))
+  report = build_report.read(build(source))
+  assert report['picture_notes'] == {colour.EMPTY_ALPHA: [first.relative_to(source).as_posix()]}
+  heic = 'HEIC, which needs pi-heif; pip install pi-heif (extra `heic`)'
+  assert report['passed_over'] == {
+    heic: ['a.heic', 'c'],
+    'not a picture (.db)': ['Thumbs.db'],
+    'a picture that belongs to no row': ['alone.png'],
+    'not a picture that is read: a PDF document': ['b.pdf'],
+  }
+  assert heic in build_report.text(report)

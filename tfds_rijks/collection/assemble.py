@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from tfds_rijks.build_report import examples
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection, Record
 from tfds_rijks.errors import UserError
+from tfds_rijks.passed_over import passed_over
 from tfds_rijks.pictures import Shelf
 
 LISTED = 200  # of long lists in the report
@@ -100,6 +102,8 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     },
     'tasks': tasks,
     'unreadable': shelf.unreadable(),
+    'picture_notes': dict(shelf.notes),
+    'passed_over': passed_over(folder, used=_used(collection, flags)),
     'spellings': {
       feature: found
       for feature in vocabularies
@@ -114,6 +118,18 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
   return Assembled(
     made, {feature: vocabulary.names for feature, vocabulary in vocabularies.items()}, report
   )
+
+
+def _used(collection: Collection, flags: Flags) -> set[str]:
+  """Files that the report speaks of elsewhere: the table, the pictures with a row and without."""
+  matching = collection.report.get('matching', {})
+  return {
+    collection.report['table']['file'],
+    os.path.normpath(flags.metadata or '.'),
+    *(record.image for record in collection.records),
+    *matching.get('pictures_without_row', ()),
+    *matching.get('ambiguous', ()),
+  }
 
 
 def _groups(records: Sequence[Record], shelf: Shelf) -> dict[str, str]:

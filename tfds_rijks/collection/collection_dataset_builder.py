@@ -36,8 +36,10 @@ class Config(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
   """A museum's own pictures and labels; prepared by `python -m tfds_rijks.prepare`."""
 
-  VERSION = tfds.core.Version('1.2.0')
+  VERSION = tfds.core.Version('1.3.0')
   RELEASE_NOTES: ClassVar = {
+    '1.3.0': 'Pictures mean what their files say (docs/pictures.md): deep, planar, inverted ones, '
+    'palettes, profiles by content, transparency that is everywhere, orientation by EXIF alone.',
     '1.2.0': 'A folder is one class, whatever its name holds; #N/A is a missing label.',
     '1.1.0': 'Text features T_rare: the values of a single-label feature T that are too rare to be '
     'a class. Splits, classes and labels are those of 1.0.0.',

@@ -9,6 +9,12 @@ from tfds_rijks.formats.unread import kind_of
 from tfds_rijks.jpeg_header import MARK as JPEG_MARK
 
 
+def is_known(head: bytes) -> bool:
+  """Whether a file that begins so is of a format that is read."""
+  marks = (JPEG_MARK + b'\xff', png.MARK, *tiff.MARKS, jpeg2000.MARK, jpeg2000.CODESTREAM)
+  return head.startswith((*marks, b'GIF8', b'BM')) or head[8:12] in (b'WEBP', b'avif', *heif.BRANDS)
+
+
 def read(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> Raster:
   """An encoded picture as a raster; `ImageError`, or whatever a decoder raises."""
   if data[:2] == JPEG_MARK and data[2:4] != b'\xff\xf7':  # JPEG-LS begins so

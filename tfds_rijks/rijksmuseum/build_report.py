@@ -44,6 +44,7 @@ def build_report(
     'records_without_picture': layout.without_picture,
     'other_files': list(layout.other_files),
     'unreadable': shelf.unreadable(),
+    'picture_notes': dict(shelf.notes),
     'records_refused': {reason: sorted(those) for reason, those in sorted(records.refused.items())},
     'records_repaired': dict(records.repaired.most_common()),
     'records_of_another_number': sorted(records.other_number),

@@ -26,7 +26,9 @@ RELEASE_NOTES = {
   'the published 374. multitask and full: types and materials such as onbekend are missing labels. '
   'With attribution strict so are makers of whom only a word for nobody is written, and doubt '
   'behind a name counts: "Lievens, Jan (toegeschreven aan)". Years before Christ are missing '
-  'instead of years of our era. source_url is the page of the object, never the picture.',
+  'instead of years of our era. source_url is the page of the object, never the picture. Pictures '
+  'mean what their files say (docs/pictures.md): profiles by content; flawed metadata around whole '
+  'pixels are put up with.',
   '1.0.0': 'First release.',
 }
 _NAME = re.compile(

@@ -1,0 +1,44 @@
+"""Files of a collection that are no picture by their name: each is named, with a reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container
+from pathlib import Path
+
+from tfds_rijks import formats
+from tfds_rijks.formats import heif
+from tfds_rijks.formats.unread import kind_of
+from tfds_rijks.listing import is_picture, walk
+
+_HEAD = 4096  # bytes that tell what a file is
+_PREPARED = 'dataset_info.json'  # of a dataset that was prepared into the folder
+
+
+def passed_over(folder: Path, *, used: Container[str]) -> dict[str, list[str]]:
+  """Reason -> paths relative to `folder` of what is neither `used` nor hidden nor prepared data."""
+  reasons: dict[str, list[str]] = defaultdict(list)
+  for path in walk(folder):
+    name = path.relative_to(folder).as_posix()
+    if name not in used and not (path.parent / _PREPARED).exists():
+      reasons[reason(path)].append(name.encode(errors='surrogateescape').decode(errors='replace'))
+  return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
+
+
+def reason(path: Path) -> str:
+  """Why a file is passed over, as a short phrase to count by."""
+  if is_picture(path):
+    return 'a picture that belongs to no row'
+  try:
+    with path.open('rb') as file:
+      head = file.read(_HEAD)
+  except OSError as error:
+    return f'cannot be opened: {error.strerror}'
+  suffix = path.suffix.lower() or 'no suffix'
+  if heif.is_heic(head) and not heif.INSTALLED:
+    return f'{heif.MISSING}; {heif.ADVICE}'
+  if kind := kind_of(head):
+    return f'not a picture that is read: {kind}'
+  if formats.is_known(head):
+    return f'a picture whose name does not say so ({suffix}); name it .jpg, .png or what it is'
+  return f'not a picture ({suffix})'
