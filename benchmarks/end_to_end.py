@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks import drawn, measure
 from benchmarks.drawn import LABELS
-from flaxart.config import MODELS
+from flaxart.models import cards
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -149,7 +149,7 @@ def main() -> int | None:
   parser.add_argument('--width', type=float, default=1.0, help='of the network; for trials')
   arguments = parser.parse_args()
   results: list[dict] = []
-  for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+  for model in measure.chosen(arguments.models, list(cards()), flag='--models'):
     with tempfile.TemporaryDirectory(dir=os.environ.get('TMPDIR')) as name:
       folder = Path(name)
       drawn.collection(folder / 'scans', arguments.pictures, SCAN, labels=LABELS)

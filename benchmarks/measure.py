@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sides import Side
-from flaxart.config import MODELS
 from flaxart.logs.throughput import host_memory_gb
+from flaxart.models import cards
 from tfds_rijks.build_report import write_json
 from tfds_rijks.command import Parser
 from tfds_rijks.errors import UserError
@@ -62,7 +62,7 @@ def parser(name: str, doc: str | None, *, peers: Sequence[str], default: str) ->
     description=doc,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  found.add_argument('--models', default='resnet50', help=f'of {", ".join(MODELS)}')
+  found.add_argument('--models', default='resnet50', help=f'of {", ".join(cards())}')
   found.add_argument('--peers', default=default, help=f'of {", ".join(peers)}; empty for none')
   found.add_argument('--rounds', type=int, default=5)
   found.add_argument('--output', required=True, type=Path, help='JSON file')

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import drawn, measure
 from benchmarks.drawn import LABELS
 from benchmarks.end_to_end import timed
-from flaxart.config import MODELS
+from flaxart.models import cards
 from tfds_rijks.command import run
 from tfds_rijks.prepare import prepare
 
@@ -55,7 +55,7 @@ def main() -> int | None:
     folder, side = Path(name), (arguments.size, arguments.size)
     drawn.collection(folder / 'source', arguments.pictures, side, labels=LABELS)
     prepare('collection', manual_dir=folder / 'source', data_dir=folder / 'data', min_per_class=1)
-    for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+    for model in measure.chosen(arguments.models, list(cards()), flag='--models'):
       rounds = [
         experiment(
           [

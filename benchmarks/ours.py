@@ -12,9 +12,10 @@ import optax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from benchmarks.peers import CLASSES, MOMENTUM, RATE, random_batch
+from benchmarks.peers import CLASSES, MOMENTUM, RATE, random_batch, torch_source
 from flaxart.config import default_config
 from flaxart.machine.sharding import create_mesh, put_batch
+from flaxart.models import cards
 from flaxart.models.ops.convolution import use_lowering
 from flaxart.network.classifier import InitialTrunk, TrunkSpec
 from flaxart.network.state import Network, TrainState, create_train_state
@@ -27,14 +28,12 @@ from flaxart.training.step import make_train_step
 from tfds_rijks.errors import UserError
 
 HEADS = {'artist': CLASSES, 'material': 100, 'type': 80}
-# Whose details the network follows, so that both sides compute the same.
-VARIANTS = {'torch': 'torchvision', 'torch_compile': 'torchvision', 'keras': 'keras'}
 
 
 def variant(model: str, peer: str) -> str:
-  """The variant that a peer has; Xception is timm's where it is not Keras's."""
-  found = VARIANTS.get(peer, 'keras')
-  return 'timm' if model == 'xception' and found == 'torchvision' else found
+  """The variant that a peer computes, so that both sides compute the same."""
+  card = cards()[model]
+  return torch_source(card).variant if peer.startswith('torch') else card.variants[0]
 
 
 def create(
@@ -115,7 +114,7 @@ def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> 
 
 def plain_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:
   """The way of the Flax guides: `lax.conv`, `nnx.jit`, `nnx.Optimizer`; Keras's variant."""
-  _, network, state = create(model, size, variant='keras', dtype=dtype)
+  _, network, state = create(model, size, variant=variant(model, 'plain'), dtype=dtype)
   net = network.merge(state.trainable, state.frozen, state.batch_stats)
   tx = optax.sgd(RATE, momentum=MOMENTUM, nesterov=True)
   optimizer = nnx.Optimizer(net, tx, wrt=nnx.Param)
@@ -140,7 +139,7 @@ def plain_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:
 
 def plain_features(model: str, batch: int, size: int, *, dtype: str) -> Callable:
   """`nnx.jit` of the network in inference mode, BatchNorm not folded, `lax.conv`."""
-  _, network, state = create(model, size, variant='keras', dtype=dtype)
+  _, network, state = create(model, size, variant=variant(model, 'plain'), dtype=dtype)
   net = network.merge(state.trainable, state.frozen, state.batch_stats)
   images = labelled(batch, size, 1)['image']
 

@@ -13,11 +13,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from flaxart.models import cards
+from flaxart.models.card import Card, Source
 from flaxart.weights.originals import (
   import_keras,
-  import_torchvision,
   keras_application,
   missing_peer,
+  torch_net,
 )
 from tfds_rijks.errors import UserError
 
@@ -46,25 +48,31 @@ def needs(source: str) -> None:
     raise UserError(f'--peers: {reason.replace("[parity]", "[benchmarks]")}')
 
 
-def torch_net(model: str) -> Any:
-  """torchvision's network (timm's for Xception) with pooled features and one linear head."""
-  needs('timm' if model == 'xception' else 'torchvision')
+def torch_source(card: Card) -> Source:
+  """Where PyTorch's network comes from: torchvision if it has it, else timm."""
+  source = card.source('torchvision') or card.source('timm')
+  if source is None:
+    raise UserError(f'--peers: PyTorch has no {card.title}; leave out torch and torch_compile')
+  return source
+
+
+def torch_trunk(model: str) -> Any:
+  """PyTorch's network, initialised, with pooled features and one linear head."""
+  card = cards()[model]
+  source = torch_source(card)
+  needs(source.library)
   torch: Any = importlib.import_module('torch')
-  models = import_torchvision().models
   torch.manual_seed(0)
-  if model == 'vgg19':  # its trunk, as ours: pooled, without the two large layers
-    features = models.vgg19(weights=None, init_weights=False).features
+  net = torch_net(model, source.library, num_classes=CLASSES)
+  for module in net.modules():
+    if hasattr(module, 'reset_parameters'):
+      module.reset_parameters()
+  if hasattr(net, 'AuxLogits'):  # the auxiliary classifier, which ours does not have
+    net.AuxLogits = None
+  if len(card.classifier) > 1:  # its trunk, as ours: pooled, without the large layers
     pool = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    net = torch.nn.Sequential(features, pool, torch.nn.Linear(512, CLASSES))
-  elif model == 'xception':
-    timm = importlib.import_module('timm')
-    net = timm.create_model('legacy_xception', pretrained=False, num_classes=CLASSES)
-  elif model == 'inception_v3':
-    net = models.inception_v3(
-      weights=None, init_weights=False, aux_logits=False, num_classes=CLASSES
-    )
-  else:
-    net = models.resnet50(weights=None, num_classes=CLASSES)
+    head = torch.nn.Linear(card.features, CLASSES)
+    net = torch.nn.Sequential(getattr(net, source.maps[-1]), pool, head)
   return net.to(memory_format=torch.channels_last)
 
 
@@ -76,7 +84,7 @@ def torch_train(
   images, labels = random_batch(batch, size)
   x = on_device(torch.from_numpy(normalised(images)).permute(0, 3, 1, 2))  # NHWC: channels_last
   y = on_device(torch.from_numpy(labels).long())
-  net = on_device(torch_net(model).train())
+  net = on_device(torch_trunk(model).train())
   optimizer = torch.optim.SGD(net.parameters(), RATE, momentum=MOMENTUM, nesterov=True)
   forward = torch.compile(net) if compiled else net
 
@@ -96,10 +104,10 @@ def torch_features(
   model: str, batch: int, size: int, *, dtype: str, compiled: bool = False
 ) -> Callable:
   """Inference with BatchNorm fused into the convolutions, weights in `dtype`."""
-  net = torch_net(model).eval()
+  net = torch_trunk(model).eval()
   torch: Any = importlib.import_module('torch')
   fuse = importlib.import_module('torch.fx.experimental.optimization').fuse
-  if model != 'vgg19':  # it has no BatchNorm
+  if any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules()):
     net = fuse(net).to(memory_format=torch.channels_last)
   kind = getattr(torch, dtype)
   net = on_device(net.to(kind))

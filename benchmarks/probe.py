@@ -26,9 +26,10 @@ from flax import nnx
 from benchmarks import measure
 from benchmarks.peers import on_device, wait
 from benchmarks.sides import Side, Work, in_turns
-from flaxart.config import MODELS, default_config
+from flaxart.config import default_config
 from flaxart.data.order import example_order
 from flaxart.machine.sharding import create_mesh
+from flaxart.models import cards
 from flaxart.network.classifier import Classifier
 from flaxart.network.over_features import AsGiven, Given
 from flaxart.network.state import Network, TrainState
@@ -41,7 +42,6 @@ from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
 CLASSES = {'artist': 375, 'material': 100, 'type': 80}
-WIDTH = {'vgg19': 512, 'inception_v3': 2048, 'xception': 2048, 'resnet50': 2048}
 SETTINGS = ('sgd:0.01', 'rmsprop:1e-3', 'adam:1e-3')
 MOMENTUM = 0.9
 
@@ -207,7 +207,7 @@ def main() -> int | None:
   parser.add_argument('--batch', type=int, default=256)
   parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, at the least')
   arguments = parser.parse_args()
-  models = measure.chosen(arguments.models, MODELS, flag='--models')
+  models = measure.chosen(arguments.models, list(cards()), flag='--models')
   chosen = measure.chosen(arguments.peers, list(PEERS), flag='--peers')
   results = []
   for model in models:
@@ -219,7 +219,7 @@ def main() -> int | None:
         if not (peer == 'numpy' and not settings.startswith('sgd'))
         and not (',' in settings and peer != 'jit_loop')
       ]
-      shape = (arguments.pictures, WIDTH[model], arguments.batch)
+      shape = (arguments.pictures, cards()[model].features, arguments.batch)
       measured = arguments.pictures // arguments.batch * arguments.batch
       sides = {
         kind: Side(

@@ -31,11 +31,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from benchmarks import measure, ours
-from benchmarks.steps import SIZES
-from flaxart.config import MODELS
+from benchmarks.steps import typical_size
 from flaxart.machine import hugepages
+from flaxart.models import cards, create_trunk
+from flaxart.models.layers import batch_norms
 from flaxart.models.ops.convolution import use_lowering
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
@@ -88,14 +90,16 @@ def cost(model: str, mode: str, *, size: int, dtype: str) -> tuple[float, float]
   """FLOP and bytes of one picture, counted on a CPU: other backends do not tell."""
   jax.config.update('jax_platforms', 'cpu')
   with use_lowering('native'):  # the network as it is written down
-    shape = {'variant': 'keras', 'dtype': dtype}
+    shape = {'variant': cards()[model].variants[0], 'dtype': dtype}
+    trunk = nnx.eval_shape(lambda: create_trunk(model, rngs=nnx.Rngs(0)))
+    has_norms = any(True for _ in batch_norms(trunk))
     traced = BUILD[mode](model, 1, size, **shape).traced()
     forward = ours.features(model, 1, size, **shape).traced()
   plain = normalised = 0
   for equation in _convolutions(forward.jaxpr.jaxpr):
     values = math.prod(equation.outvars[0].aval.shape)
-    # VGG19 has no BatchNorm, nor has the depthwise half of Xception's separable convolutions.
-    if model == 'vgg19' or equation.params['feature_group_count'] > 1:
+    # The depthwise half of a separable convolution has no BatchNorm.
+    if not has_norms or equation.params['feature_group_count'] > 1:
       plain += values
     else:
       normalised += values
@@ -150,7 +154,7 @@ def measured(
   model: str, mode: str, *, batch: int, size: int, dtype: str, least: float
 ) -> tuple[float, list[tuple[str, float]]]:
   """Pictures a second, and the profile, of one step."""
-  step = BUILD[mode](model, batch, size, variant='keras', dtype=dtype)
+  step = BUILD[mode](model, batch, size, variant=cards()[model].variants[0], dtype=dtype)
   return batch / seconds(step, least=least), operations(step)
 
 
@@ -168,9 +172,9 @@ def main() -> int | None:
   dtype, least = arguments.dtype, arguments.seconds
   flop_s, byte_s = alone(ceilings, dtype=dtype, least=least, side=arguments.matrix)
   results = []
-  for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+  for model in measure.chosen(arguments.models, list(cards()), flag='--models'):
     for mode in measure.chosen(arguments.modes, list(BUILD), flag='--modes'):
-      size = arguments.size or SIZES[model]
+      size = arguments.size or typical_size(model)
       flop, moved = alone(cost, model, mode, size=size, dtype=dtype)
       shape = {'batch': arguments.batch, 'size': size, 'dtype': dtype}
       rate, shares = alone(measured, model, mode, **shape, least=least)

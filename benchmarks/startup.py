@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import measure
-from flaxart.config import MODELS
+from flaxart.models import cards
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -91,7 +91,7 @@ def main() -> int | None:
       check=True,
       stdout=subprocess.DEVNULL,
     )
-    for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+    for model in measure.chosen(arguments.models, list(cards()), flag='--models'):
       command = [
         *(sys.executable, '-m', 'flaxart.main', '--config=configs/scratch.py'),
         *(f'--config.model.name={model}', f'--config.model.width={arguments.width}'),

@@ -9,11 +9,17 @@ from collections.abc import Callable, Mapping
 from benchmarks import measure
 from benchmarks.ours import variant
 from benchmarks.sides import Side, in_turns
-from flaxart.config import MODELS
+from flaxart.models import cards
 
 Step = Callable[..., Callable]
-# Pixels: ResNet50 at 128, the others at the smallest size that is typical for them.
-SIZES = {'resnet50': 128, 'vgg19': 128, 'inception_v3': 139, 'xception': 139}
+# Pixels: the smallest size that is typical for networks published with 224, and with 299.
+SIZES = {224: 128, 299: 139}
+
+
+def typical_size(model: str) -> int:
+  """Pixels of a side at which two cores can measure the network."""
+  own = cards()[model].image_size
+  return SIZES.get(own, own)
 
 
 def compare(
@@ -37,8 +43,8 @@ def compare(
   arguments = parser.parse_args()
   results = []
   chosen = measure.chosen(arguments.peers, list(peers), flag='--peers')
-  for model in measure.chosen(arguments.models, MODELS, flag='--models'):
-    size = arguments.size or SIZES[model]
+  for model in measure.chosen(arguments.models, list(cards()), flag='--models'):
+    size = arguments.size or typical_size(model)
     for peer in chosen:
       shape = (model, arguments.batch, size)
       sides = {

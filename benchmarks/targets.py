@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flaxart.models import cards
+
 Result = Mapping[str, Any]
 
 # Ours over theirs, at the least: of a mode and a peer, or of one model in it.
@@ -31,8 +33,7 @@ ACCELERATOR = {
   ('train', 'torch_compile', 'resnet50'): 1.15,
   ('features', 'torch_compile'): 1.0,
 }
-# On an accelerator: pixels and pictures of a step.
-SIZES, BATCH = {'resnet50': 224, 'vgg19': 224, 'inception_v3': 299, 'xception': 299}, 256
+BATCH = 256  # pictures of a step on an accelerator, in the network's own size
 H200 = 'H200'  # in the name of the device that absolute figures are for
 # Pictures a second there.
 RATES = {
@@ -104,7 +105,7 @@ def verdict(result: Result, *, device: str = 'cpu') -> str:
     ratio = CPU.get((mode, peer))
     return '' if ratio is None else f'{ratio:.2f}: {_met(result["ratio"] >= ratio)}'
   shape = (result.get('dtype'), result.get('batch'), result.get('size'))
-  as_meant, words = shape == ('bfloat16', BATCH, SIZES.get(model)), []
+  as_meant, words = shape == ('bfloat16', BATCH, cards()[model].image_size), []
   ratio = ACCELERATOR.get((mode, peer, model), ACCELERATOR.get((mode, peer)))
   if ratio is not None and ((mode, peer) in EVERYWHERE or as_meant):
     words.append(f'{ratio:.2f}: {_met(result["ratio"] >= ratio)}')

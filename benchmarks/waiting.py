@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import drawn, measure
 from benchmarks.end_to_end import timed
-from flaxart.config import MODELS
+from flaxart.models import cards
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
@@ -69,7 +69,7 @@ def main() -> int | None:
     drawn.collection(folder / 'source', arguments.pictures, SIDE, labels={'type': 2})
     prepare('collection', manual_dir=folder / 'source', data_dir=folder / 'data')
     epochs = arguments.steps * arguments.batch / (TRAIN_SHARE * arguments.pictures)
-    for model in measure.chosen(arguments.models, MODELS, flag='--models'):
+    for model in measure.chosen(arguments.models, list(cards()), flag='--models'):
       command = [
         *('flaxart.main', '--config=configs/scratch.py', f'--config.model.name={model}'),
         *('--config.data.dataset=collection', f'--config.data.data_dir={folder / "data"}'),

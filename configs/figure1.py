@@ -15,11 +15,11 @@ split is by object, of the objects that carry all three labels (the paper's own 
 --config.data.dataset=rijksmuseum/eccv2018_artist). The paper trains only Inception-V3 from scratch.
 """
 
-from flaxart.config import MODELS, default_config
+from flaxart.config import default_config
+from flaxart.models import cards
 from tfds_rijks.errors import UserError
 
-SIZES = {'vgg19': 224, 'inception_v3': 299, 'xception': 299, 'resnet50': 224}
-ALLOWED = {'model': MODELS, 'mode': ('off_the_shelf', 'fine_tuned', 'scratch')}
+ALLOWED = {'model': tuple(cards()), 'mode': ('off_the_shelf', 'fine_tuned', 'scratch')}
 FORM = 'model=M,task=T,mode=M[,seed=N]'
 
 
@@ -43,7 +43,7 @@ def get_config(arguments: str = ''):
   config.model.name = given['model']
   config.init = 'scratch' if given['mode'] == 'scratch' else 'imagenet'
   config.trainable = 'heads' if given['mode'] == 'off_the_shelf' else 'all'
-  config.data.image_size = SIZES[given['model']]
+  config.data.image_size = cards()[given['model']].image_size
   config.data.fit = 'squash'
   config.train.batch_size = 32
   config.train.epochs = 100.0

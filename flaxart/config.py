@@ -34,7 +34,6 @@ from flaxart.config_format import up_to_date
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square
 
-MODELS = ('vgg19', 'inception_v3', 'xception', 'resnet50')
 OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
 
 
@@ -80,7 +79,7 @@ def _defaults() -> ConfigDict:
   config.parallelism = free('jit')
 
   config.model = model = ConfigDict()
-  model.name = of_network('resnet50')  # vgg19 | inception_v3 | xception | resnet50
+  model.name = of_network('resnet50')  # a network of flaxart/models, such as vgg19 or xception
   model.width = 1.0  # multiplies all channel counts; 1 is the published network
   model.shallow = False  # one block per stage, for tests and quick trials
   # BatchNorm that learns: 'batch' = statistics of the batch, 'frozen' = the stored ones,

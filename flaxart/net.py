@@ -54,7 +54,7 @@ class Net:
     model.trunk = fold_batchnorm(model.trunk)
     graphdef, arrays = nnx.split(model)
     self.preprocess = model.preprocess
-    self._smallest = model.trunk.min_size
+    self._smallest = model.trunk.card.min_size
     self._probabilities = Kept(functools.partial(_probabilities, graphdef, self.tasks), arrays)
     self._features = Kept(functools.partial(_features, graphdef), arrays)
 

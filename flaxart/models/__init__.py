@@ -1,4 +1,4 @@
-"""The four networks by name."""
+"""The networks: each is one file with a card of facts, and one line in `NETWORKS`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from flaxart.models.card import Card
 from flaxart.models.inception import InceptionV3
 from flaxart.models.resnet import ResNet50
 from flaxart.models.trunk import Trunk
@@ -14,9 +15,19 @@ from flaxart.models.vgg import VGG19
 from flaxart.models.xception import Xception
 from tfds_rijks.errors import UserError
 
-MODELS: dict[str, type[Trunk]] = {
-  model.name: model for model in (VGG19, InceptionV3, Xception, ResNet50)
-}
+NETWORKS: tuple[type[Trunk], ...] = (VGG19, InceptionV3, Xception, ResNet50)
+
+
+def cards() -> dict[str, Card]:
+  """`{name: card}` of all networks, in the order of tables and figures."""
+  return {network.card.name: network.card for network in NETWORKS}
+
+
+def card_of(name: str, *, field: str = 'config.model.name') -> Card:
+  """The card of a network; `field` is what named it, for the `UserError` if there is none."""
+  if name not in cards():
+    raise UserError(f'{field}: found {name!r}, expected one of {", ".join(cards())}')
+  return cards()[name]
 
 
 def create_trunk(
@@ -26,30 +37,30 @@ def create_trunk(
   dtype: Any = jnp.float32,
   width: float = 1.0,
   shallow: bool = False,
-  variant: str = 'keras',
+  variant: str | None = None,
 ) -> Trunk:
   """A network without its classifier, with He-uniform kernels.
 
   `trunk(images, train=...)` maps preprocessed `[B, H, W, 3]` to pooled `[B, D]` float32.
-  `trunk.features` is D, `trunk.min_size` the smallest side of an input in pixels, and
-  `trunk.preprocess` what its originals put before it.
+  `trunk.features` is D, `trunk.preprocess` what its originals put before it, and `trunk.card` what
+  else is known of it.
 
   Args:
-    name: `vgg19`, `inception_v3`, `xception` or `resnet50`.
+    name: one of `cards()`.
     rngs: the stream `params` is used.
     dtype: of the computation; parameters and statistics are float32.
     width: multiplies every channel count; 1 is the published network.
     shallow: one block per stage, for tests and trials.
-    variant: whose details: `keras`, `torchvision` or `timm`; see the network's docstring.
+    variant: whose details, one of `card.variants` (see the network's docstring); None = the first.
 
   Raises:
     UserError: for a network or variant that does not exist.
   """
-  if name not in MODELS:
-    raise UserError(f'model: found {name!r}, expected one of {", ".join(MODELS)}')
-  model: Any = MODELS[name]
-  if variant not in model.variants:
-    raise UserError(f'variant: found {variant!r}, {name} has {", ".join(model.variants)}')
+  variants = card_of(name).variants
+  variant = variants[0] if variant is None else variant
+  if variant not in variants:
+    raise UserError(f'variant: found {variant!r}, {name} has {", ".join(variants)}')
+  model: Any = next(network for network in NETWORKS if network.card.name == name)
   trunk: Trunk = model(rngs=rngs, width=width, shallow=shallow, variant=variant)
   trunk.dtype = dtype
   return trunk

@@ -9,12 +9,84 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from flaxart.models import preprocess
+from flaxart.models.card import (
+  HUB,
+  KERAS,
+  TORCH,
+  TORCHVISION_LICENCE,
+  Card,
+  File,
+  Official,
+  Paper,
+  Source,
+)
 from flaxart.models.layers import BatchNorm, Conv, Window, pointwise, scaled
 from flaxart.models.ops.pooling import average_pool, max_pool
+from flaxart.models.preprocess import plus_minus_one
 from flaxart.models.trunk import Trunk
 
 MakeConv = Callable[..., Conv]
+TORCH_STEMS = {
+  'stem1': ('Conv2d_1a_3x3', 'Conv2d_2a_3x3', 'Conv2d_2b_3x3'),
+  'stem2': ('Conv2d_3b_1x1', 'Conv2d_4a_3x3'),
+}
+TORCH_MIXED = ('5b', '5c', '5d', '6a', '6b', '6c', '6d', '6e', '7a', '7b', '7c')
+CARD = Card(
+  name='inception_v3',
+  title='Inception-V3',
+  min_size=75,
+  features=2048,
+  parameters=21_802_784,
+  preprocess={
+    'keras': plus_minus_one(),
+    'torchvision': plus_minus_one(fit='crop', resize=342),
+  },
+  paper=Paper(
+    'szegedy2016rethinking',
+    'Szegedy, Christian and Vanhoucke, Vincent and Ioffe, Sergey and Shlens, Jon and '
+    'Wojna, Zbigniew',
+    'Rethinking the Inception Architecture for Computer Vision',
+    'IEEE Conference on Computer Vision and Pattern Recognition (CVPR)',
+    2016,
+    '1512.00567',
+  ),
+  colour='#009E73',
+  marker='s',
+  sources=(
+    Source(
+      'keras',
+      variant='keras',
+      builder='InceptionV3',
+      licence='Apache-2.0 (Google)',
+      files=(
+        Official(
+          f'{KERAS}/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5',
+          size=87_910_968,
+          md5='bcbd6486424b2319ff4ef7d526e38f63',
+        ),
+      ),
+      maps=('mixed2', 'mixed7', 'mixed10'),
+    ),
+    Source(
+      'torchvision',
+      variant='torchvision',
+      builder='inception_v3',
+      licence=TORCHVISION_LICENCE,
+      files=(File(f'{TORCH}/inception_v3_google-0cc3c7bd.pth'),),
+      maps=('Mixed_5d', 'Mixed_6e', 'Mixed_7c'),
+    ),
+    Source(
+      'timm',
+      variant='torchvision',
+      builder='inception_v3',
+      licence='Apache-2.0 (timm)',
+      files=tuple(File(f'{HUB}/timm/inception_v3.{name}_in1k') for name in ('tv', 'tf')),
+      maps=('Mixed_5d', 'Mixed_6e', 'Mixed_7c'),
+      preprocess=plus_minus_one(fit='crop', resize=341, interpolation='bicubic'),
+    ),
+  ),
+  maps=('mixed2', 'mixed7'),
+)
 
 
 class InceptionV3(Trunk):
@@ -28,9 +100,7 @@ class InceptionV3(Trunk):
     its usual normalisation, is no part of the network: here pictures are scaled to [-1, 1] at once.
   """
 
-  name = 'inception_v3'
-  variants = ('keras', 'torchvision')
-  min_size = 75
+  card = CARD
 
   def __init__(
     self,
@@ -41,11 +111,6 @@ class InceptionV3(Trunk):
     variant: str = 'keras',
   ):
     self.variant = variant
-    self.preprocess = (
-      preprocess.plus_minus_one()
-      if variant == 'keras'
-      else preprocess.plus_minus_one(fit='crop', resize=342)
-    )
     count_padding = variant != 'keras'
 
     def conv(inputs: int, outputs: int, *window: Any) -> Conv:
@@ -135,6 +200,33 @@ class InceptionV3(Trunk):
       x = getattr(self, name)(x, train=train)
       yield name, x
 
+  def layers(self) -> list[str]:
+    stems = [(name, getattr(self, name).convs) for name in TORCH_STEMS]
+    paths = [f'{name}/conv{k}' for name, convs in stems for k in range(1, convs + 1)]
+    for name in self.blocks:
+      block = getattr(self, name)
+      placed = [
+        (-depth, f'{name}/{branch}/conv{k}')
+        for branch in block.branches
+        for k, depth in enumerate(getattr(block, branch).depths(), start=1)
+      ]
+      # By falling depth; at equal depth, because sorting is stable, by creation.
+      paths += [path for _, path in sorted(placed, key=lambda item: item[0])]
+    return paths
+
+  def torch_layer(self, path: str) -> tuple[str, str]:
+    name, *branch, conv = path.split('/')
+    k = int(conv[4:])
+    if name in TORCH_STEMS:
+      prefix = TORCH_STEMS[name][k - 1]
+    else:
+      chain: Chain = getattr(getattr(self, name), *branch)
+      suffix = f'_{k}' if chain.convs > 1 else ''
+      if chain.split and k >= chain.convs - 1:
+        suffix = f'_{chain.convs - 1}{"ab"[k - chain.convs + 1]}'
+      prefix = f'Mixed_{TORCH_MIXED[int(name[5:])]}.{branch[0]}{suffix}'
+    return f'{prefix}.conv', f'{prefix}.bn'
+
 
 class Chain(nnx.Module):
   """Convolutions one after the other, a ReLU after each.
@@ -168,6 +260,15 @@ class Chain(nnx.Module):
       return x
     last = (getattr(self, f'conv{i}') for i in (self.convs - 1, self.convs))
     return jnp.concatenate([nnx.relu(conv(x, train=train)) for conv in last], axis=-1)
+
+  def depths(self) -> list[int]:
+    """Distance of each convolution from the block's concatenation, in Keras's layers.
+
+    A convolution, its BatchNorm and its ReLU are three; a split chain ends in a concatenation of
+    its own, and its last two convolutions are level.
+    """
+    levels = self.convs - self.split
+    return [3 * (levels - min(k, levels - 1)) + self.split for k in range(self.convs)]
 
 
 class Mixed(nnx.Module):

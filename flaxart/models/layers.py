@@ -166,6 +166,18 @@ class Depthwise(nnx.Module):
     return convolve_depthwise(x, self.kernel[...].astype(x.dtype))
 
 
+class SeparableConv(nnx.Module):
+  """A depthwise convolution, then a 1x1 with BatchNorm; nothing between them."""
+
+  def __init__(self, depthwise: Depthwise, pointwise: Conv):
+    self.depthwise = depthwise
+    self.pointwise = pointwise
+
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """`[B, H, W, inputs]` -> `[B, H, W, outputs]`."""
+    return self.pointwise(self.depthwise(x), train=train)
+
+
 def batch_norms(module: nnx.Module) -> Iterator[tuple[tuple[Any, ...], BatchNorm]]:
   """Every BatchNorm of a network with its path."""
   for path, node in nnx.iter_graph(module):

@@ -8,10 +8,81 @@ from typing import Any
 import jax
 from flax import nnx
 
-from flaxart.models import preprocess
+from flaxart.models.card import (
+  HUB,
+  KERAS,
+  TORCH,
+  TORCHVISION_LICENCE,
+  Card,
+  File,
+  Official,
+  Paper,
+  Source,
+)
 from flaxart.models.layers import BatchNorm, Conv, Window, scaled
 from flaxart.models.ops.pooling import max_pool
+from flaxart.models.preprocess import caffe, imagenet_statistics
 from flaxart.models.trunk import Trunk
+
+CARD = Card(
+  name='resnet50',
+  title='ResNet50',
+  min_size=32,
+  features=2048,
+  parameters=23_587_712,
+  preprocess={'keras': caffe(), 'torchvision': imagenet_statistics(fit='crop', resize=256)},
+  paper=Paper(
+    'he2016deep',
+    'He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian',
+    'Deep Residual Learning for Image Recognition',
+    'IEEE Conference on Computer Vision and Pattern Recognition (CVPR)',
+    2016,
+    '1512.03385',
+  ),
+  colour='#0072B2',
+  marker='o',
+  sources=(
+    Source(
+      'keras',
+      variant='keras',
+      builder='ResNet50',
+      licence='MIT (Kaiming He)',
+      # The first version ("v1"), the paper's.
+      files=(
+        Official(
+          f'{KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5',
+          size=94_765_736,
+          md5='4d473c1dd8becc155b73f8504c6f6626',
+        ),
+      ),
+      maps=('conv2_block3_out', 'conv4_block6_out', 'conv5_block3_out'),
+    ),
+    Source(
+      'torchvision',
+      variant='torchvision',
+      builder='resnet50',
+      licence=TORCHVISION_LICENCE,
+      files=(
+        # torchvision/models/resnet.py: the second generation is evaluated from a short side of 232.
+        File(
+          f'{TORCH}/resnet50-11ad3fa6.pth', preprocess=imagenet_statistics(fit='crop', resize=232)
+        ),
+        File(f'{TORCH}/resnet50-0676ba61.pth'),
+      ),
+      maps=('layer1', 'layer3', 'layer4'),
+    ),
+    Source(
+      'timm',
+      variant='torchvision',
+      builder='resnet50',
+      licence='Apache-2.0 (timm)',
+      files=tuple(File(f'{HUB}/timm/resnet50.{name}_in1k') for name in ('a1', 'tv', 'tv2')),
+      maps=('layer1', 'layer3', 'layer4'),
+      preprocess=imagenet_statistics(fit='crop', resize=235, interpolation='bicubic'),
+    ),
+  ),
+  maps=('stage1', 'stage3'),
+)
 
 BLOCKS = (3, 4, 6, 3)
 CHANNELS = (64, 128, 256, 512)  # of the inner convolutions; a stage puts out four times as many
@@ -27,9 +98,7 @@ class ResNet50(Trunk):
     stride is on the 3x3 convolution, no biases, epsilon 1e-5.
   """
 
-  name = 'resnet50'
-  variants = ('keras', 'torchvision')
-  min_size = 32
+  card = CARD
   stage1: Stage
   stage2: Stage
   stage3: Stage
@@ -44,7 +113,6 @@ class ResNet50(Trunk):
     variant: str = 'keras',
   ):
     self.variant = variant
-    self.preprocess = preprocess.caffe() if variant == 'keras' else preprocess.imagenet_statistics()
     epsilon = 1.001e-5 if variant == 'keras' else 1e-5
 
     def conv(inputs: int, outputs: int, size: int, *, stride: int = 1) -> Conv:
@@ -80,6 +148,26 @@ class ResNet50(Trunk):
     yield 'stage3', x  # [B, H/16, W/16, 1024]
     x = self.stage4(x, train=train)
     yield 'stage4', x  # [B, H/32, W/32, 2048]
+
+  def layers(self) -> list[str]:
+    paths = ['stem']
+    for i in range(1, 5):
+      stage = getattr(self, f'stage{i}')
+      for j in range(1, stage.blocks + 1):
+        names = ['conv1', 'conv2', 'conv3']
+        if getattr(stage, f'block{j}').shortcut is not None:
+          names.insert(2, 'shortcut')
+        paths += [f'stage{i}/block{j}/{name}' for name in names]
+    return paths
+
+  def torch_layer(self, path: str) -> tuple[str, str]:
+    if path == 'stem':
+      return 'conv1', 'bn1'
+    stage, block, conv = path.split('/')
+    prefix = f'layer{stage[-1]}.{int(block[5:]) - 1}'
+    if conv == 'shortcut':
+      return f'{prefix}.downsample.0', f'{prefix}.downsample.1'
+    return f'{prefix}.{conv}', f'{prefix}.bn{conv[-1]}'
 
 
 class Stage(nnx.Module):

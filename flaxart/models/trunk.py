@@ -9,21 +9,29 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from flaxart.models.card import Card
 from flaxart.models.ops.pooling import global_average
 from flaxart.models.preprocess import Preprocess
 from tfds_rijks.errors import UserError
 
 
 class Trunk(nnx.Module):
-  """A network without its classifier; a subclass says what it computes in `activations`."""
+  """A network without its classifier.
 
-  name: ClassVar[str]
-  variants: ClassVar[tuple[str, ...]]  # whose details it can follow
-  min_size: ClassVar[int]  # smallest height and width that its originals take, pixels
+  A subclass has a `card`, takes `rngs`, `width`, `shallow` and `variant` (see `create_trunk`), and
+  says what it computes in `activations`; where its card names sources of weights, also which of
+  their layers are its own.
+  """
+
+  card: ClassVar[Card]
   dtype: Any = jnp.float32  # of the computation; parameters and statistics are float32
   variant: str
   features: int  # D, the width of the pooled output
-  preprocess: Preprocess  # what the originals of this variant put before it
+
+  @property
+  def preprocess(self) -> Preprocess:
+    """What the originals of this variant put before it."""
+    return self.card.preprocess[self.variant]
 
   def activations(self, images: jax.Array, *, train: bool) -> Iterator[tuple[str, jax.Array]]:
     """The named feature maps on the way, `[B, h, w, C]` each, the last one last.
@@ -32,13 +40,26 @@ class Trunk(nnx.Module):
     """
     raise NotImplementedError
 
+  def layers(self) -> list[str]:
+    """Paths of all convolutions, separable ones as one, in the order of Keras's `model.layers`.
+
+    Keras sorts by depth (distance from the output) and, at equal depth, by time of creation. It
+    numbers unnamed layers in a running count that depends on what was built before, so only their
+    order tells which is which: convolutions, separable ones and BatchNorms, each kind by itself.
+    """
+    raise NotImplementedError
+
+  def torch_layer(self, path: str) -> tuple[str, str]:
+    """Names of a convolution and of its BatchNorm ('' if none) in torchvision and timm."""
+    raise NotImplementedError
+
   def feature_map(self, images: jax.Array, *, train: bool) -> jax.Array:
     """Preprocessed `[B, H, W, 3]` -> the last feature map, `[B, h, w, D]`."""
-    height, width = images.shape[1:3]
-    if min(height, width) < self.min_size:
+    (height, width), least = images.shape[1:3], self.card.min_size
+    if min(height, width) < least:
       raise UserError(
-        f'{self.name}: found pictures of {height}x{width} pixels, expected at least '
-        f'{self.min_size}x{self.min_size}; use a larger image size or another model'
+        f'{self.card.name}: found pictures of {height}x{width} pixels, expected at least '
+        f'{least}x{least}; use a larger image size or another model'
       )
     *_, (_, last) = self.activations(images.astype(self.dtype), train=train)
     return last

@@ -7,10 +7,58 @@ from collections.abc import Iterator
 import jax
 from flax import nnx
 
-from flaxart.models import preprocess
-from flaxart.models.layers import BatchNorm, Conv, Depthwise, Window, scaled
+from flaxart.models.card import HUB, KERAS, Card, File, Official, Paper, Source
+from flaxart.models.layers import BatchNorm, Conv, Depthwise, SeparableConv, Window, scaled
 from flaxart.models.ops.pooling import max_pool
+from flaxart.models.preprocess import plus_minus_one
 from flaxart.models.trunk import Trunk
+
+CARD = Card(
+  name='xception',
+  title='Xception',
+  min_size=71,
+  features=2048,
+  parameters=20_861_480,
+  preprocess={
+    'keras': plus_minus_one(),
+    'timm': plus_minus_one(fit='crop', resize=333, interpolation='bicubic'),
+  },
+  paper=Paper(
+    'chollet2017xception',
+    r'Chollet, Fran{\c c}ois',
+    '{Xception}: Deep Learning with Depthwise Separable Convolutions',
+    'IEEE Conference on Computer Vision and Pattern Recognition (CVPR)',
+    2017,
+    '1610.02357',
+  ),
+  colour='#444444',
+  marker='D',
+  sources=(
+    Source(
+      'keras',
+      variant='keras',
+      builder='Xception',
+      licence='Apache-2.0 (Keras)',
+      files=(
+        Official(
+          f'{KERAS}/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5',
+          size=83_683_744,
+          md5='b0042744bf5b25fce3cb969f33bebb97',
+        ),
+      ),
+      maps=('Add 2', 'Add 10', 'block14_sepconv2_act'),
+    ),
+    Source(
+      'timm',
+      variant='timm',
+      builder='legacy_xception',
+      licence='Apache-2.0 (timm)',
+      files=(File(f'{HUB}/timm/legacy_xception.tf_in1k'),),
+      maps=('block3', 'block11', 'act4'),
+    ),
+  ),
+  maps=('block4', 'block12'),
+)
 
 ENTRY = {'block2': 128, 'block3': 256, 'block4': 728}  # output channels, stride 2 each
 HALVING = Window(1, stride=2)
@@ -27,9 +75,7 @@ class Xception(Trunk):
     which shifts their windows by one pixel on maps of even size; epsilon is 1e-5.
   """
 
-  name = 'xception'
-  variants = ('keras', 'timm')
-  min_size = 71
+  card = CARD
 
   def __init__(
     self,
@@ -40,11 +86,6 @@ class Xception(Trunk):
     variant: str = 'keras',
   ):
     self.variant = variant
-    self.preprocess = (
-      preprocess.plus_minus_one()
-      if variant == 'keras'
-      else preprocess.plus_minus_one(interpolation='bicubic', fit='crop', resize=333)
-    )
     epsilon = 1e-3 if variant == 'keras' else 1e-5
     pool_padding = 'SAME' if variant == 'keras' else 1
 
@@ -93,17 +134,26 @@ class Xception(Trunk):
     x = self.block14(x, train=train)
     yield 'block14', x  # [B, H/32, W/32, 2048]
 
+  def layers(self) -> list[str]:
+    paths = ['block1/conv1', 'block1/conv2']
+    for name in (*ENTRY, *self.middle, 'block13'):
+      block = getattr(self, name)
+      paths += [f'{name}/conv{k}' for k in range(1, block.convs + 1)]
+      paths += [f'{name}/shortcut'] if block.shortcut is not None else []
+    return [*paths, 'block14/conv1', 'block14/conv2']
 
-class SeparableConv(nnx.Module):
-  """A depthwise 3x3, then a 1x1 with BatchNorm; nothing between them."""
-
-  def __init__(self, depthwise: Depthwise, pointwise: Conv):
-    self.depthwise = depthwise
-    self.pointwise = pointwise
-
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """`[B, H, W, inputs]` -> `[B, H, W, outputs]`."""
-    return self.pointwise(self.depthwise(x), train=train)
+  def torch_layer(self, path: str) -> tuple[str, str]:
+    block, conv = path.split('/')
+    number = int(block[5:])
+    if number in (1, 14):
+      k = int(conv[4:]) + (2 if number == 14 else 0)
+      return f'conv{k}', f'bn{k}'
+    prefix = f'block{number - 1}'
+    if conv == 'shortcut':
+      return f'{prefix}.skip', f'{prefix}.skipbn'
+    # `rep` is [ReLU,] separable, BatchNorm, ReLU, separable, BatchNorm, ...
+    index = 3 * (int(conv[4:]) - 1) + bool(getattr(self, block).relu_first)
+    return f'{prefix}.rep.{index}', f'{prefix}.rep.{index + 1}'
 
 
 class Pair(nnx.Module):

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from flaxart.machine.files import read_object
 from flaxart.machine.sharding import create_mesh
+from flaxart.models import card_of
 from flaxart.models.preprocess import Preprocess
 from flaxart.network import state_tree
 from flaxart.network.classifier import InitialTrunk, TrunkArrays, TrunkSpec
@@ -39,7 +40,7 @@ def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
 def named_trunk(config: ConfigDict) -> InitialTrunk:
   """What `config.init` says: scratch, another run, ImageNet or a weights file."""
   if config.init == 'scratch':
-    return InitialTrunk()
+    return InitialTrunk(TrunkSpec(card_of(config.model.name).variants[0]))
   path = Path(config.init).expanduser()
   if config.init != 'imagenet' and path.is_dir():
     return trunk_of_run(path, config)

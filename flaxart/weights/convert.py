@@ -10,14 +10,16 @@ place its array, else nothing is written.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from flaxart.models import MODELS
-from flaxart.models.preprocess import Preprocess, imagenet_statistics, plus_minus_one
+from flaxart.models import card_of, cards
+from flaxart.models.card import Source
+from flaxart.models.preprocess import Preprocess
 from flaxart.models.trunk import Trunk
 from flaxart.weights import keras_file, names, torch_file
 from flaxart.weights.file import (
@@ -29,29 +31,18 @@ from flaxart.weights.file import (
   sha256_of_file,
   write,
 )
-from flaxart.weights.official import CITATIONS, LICENCES
 from tfds_rijks import command
 from tfds_rijks.errors import UserError
 
 SOURCES = ('keras', 'torchvision', 'timm')
 Tensors = dict[str, np.ndarray]
 
-# The classifier's dense layers: our name -> torchvision's, timm's. Keras has them in this order.
-_DENSE = {
-  'vgg19': {
-    'fc1': ('classifier.0', 'pre_logits.fc1'),
-    'fc2': ('classifier.3', 'pre_logits.fc2'),
-    'predictions': ('classifier.6', 'head.fc'),
-  }
-}
-_ONE_DENSE = {'predictions': ('fc', 'fc')}
-
 
 def convert(model: str, *, source: str, path: Path, keep_top: bool = False) -> Weights:
   """Reads the weights of an original and gives each array its path in our network.
 
   Args:
-    model: `vgg19`, `inception_v3`, `xception` or `resnet50`.
+    model: a network, as `config.model.name` has it.
     source: `keras`, `torchvision` or `timm`.
     path: the original's own file.
     keep_top: keep the classifier, if the file has one, under `top/`.
@@ -60,43 +51,45 @@ def convert(model: str, *, source: str, path: Path, keep_top: bool = False) -> W
     UserError: wrong network, format, dtype or shape, or a damaged file; with the two-sided
       difference where there is one.
   """
-  variant = variant_of(model, source)
-  trunk = names.abstract_trunk(model, variant)
+  origin = source_of(model, source)
+  trunk = names.abstract_trunk(model, origin.variant)
   if file_size(path) == 0:
     raise UserError(f'{path}: is empty, expected a weights file; fetch it again')
   what = f'{path}: not the weights of {model} from {source}'
   if source == 'keras':
     tensors, top = from_keras(trunk, keras_file.read_layers(path), what=what)
   else:
-    tensors, top = from_torch(trunk, torch_file.read_state(path), source=source, what=what)
+    tensors, top = from_torch(trunk, torch_file.read_state(path), source=origin, what=what)
   check_names(what, expected=names.expected_shapes(trunk), found=tensors)
   check_top(what, trunk, top)
   if keep_top:
     tensors |= {TOP + name: tensor for name, tensor in top.items()}
   return Weights(
     model=model,
-    variant=variant,
+    variant=origin.variant,
     source=source,
     source_file=path.name,
     source_sha256=sha256_of_file(path),
-    preprocess=preprocess_of(trunk, source, path),
-    licence=LICENCES[model, source],
-    citation=CITATIONS[model],
+    preprocess=preprocess_of(model, source, path),
+    licence=origin.licence,
+    citation=str(trunk.card.paper),
     tensors=tensors,
   )
 
 
-def variant_of(model: str, source: str) -> str:
-  """The variant of our network that computes what the source computes."""
-  if model not in MODELS:
-    raise UserError(f'--model: found {model!r}, expected one of {", ".join(MODELS)}')
+def source_of(model: str, source: str) -> Source:
+  """What the library `source` has of a network; `UserError` if there is no such thing."""
+  card = card_of(model, field='--model')
   if source not in SOURCES:
     raise UserError(f'--source: found {source!r}, expected one of {", ".join(SOURCES)}')
-  if (model, source) == ('xception', 'torchvision'):
-    raise UserError('--source: torchvision has no Xception; use keras or timm')
-  if source == 'timm' and model != 'xception':
-    return 'torchvision'  # timm's own code computes the same
-  return source
+  found = card.source(source)
+  if found is None:
+    there = ' or '.join(one.library for one in card.sources)
+    raise UserError(
+      f'--source: {source} has no {card.title}; '
+      + (f'use {there}' if there else 'nobody has published weights of it')
+    )
+  return found
 
 
 def from_keras(
@@ -104,7 +97,7 @@ def from_keras(
 ) -> tuple[Tensors, Tensors]:
   """Trunk and classifier tensors; layers are matched by their order within each kind."""
   wanted: dict[str, list[str]] = {'conv': [], 'separable': [], 'norm': []}
-  for layer in names.layers_in_order(trunk):
+  for layer in trunk.layers():
     separable = names.is_separable(trunk, layer)
     wanted['separable' if separable else 'conv'].append(layer)
     conv = f'{layer}/pointwise' if separable else layer
@@ -114,7 +107,7 @@ def from_keras(
   for kind, paths in wanted.items():
     lines += [f'- {path} ({kind})' for path in paths[len(layers[kind]) :]]
     lines += [f'+ {name} ({kind})' for name, _ in layers[kind][len(paths) :]]
-  dense = _DENSE.get(trunk.name, _ONE_DENSE)
+  dense = trunk.card.classifier
   if len(layers['dense']) not in (0, len(dense)):
     lines += [f'+ {name} (dense; expected none or {len(dense)})' for name, _ in layers['dense']]
   if lines:
@@ -138,7 +131,9 @@ def from_keras(
   return tensors, top
 
 
-def from_torch(trunk: Trunk, state: Tensors, *, source: str, what: str) -> tuple[Tensors, Tensors]:
+def from_torch(
+  trunk: Trunk, state: Tensors, *, source: Source, what: str
+) -> tuple[Tensors, Tensors]:
   """Trunk and classifier tensors; layers are matched by their names in the state dict."""
   # Counters of training steps, and the auxiliary classifier of Inception's training.
   left = {
@@ -156,8 +151,8 @@ def from_torch(trunk: Trunk, state: Tensors, *, source: str, what: str) -> tuple
 
   tensors: Tensors = {}
   top: Tensors = {}
-  for layer in names.layers_in_order(trunk):
-    conv, norm = names.torch_layer(trunk, layer)
+  for layer in trunk.layers():
+    conv, norm = trunk.torch_layer(layer)
     target = layer
     if names.is_separable(trunk, layer):
       take(f'{conv}.conv1.weight', f'{layer}/depthwise/kernel', _spatial)
@@ -173,12 +168,12 @@ def from_torch(trunk: Trunk, state: Tensors, *, source: str, what: str) -> tuple
         ('running_var', 'var'),
       ):
         take(f'{norm}.{theirs}', f'{target}/norm/{ours}')
-  dense = {
-    ours: theirs[source == 'timm'] for ours, theirs in _DENSE.get(trunk.name, _ONE_DENSE).items()
-  }
+  side = trunk.card.classifier_map
+  dense = dict(zip(trunk.card.classifier, source.classifier, strict=True))
   if any(f'{theirs}.weight' in left for theirs in dense.values()):
-    for ours, theirs in dense.items():
-      take(f'{theirs}.weight', f'{TOP}{ours}/kernel', _dense_over_map if ours == 'fc1' else _dense)
+    for i, (ours, theirs) in enumerate(dense.items()):
+      change = functools.partial(_dense, side=1 if i else side)
+      take(f'{theirs}.weight', f'{TOP}{ours}/kernel', change)
       take(f'{theirs}.bias', f'{TOP}{ours}/bias')
   lines += [f'+ {name} {array.shape}' for name, array in left.items()]
   if lines:
@@ -191,81 +186,65 @@ def _spatial(kernel: np.ndarray) -> np.ndarray:
   return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel
 
 
-def _dense(kernel: np.ndarray) -> np.ndarray:
-  """`[out, in]`, or timm's `[out, in, 1, 1]` -> `[in, out]`."""
-  return kernel.reshape(kernel.shape[0], -1).T
+def _dense(kernel: np.ndarray, *, side: int) -> np.ndarray:
+  """`[out, in]`, or timm's `[out, C, side, side]` -> `[in, out]`.
 
-
-def _dense_over_map(kernel: np.ndarray) -> np.ndarray:
-  """VGG's first dense layer: PyTorch flattens `[512, 7, 7]`, we and Keras `[7, 7, 512]`."""
-  maps = kernel.reshape(kernel.shape[0], -1, 7, 7) if kernel.ndim == 2 else kernel
+  Where the input is a flattened map, PyTorch has it as `[C, side, side]`, we and Keras as
+  `[side, side, C]`.
+  """
+  maps = kernel.reshape(kernel.shape[0], -1, side, side)
   return maps.transpose(2, 3, 1, 0).reshape(-1, kernel.shape[0])
 
 
 def check_top(what: str, trunk: Trunk, top: Tensors) -> None:
-  """The classifier, where there is one, fits the trunk; its number of classes is free."""
+  """The classifier, where there is one, fits the trunk; the sizes of its layers are free."""
   if not top:
     return
-  classes = top['predictions/kernel'].shape[-1]
-  sizes = [7 * 7 * 512, 4096, 4096, classes] if trunk.name == 'vgg19' else [trunk.features, classes]
-  layers = _DENSE.get(trunk.name, _ONE_DENSE)
+  inputs = trunk.features * trunk.card.classifier_map**2
   expected: dict[str, tuple[int, ...]] = {}
-  for name, inputs, outputs in zip(layers, sizes, sizes[1:], strict=False):
+  for name in trunk.card.classifier:
+    outputs = top[f'{name}/kernel'].shape[-1]
     expected |= {f'{name}/kernel': (inputs, outputs), f'{name}/bias': (outputs,)}
+    inputs = outputs
   check_names(f'{what}, classifier', expected=expected, found=top)
 
 
-def preprocess_of(trunk: Trunk, source: str, path: Path) -> Preprocess:
-  """What the original puts before these weights."""
-  if source == 'timm':
-    return timm_preprocess(trunk.name, path)
-  if source == 'torchvision' and trunk.name != 'inception_v3':
-    # torchvision/models/resnet.py: the second generation is evaluated from a short side of 232.
-    second = trunk.name == 'resnet50' and '11ad3fa6' in path.name
-    return imagenet_statistics(224, fit='crop', resize=232 if second else 256)
-  return trunk.preprocess
+def preprocess_of(model: str, library: str, path: Path) -> Preprocess:
+  """What the original puts before these weights; of timm's, as the `config.json` beside them says.
 
-
-def timm_preprocess(model: str, path: Path) -> Preprocess:
-  """From `config.json` beside the file, as the Hugging Face hub has it; else the model's default.
-
-  The defaults are those of timm's `pretrained_cfg` of `resnet50.a1_in1k`, `vgg19.tv_in1k`,
-  `inception_v3.tv_in1k` and `legacy_xception.tf_in1k`.
+  Without that file it is what timm's own `pretrained_cfg` says of the first weights of the card.
   """
-  config = path.parent / 'config.json'
-  if config.is_file():
-    try:
-      found = json.loads(config.read_text(encoding='utf-8'))
-      cfg, architecture = found['pretrained_cfg'], str(found.get('architecture', model))
-      if architecture.removeprefix('legacy_') != model:
-        raise UserError(
-          f'{config}: is of {architecture}, but lies beside weights of {model}; put the '
-          'config.json of the weights there, or move it away to use the defaults of the model'
-        )
-      size = int(cfg['input_size'][-1])
-      return Preprocess(
-        size,
-        mean=tuple(255 * m for m in cfg['mean']),
-        scale=tuple(1 / (255 * d) for d in cfg['std']),
-        interpolation=cfg['interpolation'],
-        fit='crop',
-        resize=int(size / cfg['crop_pct']),
-      )
-    except (ValueError, KeyError, TypeError) as error:
+  source, config = source_of(model, library), path.parent / 'config.json'
+  if library == 'timm' and config.is_file():
+    return timm_preprocess({model, source.builder}, config)
+  known = [f.preprocess for f in source.files if f.preprocess and str(f.sha256) in path.name]
+  return next(iter(known), source.preprocess or card_of(model).preprocess[source.variant])
+
+
+def timm_preprocess(names: set[str], config: Path) -> Preprocess:
+  """From a `config.json` as the Hugging Face hub has it, of a network with one of the names."""
+  try:
+    found = json.loads(config.read_text(encoding='utf-8'))
+    cfg, architecture = found['pretrained_cfg'], str(found.get('architecture', min(names)))
+    if architecture not in names:
       raise UserError(
-        f'{config}: not a timm configuration ({error!r}); fetch it again, or move '
-        'it away to use the defaults of the model'
-      ) from None
-  crop = {
-    'resnet50': ('bicubic', 235),
-    'vgg19': ('bilinear', 256),
-    'inception_v3': ('bicubic', 341),
-    'xception': ('bicubic', 333),
-  }
-  interpolation, resize = crop[model]
-  if model in ('resnet50', 'vgg19'):
-    return imagenet_statistics(224, fit='crop', resize=resize, interpolation=interpolation)
-  return plus_minus_one(299, fit='crop', resize=resize, interpolation=interpolation)
+        f'{config}: is of {architecture}, but lies beside weights of {" or ".join(sorted(names))}; '
+        'put the config.json of the weights there, or move it away to use the defaults of the model'
+      )
+    size = int(cfg['input_size'][-1])
+    return Preprocess(
+      size,
+      mean=tuple(255 * m for m in cfg['mean']),
+      scale=tuple(1 / (255 * d) for d in cfg['std']),
+      interpolation=cfg['interpolation'],
+      fit='crop',
+      resize=int(size / cfg['crop_pct']),
+    )
+  except (ValueError, KeyError, TypeError) as error:
+    raise UserError(
+      f'{config}: not a timm configuration ({error!r}); fetch it again, or move '
+      'it away to use the defaults of the model'
+    ) from None
 
 
 def main() -> None:
@@ -274,7 +253,7 @@ def main() -> None:
     description=__doc__,
     formatter_class=command.argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument('--model', required=True, help=', '.join(MODELS))
+  parser.add_argument('--model', required=True, help=', '.join(cards()))
   parser.add_argument('--source', required=True, help=', '.join(SOURCES))
   parser.add_argument('--input', required=True, type=Path, help="the original's file")
   parser.add_argument('--output', required=True, type=Path, help='the .safetensors to write')

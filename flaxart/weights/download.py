@@ -19,9 +19,11 @@ from typing import Any
 
 from flaxart.machine.files import user_cache
 from flaxart.machine.locks import in_turn
+from flaxart.models import card_of, cards
+from flaxart.models.card import Official
 from flaxart.weights.convert import convert
 from flaxart.weights.file import Weights, write
-from flaxart.weights.official import KERAS_FILES, Official
+from flaxart.weights.official import check
 from tfds_rijks import command
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import Progress
@@ -51,7 +53,7 @@ def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> 
         f'{folder}: cannot be written ({error.strerror or error}); set XDG_CACHE_HOME to a folder '
         'that can'
       ) from None
-  official.check(path)
+  check(official, path)
   return path
 
 
@@ -70,7 +72,7 @@ def _download(official: Official, path: Path, *, timeout_s: float) -> None:
     reason = getattr(error, 'reason', None) or error or type(error).__name__
     raise UserError(f'{official.url}: {reason}; {by_hand(official, folder)}') from None
   try:
-    official.check(part)
+    check(official, part)
   except UserError:
     part.unlink()  # a wrong file is not worth continuing
     raise
@@ -118,10 +120,12 @@ def by_hand(official: Official, folder: Path) -> str:
 
 def official_weights(model: str, *, folder: Path | None = None) -> Weights:
   """The official Keras weights of a network, downloaded if need be, converted."""
-  if model not in KERAS_FILES:
-    raise UserError(f'--model: found {model!r}, expected one of {", ".join(KERAS_FILES)}')
-  path = fetch(KERAS_FILES[model], folder or user_cache('weights'))
-  return convert(model, source='keras', path=path)
+  card = card_of(model, field='--model')
+  if card.official is None:
+    raise UserError(f'--model: no weights of {model} can be downloaded; convert a file of them')
+  source, file = card.official
+  path = fetch(file, folder or user_cache('weights'))
+  return convert(model, source=source.library, path=path)
 
 
 def main() -> None:
@@ -130,7 +134,7 @@ def main() -> None:
     description=__doc__,
     formatter_class=command.argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument('--model', required=True, help=', '.join(KERAS_FILES))
+  parser.add_argument('--model', required=True, help=', '.join(cards()))
   parser.add_argument('--output', required=True, type=Path, help='the .safetensors to write')
   args = parser.parse_args()
   weights = official_weights(args.model)

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flaxart.machine.files import user_cache
-from flaxart.models import MODELS
-from flaxart.weights import file
+from flaxart.models import card_of
+from flaxart.models.card import Card, File
 from flaxart.weights.convert import convert
 from flaxart.weights.download import by_hand, fetch
-from flaxart.weights.official import KERAS_FILES, TIMM_REPOSITORIES, TORCHVISION_FILES
+from flaxart.weights.file import sha256_of_file, write
+from flaxart.weights.official import check, check_sha256
 from tfds_rijks.errors import UserError
 
 ENVIRONMENT = 'FLAXART_WEIGHTS'
-Candidate = tuple[str, Path]  # source, file
+Candidate = tuple[str, Path]  # library, file
 
 
 def find_imagenet(model: str, *, download: bool = True) -> Path:
@@ -29,29 +30,28 @@ def find_imagenet(model: str, *, download: bool = True) -> Path:
   Raises:
     UserError: nothing was found; says what to fetch, from where, and where to put it.
   """
-  if model not in MODELS:
-    raise UserError(f'model: found {model!r}, expected one of {", ".join(MODELS)}')
-  given = _given(model)
+  card = card_of(model, field='model')
+  given = _given(card)
   if given is not None:
     return given
-  official = KERAS_FILES[model]
-  for source, path in cached_originals(model):
-    return _converted(model, source, path)
-  if download:
-    try:
-      return _converted(model, 'keras', fetch(official, user_cache('weights')))
-    except UserError as error:
-      raise UserError(
-        f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of '
-        f'Keras, torch-hub and Hugging Face, and the download failed: {error}'
-      ) from None
-  raise UserError(
-    f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of Keras, '
-    f'torch-hub and Hugging Face; {by_hand(official, user_cache("weights"))}'
+  for library, path in cached_originals(card):
+    return _converted(model, library, path)
+  nowhere = (
+    f'init=imagenet: no weights of {model} in ${ENVIRONMENT} or the caches of Keras, torch-hub and '
+    'Hugging Face'
   )
+  if card.official is None:
+    raise UserError(f'{nowhere}, and none to download; convert a file of them, or use init=scratch')
+  source, official = card.official
+  if not download:
+    raise UserError(f'{nowhere}; {by_hand(official, user_cache("weights"))}')
+  try:
+    return _converted(model, source.library, fetch(official, user_cache('weights')))
+  except UserError as error:
+    raise UserError(f'{nowhere}, and the download failed: {error}') from None
 
 
-def _given(model: str) -> Path | None:
+def _given(card: Card) -> Path | None:
   """What `$FLAXART_WEIGHTS` points to; a file or folder without this network is an error."""
   value = os.environ.get(ENVIRONMENT)
   if not value:
@@ -63,65 +63,57 @@ def _given(model: str) -> Path | None:
     raise UserError(
       f'${ENVIRONMENT}: {path} does not exist; set it to a folder or a file, or unset it'
     )
-  converted = path / f'{model}.safetensors'
+  converted = path / f'{card.name}.safetensors'
   if converted.is_file():
     return converted
-  for source, original in _in_folder(model, path):
-    return _converted(model, source, original)
-  names = [converted.name, KERAS_FILES[model].name, *TORCHVISION_FILES.get(model, ())]
+  for source, original in _in_folder(card, path):
+    return _converted(card.name, source, original)
+  names = [converted.name, *(file.name for _, file in _files(card))]
   raise UserError(
     f'${ENVIRONMENT}: {path} has none of {", ".join(names)}; put one there, or unset '
-    f'the variable; {by_hand(KERAS_FILES[model], path)}'
+    'the variable' + (f'; {by_hand(card.official[1], path)}' if card.official else '')
   )
 
 
-def cached_originals(model: str) -> Iterator[Candidate]:
+def cached_originals(card: Card) -> Iterator[Candidate]:
   """Originals that other programs have downloaded, in the order of preference, hashes checked."""
   home = Path('~').expanduser()
   cache = Path(os.environ.get('XDG_CACHE_HOME') or home / '.cache')
   keras = Path(os.environ.get('KERAS_HOME') or home / '.keras') / 'models'
   torch = Path(os.environ.get('TORCH_HOME') or cache / 'torch') / 'hub' / 'checkpoints'
   for folder in (keras, torch, user_cache('weights')):
-    yield from _in_folder(model, folder)
+    yield from _in_folder(card, folder)
   hub = Path(
     os.environ.get('HF_HUB_CACHE')
     or Path(os.environ.get('HF_HOME') or cache / 'huggingface') / 'hub'
   )
-  for repository in TIMM_REPOSITORIES[model]:
-    snapshots = hub / f'models--{repository.replace("/", "--")}' / 'snapshots'
+  timm = card.source('timm')
+  for file in timm.files if timm else ():
+    snapshots = hub / f'models--{file.repository.replace("/", "--")}' / 'snapshots'
     for path in sorted(snapshots.glob('*/model.safetensors')):
       blob = path.resolve().name  # the hub's cache names large files by their SHA-256 ...
       if re.fullmatch(r'[0-9a-f]{64}', blob):  # ... but not without links
-        _check_prefix(path, blob)
+        check_sha256(path, begins=blob)
         yield 'timm', path
 
 
-def _in_folder(model: str, folder: Path) -> Iterator[Candidate]:
+def _in_folder(card: Card, folder: Path) -> Iterator[Candidate]:
   """Official files by their own names."""
-  keras = folder / KERAS_FILES[model].name
-  if keras.is_file():
-    KERAS_FILES[model].check(keras)
-    yield 'keras', keras
-  for name in TORCHVISION_FILES.get(model, ()):
-    if (folder / name).is_file():
-      _check_prefix(folder / name, name.rsplit('-', 1)[1].removesuffix('.pth'))
-      yield 'torchvision', folder / name
+  for library, file in _files(card):
+    if (folder / file.name).is_file():
+      check(file, folder / file.name)
+      yield library, folder / file.name
 
 
-def _check_prefix(path: Path, prefix: str) -> None:
-  """Raises `UserError` unless the file's SHA-256 begins with `prefix`."""
-  found = file.sha256_of_file(path)
-  if not found.startswith(prefix):
-    raise UserError(
-      f'{path}: found SHA-256 {found[:16]}…, expected {prefix[:16]}…; it is damaged: '
-      'delete it and fetch it again'
-    )
+def _files(card: Card) -> list[tuple[str, File]]:
+  """Library and file of all that is published as a file of its own; timm's are repositories."""
+  return [(s.library, file) for s in card.sources if s.library != 'timm' for file in s.files]
 
 
 def _converted(model: str, source: str, path: Path) -> Path:
   """The converted form of an original, from the cache folder if it was converted before."""
-  digest = file.sha256_of_file(path)[:16]
+  digest = sha256_of_file(path)[:16]
   target = user_cache('weights') / f'{model}-{source}-{digest}.safetensors'
   if not target.exists():
-    file.write(convert(model, source=source, path=path), target)
+    write(convert(model, source=source, path=path), target)
   return target

@@ -22,7 +22,7 @@ def read_layers(path: Path) -> dict[str, list[Layer]]:
   """Layers that have weights, by kind (`conv`, `separable`, `norm`, `dense`), in the file's order.
 
   Raises:
-    UserError: not a Keras file, damaged, or with a layer that none of the four networks has.
+    UserError: not a Keras file, damaged, or with a layer that no network here has.
   """
   import h5py  # its shared library takes a third of a second to load, and only this needs it
 
@@ -133,7 +133,7 @@ def _kind(path: Path, name: str, arrays: list[np.ndarray]) -> str:
   }
   if ranks not in kinds:
     raise UserError(
-      f'{path}: layer {name} has arrays {[a.shape for a in arrays]}, which none of '
-      'the four networks has; expected convolutions, BatchNorm and dense layers'
+      f'{path}: layer {name} has arrays {[a.shape for a in arrays]}, which no '
+      'network here has; expected convolutions, BatchNorm and dense layers'
     )
   return kinds[ranks]

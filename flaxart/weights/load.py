@@ -43,17 +43,20 @@ class LoadedTrunk:
       raise UserError(
         f'{self.about["source_file"]}: converted without its classifier; convert it with --top'
       )
-    if 'fc1/kernel' not in self._top:
-      return self._dense('predictions', self(images))
-    maps = self._map(self._state, _checked(images))
-    if maps.shape[1:3] != (7, 7):
-      raise UserError(
-        f'{self.module.name}: found pictures of {images.shape[1]}x{images.shape[2]} '
-        'pixels; its classifier takes 224x224 only'
-      )
-    x = maps.reshape(len(maps), -1)
-    x = nnx.relu(self._dense('fc2', nnx.relu(self._dense('fc1', x))))
-    return self._dense('predictions', x)
+    card = self.module.card
+    if card.classifier_map == 1:
+      x = self(images)
+    else:
+      maps = self._map(self._state, _checked(images))
+      if maps.shape[1:3] != (card.classifier_map,) * 2:
+        raise UserError(
+          f'{card.name}: found pictures of {images.shape[1]}x{images.shape[2]} '
+          f'pixels; its classifier takes {card.image_size}x{card.image_size} only'
+        )
+      x = maps.reshape(len(maps), -1)
+    for name in card.classifier[:-1]:
+      x = nnx.relu(self._dense(name, x))
+    return self._dense(card.classifier[-1], x)
 
   def _dense(self, name: str, x: jax.Array) -> jax.Array:
     return x @ self._top[f'{name}/kernel'] + self._top[f'{name}/bias']
@@ -80,7 +83,7 @@ def load_into(trunk: Trunk, path: Path | str) -> dict[str, str]:
     UserError: another network or variant, or the two-sided difference of what does not match.
   """
   weights = file.read(path)
-  check_model(weights, model=trunk.name, variant=trunk.variant, path=path)
+  check_model(weights, model=trunk.card.name, variant=trunk.variant, path=path)
   _fill(trunk, weights, what=str(path))
   return weights.about
 

@@ -12,40 +12,17 @@ import importlib.util
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flaxart.models import card_of
+from flaxart.weights.convert import source_of
 from tfds_rijks.errors import UserError
 
 Outputs = dict[str, np.ndarray]
-
-# Two feature maps on the way: our names, and the originals' (Keras's Add layers by their order).
-INNER: dict[str, dict[str, tuple[str, ...]]] = {
-  'vgg19': {
-    'ours': ('stage2', 'stage4'),
-    'keras': ('block2_pool', 'block4_pool'),
-    'torch': ('features.9', 'features.27'),
-  },
-  'inception_v3': {
-    'ours': ('mixed2', 'mixed7'),
-    'keras': ('mixed2', 'mixed7'),
-    'torch': ('Mixed_5d', 'Mixed_6e'),
-  },
-  'xception': {
-    'ours': ('block4', 'block12'),
-    'keras': ('Add 2', 'Add 10'),
-    'torch': ('block3', 'block11'),
-  },
-  'resnet50': {
-    'ours': ('stage1', 'stage3'),
-    'keras': ('conv2_block3_out', 'conv4_block6_out'),
-    'torch': ('layer1', 'layer3'),
-  },
-}
-_LAST = {'vgg19': 'features', 'resnet50': 'layer4', 'inception_v3': 'Mixed_7c'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +90,7 @@ def import_keras() -> Any:
 
 def keras_application(model: str) -> Callable[..., Any]:
   """What builds the network in `keras.applications`."""
-  names = {
-    'vgg19': 'VGG19',
-    'inception_v3': 'InceptionV3',
-    'xception': 'Xception',
-    'resnet50': 'ResNet50',
-  }
-  return getattr(import_keras().applications, names[model])
+  return getattr(import_keras().applications, source_of(model, 'keras').builder)
 
 
 def keras_original(model: str, *, seed: int) -> Original:
@@ -137,16 +108,14 @@ def keras_original(model: str, *, seed: int) -> Original:
       weight.assign(value)
   trunk = build(weights=None, include_top=False, input_shape=(None, None, 3))
   trunk.set_weights([np.asarray(w) for w in whole.weights[: len(trunk.weights)]])
+  names = source_of(model, 'keras').maps
+  # Layers of sums have no names of their own; the card gives their number among them.
   adds = [layer.name for layer in trunk.layers if type(layer).__name__ == 'Add']
-  inner = [
-    adds[int(name[4:])] if name.startswith('Add ') else name for name in INNER[model]['keras']
-  ]
-  maps = keras.Model(trunk.input, [trunk.get_layer(name).output for name in inner] + [trunk.output])
+  layers = [adds[int(name[4:])] if name.startswith('Add ') else name for name in names]
+  maps = keras.Model(trunk.input, [trunk.get_layer(name).output for name in layers])
 
   def run(images: np.ndarray, *, top: bool = False) -> Outputs:
-    first, second, last = (np.asarray(x) for x in maps.predict(images, verbose=0))
-    outputs = dict(zip(INNER[model]['ours'], (first, second), strict=True))
-    outputs['features'] = last.mean(axis=(1, 2))
+    outputs = named(model, [np.asarray(x) for x in maps.predict(images, verbose=0)])
     if top:
       outputs['logits'] = np.asarray(whole.predict(images, verbose=0))
     return outputs
@@ -157,6 +126,19 @@ def keras_original(model: str, *, seed: int) -> Original:
     return path
 
   return Original(model, 'keras', save, run, whole)
+
+
+def named(model: str, maps: Sequence[np.ndarray]) -> Outputs:
+  """Two inner maps under our names, and `features`, pooled from the last map."""
+  *inner, last = maps
+  return {**dict(zip(inner_maps(model), inner, strict=True)), 'features': last.mean(axis=(1, 2))}
+
+
+def inner_maps(model: str) -> tuple[str, str]:
+  """Our names of the two maps that are compared."""
+  maps = card_of(model).maps
+  assert maps is not None  # every network with sources names them
+  return maps
 
 
 def import_torchvision() -> Any:
@@ -170,22 +152,27 @@ def import_torchvision() -> Any:
   return importlib.import_module('torchvision')
 
 
+def torch_net(model: str, library: str, **options: Any) -> Any:
+  """The network of `torchvision.models` or `timm.create_model`; its arrays are yet to be filled."""
+  torch: Any = importlib.import_module('torch')
+  vision, builder = import_torchvision(), source_of(model, library).builder
+  with torch.device('meta'):  # their own initialisation takes longer than all the rest
+    if library == 'timm':
+      net = importlib.import_module('timm').create_model(builder, pretrained=False, **options)
+    else:
+      net = getattr(vision.models, builder)(weights=None, **options)
+  return net.to_empty(device='cpu')
+
+
 def torch_original(model: str, source: str, *, seed: int) -> Original:
   """`torchvision.models` or `timm.create_model`, with the classifier."""
   torch: Any = importlib.import_module('torch')
-  vision = import_torchvision()
-  if source == 'torchvision':
-    # Their own initialisation would be overwritten, and takes longer than all the rest.
-    extra = {} if model == 'resnet50' else {'init_weights': False}
-    net = getattr(vision.models, model)(weights=None, **extra)
-  else:
-    name = 'legacy_xception' if model == 'xception' else model
-    net = importlib.import_module('timm').create_model(name, pretrained=False)
-  net.eval()
+  net = torch_net(model, source).eval()
   rng = np.random.default_rng(seed)
   state = net.state_dict()
   for name, tensor in state.items():
     if name.endswith('num_batches_tracked'):
+      tensor.zero_()
       continue
     prefix, role = name.rsplit('.', 1)
     is_norm = f'{prefix}.running_var' in state
@@ -194,31 +181,24 @@ def torch_original(model: str, source: str, *, seed: int) -> Original:
     if value.ndim > 1:
       value *= np.sqrt(2 / np.prod(value.shape[1:]))
     tensor.copy_(torch.from_numpy(value))
-  kept: Outputs = {}
+  maps: Outputs = {}
 
-  def keep(name: str) -> Callable:
+  def record(name: str) -> Callable:
     def hook(_module: Any, _inputs: Any, output: Any) -> None:
-      kept[name] = output.detach().permute(0, 2, 3, 1).contiguous().clone().numpy()
+      maps[name] = output.detach().permute(0, 2, 3, 1).contiguous().clone().numpy()
 
     return hook
 
-  modules = dict(net.named_modules())
-  for ours, theirs in zip(INNER[model]['ours'], INNER[model]['torch'], strict=True):
-    modules[theirs].register_forward_hook(keep(ours))
-  if model in _LAST:
-    modules[_LAST[model]].register_forward_hook(keep('last'))
+  names, modules = source_of(model, source).maps, dict(net.named_modules())
+  for name in names:
+    modules[name].register_forward_hook(record(name))
 
   def run(images: np.ndarray, *, top: bool = False) -> Outputs:
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     with torch.no_grad():
-      if model == 'xception':
-        keep('last')(None, None, net.forward_features(x))
-      logits = net(x).numpy() if top or model in _LAST else None
-    outputs = {name: kept[name] for name in INNER[model]['ours']}
-    outputs['features'] = kept['last'].mean(axis=(1, 2))
-    if top:
-      outputs['logits'] = net(x).detach().numpy() if logits is None else logits
-    return outputs
+      logits = net(x).numpy()
+    outputs = named(model, [maps[name] for name in names])
+    return outputs | ({'logits': logits} if top else {})
 
   def save(folder: Path) -> Path:
     if source == 'timm':

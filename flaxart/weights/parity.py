@@ -20,40 +20,33 @@ from typing import Any
 import jax
 import numpy as np
 
+from flaxart.models import card_of, cards
 from flaxart.models.trunk import Trunk
 from flaxart.weights import file
 from flaxart.weights.convert import convert
 from flaxart.weights.load import LoadedTrunk, load_trunk
-from flaxart.weights.originals import INNER, Outputs, original
+from flaxart.weights.originals import Outputs, inner_maps, original
 from tfds_rijks import command
 from tfds_rijks.progress import Progress
 
-PAIRS = (
-  ('vgg19', 'keras'),
-  ('vgg19', 'torchvision'),
-  ('vgg19', 'timm'),
-  ('inception_v3', 'keras'),
-  ('inception_v3', 'torchvision'),
-  ('inception_v3', 'timm'),
-  ('xception', 'keras'),
-  ('xception', 'timm'),
-  ('resnet50', 'keras'),
-  ('resnet50', 'torchvision'),
-  ('resnet50', 'timm'),
-)
 LIMIT = 1e-4
-ODD = {
-  'vgg19': (167, 199),
-  'resnet50': (167, 199),
-  'inception_v3': (231, 267),
-  'xception': (202, 267),
-}  # height, width
+
+
+def pairs() -> list[tuple[str, str]]:
+  """Each network with each library that has it."""
+  return [(name, source.library) for name, card in cards().items() for source in card.sources]
+
+
+def odd_size(model: str) -> tuple[int, int]:
+  """A height and a width that no stride divides."""
+  size = card_of(model).image_size
+  return size * 3 // 4 - 1, size * 8 // 9
 
 
 def our_outputs(trunk: LoadedTrunk, images: np.ndarray, *, top: bool) -> Outputs:
   """What `Original.run` returns, from the converted network."""
   module: Trunk = trunk.module
-  inner = INNER[module.name]['ours']
+  inner = inner_maps(module.card.name)
   graphdef, state = importlib.import_module('flax.nnx').split(module)
 
   @jax.jit
@@ -94,7 +87,7 @@ def measure(model: str, source: str, *, seed: int = 0) -> dict[str, Any]:
     'preprocess': weights.preprocess,
     'parameters': sum(t.size for t in weights.trunk.values()),
   }
-  for (height, width), top, suffix in (((size, size), True, ''), (ODD[model], False, ' odd')):
+  for (height, width), top, suffix in (((size, size), True, ''), (odd_size(model), False, ' odd')):
     uint8 = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     images = np.asarray(trunk.preprocess.apply(jax.numpy.asarray(uint8)))
     # Pictures of one brightness each, so that features differ between pictures, not only by noise.
@@ -107,7 +100,7 @@ def measure(model: str, source: str, *, seed: int = 0) -> dict[str, Any]:
 def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
   """The results as the Markdown page `docs/backbones.md`."""
   lines = [
-    '# The four networks and their originals',
+    '# The networks and their originals',
     '',
     'Measured by `python -m flaxart.weights.parity --output=docs/backbones.md` (extra `parity`), '
     'in float32 on CPU. Each',
@@ -122,7 +115,7 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
   ]
   for (model, source), r in results.items():
     p = r['preprocess']
-    first, second = INNER[model]['ours']
+    first, second = inner_maps(model)
     scale = f'(x - {_three(p.mean)}) x {_three(p.scale)}'
     resize = f'{p.fit} {p.size}' + (f' of {p.resize}' if p.resize else '')
     lines.append(
@@ -130,7 +123,8 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
       f'{resize}, {p.interpolation} | {r["features"]:.1e} | {r["features odd"]:.1e} | '
       f'{max(r[first], r[second]):.1e} | {r["logits"]:.1e} |'
     )
-  odd = ', '.join(f'{name} {h}x{w}' for name, (h, w) in ODD.items())
+  sizes = {model: odd_size(model) for model, _ in results}
+  odd = ', '.join(f'{model} {height}x{width}' for model, (height, width) in sizes.items())
   versions = ', '.join(
     f'{name} {importlib.metadata.version(name)}'
     for name in ('jax', 'flax', 'keras', 'torch', 'torchvision', 'timm')
@@ -153,9 +147,9 @@ def main() -> int:
   )
   parser.add_argument('--output', type=Path, required=True, help='the Markdown page to write')
   args = parser.parse_args()
-  progress = Progress('parity', len(PAIRS), unit='pairs')
+  progress = Progress('parity', len(pairs()), unit='pairs')
   results = {}
-  for i, (model, source) in enumerate(PAIRS, start=1):
+  for i, (model, source) in enumerate(pairs(), start=1):
     results[model, source] = measure(model, source)
     progress.update(i, f'{model} {source} {results[model, source]["features"]:.1e}')
   progress.close()

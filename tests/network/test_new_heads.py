@@ -11,7 +11,7 @@ from flax import nnx
 
 from flaxart.config import default_config
 from flaxart.machine.sharding import create_mesh
-from flaxart.models import MODELS
+from flaxart.models import cards
 from flaxart.network.classifier import InitialTrunk, TrunkArrays
 from flaxart.network.state import all_params, create_train_state
 from flaxart.settings import read_settings
@@ -33,7 +33,7 @@ def state_of(name, tasks, **arrays):
   )
 
 
-@pytest.mark.parametrize('name', list(MODELS))
+@pytest.mark.parametrize('name', cards())
 def test_heads_are_swapped_and_the_trunk_stays(name):
   _, old = state_of(name, [Softmax('artist', ('a', 'b', 'c'))])
   params = nnx.to_pure_dict(all_params(old))['trunk']
@@ -43,7 +43,7 @@ def test_heads_are_swapped_and_the_trunk_stays(name):
   stored = nnx.to_pure_dict(all_params(new))
   jax.tree.map(np.testing.assert_array_equal, stored['trunk'], params)
   assert set(stored['heads']) == {'type', 'tags'}
-  size = MODELS[name].min_size
+  size = cards()[name].min_size
   images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.uint8)
   logits = jax.eval_shape(
     lambda s, x: network.merge(s.trainable, s.frozen, s.batch_stats)(x), new, images

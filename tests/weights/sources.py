@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from flaxart.weights import names
-from flaxart.weights.convert import variant_of
+from flaxart.weights.convert import source_of
 
 CLASSES = 10
 
@@ -23,7 +23,7 @@ def keras_layers(model: str, *, seed: int = 0) -> list[tuple[str, list[np.ndarra
   rng = np.random.default_rng(seed)
   take = lambda path: rng.normal(size=shapes[path]).astype(np.float32)  # noqa: E731
   layers: list[tuple[str, list[np.ndarray]]] = []
-  for path in names.layers_in_order(trunk):
+  for path in trunk.layers():
     conv = path
     if names.is_separable(trunk, path):
       conv = f'{path}/pointwise'
@@ -95,7 +95,7 @@ def write_keras3(path: Path, layers: list) -> Path:
 
 def torch_state(model: str, source: str, *, seed: int = 0) -> dict[str, np.ndarray]:
   """A state dict with the names of torchvision or timm, and a classifier of ten classes."""
-  trunk = names.abstract_trunk(model, variant_of(model, source))
+  trunk = names.abstract_trunk(model, source_of(model, source).variant)
   shapes = names.expected_shapes(trunk)
   rng = np.random.default_rng(seed)
 
@@ -104,8 +104,8 @@ def torch_state(model: str, source: str, *, seed: int = 0) -> dict[str, np.ndarr
     return value.transpose(3, 2, 0, 1).copy() if value.ndim == 4 else value
 
   state: dict[str, np.ndarray] = {}
-  for path in names.layers_in_order(trunk):
-    conv, norm = names.torch_layer(trunk, path)
+  for path in trunk.layers():
+    conv, norm = trunk.torch_layer(path)
     ours = path
     if names.is_separable(trunk, path):
       state[f'{conv}.conv1.weight'] = take(f'{path}/depthwise/kernel')
@@ -122,8 +122,8 @@ def torch_state(model: str, source: str, *, seed: int = 0) -> dict[str, np.ndarr
       ):
         state[f'{norm}.{theirs}'] = take(f'{ours}/norm/{field}')
       state[f'{norm}.num_batches_tracked'] = np.array(7, np.int64)
-  if model != 'vgg19':
-    state['fc.weight'] = rng.normal(size=(CLASSES, 2048)).astype(np.float32)
+  if trunk.card.classifier_map == 1:
+    state['fc.weight'] = rng.normal(size=(CLASSES, trunk.features)).astype(np.float32)
     state['fc.bias'] = rng.normal(size=CLASSES).astype(np.float32)
   return state
 

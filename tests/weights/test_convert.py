@@ -13,7 +13,7 @@ import safetensors.numpy
 import sources
 
 from flaxart.weights import file, keras_file, names
-from flaxart.weights.convert import convert, from_keras, from_torch, main, variant_of
+from flaxart.weights.convert import convert, from_keras, from_torch, main, source_of
 from flaxart.weights.load import load_into
 from flaxart.weights.torch_file import read_state
 from tfds_rijks.errors import UserError
@@ -65,9 +65,10 @@ def test_order_decides_and_not_the_running_number(tmp_path):
   ],
 )
 def test_state_dicts_are_used_up(model, source):
-  trunk = names.abstract_trunk(model, variant_of(model, source))
+  of = source_of(model, source)
+  trunk = names.abstract_trunk(model, of.variant)
   state = sources.torch_state(model, source)
-  tensors, _ = from_torch(trunk, state, source=source, what='x')
+  tensors, _ = from_torch(trunk, state, source=of, what='x')
   file.check_names('x', expected=names.expected_shapes(trunk), found=tensors)
   name = next(n for n in state if n.endswith('weight'))
   for broken, message in (
@@ -75,7 +76,7 @@ def test_state_dicts_are_used_up(model, source):
     ({**state, 'extra.weight': np.zeros(3)}, r'1 unused: \+ extra.weight \(3,\)'),
   ):
     with pytest.raises(UserError, match=message):
-      from_torch(trunk, broken, source=source, what='x')
+      from_torch(trunk, broken, source=of, what='x')
 
 
 def test_command_writes_a_file_that_loads(tmp_path, monkeypatch, capsys):

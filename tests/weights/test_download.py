@@ -16,10 +16,12 @@ import safetensors.numpy
 import sources
 
 from flaxart.machine.files import user_cache
-from flaxart.weights import download, file, find, official
+from flaxart.models import cards
+from flaxart.models.card import Official
+from flaxart.models.vgg import VGG19
+from flaxart.weights import download, file, find
 from flaxart.weights.download import fetch
 from flaxart.weights.find import find_imagenet
-from flaxart.weights.official import Official
 from tfds_rijks.errors import UserError
 
 CONTENT = bytes(range(256)) * 400  # 100 kB
@@ -62,6 +64,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Tests are quiet."""
 
 
+def official_file(model: str) -> Official:
+  return cards()[model].official[1]
+
+
 @pytest.fixture(scope='module')
 def address():
   with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
@@ -74,7 +80,7 @@ def address():
 def serve(address):
   Handler.ranges = []
   md5 = hashlib.md5(CONTENT).hexdigest()
-  return lambda how: Official(f'{address}/{how}/weights.h5', len(CONTENT), md5)
+  return lambda how: Official(f'{address}/{how}/weights.h5', size=len(CONTENT), md5=md5)
 
 
 def test_a_right_file_is_fetched_once(serve, tmp_path):
@@ -131,9 +137,7 @@ def test_a_silent_server_is_given_up(serve, tmp_path):
 
 
 def test_without_network_the_message_says_what_to_carry_where(tmp_path):
-  lost = dataclasses.replace(
-    official.KERAS_FILES['resnet50'], url='http://127.0.0.1:9/resnet50_notop.h5'
-  )
+  lost = dataclasses.replace(official_file('resnet50'), url='http://127.0.0.1:9/resnet50_notop.h5')
   with pytest.raises(UserError) as error:
     fetch(lost, tmp_path)
   text = str(error.value)
@@ -172,11 +176,15 @@ def home(tmp_path, monkeypatch) -> Path:
 def put_keras(folder: Path, monkeypatch) -> Path:
   """The official VGG19 of this test, with its size and hash known as the official ones are."""
   folder.mkdir(parents=True, exist_ok=True)
-  name = official.KERAS_FILES['vgg19'].name
+  name = official_file('vgg19').name
   path = sources.write_legacy(folder / name, sources.numbered(sources.keras_layers('vgg19')))
   data = path.read_bytes()
-  known = Official(f'http://127.0.0.1:9/{name}', len(data), hashlib.md5(data).hexdigest())
-  monkeypatch.setitem(official.KERAS_FILES, 'vgg19', known)
+  md5 = hashlib.md5(data).hexdigest()
+  known = Official(f'http://127.0.0.1:9/{name}', size=len(data), md5=md5)
+  keras, *others = VGG19.card.sources
+  keras = dataclasses.replace(keras, files=(known,))
+  card = dataclasses.replace(VGG19.card, sources=(keras, *others))
+  monkeypatch.setattr(VGG19, 'card', card)
   return path
 
 
@@ -245,9 +253,9 @@ def test_originals_in_the_environments_folder_are_converted(home, monkeypatch):
   assert file.read(find_imagenet('vgg19')).source == 'keras'
 
 
-@pytest.mark.parametrize('model', list(official.KERAS_FILES))
+@pytest.mark.parametrize('model', list(cards()))
 def test_with_nothing_anywhere_one_line_says_what_to_do(model, home):
-  known = official.KERAS_FILES[model]
+  known = official_file(model)
   for allowed in (True, False):
     with pytest.raises(UserError) as error:
       find_imagenet(model, download=allowed)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flaxart.models import card_of
 from flaxart.weights import originals, parity
-from flaxart.weights.convert import convert, timm_preprocess
+from flaxart.weights.convert import convert, preprocess_of
 from flaxart.weights.torch_file import read_state
 
 pytestmark = pytest.mark.parity
@@ -23,12 +24,12 @@ def need(source: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.mark.parametrize(('model', 'source'), parity.PAIRS)
+@pytest.mark.parametrize(('model', 'source'), parity.pairs())
 def test_networks_compute_what_their_originals_compute(model, source):
   need(source)
   result = parity.measure(model, source)
   figures = {name: value for name, value in result.items() if isinstance(value, float)}
-  inner = originals.INNER[model]['ours']
+  inner = originals.inner_maps(model)
   assert set(figures) == {
     'features',
     'logits',
@@ -89,9 +90,7 @@ def test_preprocessing_equals_kerass(model, tmp_path):
   need('keras')
   keras = originals.import_keras()
   module = getattr(keras.applications, model)
-  from flaxart.weights.names import abstract_trunk
-
-  preprocess = abstract_trunk(model, 'keras').preprocess
+  preprocess = card_of(model).preprocess['keras']
   Image.fromarray(picture()).save(tmp_path / 'p.png')
   loaded = keras.utils.load_img(
     tmp_path / 'p.png', target_size=(preprocess.size,) * 2, interpolation='bilinear'
@@ -114,9 +113,6 @@ def test_preprocessing_equals_torchvisions(model, generation, name, size):
   need('torchvision')
   import torch
 
-  from flaxart.weights.convert import preprocess_of
-  from flaxart.weights.names import abstract_trunk
-
   vision = originals.import_torchvision()
   enum, member = generation.split('.')
   weights = getattr(getattr(vision.models, enum), member)
@@ -125,7 +121,7 @@ def test_preprocessing_equals_torchvisions(model, generation, name, size):
   if model == 'inception_v3':  # with these weights torchvision's network changes its input first
     net = vision.models.inception_v3(weights=None, init_weights=False, transform_input=True)
     theirs = net._transform_input(theirs[None])[0]
-  preprocess = preprocess_of(abstract_trunk(model, 'torchvision'), 'torchvision', Path(name))
+  preprocess = preprocess_of(model, 'torchvision', Path(name))
   assert isinstance(theirs, torch.Tensor)
   np.testing.assert_allclose(
     ours(preprocess, picture(*size)), theirs.numpy().transpose(1, 2, 0), atol=1e-5
@@ -149,13 +145,13 @@ def test_preprocessing_equals_timms(model, name):
   cfg = timm.get_pretrained_cfg(name).to_dict()
   transform = timm.data.create_transform(**timm.data.resolve_data_config({}, pretrained_cfg=cfg))
   theirs = transform(Image.fromarray(picture())).numpy().transpose(1, 2, 0)
-  preprocess = timm_preprocess(model, Path('model.safetensors'))
+  preprocess = preprocess_of(model, 'timm', Path('model.safetensors'))
   np.testing.assert_allclose(ours(preprocess, picture()), theirs, atol=1e-5)
 
 
 def test_the_page_names_every_pair():
   page = (Path(__file__).parents[2] / 'docs' / 'backbones.md').read_text(encoding='utf-8')
-  for model, source in parity.PAIRS:
+  for model, source in parity.pairs():
     assert f'| {model} | {source} |' in page
   assert 'python -m flaxart.weights.parity' in page
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flaxart.models import cards
 from flaxart.report.figures.curves import draw, legend_below, limits, val_curve
-from flaxart.report.figures.plotting import NETWORK_COLOURS, ORANGE, figure, render
+from flaxart.report.figures.plotting import ORANGE, figure, render
 from flaxart.report.numbers import published
 from flaxart.report.numbers.experiments import Experiment, Section, main_words
 from flaxart.report.numbers.runs import FINE_TUNED, OFF_THE_SHELF, SCRATCH
 
 STYLES = {FINE_TUNED: ':', OFF_THE_SHELF: '--', SCRATCH: '-'}
-# Every network from scratch is orange; where there are several, the marks tell them apart.
-MARKS = {'resnet50': 'o', 'inception_v3': 's', 'vgg19': '^', 'xception': 'D'}
 Panel = tuple[Section, tuple[Any, ...], str]  # section, data in every split, task
 
 
@@ -97,8 +96,10 @@ def _data_name(key: Panel, all_panels: Iterable[Panel]) -> str:
 
 
 def _style(mode: str, network: str) -> tuple[str, str, str | None]:
-  colour = ORANGE if mode == SCRATCH else NETWORK_COLOURS.get(network, '#888888')
-  return STYLES[mode], colour, MARKS.get(network)
+  """Line, colour, marker; every network from scratch is orange, and its marker tells it apart."""
+  card = cards().get(network)
+  colour, marker = (card.colour, card.marker) if card else ('#888888', None)
+  return STYLES[mode], ORANGE if mode == SCRATCH else colour, marker
 
 
 def caption(sections: Sequence[Section], *, show_published: str) -> str:

@@ -13,14 +13,8 @@ from typing import Any
 from tfds_rijks.errors import UserError
 
 # Colours that stay apart in the common kinds of colour blindness (Okabe and Ito, 2008). Orange is
-# for training from scratch, as in the paper's Figure 1.
+# for training from scratch, as in the paper's Figure 1; those of networks are on their cards.
 ORANGE = '#E69F00'
-NETWORK_COLOURS = {
-  'resnet50': '#0072B2',
-  'inception_v3': '#009E73',
-  'vgg19': '#CC79A7',
-  'xception': '#444444',
-}
 TASK_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#444444')
 _STYLE = {
   'font.size': 9,

@@ -6,17 +6,13 @@ import importlib.resources
 import re
 from collections.abc import Iterable, Sequence
 
+from flaxart.models import cards
+from flaxart.models.card import Paper
 from flaxart.report.numbers.runs import Run
 
 PAPERS = ('sabatelli2018deep', 'sabatelli_improving')
 DATASETS = {'rijksmuseum': 'mensink2014rijksmuseum'}
 BALANCED = 'tonkes2022how'  # the paper behind the configs balanced30_*
-NETWORKS = {
-  'vgg19': 'simonyan2015very',
-  'inception_v3': 'szegedy2016rethinking',
-  'xception': 'chollet2017xception',
-  'resnet50': 'he2016deep',
-}
 
 
 def entries() -> dict[str, str]:
@@ -35,9 +31,22 @@ def bibtex(runs: Sequence[Run]) -> str:
   names = {str(run.provenance['dataset']) for run in runs}
   keys += [key for name, key in DATASETS.items() if any(n.partition('/')[0] == name for n in names)]
   keys += [BALANCED] if any('balanced30' in name for name in names) else []
-  keys += [NETWORKS[model] for model in NETWORKS if any(run.model == model for run in runs)]
-  own = [_software(runs), *_datasets(runs), *_weights(runs)]
-  return '\n\n'.join([own[0], *(known[key] for key in keys), *own[1:]]) + '\n'
+  models = {run.model for run in runs}
+  papers = [_paper(card.paper) for card in cards().values() if card.name in models]
+  own = [*papers, *_datasets(runs), *_weights(runs)]
+  return '\n\n'.join([_software(runs), *(known[key] for key in keys), *own]) + '\n'
+
+
+def _paper(paper: Paper) -> str:
+  return _entry(
+    'inproceedings',
+    paper.key,
+    author=paper.authors,
+    title=paper.title,
+    booktitle=paper.venue,
+    year=str(paper.year),
+    note=f'arXiv:{paper.arxiv}',
+  )
 
 
 def _software(runs: Sequence[Run]) -> str:

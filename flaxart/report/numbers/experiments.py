@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flaxart.config import NO_PART
-from flaxart.report.numbers.runs import MODES, NETWORKS, Run
+from flaxart.models import cards
+from flaxart.report.numbers.runs import MODES, Run
 from flaxart.tasks.task import Task
 
 
@@ -216,7 +217,7 @@ def base_label(run: Run) -> str:
 
 
 def _order(run: Run) -> tuple[Any, ...]:
-  """Networks in the order of `NETWORKS`, others behind them by name; in each, the modes."""
-  known = [*NETWORKS, run.model]
+  """Networks in the order of `cards()`, others behind them by name; in each, the modes."""
+  known = [*cards(), run.model]
   model = known.index(run.model), run.model
   return model, list(MODES).index(run.mode), not run.joint, run.seed, run.name

@@ -13,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flaxart.config import flat, read
+from flaxart.models import cards
 from flaxart.settings import read_tasks
 from flaxart.tasks.kinds import read_labels
 from flaxart.tasks.task import Task
@@ -22,12 +23,6 @@ from tfds_rijks.progress import track
 SPLITS = ('train', 'val', 'test')
 OFF_THE_SHELF, FINE_TUNED, SCRATCH = 'off_the_shelf', 'fine_tuned', 'scratch'
 RANDOM_TRUNK = 'random_trunk'  # a frozen trunk that has learned nothing: a control
-NETWORKS = {
-  'vgg19': 'VGG19',
-  'inception_v3': 'Inception-V3',
-  'xception': 'Xception',
-  'resnet50': 'ResNet50',
-}
 MODES = {
   FINE_TUNED: 'fine-tuned',
   OFF_THE_SHELF: 'off the shelf',
@@ -86,8 +81,9 @@ class Run:
 
   @property
   def network(self) -> str:
-    """The network's name in print."""
-    return NETWORKS.get(self.model, self.model)
+    """The network's name in print; as it is configured, if this flaxart does not have it."""
+    card = cards().get(self.model)
+    return card.title if card else self.model
 
   @property
   def mode(self) -> str:
