@@ -68,7 +68,7 @@ def torch_trunk(model: str) -> Any:
     if hasattr(module, 'reset_parameters'):
       module.reset_parameters()
   if hasattr(net, 'AuxLogits'):  # the auxiliary classifier, which ours does not have
-    net.AuxLogits = None
+    net.aux_logits, net.AuxLogits = False, None
   if len(card.classifier) > 1:  # its trunk, as ours: pooled, without the large layers
     pool = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     head = torch.nn.Linear(card.features, CLASSES)

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flaxart.config import OPTIMIZERS, flat
-from flaxart.models import card_of
+from flaxart.models import cards
 from flaxart.settings import Settings, read_settings
 from tfds_rijks.errors import UserError
 from tfds_rijks.resizing import check_resize
@@ -42,6 +42,7 @@ RULES = {
   'seed': number('of at least 0 and below 2**63 - 1', lambda x: 0 <= x < 2**63 - 1),
   'init': Rule('scratch, imagenet, a weights file or the workdir of a run', bool),
   'parallelism': one_of('jit', 'shard_map'),
+  'model.name': Rule(f'one of {", ".join(cards())}', lambda name: name in cards()),
   'model.width': POSITIVE,
   'model.bn': one_of('auto', 'batch', 'frozen', 'keras2_frozen'),
   'model.bn_momentum': SHARE,
@@ -103,7 +104,6 @@ def validate(config: ConfigDict) -> Settings:
 
   Raises `UserError` naming field, value found, and values allowed.
   """
-  card_of(config.model.name)
   values = flat(config)
   for field, rule in RULES.items():
     if not rule.holds(values[field]):
