@@ -3,10 +3,9 @@
   python -m benchmarks.probe --models=resnet50 --peers=numpy,jit_loop --rounds=5 --output=F.json
 
 trains three softmax heads (375, 100 and 80 classes, a tenth of the labels missing) on random
-features of the model's width, batch 256: `ours` by `flaxart.off_the_shelf.sweep` (an epoch is one
+features of the model's width, batch 256: `ours` by `flaxart.off_the_shelf.passes` (an epoch is one
 loop on the device, where the features lie), `theirs` by a loop over batches that are gathered on
-the host: the same jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second;
-one picture counts once, however many settings learn from it.
+the host: the same jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import functools
 import itertools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,16 +28,20 @@ from benchmarks.peers import on_device, wait
 from benchmarks.sides import Side, Work, in_turns
 from flaxart.config import default_config
 from flaxart.data.order import example_order
-from flaxart.machine.sharding import create_mesh
+from flaxart.data.source import Dataset
+from flaxart.machine.sharding import create_mesh, replicated
 from flaxart.models import cards
 from flaxart.network.classifier import Classifier
 from flaxart.network.over_features import AsGiven, Given
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
-from flaxart.off_the_shelf.sweep import Sweep
+from flaxart.off_the_shelf.passes import Passes, with_optimizer
 from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.softmax import Softmax
+from flaxart.training.optim import create_optimizer
+from flaxart.training.run import Run
+from flaxart.training.step import make_update
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -76,60 +80,70 @@ class Museum:
     return order.reshape(-1, self.batch)
 
 
-def sweep_over(museum: Museum, settings: str) -> Sweep:
-  """Our heads on features, as a run makes them."""
-  config = default_config()
-  config.tasks, config.probe.settings = ','.join(CLASSES), settings
+def heads_over(museum: Museum, setting: str) -> tuple[Run, TrainState]:
+  """A run of our heads on features, and its state before the first step."""
+  config, mesh = default_config(), create_mesh()
+  config.tasks, config.train.batch_size = ','.join(CLASSES), museum.batch
+  config.optim.name, _, rate = setting.partition(':')
+  config.optim.learning_rate = float(rate)
+  settings = read_settings(config)
   trunk = Width(museum.width)
   model = Classifier(trunk, museum.tasks, preprocess=AsGiven(1), dropout=0.0, rngs=nnx.Rngs(0))
   parts: tuple[Any, ...] = nnx.split(model, nnx.Param, nnx.Nothing(), nnx.BatchStat)
-  network = Network(parts[0], tuple(museum.tasks), optax.identity())
-  state = TrainState(jax.numpy.int32(0), *parts[1:], ())
-  return Sweep(
-    config,
-    read_settings(config),
-    network,
-    state,
-    objective=Objective(),
+  learning_rate = optax.constant_schedule(config.optim.learning_rate)
+  optimizer = create_optimizer(config, settings, learning_rate)
+  split: Any = SimpleNamespace(decoded=museum.features, labels=museum.labels)
+  run = Run(
+    config=config,
+    settings=settings,
+    workdir=Path(),
+    dataset=Dataset('random', '', Path(), {}, {'train': split}, {}),
+    network=Network(parts[0], tuple(museum.tasks), optimizer, (parts[0],)),
+    mesh=mesh,
     steps=1,
     steps_per_epoch=museum.pictures / museum.batch,
-    mesh=create_mesh(),
+    learning_rate=learning_rate,
+    objective=Objective(),
+  )
+  state = jax.device_put(TrainState(jax.numpy.int32(0), *parts[1:], ()), replicated(mesh))
+  return run, with_optimizer(run, state)
+
+
+def ours(museum: Museum, setting: str) -> Epoch:
+  """One loop on the device an epoch."""
+  run, state = heads_over(museum, setting)
+  data = train_data(run.dataset.split('train'), mesh=run.mesh)
+  passes = Passes(run, room=len(museum.records(0)))
+
+  def epoch(number: int) -> None:
+    nonlocal state
+    records = museum.records(number)
+    state, _ = passes.train(state, data, records, first=number * records.size)
+
+  return epoch
+
+
+def jit_loop(museum: Museum, setting: str) -> Epoch:
+  """The same step, dispatched for each batch."""
+  run, state = heads_over(museum, setting)
+  step = jax.jit(
+    make_update(run.network, run.config, run.learning_rate, run.objective), donate_argnums=0
   )
 
-
-def ours(museum: Museum, settings: str) -> Epoch:
-  """One loop on the device an epoch."""
-  sweep = sweep_over(museum, settings)
-  split: Any = SimpleNamespace(labels=museum.labels)
-  data = train_data(split, museum.features, mesh=create_mesh())
-
   def epoch(number: int) -> None:
-    records = museum.records(number)
-    sweep.train(data, records, first=number * records.size, room=len(records))
-
-  return epoch
-
-
-def jit_loop(museum: Museum, settings: str) -> Epoch:
-  """The same step, dispatched for each batch and setting."""
-  sweep = sweep_over(museum, settings)
-  states = list(sweep.states)
-  steps = [jax.jit(setting.step, donate_argnums=0) for setting in sweep.settings]
-
-  def epoch(number: int) -> None:
+    nonlocal state
     for records in museum.records(number):
       labels = {name: column[records] for name, column in museum.labels.items()}
-      batch = jax.device_put({'image': museum.features[records], 'draw': records, **labels})
-      for i, step in enumerate(steps):
-        states[i], _ = step(states[i], batch)
-    jax.block_until_ready(states)
+      batch = {'image': museum.features[records], 'draw': records, **labels}
+      state, _ = step(state, jax.device_put(batch))
+    jax.block_until_ready(state)
 
   return epoch
 
 
-def numpy_loop(museum: Museum, settings: str) -> Epoch:
+def numpy_loop(museum: Museum, setting: str) -> Epoch:
   """SGD with Nesterov momentum, written out; the only optimizer that it knows."""
-  rate = float(settings.removeprefix('sgd:'))
+  rate = float(setting.removeprefix('sgd:'))
   shapes = [(museum.width + 1, count) for count in CLASSES.values()]
   kernels = [np.zeros(shape, np.float32) for shape in shapes]
   traces = [np.zeros(shape, np.float32) for shape in shapes]
@@ -153,7 +167,7 @@ def numpy_loop(museum: Museum, settings: str) -> Epoch:
   return epoch
 
 
-def torch_loop(museum: Museum, settings: str) -> Epoch:
+def torch_loop(museum: Museum, setting: str) -> Epoch:
   """`nn.Linear`, `cross_entropy` and `torch.optim`, features gathered by `index_select`."""
   try:
     import torch
@@ -161,7 +175,7 @@ def torch_loop(museum: Museum, settings: str) -> Epoch:
   except ImportError:
     raise UserError('--peers: torch is not installed; install the extra `benchmarks`') from None
 
-  name, _, rate = settings.partition(':')
+  name, _, rate = setting.partition(':')
   features = on_device(torch.from_numpy(museum.features))
   labels = {n: on_device(torch.from_numpy(c).long()) for n, c in museum.labels.items()}
   linear = on_device(
@@ -193,9 +207,9 @@ PEERS = {'numpy': numpy_loop, 'jit_loop': jit_loop, 'torch': torch_loop}
 SIDES = {'ours': ours} | PEERS
 
 
-def epochs(kind: str, pictures: int, width: int, batch: int, settings: str) -> Work:
+def epochs(kind: str, pictures: int, width: int, batch: int, setting: str) -> Work:
   """Trains one epoch after the other, in the process of its side."""
-  epoch = SIDES[kind](Museum(pictures, width, batch), settings)
+  epoch = SIDES[kind](Museum(pictures, width, batch), setting)
   numbers = itertools.count()
   return lambda: epoch(next(numbers))
 
@@ -211,19 +225,13 @@ def main() -> int | None:
   chosen = measure.chosen(arguments.peers, list(PEERS), flag='--peers')
   results = []
   for model in models:
-    for settings in (*SETTINGS, ','.join(SETTINGS)):
-      # Several settings at once are ours alone, and the loop's over the same step.
-      peers = [
-        peer
-        for peer in chosen
-        if not (peer == 'numpy' and not settings.startswith('sgd'))
-        and not (',' in settings and peer != 'jit_loop')
-      ]
+    for setting in SETTINGS:
+      peers = [peer for peer in chosen if peer != 'numpy' or setting.startswith('sgd')]
       shape = (arguments.pictures, cards()[model].features, arguments.batch)
       measured = arguments.pictures // arguments.batch * arguments.batch
       sides = {
         kind: Side(
-          functools.partial(epochs, kind, *shape, settings),
+          functools.partial(epochs, kind, *shape, setting),
           measured,
           command=kind in ('ours', 'jit_loop'),
         )
@@ -231,7 +239,7 @@ def main() -> int | None:
       }
       in_turns(sides, rounds=arguments.rounds, seconds=arguments.seconds)
       about = {'features': shape[1], 'pictures': arguments.pictures, 'batch': arguments.batch}
-      results += measure.compared(model, settings, sides, **about)
+      results += measure.compared(model, setting, sides, **about)
       measure.save(arguments.output, results, command=measure.told(sys.argv))
   return None
 

@@ -5,7 +5,7 @@ Command: python -m flaxart.main --config=configs/frozen.py --config.data.data_di
 
 RMSprop with learning rate 1e-3, as in the paper's text. Needs weights; stops without them. The
 trunk sees each picture once; its features are kept, so that a second run trains heads at once.
-Several optimizers and learning rates share one pass over them, and val chooses:
+Several optimizers and learning rates are tried on them one after the other, and val chooses:
 --config.probe.settings=rmsprop:1e-3,adam:1e-3,adam:1e-4,sgd:0.1
 """
 

@@ -52,7 +52,6 @@ def evaluate_again(
     state,
     dataset,
     [dataset.split(split).name],
-    mesh=mesh,
     stored=calibration.read(workdir, step=step),
   )
   scores = assessed.scores[split]

@@ -1,4 +1,4 @@
-"""Training, from config to `results.json`: read `train_and_evaluate` from top to bottom."""
+"""Training, from config to `results.json`: read it from top to bottom."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ import jax
 from ml_collections import ConfigDict
 
 from flaxart.config_checks import out_of_reach, validate
-from flaxart.data.cache import cached
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
-from flaxart.data.train_input import TrainInput
 from flaxart.evaluation import results
+from flaxart.evaluation.provenance import provenance
 from flaxart.logs.metric_writer import MetricWriter, flat_scores
 from flaxart.logs.overview import parameter_table
-from flaxart.logs.throughput import Pace, note_start
+from flaxart.logs.profile import StepTrace
+from flaxart.logs.throughput import Throughput, note_start
 from flaxart.machine import processes
 from flaxart.machine.interrupt import Interrupt
 from flaxart.machine.log import log
-from flaxart.machine.sharding import check_batch_size, create_mesh
-from flaxart.network.state import create_train_state
+from flaxart.machine.sharding import check_batch_size
+from flaxart.network.state import TrainState
 from flaxart.off_the_shelf import probe
 from flaxart.tasks.kinds import tasks_from_features
 from flaxart.tasks.label_statistics import labelled_records, with_target_scale
-from flaxart.tasks.objective import create_objective
+from flaxart.tasks.scores import main_score
 from flaxart.tasks.task import Task
-from flaxart.training import estimate
 from flaxart.training.initial_trunk import initial_trunk
-from flaxart.training.loop import train_network
-from flaxart.training.optim import create_learning_rate_fn, create_optimizer
-from flaxart.training.step import make_train_step
+from flaxart.training.intervals import Intervals
+from flaxart.training.network_trainer import NetworkTrainer
+from flaxart.training.run import Run, create_run
+from flaxart.training.session import Session
+from flaxart.training.steps import Steps
+from flaxart.training.validation import is_over, judged
 from flaxart.workdir import finished, identity, run_folder
 from flaxart.workdir.checkpoint import Checkpointer
 from flaxart.workdir.class_names import by_class_name
@@ -70,77 +72,42 @@ def train_and_evaluate(
     )
     return None
   dataset = open_dataset(config.data.dataset, data_dir=config.data.data_dir, tasks=settings.tasks)
-  train_split = dataset.split('train')
   tasks = with_target_scale(
-    tasks_from_features(dataset.features, settings.task_weights), train_split
+    tasks_from_features(dataset.features, settings.task_weights), dataset.split('train')
   )
   check_labelled(tasks, dataset)
   check_val(config, dataset)
   if remap_classes and run_folder.is_run(workdir):
     tasks = run_folder.read_run(workdir)[1]
     dataset = by_class_name(dataset, tasks)
-    train_split = dataset.split('train')
   else:
     identity.check_dataset(workdir, dataset)
     identity.check_labels(workdir, tasks, dataset)
-  steps_per_epoch = len(train_split) / config.train.batch_size
-  steps = max(1, round(config.train.epochs * steps_per_epoch))
-  for missed in out_of_reach(config, settings, steps=steps, steps_per_epoch=steps_per_epoch):
-    log.warning('%s', missed)
 
   # The network, from scratch or around a trunk that exists.
-  mesh = create_mesh()
-  learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
-  begin = initial_trunk(config, workdir)
-  network, state = create_train_state(
-    config,
-    settings,
-    tasks,
-    create_optimizer(config, settings, learning_rate),
-    mesh=mesh,
-    trunk=begin,
-  )
-  objective = create_objective(config, settings, tasks, train_split)
-  train_steps = [
-    make_train_step(network, config, learning_rate, objective, phase=phase)
-    for phase in range(len(settings.stages))
-  ]
+  trunk = initial_trunk(config, workdir)
+  run, state = create_run(config, settings, workdir, dataset, tasks, trunk)
+  for missed in out_of_reach(
+    config, settings, steps=run.steps, steps_per_epoch=run.steps_per_epoch
+  ):
+    log.warning('%s', missed)
   log.info('%s', parameter_table(state))
 
   # A trunk that cannot change goes over the pictures once; only heads are trained from there on.
-  heads = None
+  trainer: NetworkTrainer | probe.Probe
   if probe.applies(config):
-    sizes = {'steps': steps, 'steps_per_epoch': steps_per_epoch}
-    heads = probe.Probe(config, settings, network, state, dataset, objective, mesh=mesh, **sizes)
-    state = heads.packed(state)
-
-  # What it will take, from measured steps, before anything is written. A run that goes on has been
-  # measured, and shall go on at once.
-  fed, plan, train_input = dataset, None, None
-  if heads:
-    plan = heads.plan(state, workdir, dry_run=dry_run)
+    trainer = probe.Probe(run, state)
   else:
-    fed, add_pictures = cached(config, dataset, mesh=mesh, dry_run=dry_run)
-    train_input = TrainInput(config, fed.split('train'), mesh, add_pictures)
-    if dry_run or not run_folder.is_run(workdir):
-      plan = estimate.training(
-        state,
-        train_steps[-1],
-        train_input,
-        pictures=sum(len(split) for split in dataset.splits.values()),
-        steps=steps,
-        workdir=workdir,
-      )
-  if plan:
-    for line in filter(None, (plan.cost and plan.cost.line, plan.line)):
-      log.info('%s', line)
-    plan.refuse_if_too_large()
+    trainer = NetworkTrainer(run, state, dry_run=dry_run)
+
+  # What it will take, from measured steps, before anything is written.
+  trainer.announce(state, dry_run=dry_run)
   if dry_run:
     return None
 
   command = run_folder.continue_command(workdir, remap_classes=remap_classes)
   with (
-    run_folder.held(workdir, config, tasks, dataset, spec=begin.spec, about=begin.about),
+    run_folder.held(workdir, config, tasks, dataset, spec=trunk.spec, about=trunk.about),
     Checkpointer(
       workdir, fallback=fallback, asynchronous=config.checkpoint.asynchronous
     ) as checkpointer,
@@ -156,77 +123,73 @@ def train_and_evaluate(
     # run, whose trunk came from 2. another run, 3. converted ImageNet weights, or 4. scratch.
     start = checkpointer.latest_step() or 0
     if start:
-      state = checkpointer.restore(start, state, mesh=mesh)
-      log.info('continuing after step %d of %d', start, steps)
+      state = checkpointer.restore(start, trainer.saved(start), mesh=run.mesh)
+      log.info('continuing after step %d of %d', start, trainer.steps)
     writer = MetricWriter(workdir, step=start, tensorboard=config.log.tensorboard)
-    pace = Pace(writer, note_start(workdir, start))
-    if heads:
-      train, done = heads.train(
-        state,
-        workdir=workdir,
-        checkpointer=checkpointer,
-        writer=writer,
-        pace=pace,
-        interrupt=interrupt,
-        start=start,
-      )
-    else:
-      assert train_input is not None
-      train, done, state = train_network(
-        config,
-        network,
-        state,
-        fed,
-        train_steps,
-        train_input=train_input,
-        workdir=workdir,
-        checkpointer=checkpointer,
-        writer=writer,
-        pace=pace,
-        interrupt=interrupt,
-        start=start,
-        steps=steps,
-        steps_per_epoch=steps_per_epoch,
-        traced=settings.profile,
-        mesh=mesh,
-      )
-    if done < steps:
-      log.info(
-        'stopped early at step %d of %d: the val loss has not fallen for %d evaluations',
-        done,
-        steps,
-        config.train.early_stop_patience,
-      )
+    throughput = Throughput(writer, note_start(workdir, start))
+    session = Session(checkpointer, writer, throughput, interrupt, start)
+    last = trainer.train(session, state, train)
     checkpointer.wait()
 
     # The test split is looked at once, with the checkpoint that val chose.
     best = checkpointer.best_step()
     assert best is not None  # the last step is always saved
-    state = kept = checkpointer.restore(best, state, mesh=mesh)
-    features = None
-    if heads:
-      train, (network, state), features = heads.finished(train, state)
-    summary = results.collect(
-      config,
-      network,
-      state.evaluated(),
-      dataset,
-      mesh=mesh,
-      weights=begin.about,
-      train=train,
-      best_step=best,
-      workdir=workdir,
-      features=features,
-    )
+    state = checkpointer.restore(best, trainer.saved(best), mesh=run.mesh)
+    network, tested, data = trainer.tested(state)
+    summary = results.collect(config, network, tested.evaluated(), data, workdir=workdir)
+    summary['train'] = {**trainer.entry(session, best), 'best_step': best}
+    summary['provenance'] = provenance(config, dataset, trunk.about)
     for split in ('val', 'test'):
       if split in summary:
-        writer.write(done, f'best_{split}', flat_scores(summary[split]))
+        writer.write(last, f'best_{split}', flat_scores(summary[split]))
     writer.close()
     results.write(workdir, summary)
     if not config.checkpoint.keep_optimizer:
-      checkpointer.keep_only(kept)
+      checkpointer.keep_only(state)
   print(results.table(summary, tasks), flush=True)
   return summary
+
+
+def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainState:
+  """The loop: trains from the step of `state` to the end, evaluates and saves where it is due.
+
+  `steps` takes one step on pictures or many on features at a time; `state` is used up. Raises
+  `StoppedError` after SIGTERM or Ctrl-C, when the state is saved, and `NonFiniteError` where a
+  loss ends the run.
+  """
+  due, over = Intervals.of(run), is_over(run, state)
+  done = int(state.step)
+  with StepTrace(run.settings.profile, run.workdir) as trace:
+    while not over:
+      state, done = steps.advance(state, done, trace)
+      over, evaluates, saves = done == run.steps, due.evaluates(done), due.saves(done)
+      stops = session.stop_requested(done) and not over
+      if not (evaluates or saves or stops):
+        continue
+      steps.meter.settle(done, state)
+      score = None
+      if evaluates and 'val' in run.dataset.splits:
+        scores = steps.evaluate(state)
+        session.write(done, 'val', flat_scores(scores))
+        steps.meter.val = f'val {main_score(scores, run.tasks):.3f}'
+        state, score = judged(run, state, scores)
+        over = is_over(run, state)
+      worth_saving = evaluates and steps.scored(done, score)
+      if worth_saving or saves or over or stops:
+        session.checkpointer.save(steps.stored(state), score=score)
+      if stops:
+        session.checkpointer.wait()
+        raise session.stopped(done, run)
+      steps.meter.resume_clock()
+  steps.meter.close()
+  if done < run.steps:
+    log.info(
+      'stopped early at step %d of %d: the val loss has not fallen for %d evaluations',
+      done,
+      run.steps,
+      run.config.train.early_stop_patience,
+    )
+  return state
 
 
 def check_labelled(tasks: list[Task], dataset: Dataset) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from flaxart import train
 from flaxart.config import read
 from flaxart.network import classifier
+from flaxart.training import run
 from flaxart.training.step_meter import StepMeter
 
 
@@ -26,7 +26,7 @@ def get_config(folder):
   """Patches this process and returns the settings."""
   jax.config.update('jax_enable_x64', True)
   config = read(Path(folder) / 'config.json')
-  create_train_state, take = train.create_train_state, StepMeter.next
+  create_train_state, take = run.create_train_state, StepMeter.next
   stop_at = int(os.environ.get('STOP_AT', -1))
 
   def in_float64(*args, **kwargs):
@@ -48,5 +48,5 @@ def get_config(folder):
     return batch
 
   classifier.compute_dtype = lambda config: jnp.float64
-  train.create_train_state, StepMeter.next = in_float64, recorded
+  run.create_train_state, StepMeter.next = in_float64, recorded
   return config

@@ -99,7 +99,7 @@ def test_five_steps_stop_five_steps_equal_ten_bit_for_bit(tiny, tmp_path, monkey
   assert set(checkpoint.steps_on_disk(stopped)) == {5}
   first = drawn.pop('ids')[:5]
   with monkeypatch.context() as patch:
-    patch.delattr('flaxart.training.estimate.training')  # a run that goes on is not measured again
+    patch.delattr('flaxart.training.network_trainer.measured')
     train_and_evaluate(tiny, stopped)
   assert len(ids_straight) == 10
   assert first + drawn.pop('ids') == ids_straight

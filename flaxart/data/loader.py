@@ -157,18 +157,6 @@ class EvalBatch:
     return {**self.decode(np.where(real, n, 0)), 'mask': real}
 
 
-def feature_batches(
-  split: Split, features: np.ndarray, *, batch_size: int, shard: Shard = Shard()
-) -> Iterator[dict[str, np.ndarray]]:
-  """As `eval_batches`, with rows of `features` `[N, D]` for pictures."""
-  steps = -(-len(split) // batch_size)
-  for step in range(steps):
-    n = shard.of(np.arange(step * batch_size, (step + 1) * batch_size))
-    record = np.where(n < len(split), n, 0)
-    labels = {task: column[record] for task, column in split.labels.items()}
-    yield {'image': features[record], 'record': record, **labels, 'mask': n < len(split)}
-
-
 def _prefetched(
   batches: grain.MapDataset, workers: int, batch: int
 ) -> Iterator[dict[str, np.ndarray]]:

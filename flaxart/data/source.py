@@ -31,8 +31,9 @@ class Split:
   ids: list[str]
   groups: list[str]
   labels: dict[str, np.ndarray]
-  # uint8 `[N, S, S, 3]`, where pictures were decoded beforehand (`flaxart.data.cache`), and whether
-  # they are on the devices, so that batches need none.
+  # What batches hold in place of the encoded pictures, where it is there beforehand: uint8
+  # `[N, S, S, 3]` (`flaxart.data.cache`) or features, float32 `[N, D]` (`flaxart.off_the_shelf`);
+  # and whether it is on the devices, so that batches need none.
   decoded: np.ndarray | None = None
   on_device: bool = False
 

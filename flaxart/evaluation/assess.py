@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.data.source import Dataset
@@ -44,14 +43,9 @@ def assess(
   dataset: Dataset,
   names: Sequence[str],
   *,
-  mesh: Mesh,
   stored: calibration.Calibration | None = None,
-  features: Mapping[str, np.ndarray] | None = None,
 ) -> Assessment:
-  """Evaluates the splits `names`; the calibration is `stored`, or else fitted on val.
-
-  `features` of each split, for a network that takes them in place of pictures.
-  """
+  """Evaluates the splits `names`; the calibration is `stored`, or else fitted on val."""
   evaluations: dict[str, Evaluation] = {}
   fitted = stored
   for name in names:
@@ -60,9 +54,7 @@ def assess(
       state,
       dataset.split(name),
       config,
-      mesh=mesh,
       keep_logits=True,
-      features=None if features is None else features[name],
     )
     if name == 'val' and fitted is None:
       fitted = calibration.fit(network.tasks, evaluations[name].found, dataset.split(name).labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ def largest_class(train: Split, split: Split, task: Task) -> dict[str, float | N
 
 def thumbnails(split: Split, *, fit: images.Fit) -> np.ndarray:
   """`[N, 16 * 16 * 3]` float32 in [0, 1], in the order of the split."""
+  split = dataclasses.replace(split, decoded=None, on_device=False)  # the pictures themselves
   progress = Progress(f'16x16 pixels of {split.name}', len(split), unit='img')
   parts = []
   for batch in eval_batches(split, batch_size=256, square=images.Square(PIXELS, fit)):

@@ -9,11 +9,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.config import square_of
-from flaxart.data.loader import Shard, eval_batches, feature_batches
+from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Split
 from flaxart.evaluation.records import Rows, fetch, without_logits
 from flaxart.machine.sharding import device_batch, put_batch, replicated
@@ -53,15 +52,10 @@ class Evaluation:
 
 
 def evaluate(
-  network: Network,
-  state: TrainState,
-  split: Split,
-  config: ConfigDict,
-  *,
-  mesh: Mesh,
+  network: Network, state: TrainState, split: Split, config: ConfigDict
 ) -> dict[str, dict[str, Any]]:
   """`{task: scores}` on a split."""
-  return evaluate_records(network, state, split, config, mesh=mesh).scores
+  return evaluate_records(network, state, split, config).scores
 
 
 def evaluate_records(
@@ -70,32 +64,23 @@ def evaluate_records(
   split: Split,
   config: ConfigDict,
   *,
-  mesh: Mesh,
   keep_logits: bool = False,
-  features: np.ndarray | None = None,
 ) -> Evaluation:
   """As `evaluate`, with what each record gave; logits that no score needs only if asked for,
   since they are as many as records times classes.
-
-  `features` `[N, D]`, for a network that takes them in place of pictures
-  (`over_features`).
   """
-  batch_size = device_batch(config.eval.batch_size)
-  shard = Shard(jax.process_index(), jax.process_count())
+  batch_size, mesh = device_batch(config.eval.batch_size), state.mesh
   zero = {task.name: zero_counts(task) for task in network.tasks}
   counts: Any = jax.device_put(zero, replicated(mesh))
   rows, behind = Rows(len(split)), None
   progress = Progress(f'evaluating {split.name}', len(split), unit='img')
-  if features is not None:
-    batches = feature_batches(split, features, batch_size=batch_size, shard=shard)
-  else:
-    batches = eval_batches(
-      split,
-      batch_size=batch_size,
-      square=square_of(config),
-      workers=config.data.workers,
-      shard=shard,
-    )
+  batches = eval_batches(
+    split,
+    batch_size=batch_size,
+    square=square_of(config),
+    workers=config.data.workers,
+    shard=Shard(jax.process_index(), jax.process_count()),
+  )
   for step, batch in enumerate(batches):
     placed = put_batch(batch, mesh)
     counts, found = eval_step(state, counts, placed, network=network)

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.data.source import Dataset
 from flaxart.evaluation import calibration, records
 from flaxart.evaluation.assess import assess, warn_never_trained
-from flaxart.evaluation.provenance import provenance
 from flaxart.machine.files import write_text
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.scores import table as table_of
@@ -42,17 +39,11 @@ def collect(
   state: TrainState,
   dataset: Dataset,
   *,
-  mesh: Mesh,
-  weights: Mapping[str, Any],
-  train: dict[str, Any],
-  best_step: int,
   workdir: Path,
-  features: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-  """Assesses `state` on val and test and adds the provenance.
+  """`{split: {task: scores}}` of `state` on val and test, and the `calibration`.
 
   Leaves the long form in the workdir: what each record was given, tables, the calibration.
-  `features` of each split, for a network that takes them in place of pictures.
   """
   names = [
     name
@@ -60,7 +51,7 @@ def collect(
     if name in dataset.splits and (name == 'val' or config.eval.test)
   ]
   warn_never_trained(network.tasks, dataset, names)
-  assessed = assess(config, network, state, dataset, names, mesh=mesh, features=features)
+  assessed = assess(config, network, state, dataset, names)
   tables = {}
   for name, evaluation in assessed.evaluations.items():
     arrays = records.predictions(dataset.split(name), network.tasks, evaluation.found)
@@ -72,10 +63,7 @@ def collect(
     }
   records.write_tables(workdir, tables)
   calibration.write(workdir, assessed.calibration)
-  summary: dict[str, Any] = {**assessed.scores, 'calibration': assessed.calibration}
-  summary['train'] = {**train, 'best_step': best_step}
-  summary['provenance'] = provenance(config, dataset, weights)
-  return summary
+  return {**assessed.scores, 'calibration': assessed.calibration}
 
 
 def write(workdir: Path, summary: Mapping[str, Any]) -> None:

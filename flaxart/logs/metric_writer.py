@@ -32,28 +32,30 @@ class MetricWriter:
     self.began = time.monotonic() - (lines[-1].get('wall_s', 0.0) if lines else 0.0)
     self.train_seconds = max((line.get('train_s', 0.0) for line in lines), default=0.0)
     self.input_wait_seconds = max((line.get('input_wait_s', 0.0) for line in lines), default=0.0)
-    self.nonfinite: collections.Counter[str] = collections.Counter()  # by its name in the lines
+    self.nonfinite: collections.Counter[str] = collections.Counter()  # steps, by setting
     for line in lines:
-      found = {key: n for key, n in line.items() if key.endswith('nonfinite')}
-      self.nonfinite.update({key: int(n) for key, n in found.items()})
+      self.nonfinite[line.get('setting', '')] += int(line.get('nonfinite', 0))
     self.events = None
     if tensorboard and self.active:
       from tensorboardX import SummaryWriter
 
       self.events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
 
-  def passed_over(self) -> int:
+  def passed_over(self, setting: str = '') -> int:
     """The steps of earlier starts that were passed over, the same number on every process."""
-    return int(from_first_process(np.int32(self.nonfinite['nonfinite'])))
+    return int(from_first_process(np.int32(self.nonfinite[setting])))
 
-  def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
-    """Appends one line and the same numbers as events `split/metric`."""
+  def write(
+    self, step: int, split: str, metrics: Mapping[str, Any], *, about: Mapping[str, Any] = {}
+  ) -> None:
+    """Appends one line, with what else is to be said `about` it, and events `split/metric`."""
     if not self.active:
       return
     line = {
       'step': step,
       'wall_s': round(time.monotonic() - self.began, 3),
       'split': split,
+      **about,
       **metrics,
     }
     with self.path.open('a', encoding='utf-8') as file:

@@ -53,7 +53,7 @@ def _times(text: str) -> list[float]:
   return times
 
 
-class Pace:
+class Throughput:
   """The seconds of a run over all its starts, and the numbers that are made of them."""
 
   def __init__(self, writer: MetricWriter, starts: list[float]):

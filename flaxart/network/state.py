@@ -53,6 +53,15 @@ class TrainState:
     trainable, batch_stats = self.average
     return dataclasses.replace(self, trainable=trainable, batch_stats=batch_stats)
 
+  def shapes(self) -> TrainState:
+    """The same without its arrays: their shapes, types and places."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), self)
+
+  @property
+  def mesh(self) -> Mesh:
+    """The devices that the state lies on."""
+    return self.step.sharding.mesh  # type: ignore[attr-defined]
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:

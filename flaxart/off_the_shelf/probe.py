@@ -2,45 +2,46 @@
 
 For runs in which nothing below the heads can change from one epoch to the next (`applies`). What
 comes out is a checkpoint of the whole network, like any other run's. Several optimizers and
-learning rates (`config.probe.settings`) share each pass; val chooses which one is tested and kept.
+learning rates (`config.probe.settings`) are tried one after the other on the same features; val
+chooses which one is tested and kept.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import time
-from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from flaxart.config import default_config
-from flaxart.data.order import example_order
 from flaxart.data.source import Dataset
-from flaxart.logs.metric_writer import MetricWriter
-from flaxart.logs.profile import StepTrace
-from flaxart.logs.throughput import Pace
-from flaxart.machine.interrupt import Interrupt
-from flaxart.machine.processes import from_first_process
-from flaxart.machine.sharding import device_batch
+from flaxart.machine.log import log
+from flaxart.machine.sharding import replicated
 from flaxart.network.over_features import over_features
-from flaxart.network.plateau import has_stopped
 from flaxart.network.state import Network, TrainState
-from flaxart.off_the_shelf import feature_batches
 from flaxart.off_the_shelf.extractor import Extractor
-from flaxart.off_the_shelf.selection import Contest, check_choice
-from flaxart.off_the_shelf.sweep import Sweep
-from flaxart.settings import Settings
-from flaxart.tasks.objective import Objective
-from flaxart.training import estimate
-from flaxart.training.nonfinite import Guard
-from flaxart.training.step_meter import train_summary
-from flaxart.workdir.checkpoint import Checkpointer, steps_on_disk
+from flaxart.off_the_shelf.feature_batches import train_data, with_features
+from flaxart.off_the_shelf.feature_cache import Features
+from flaxart.off_the_shelf.head_steps import HeadSteps
+from flaxart.off_the_shelf.passes import Passes, with_optimizer
+from flaxart.off_the_shelf.selection import Selection, check_choice
+from flaxart.settings import Trial
+from flaxart.training.estimate import announce
+from flaxart.training.nonfinite import NonFiniteError
+from flaxart.training.optim import create_learning_rate_fn, create_optimizer
+from flaxart.training.run import Run
+from flaxart.training.session import Session
+from flaxart.training.steps import Loop
+from flaxart.workdir.checkpoint import steps_on_disk
 from tfds_rijks.errors import UserError
-from tfds_rijks.progress import Progress
+from tfds_rijks.progress import duration
 
-SAVE_EVERY_S = 60.0  # without a better score; a better one is saved at once
+MEASURED_STEPS = 20
 
 
 def applies(config: ConfigDict) -> bool:
@@ -68,195 +69,185 @@ def applies(config: ConfigDict) -> bool:
 
 
 class Probe:
-  """One run of heads on features, from its first step to its summary."""
+  """A run of heads on features: a trainer like `NetworkTrainer`, for one setting after the other.
 
-  def __init__(
-    self,
-    config: ConfigDict,
-    settings: Settings,
-    network: Network,
-    state: TrainState,
-    dataset: Dataset,
-    objective: Objective,
-    *,
-    steps: int,
-    steps_per_epoch: float,
-    mesh: Mesh,
-  ):
-    self.config, self.network, self.dataset, self.mesh = config, network, dataset, mesh
-    self.traced = settings.profile
-    self.steps, self.steps_per_epoch, self.batch = steps, steps_per_epoch, config.train.batch_size
-    self.sweep = Sweep(
-      config,
-      settings,
-      network,
-      state,
-      objective=objective,
-      steps=steps,
-      steps_per_epoch=steps_per_epoch,
-      mesh=mesh,
-    )
-    self.names = [setting.name for setting in self.sweep.settings]
+  Each setting is a run of its own: it starts from the same heads, with the same order of examples,
+  and comes to where it would come alone. Checkpoint `n` is the whole network with the heads of
+  setting `(n - 1) // steps of a setting`, like any other run's; several settings keep what each
+  has reached beside the optimizer.
+  """
+
+  def __init__(self, run: Run, state: TrainState):
+    check_choice(run)
+    self.run, self.full = run, state
+    network, self.heads = over_features(run.network, state)
+    self.runs = [of_trial(run, network, trial) for trial in run.settings.trials]
+    self.selection = Selection([trial.name for trial in run.settings.trials])
+    self.steps = run.steps * len(self.runs)
     self.splits = [
       name
       for name in ('train', 'val', 'test')
-      if name in dataset.splits and (name != 'test' or config.eval.test)
+      if name in run.dataset.splits and (name != 'test' or run.config.eval.test)
     ]
-    check_choice(config, self.names, network.tasks, dataset)
-    self.contest = Contest(config, self.names, network.tasks)
-    self.features: dict[str, np.ndarray] = {}
-    self.features_s = 0.0
+    self.extracted: dict[str, Features] = {}
 
-  def packed(self, full: TrainState) -> TrainState:
-    """`full` in the form in which this run is stored."""
-    return self.sweep.pack(full, leader=0, best=self.contest.best)
-
-  def plan(self, full: TrainState, workdir: Path, *, dry_run: bool) -> estimate.Plan:
-    """Pictures, seconds and gigabytes, before anything is written."""
-    extractor = Extractor(self.config, self.network, full, self.dataset, mesh=self.mesh)
+  def announce(self, state: TrainState, *, dry_run: bool) -> None:
+    """Logs what the run will take; seconds are measured in a dry run alone."""
+    extractor, took = self._extractor(state), ''
     # A run that has checkpoints has had its features.
-    missing = [] if steps_on_disk(workdir) else extractor.missing(self.splits)
+    missing = [] if steps_on_disk(self.run.workdir) else extractor.missing(self.splits)
     extractor.check_room(missing)
-    picture_s, step_s = None, 0.0
+    pictures = sum(len(split) for split in missing)
     if dry_run:
       picture_s = extractor.seconds_per_picture(missing[0]) if missing else 0.0
-      step_s = self.sweep.seconds_per_step(self.dataset.split('train'), extractor.width, self.batch)
-    return estimate.probing(
-      full,
-      workdir,
-      pictures=sum(len(split) for split in missing),
-      width=extractor.width,
-      cache=extractor.folder,
-      steps=self.steps,
-      settings=len(self.names),
-      picture_s=picture_s,
-      step_s=step_s,
+      step_s = self._seconds_per_step(extractor.width)
+      seconds = pictures * picture_s + self.steps * step_s
+      took = (
+        f' ({picture_s:.4f} s a picture and {step_s:.4f} s a step, measured: '
+        f'{seconds / 3600:.2f} hours, {duration(seconds)}, and evaluation)'
+      )
+    what = (
+      f'features of {pictures:,} pictures to extract, {self.steps:,} steps of {len(self.runs)} '
+      f'setting(s) on features{took}; {4 * pictures * extractor.width / 1e9:.2f} GB of features '
+      f'in {extractor.folder}'
     )
+    announce(what, self.saved(0), self.run.workdir)
 
-  def train(
-    self,
-    full: TrainState,
-    *,
-    workdir: Path,
-    checkpointer: Checkpointer,
-    writer: MetricWriter,
-    pace: Pace,
-    interrupt: Interrupt,
-    start: int,
-  ) -> tuple[dict[str, Any], int]:
-    """Trains from step `start` on; returns the `train` entry of `results.json` and the last step.
+  def saved(self, step: int) -> TrainState:
+    """The shapes of what the checkpoint of `step` holds."""
+    number = self._setting(step)
+    return self._whole(number, with_optimizer(self.runs[number], self.heads)).shapes()
 
-    `full` is the whole network before its first step, or as `checkpointer` restored it. Raises
+  def train(self, session: Session, state: TrainState, loop: Loop) -> int:
+    """Extracts the features and trains every setting by `loop`; returns the last step.
+
+    `state` is the whole network before its first step, or as a checkpoint has it. Raises
     `StoppedError` after SIGTERM or Ctrl-C, when the state or the features so far are saved.
     """
 
     def leave_if_asked(batch: int, kept: str) -> None:
-      if interrupt.requested(batch):
-        raise interrupt.error(kept)
+      if session.interrupt.requested(batch):
+        raise session.interrupt.error(kept)
 
-    extractor = Extractor(self.config, self.network, full, self.dataset, mesh=self.mesh)
-    found = extractor.features(self.splits, after_batch=leave_if_asked)
-    self.features = {name: features.rows for name, features in found.items()}
-    self.features_s = sum(features.seconds for features in found.values())
-    contest = self.contest
-    guard = Guard(self.config, passed=writer.passed_over())
-    contest.go_on(writer.nonfinite)
-    contest.best = self.sweep.unpack(full)
-
-    split = self.dataset.split('train')
-    data = feature_batches.train_data(split, self.features['train'], mesh=self.mesh)
-    val = None
-    if 'val' in self.splits:
-      val = feature_batches.eval_data(
-        self.dataset.split('val'),
-        self.features['val'],
-        batch_size=device_batch(self.config.eval.batch_size),
-        mesh=self.mesh,
+    self.full = state
+    self.extracted = self._extractor(state).features(self.splits, after_batch=leave_if_asked)
+    rows = {name: features.rows for name, features in self.extracted.items()}
+    dataset = with_features(self.run.dataset, rows)
+    first, last = self._setting(session.start), 0
+    for number in range(first, len(self.runs)):
+      run = dataclasses.replace(self.runs[number], dataset=dataset)
+      heads = with_optimizer(self.runs[number], self.heads)
+      if number == first and session.start:
+        heads = self._resumed(number)
+      try:
+        last = self._train_one(number, run, session, heads, loop)
+      except NonFiniteError as error:
+        if len(self.runs) == 1:
+          raise
+        log.warning('%s drops out: %s', self.selection.names[number], error.found)
+        last = number * self.run.steps + error.step
+    if len(self.runs) > 1 and not np.isfinite(self.selection.best).any():
+      raise UserError(
+        'every setting of config.probe.settings dropped out before its first score; lower their '
+        'learning rates or set config.optim.clip_norm'
       )
-    total = self.steps * self.batch
-    progress = Progress('training heads', total, unit='img', start=start * self.batch)
-    done, saved = start, time.monotonic()
-    every = max(1, round(self.config.train.eval_every_epochs * self.steps_per_epoch))
-    epoch, saves = max(1, round(self.steps_per_epoch)), self.config.checkpoint.every_steps
-    stopped, periods = self._stopped(), (epoch, every, saves)
-    room = feature_batches.end_of_pass(0, steps=self.steps, periods=periods)  # no pass is longer
-    with StepTrace(self.traced, workdir) as trace:
-      while done < self.steps and not stopped:
-        stop = feature_batches.end_of_pass(done, steps=self.steps, periods=periods)
-        records = example_order(
-          len(split),
-          first=done * self.batch,
-          count=(stop - done) * self.batch,
-          seed=self.config.seed,
-          shuffle=self.config.data.shuffle,
-        ).reshape(stop - done, self.batch)
-        self.sweep.compile(data, room=room, batch=self.batch)
-        began = time.monotonic()
-        with trace.steps(done + 1, stop):
-          metrics = self.sweep.train(data, records, first=done * self.batch, room=room)
-        trace.done(stop, metrics)
-        took = time.monotonic() - began
-        contest.check_finite(done, self.sweep.states, metrics, guard)
-        line = contest.train_line(metrics)
-        line |= pace.line(pictures=records.size, steps=stop - done, seconds=took)
-        writer.write(stop, 'train', line)
-        done, score, better = stop, None, False
-        if val is not None and (done % every == 0 or done == self.steps):
-          best = contest.best.max()
-          results = self.sweep.evaluate(val, self.dataset.split('val'))
-          self.sweep.states, score = contest.judge(self.sweep.states, results, metrics)
-          writer.write(done, 'val', contest.val_line(results))
-          better, stopped = score is not None and score > best, self._stopped()
-          progress.note = f'val {contest.best.max():.3f}'
-        stops = interrupt.requested(done) and done < self.steps
-        if (
-          better
-          or stopped
-          or stops
-          or done == self.steps
-          or (saves and done % saves == 0)
-          or from_first_process(np.bool_(time.monotonic() - saved > SAVE_EVERY_S))
-        ):
-          packed = self.sweep.pack(full, leader=contest.leader, best=contest.best)
-          checkpointer.save(packed, score=score)
-          saved = time.monotonic()
-        if stops:
-          checkpointer.wait()
-          raise interrupt.error(f'step {done} of {self.steps}')
-        progress.update(done * self.batch)
-    progress.close()
-    return self._summary(done, pace), done
+    return last
 
-  def _stopped(self) -> bool:
-    return all(has_stopped(state.watch, self.config) for state in self.sweep.states)
+  def tested(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
+    """What is evaluated at the end: the heads of a checkpoint, as a network over features."""
+    rows = {name: features.rows for name, features in self.extracted.items()}
+    return *over_features(self.run.network, best), with_features(self.run.dataset, rows)
 
-  def _summary(self, done: int, pace: Pace) -> dict[str, Any]:
-    """The `train` entry of `results.json`, as any run's, and what the features took.
+  def entry(self, session: Session, best: int) -> dict[str, Any]:
+    """The `train` entry of `results.json` where the checkpoint of step `best` was kept.
 
     `features`: the pictures that went through the trunk, and the seconds that it took when it was
     done, be it in an earlier run.
     """
-    summary = train_summary(
-      done,
-      pace,
-      batch=self.batch,
-      steps_per_epoch=self.steps_per_epoch,
-      settings=len(self.names),
+    number, steps = self._setting(best), self.selection.steps
+    entry = session.train_entry(
+      self.run, steps=int(steps[number]), in_all=int(steps.sum()), settings=len(steps)
     )
-    summary['features'] = {
-      'pictures': sum(len(rows) for rows in self.features.values()),
-      'seconds': round(self.features_s, 2),
+    entry['features'] = {
+      'pictures': sum(len(features.rows) for features in self.extracted.values()),
+      'seconds': round(sum(features.seconds for features in self.extracted.values()), 2),
     }
-    if len(self.names) > 1:
-      summary['settings'] = self.contest.settings()
-    return summary
+    return entry | (self.selection.entry(number) if len(steps) > 1 else {})
 
-  def finished(
-    self, train: dict[str, Any], best: TrainState
-  ) -> tuple[dict[str, Any], tuple[Network, TrainState], dict[str, np.ndarray]]:
-    """What `results.collect` needs: `train` with the name of the setting in the best checkpoint,
-    that checkpoint's heads as a network over features, and the features of each split.
-    """
-    if len(self.names) > 1:
-      train = train | {'setting': self.names[int(self.sweep.unpack(best).argmax())]}
-    return train, over_features(self.network, best), self.features
+  def _train_one(
+    self, number: int, run: Run, session: Session, heads: TrainState, loop: Loop
+  ) -> int:
+    """Trains a setting to its end; returns the last step."""
+    setting = self.selection.names[number] if len(self.runs) > 1 else ''
+    mine = dataclasses.replace(session, offset=number * run.steps, setting=setting)
+    steps = HeadSteps(
+      run,
+      mine,
+      start=int(heads.step),
+      take=functools.partial(self.selection.take, number),
+      stored=functools.partial(self._whole, number),
+    )
+    return mine.offset + int(loop(run, mine, steps, heads).step)
+
+  def _extractor(self, state: TrainState) -> Extractor:
+    run = self.run
+    return Extractor(run.config, run.network, state, run.dataset, mesh=run.mesh)
+
+  def _setting(self, step: int) -> int:
+    """The number of the setting that a checkpoint is of."""
+    return max(0, step - 1) // self.run.steps
+
+  def _whole(self, number: int, heads: TrainState) -> TrainState:
+    """What a checkpoint holds of a setting: the network with its heads."""
+    opt_state: Any = heads.opt_state
+    if len(self.runs) > 1:
+      reached = jax.device_put(self.selection.reached(), replicated(self.run.mesh))
+      opt_state = (opt_state, reached)
+    average = heads.average and (heads.average[0], self.full.batch_stats)
+    return dataclasses.replace(
+      self.full,
+      step=heads.step + number * self.run.steps,
+      trainable=heads.trainable,
+      opt_state=opt_state,
+      watch=heads.watch,
+      average=average,
+    )
+
+  def _resumed(self, number: int) -> TrainState:
+    """The heads of a setting as the checkpoint has them that the run goes on from."""
+    opt_state: Any = self.full.opt_state
+    if len(self.runs) > 1:
+      opt_state, reached = opt_state
+      self.selection.go_on(reached)
+    heads = dataclasses.replace(
+      self.heads,
+      step=self.full.step - number * self.run.steps,
+      trainable=self.full.trainable,
+      opt_state=opt_state,
+      watch=self.full.watch,
+      average=self.full.average and (self.full.average[0], self.heads.batch_stats),
+    )
+    self.selection.steps[number] = int(heads.step)
+    return jax.tree.map(jnp.copy, heads)  # apart from `full`
+
+  def _seconds_per_step(self, width: int) -> float:
+    """Measured on features of zero."""
+    run, split = self.runs[0], self.run.dataset.split('train')
+    rows = np.zeros((len(split), width), np.float32)
+    data = train_data(dataclasses.replace(split, decoded=rows), mesh=run.mesh)
+    passes, state = Passes(run, room=MEASURED_STEPS), with_optimizer(run, self.heads)
+    passes.compile(state, data)
+    began = time.monotonic()
+    passes.train(state, data, np.zeros((MEASURED_STEPS, run.batch_size), np.int32), first=0)
+    return (time.monotonic() - began) / MEASURED_STEPS
+
+
+def of_trial(run: Run, network: Network, trial: Trial) -> Run:
+  """The run of one setting: its own optimizer and learning rate, and heads for a network."""
+  config = run.config.copy_and_resolve_references()
+  config.optim.name, config.optim.learning_rate = trial.optimizer, trial.learning_rate
+  config.parallelism = 'jit'  # a pass of steps is compiled as one, over the global batch
+  rate = create_learning_rate_fn(config, steps=run.steps, steps_per_epoch=run.steps_per_epoch)
+  tx = create_optimizer(config, run.settings, rate)
+  network = dataclasses.replace(network, tx=tx)
+  return dataclasses.replace(run, config=config, network=network, learning_rate=rate)

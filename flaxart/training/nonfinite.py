@@ -27,14 +27,14 @@ Tree = TypeVar('Tree')
 
 
 class NonFiniteError(UserError):
-  """The loss of `step` is no number; `step` counts from 1."""
+  """The loss of `step`, or `what` else, is NaN or infinite; `step` counts from 1."""
 
-  def __init__(self, step: int, what: str, found: float):
+  def __init__(self, step: int, what: str, found: float, why: str = ''):
+    self.step, self.found = step, f'step {step}: the {what} is {found}{why}'
     super().__init__(
-      f'step {step}: the {what} is {found}; earlier checkpoints are intact: lower '
-      'config.optim.learning_rate or set config.optim.clip_norm'
+      f'{self.found}; earlier checkpoints are intact: lower config.optim.learning_rate or set '
+      'config.optim.clip_norm'
     )
-    self.step, self.what, self.found = step, what, found
 
 
 def sound_steps(metrics: Mapping[str, Any]) -> np.ndarray:
@@ -70,29 +70,28 @@ class Guard:
     self.limit: int = config.train.max_skipped
     self.passed = passed
 
-  def check_step(self, step: int, metrics: Mapping[str, Any]) -> bool:
-    """As `check`, of the first metric of `step` that is no number."""
-    return all(
-      self.check(step, what, metrics[key]) for key, what in WATCHED.items() if key in metrics
-    )
+  def check_steps(self, first: int, metrics: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which steps, `first` and those after it, have finite metrics `[S]`: `[S]` bool.
 
-  def check(self, step: int, what: str, value: Any) -> bool:
-    """Whether `value` of `step` is finite; raises `NonFiniteError` where the run has to end."""
-    if np.isfinite(value):
-      return True
+    Raises `NonFiniteError` where the run has to end.
+    """
+    sound = sound_steps(metrics)
+    for i in np.flatnonzero(~sound):
+      key = next(key for key in WATCHED if key in metrics and not np.isfinite(metrics[key][i]))
+      self.pass_over(first + int(i), WATCHED[key], float(metrics[key][i]))
+    return sound
+
+  def pass_over(self, step: int, what: str, found: float) -> None:
+    """Counts a step whose update was left out; raises where it must not be, or not once more."""
     self.passed += 1
     if self.mode == ABORT:
-      raise NonFiniteError(step, what, float(value))
+      raise NonFiniteError(step, what, found)
     if self.passed > self.limit:
-      raise UserError(
-        f'step {step}: the {what} is {value}, which is number {self.passed} and '
-        f'config.train.max_skipped is {self.limit}; earlier checkpoints are intact: lower '
-        'config.optim.learning_rate or set config.optim.clip_norm'
-      )
-    log.warning('step %d: the %s is %s: the update was left out', step, what, value)
-    return False
+      why = f', which is number {self.passed} and config.train.max_skipped is {self.limit}'
+      raise NonFiniteError(step, what, found, why)
+    log.warning('step %d: the %s is %s: the update was left out', step, what, found)
 
   def check_state(self, step: int, trainable: Any) -> None:
-    """The same for parameters that are about to be saved: a checkpoint is never without numbers."""
+    """The same for parameters that are about to be saved: a checkpoint is always finite."""
     if not bool(all_finite(trainable)):  # under `skip` too: there is no update left to leave out
       raise NonFiniteError(step, 'largest parameter', float('inf'))

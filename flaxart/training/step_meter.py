@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from flaxart.logs.metric_writer import MetricWriter
-from flaxart.logs.throughput import Pace
+from flaxart.network.state import TrainState
 from flaxart.training.nonfinite import Guard
+from flaxart.training.run import Run
+from flaxart.training.session import Session
 from tfds_rijks.progress import Progress
 
 
@@ -21,26 +21,18 @@ class StepMeter:
   """Collects step metrics on the device, writes their mean now and then, shows progress.
 
   Metrics are fetched one step behind, so that the host never waits for the device; what happens at
-  a loss that is no number is the guard's to decide.
+  a loss that is NaN or infinite is the guard's to decide.
   """
 
-  def __init__(
-    self,
-    writer: MetricWriter,
-    pace: Pace,
-    config: ConfigDict,
-    guard: Guard,
-    *,
-    start: int,
-    steps: int,
-  ):
-    self.writer, self.pace, self.config, self.guard = writer, pace, config, guard
-    self.batch = config.train.batch_size
-    self.progress = Progress('training', steps * self.batch, unit='img', start=start * self.batch)
+  def __init__(self, run: Run, session: Session, *, start: int, what: str = 'training'):
+    self.session, self.batch, self.every = session, run.batch_size, run.config.log.every_steps
+    self.guard = Guard(run.config, passed=session.writer.passed_over(session.setting))
+    total, begun = run.steps * self.batch, start * self.batch
+    self.progress = Progress(what, total, unit='img', start=begun)
     self.pending: list[tuple[int, dict[str, jax.Array]]] = []
     self.clock = time.monotonic()
     self.waited = 0.0  # seconds since then that the devices stood still for want of input
-    self.note = ''
+    self.loss = self.val = ''
 
   def next(self, batches: Iterator[Any]) -> Any:
     """The next batch. Time spent here counts as waiting only where the last step that was
@@ -56,44 +48,52 @@ class StepMeter:
   def add(self, done: int, metrics: dict[str, jax.Array]) -> None:
     """Takes the metrics of the step that was just dispatched."""
     self.pending.append((done, metrics))
-    if done % self.config.log.every_steps == 0:
+    if done % self.every == 0:
       self.flush(done - 1)
-    self.progress.update(done * self.batch, self.note)
+    self.show(done)
 
   def flush(self, up_to: int) -> None:
     """Writes the mean over the pending steps up to and with `up_to`."""
-    ready = [(step, m) for step, m in self.pending if step <= up_to]
+    ready = [(step, metrics) for step, metrics in self.pending if step <= up_to]
     if not ready:
       return
     self.pending = self.pending[len(ready) :]
-    values = jax.device_get([m for _, m in ready])
-    before = self.guard.passed
-    sound = [
-      metrics
-      for (step, _), metrics in zip(ready, values, strict=True)
-      if self.guard.check_step(step, metrics)
-    ]
+    values = jax.device_get([metrics for _, metrics in ready])
     elapsed = time.monotonic() - self.clock
-    self.clock += elapsed
-    pace = self.pace.line(
-      pictures=len(ready) * self.batch, steps=len(ready), seconds=elapsed, waited=self.waited
+    of_steps = {key: np.array([metrics[key] for metrics in values]) for key in values[0]}
+    self.record(ready[-1][0], of_steps, seconds=elapsed, waited=self.waited)
+    self.clock, self.waited = self.clock + elapsed, 0.0
+
+  def record(
+    self, last: int, metrics: dict[str, np.ndarray], *, seconds: float, waited: float = 0.0
+  ) -> None:
+    """Writes the mean over the steps `[S]` up to and with `last`, which took `seconds`.
+
+    Raises `NonFiniteError` where one of them has to end the run.
+    """
+    steps = len(metrics['loss'])
+    sound = self.guard.check_steps(last - steps + 1, metrics)
+    line = {key: float(np.mean(values[sound])) for key, values in metrics.items() if sound.any()}
+    self.loss = f'loss {line.get("loss", float("nan")):.3f}'
+    if not sound.all():
+      line['nonfinite'] = int((~sound).sum())
+    line |= self.session.throughput.line(
+      pictures=steps * self.batch, steps=steps, seconds=seconds, waited=waited
     )
-    self.waited = 0.0
-    mean = {key: float(np.mean([v[key] for v in sound])) for key in values[0] if sound}
-    if self.guard.passed > before:
-      mean['nonfinite'] = self.guard.passed - before
-    self.writer.write(
-      ready[-1][0],
-      'train',
-      {**mean, **pace},
-    )
-    self.note = f'loss {mean.get("loss", float("nan")):.3f}' + (
-      f', {self.note.split(", ")[-1]}' if 'val' in self.note else ''
-    )
+    self.session.write(last, 'train', line)
+
+  def show(self, done: int) -> None:
+    """Shows progress, with the last losses behind it."""
+    self.progress.update(done * self.batch, ', '.join(filter(None, (self.loss, self.val))))
+
+  def settle(self, done: int, state: TrainState) -> None:
+    """Called before a state is evaluated or saved: raises `NonFiniteError` if it must not be."""
+    self.flush(done)
+    self.guard.check_state(done, state.trainable)
 
   @contextlib.contextmanager
   def uncounted(self) -> Iterator[None]:
-    """What is done inside is no training: compiling a step, on its first call."""
+    """Compiling a step, on its first call, is not training."""
     began = time.monotonic()
     yield
     self.clock += time.monotonic() - began
@@ -105,25 +105,3 @@ class StepMeter:
   def close(self) -> None:
     """Ends the progress line."""
     self.progress.close()
-
-  def summary(self, done: int, *, steps_per_epoch: float) -> dict[str, Any]:
-    """The `train` entry of `results.json` after `done` steps."""
-    return train_summary(done, self.pace, batch=self.batch, steps_per_epoch=steps_per_epoch)
-
-
-def train_summary(
-  done: int, pace: Pace, *, batch: int, steps_per_epoch: float, settings: int = 1
-) -> dict[str, Any]:
-  """The `train` entry of `results.json`: `seconds` of all restarts, without evaluation."""
-  seconds = pace.seconds
-  return {
-    'steps': done,
-    'epochs': round(done / steps_per_epoch, 3),
-    'images_seen': done * batch,
-    'seconds': round(seconds, 2),
-    'images_per_second': round(done * batch / max(seconds, 1e-9), 2),
-    'settings_tried': settings,
-    'input_wait_seconds': round(pace.waited, 2),
-    'starts': max(1, len(pace.starts)),
-    **pace.summary(),
-  }

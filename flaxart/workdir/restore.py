@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from flaxart.machine.sharding import replicated
 from flaxart.network.classifier import TrunkSpec
 from flaxart.network.state import Network, TrainState, abstract_parts
 from flaxart.settings import read_trained
@@ -27,5 +29,7 @@ def restore_network(
     config, read_trained(config), tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat
   )
   params, batch_stats = checkpoint.restore_params(workdir, step, params, batch_stats, mesh=mesh)
-  state = TrainState(jnp.asarray(step, jnp.int32), trainable, params, batch_stats, ())
+  state = TrainState(
+    jax.device_put(jnp.int32(step), replicated(mesh)), trainable, params, batch_stats, ()
+  )
   return Network(graphdef, tuple(tasks), optax.identity()), state

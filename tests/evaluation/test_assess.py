@@ -203,7 +203,7 @@ def test_another_batch_size_changes_no_count(run):
   network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
   other = config.copy_and_resolve_references()
   other.eval.batch_size = 7
-  scores = evaluate(network, state, dataset.split('test'), other, mesh=mesh)
+  scores = evaluate(network, state, dataset.split('test'), other)
   for task in ('artist', 'style', 'tags'):
     for name in ('n', 'top1', 'mca', 'f1_macro', 'f1_micro'):
       assert scores[task].get(name) == summary['test'][task].get(name)
@@ -217,17 +217,7 @@ def test_a_candidate_of_a_grid_never_looks_at_test(run, tmp_path):
   network, state = restore_network(workdir, best, config, tasks, mesh=mesh)
   other = config.copy_and_resolve_references()
   other.eval.test = False
-  collected = results.collect(
-    other,
-    network,
-    state,
-    dataset,
-    mesh=mesh,
-    weights={},
-    train={},
-    best_step=best,
-    workdir=tmp_path,
-  )
+  collected = results.collect(other, network, state, dataset, workdir=tmp_path)
   assert 'test' not in collected and not (tmp_path / 'predictions_test.npz').exists()
   assert collected['val']['artist']['top1'] == summary['val']['artist']['top1']
   assert (tmp_path / 'predictions_val.npz').exists()

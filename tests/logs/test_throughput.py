@@ -14,9 +14,9 @@ from tiny_museum import tiny_config
 from flaxart.logs.metric_writer import MetricWriter
 from flaxart.logs.overview import step_cost
 from flaxart.logs.profile import StepTrace
-from flaxart.logs.throughput import STARTS, Pace, note_start
+from flaxart.logs.throughput import STARTS, Throughput, note_start
 from flaxart.train import train_and_evaluate
-from flaxart.training.nonfinite import Guard
+from flaxart.training.session import Session
 from flaxart.training.step_meter import StepMeter
 from tfds_rijks.errors import UserError
 
@@ -93,9 +93,9 @@ def metered(tiny, tmp_path, *, ready):
       yield None
 
   source, tiny.log.every_steps = batches(), 100
-  meter = StepMeter(
-    writer(tmp_path), Pace(writer(tmp_path), []), tiny, Guard(tiny, passed=0), start=0, steps=9
-  )
+  own = writer(tmp_path)
+  session = Session(None, own, Throughput(own, []), None, 0)
+  meter = StepMeter(SimpleNamespace(config=tiny, batch_size=16, steps=9), session, start=0)
   meter.pending = [(0, {'loss': Loss(1), 'grad_norm': 1.0})]
   for done in (1, 2):
     meter.next(source)
@@ -115,17 +115,17 @@ def test_time_for_input_is_no_waiting_while_the_devices_work(tiny, tmp_path):
 
 def test_goodput_counts_from_the_very_first_start(tmp_path):
   first = writer(tmp_path)
-  pace = Pace(first, [time.time() - 100])
-  line = pace.line(pictures=10, steps=1, seconds=50.0, waited=10.0)
+  throughput = Throughput(first, [time.time() - 100])
+  line = throughput.line(pictures=10, steps=1, seconds=50.0, waited=10.0)
   assert line['goodput'] == pytest.approx(0.4, abs=0.01)
   first.write(5, 'train', line)
-  first.write(9, 'train', pace.line(pictures=10, steps=1, seconds=30.0))
+  first.write(9, 'train', throughput.line(pictures=10, steps=1, seconds=30.0))
   # Killed; the checkpoint is of step 5, so the last 30 seconds were for nothing.
-  again = Pace(writer(tmp_path, step=5), [time.time() - 200, time.time()])
+  again = Throughput(writer(tmp_path, step=5), [time.time() - 200, time.time()])
   assert (again.seconds, again.waited) == (50.0, 10.0)
   line = again.line(pictures=10, steps=1, seconds=20.0)
   assert line['goodput'] == pytest.approx((70 - 10) / 200, abs=0.01)
-  assert Pace(again_writer := writer(tmp_path, step=5), []).summary() == {}
+  assert Throughput(again_writer := writer(tmp_path, step=5), []).summary() == {}
   assert again_writer.train_seconds == 50.0
 
 

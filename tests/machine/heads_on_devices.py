@@ -1,4 +1,4 @@
-"""Trains two settings of heads on one and on four simulated devices.
+"""Trains heads on one and on four simulated devices.
 
 `python -m tests.machine.heads_on_devices`, run by `test_probe.py` in a process of its own, because
 the number of devices is fixed when JAX starts. Prints how far apart the results are.
@@ -25,10 +25,11 @@ from flaxart.network.classifier import Classifier
 from flaxart.network.over_features import AsGiven, Given
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
-from flaxart.off_the_shelf.sweep import Sweep
+from flaxart.off_the_shelf.passes import Passes, with_optimizer
 from flaxart.settings import read_settings
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.softmax import Softmax
+from flaxart.training.optim import create_optimizer
 
 TASKS = (Softmax('artist', tuple(map(str, range(20)))), Softmax('type', ('a', 'b')))
 WIDTH, RECORDS, BATCH, STEPS = 8, 64, 16, 4
@@ -41,42 +42,35 @@ class Width(Given):
 
 
 def train(devices):
-  """The sweep after two passes, between which it was stored and taken back."""
+  """The heads after two passes."""
   config, mesh = default_config(), Mesh(np.array(jax.devices()[:devices]), ('data',))
-  config.probe.settings = 'adam:1e-2,sgd:1e-1'
+  config.train.batch_size, settings = BATCH, read_settings(config)
   model = Classifier(Width(), TASKS, preprocess=AsGiven(1), dropout=0.0, rngs=nnx.Rngs(0))
   parts = nnx.split(model, nnx.Param, nnx.Nothing(), nnx.BatchStat)
-  network = Network(parts[0], TASKS, optax.identity())
-  state = TrainState(jax.numpy.int32(0), *parts[1:], ())
-  state = jax.device_put(state, replicated(mesh))
-  sweep = Sweep(
-    config,
-    read_settings(config),
-    network,
-    state,
-    objective=Objective(),
-    steps=8,
-    steps_per_epoch=4,
-    mesh=mesh,
-  )
-  rng = np.random.default_rng(0)
+  state = jax.device_put(TrainState(jax.numpy.int32(0), *parts[1:], ()), replicated(mesh))
+  rng, rate = np.random.default_rng(0), optax.constant_schedule(1e-2)
   labels = {t.name: rng.integers(-1, t.outputs, RECORDS).astype(np.int32) for t in TASKS}
   rows = rng.standard_normal((RECORDS, WIDTH), np.float32)
-  data = train_data(SimpleNamespace(labels=labels), rows, mesh=mesh)
-  for done in range(0, 2 * STEPS, STEPS):
-    count = STEPS * BATCH
-    order = example_order(RECORDS, first=done * BATCH, count=count, seed=0)
-    sweep.train(data, order.reshape(STEPS, BATCH), first=done * BATCH, room=STEPS + 1)
-    sweep.unpack(sweep.pack(state, leader=0, best=np.zeros(2)))
-  return sweep
+  data = train_data(SimpleNamespace(labels=labels, decoded=rows), mesh=mesh)
+  run = SimpleNamespace(
+    network=Network(parts[0], TASKS, create_optimizer(config, settings, rate), (parts[0],)),
+    config=config,
+    learning_rate=rate,
+    objective=Objective(),
+    batch_size=BATCH,
+    mesh=mesh,
+  )
+  passes, state = Passes(run, room=STEPS + 1), with_optimizer(run, state)
+  for first in (0, STEPS * BATCH):
+    order = example_order(RECORDS, first=first, count=STEPS * BATCH, seed=0)
+    state, _ = passes.train(state, data, order.reshape(STEPS, BATCH), first=first)
+  return state.trainable, state.opt_state
 
 
 def main():
   """One line: the largest difference."""
-  one, four = train(1), train(4)
   difference = jax.tree.map(
-    lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()),
-    *([(state.trainable, state.opt_state) for state in sweep.states] for sweep in (one, four)),
+    lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), train(1), train(4)
   )
   print(max(jax.tree.leaves(difference)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -70,6 +71,25 @@ def test_curves_are_means_over_seeds_by_epoch(tmp_path):
   assert curve.mean[1] == pytest.approx(0.75 * np.mean(scores))
   assert (curve.low[1], curve.high[1]) == pytest.approx((0.75 * min(scores), 0.75 * max(scores)))
   assert curve.mean[2] == curve.low[2] == curve.high[2]  # one seed went so far
+
+
+def test_the_curve_of_several_settings_is_that_of_the_one_that_was_kept(tmp_path):
+  write_run(tmp_path / 'a', config=settings(tasks=['artist']), train={'setting': 'adam:1e-2'})
+  ((experiment,),) = [section.experiments for section in read(tmp_path)]
+  alone = curves.val_curve(experiment, 'artist')
+  path = tmp_path / 'a' / 'metrics.jsonl'
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  steps = max(line['step'] for line in lines)
+  tried = [line | {'setting': 'sgd:0.1', 'setting_step': line['step']} for line in lines]
+  kept = [
+    line | {'setting': 'adam:1e-2', 'setting_step': line['step'], 'step': steps + line['step']}
+    for line in lines
+  ]
+  path.write_text(''.join(json.dumps(line) + '\n' for line in [*tried, *kept]))
+  ((experiment,),) = [section.experiments for section in read(tmp_path)]
+  curve = curves.val_curve(experiment, 'artist')
+  np.testing.assert_array_equal(curve.epochs, alone.epochs)
+  np.testing.assert_array_equal(curve.mean, alone.mean)
 
 
 def test_figure1_has_a_panel_a_task_and_the_papers_lines(tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ def epochs_of(run: Run, step: int) -> float:
 def series(run: Run, split: str, name: str) -> list[tuple[float, float]]:
   """`[(epochs, value)]` of one metric; lines without it, or without a number, are passed over."""
   return [
-    (epochs_of(run, line['step']), float(line[name]))
+    (epochs_of(run, line.get('setting_step', line['step'])), float(line[name]))
     for line in run.lines
     if line.get('split') == split and isinstance(line.get(name), int | float)
   ]

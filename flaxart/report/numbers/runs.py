@@ -210,7 +210,7 @@ def read_run(folder: Path) -> Run:
     config=config,
     labels=labels,
     results=results,
-    lines=_lines(folder / 'metrics.jsonl'),
+    lines=_lines(folder / 'metrics.jsonl', setting=results['train'].get('setting')),
     tables=_json(folder / 'tables.json', optional=True),
     calibration=_json(folder / 'calibration.json', optional=True) or results.get('calibration'),
   )
@@ -227,7 +227,8 @@ def _json(path: Path, *, optional: bool = False) -> Any:
     raise UserError(f'{path.name} cannot be read ({error})') from None
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path, *, setting: str | None) -> list[dict[str, Any]]:
+  """The lines of the run; of several settings that were tried, those of the one that was kept."""
   if not path.exists():
     return []
   lines = []
@@ -236,4 +237,4 @@ def _lines(path: Path) -> list[dict[str, Any]]:
       lines.append(json.loads(line))
     except json.JSONDecodeError:  # a line that was cut off by a crash; the run wrote it again
       continue
-  return lines
+  return [line for line in lines if line.get('setting') in (None, setting)]

@@ -1,0 +1,121 @@
+"""Training and evaluating heads on features that lie on the devices, many steps in one program.
+
+The step is the ordinary update (losses, masks, dropout, optimizer: nothing is written twice) on a
+network whose trunk hands its input through. Each step of a pass gathers its batch on the device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flaxart.data.source import Split
+from flaxart.evaluation.evaluate import eval_step, split_scores
+from flaxart.evaluation.records import fetch, without_logits
+from flaxart.machine.sharding import replicated
+from flaxart.network.state import Network, TrainState
+from flaxart.off_the_shelf.feature_batches import Data, over_steps
+from flaxart.tasks.scores import zero_counts
+from flaxart.training.run import Run
+from flaxart.training.step import TrainStep, make_update
+
+Metrics = dict[str, np.ndarray]  # `[S]` each, of the steps of a pass
+
+
+class Passes:
+  """Passes of at most `room` steps of a run over features, and of a whole evaluation."""
+
+  def __init__(self, run: Run, *, room: int):
+    self.network, self.batch, self.mesh, self.room = run.network, run.batch_size, run.mesh, room
+    self.compiled: Any = None
+    update = make_update(run.network, run.config, run.learning_rate, run.objective)
+    self._train = jax.jit(
+      functools.partial(train_pass, update),
+      donate_argnums=0,
+      # The state stays where it is: XLA would be free to lay it out anew.
+      out_shardings=(replicated(run.mesh), None),
+    )
+    self._count = jax.jit(functools.partial(count_batches, run.network))
+
+  def compile(self, state: TrainState, data: Data) -> None:
+    """Compiles the one program of all passes, so that the first is timed like the others."""
+    if self.compiled is None:
+      shape = (self.room, self.batch)
+      order = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=over_steps(self.mesh))
+      steps = jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(self.mesh))
+      lowered = self._train.lower(state, data, {'record': order, 'draw': order}, steps)
+      self.compiled = lowered.compile()
+
+  def train(
+    self, state: TrainState, data: Data, records: np.ndarray, *, first: int
+  ) -> tuple[TrainState, Metrics]:
+    """One pass: `records` `[S, B]` are the steps' examples, the first one the run's `first`-th.
+
+    Passes of all lengths up to `room` are run by one program: they end where an epoch, an
+    evaluation or a save does, which may be anywhere. `state` is used up.
+    """
+    steps = len(records)
+    draws = np.arange(first, first + records.size, dtype=np.int64).reshape(records.shape)
+    order = jax.tree.map(
+      lambda x: np.pad(x.astype(np.int32), ((0, self.room - steps), (0, 0))),
+      {'record': records, 'draw': draws},
+    )
+    self.compile(state, data)
+    state, metrics = self.compiled(
+      state,
+      data,
+      jax.device_put(order, over_steps(self.mesh)),
+      jax.device_put(np.int32(steps), replicated(self.mesh)),
+    )
+    return state, jax.tree.map(lambda x: x[:steps], jax.device_get(metrics))
+
+  def evaluate(self, state: TrainState, data: Data, split: Split) -> dict[str, dict[str, Any]]:
+    """`{task: scores}` on a split that `eval_data` placed."""
+    counts, found = fetch(self._count(state.evaluated(), data))
+    rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(split)], found)
+    return split_scores(self.network.tasks, split, counts, rows)
+
+
+def train_pass(
+  update: TrainStep, state: TrainState, data: Data, order: Data, steps: jax.Array
+) -> tuple[TrainState, dict[str, jax.Array]]:
+  """The state after the first `steps` rows of `order` `[S, B]`, and the metrics of every step,
+  `[S]`, zero behind the last one.
+  """
+
+  def one(state: TrainState, i: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+    at = {name: rows[i] for name, rows in order.items()}
+    batch = {name: column[at['record']] for name, column in data.items()} | {'draw': at['draw']}
+    return update(state, batch)
+
+  def body(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+    state, metrics = one(carry[0], i)
+    return state, jax.tree.map(lambda rows, x: rows.at[i].set(x), carry[1], metrics)
+
+  room = order['record'].shape[0]
+  shapes = jax.eval_shape(one, state, 0)[1]
+  empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape), x.dtype), shapes)
+  return jax.lax.fori_loop(0, steps, body, (state, empty))
+
+
+def count_batches(network: Network, state: TrainState, data: Data) -> tuple[Any, Any]:
+  """`eval_step` over the batches of `data` `[n, b, ...]`: the counts, and what the records gave,
+  `[n, b, ...]`.
+  """
+
+  def body(counts: Any, batch: Data) -> tuple[Any, Any]:
+    counts, found = eval_step(state, counts, batch, network=network)
+    return counts, without_logits(network.tasks, found)
+
+  return jax.lax.scan(body, {task.name: zero_counts(task) for task in network.tasks}, data)
+
+
+def with_optimizer(run: Run, heads: TrainState) -> TrainState:
+  """A copy of the state, which a pass uses up, with the optimizer of `run` at its start."""
+  init = jax.jit(run.network.tx.init, out_shardings=replicated(run.mesh))
+  return jax.tree.map(jnp.copy, dataclasses.replace(heads, opt_state=init(heads.trainable)))

@@ -1,0 +1,94 @@
+"""Training a whole network on pictures: batches from the loader, one compiled step each."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from flaxart.data.cache import cached
+from flaxart.data.source import Dataset
+from flaxart.data.train_input import TrainInput
+from flaxart.evaluation.evaluate import evaluate
+from flaxart.logs.profile import StepTrace
+from flaxart.network.state import Network, TrainState
+from flaxart.network.unfreeze import phase_at
+from flaxart.training.estimate import announce, measured
+from flaxart.training.run import Run
+from flaxart.training.session import Session
+from flaxart.training.step import make_train_step
+from flaxart.training.step_meter import StepMeter
+from flaxart.training.steps import Loop, Scores
+from flaxart.workdir import run_folder
+
+
+class NetworkTrainer:
+  """A run whose trunk moves, or whose pictures do."""
+
+  def __init__(self, run: Run, state: TrainState, *, dry_run: bool = False):
+    self.run, self.steps, self.shapes = run, run.steps, state.shapes()
+    self.fed, add_pictures = cached(run.config, run.dataset, mesh=run.mesh, dry_run=dry_run)
+    self.input = TrainInput(run.config, self.fed.split('train'), run.mesh, add_pictures)
+    self.compiled = [
+      make_train_step(run.network, run.config, run.learning_rate, run.objective, phase=phase)
+      for phase in range(len(run.network.stages))
+    ]
+    self.last = 0
+
+  def announce(self, state: TrainState, *, dry_run: bool) -> None:
+    """Logs what the run will take; one that goes on has been measured, and goes on at once."""
+    if dry_run or not run_folder.is_run(self.run.workdir):
+      takes = measured(self.run, state, self.compiled[-1], self.input)
+      announce(takes, self.shapes, self.run.workdir)
+
+  def saved(self, step: int) -> TrainState:
+    """The shapes of what the checkpoint of `step` holds."""
+    return self.shapes
+
+  def train(self, session: Session, state: TrainState, loop: Loop) -> int:
+    """Trains by `loop` from where `state` is; returns the last step."""
+    self.last = int(loop(self.run, session, NetworkSteps(self, session), state).step)
+    return self.last
+
+  def tested(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
+    """What is evaluated at the end: network, state and data."""
+    return self.run.network, best, self.run.dataset
+
+  def entry(self, session: Session, best: int) -> dict[str, Any]:
+    """The `train` entry of `results.json`."""
+    return session.train_entry(self.run, steps=self.last, in_all=self.last)
+
+
+class NetworkSteps:
+  """One step at a time, dispatched before the metrics of the one before it are there."""
+
+  def __init__(self, trainer: NetworkTrainer, session: Session):
+    self.trainer, self.run = trainer, trainer.run
+    self.batches = trainer.input.batches(session.start)
+    self.meter = StepMeter(self.run, session, start=session.start)
+
+  def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
+    """One step."""
+    phase = phase_at(self.run.network.stages, done, steps_per_epoch=self.run.steps_per_epoch)
+    step = self.trainer.compiled[phase]
+    batch = self.trainer.input.on_devices(self.meter.next(self.batches))
+    counted = self.meter.uncounted() if step.is_new else contextlib.nullcontext()
+    done += 1
+    with trace.steps(done, done), counted:
+      state, metrics = step(state, batch)
+    trace.done(done, metrics)
+    self.meter.add(done, metrics)
+    return state, done
+
+  def evaluate(self, state: TrainState) -> Scores:
+    """`{task: scores}` on val."""
+    return evaluate(
+      self.run.network, state.evaluated(), self.trainer.fed.split('val'), self.run.config
+    )
+
+  def scored(self, done: int, score: float | None) -> bool:
+    """Every evaluation is worth a checkpoint: it took longer than writing one."""
+    return True
+
+  def stored(self, state: TrainState) -> TrainState:
+    """The state as it is."""
+    return state

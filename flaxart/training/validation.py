@@ -1,0 +1,34 @@
+"""What an evaluation on val decides: which checkpoint is the best, and when a run stops early."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from flaxart.network.plateau import after_evaluation, has_stopped
+from flaxart.network.state import TrainState
+from flaxart.tasks.scores import main_score
+from flaxart.training.run import Run
+
+
+def judged(
+  run: Run, state: TrainState, scores: Mapping[str, Mapping[str, Any]]
+) -> tuple[TrainState, float | None]:
+  """The state with its watch after an evaluation, and its score by `config.checkpoint.best`.
+
+  Under `last` only the last state of a run has a score.
+  """
+  loss = float(np.sum([task.weight * (scores[task.name]['loss'] or 0) for task in run.tasks]))
+  state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, run.config))
+  rule, score = run.config.checkpoint.best, main_score(scores, run.tasks)
+  if rule == 'loss':
+    return state, -loss
+  return state, score if rule == 'score' or is_over(run, state) else None
+
+
+def is_over(run: Run, state: TrainState) -> bool:
+  """Whether there is nothing left to train: all steps are done, or val has stopped the run."""
+  return int(state.step) >= run.steps or has_stopped(state.watch, run.config)
