@@ -20,7 +20,7 @@ import dataclasses
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import re2
 from ml_collections import ConfigDict
@@ -98,14 +98,10 @@ MULTIPLIERS = Form('optim.multipliers', 'PATTERN=FACTOR', 'trunk/.*=0.1')
 TASK_WEIGHTS = Form('loss.task_weights', 'TASK=WEIGHT, or learned', 'artist=1,type=0.5')
 CLASS_WEIGHTS = Form(
   'loss.class_weights',
-  f'RULE for all tasks with classes, TASK=RULE for one; rules are {", ".join(CLASS_RULES)}',
+  'RULE for all tasks with classes, TASK=RULE for one',
   'artist=sqrt,type=inverse',
 )
-TRIALS = Form(
-  'probe.settings',
-  f'different OPTIMIZER:LEARNING_RATE; optimizers are {", ".join(OPTIMIZERS)}',
-  'rmsprop:1e-3,adam:1e-4',
-)
+TRIALS = Form('probe.settings', 'different OPTIMIZER:LEARNING_RATE', 'rmsprop:1e-3,adam:1e-4')
 PROFILE = Form('log.profile', 'STEP or FIRST:LAST, counted from 1', '100:103')
 
 
@@ -154,6 +150,12 @@ class Part:
     if not 0 <= value < math.inf or value <= above:
       raise self.wrong(f'{word} is out of range')
     return value
+
+  def one_of(self, word: str, allowed: Sequence[str], what: str) -> str:
+    """The word, which has to be one of `allowed`."""
+    if word not in allowed:
+      raise self.wrong(f'{word!r} is not {what}: {", ".join(filter(None, allowed))}')
+    return word
 
   def pattern(self, word: str) -> Pattern:
     """The word as a pattern."""
@@ -263,27 +265,21 @@ def _task_weights(config: ConfigDict, tasks: tuple[str, ...]) -> tuple[dict[str,
   parts, weights = TASK_WEIGHTS.parts(config), dict.fromkeys(tasks, 1.0)
   if [part.words for part in parts] == [(LEARNED,)]:
     return weights, True
-  pairs = [part.pair() for part in parts]
-  _once(parts, [task for task, _ in pairs])
-  for part, (task, weight) in zip(parts, pairs, strict=True):
-    _check_task(part, task, tasks)
-    weights[task] = part.number_in(weight)
+  _once(parts, [part.pair()[0] for part in parts])
+  for part in parts:
+    task, weight = part.pair()
+    weights[part.one_of(task, tasks, 'a task')] = part.number_in(weight)
   return weights, False
 
 
 def _class_weights(config: ConfigDict, tasks: tuple[str, ...]) -> tuple[dict[str, str], str]:
-  parts = CLASS_WEIGHTS.parts(config)
   rules: dict[str, str] = {}
   others = ''  # the name of the tasks that are not named
-  for part in parts:
+  for part in CLASS_WEIGHTS.parts(config):
     task, rule = part.pair() if len(part.words) > 1 else (others, part.word())
-    if rule not in CLASS_RULES:
-      raise part.wrong(f'{rule!r} is not a rule')
-    if task != others:
-      _check_task(part, task, tasks)
-    if task in rules:
+    if part.one_of(task, (*tasks, others), 'a task') in rules:
       raise part.wrong('a second rule for the same tasks')
-    rules[task] = rule
+    rules[task] = part.one_of(rule, CLASS_RULES, 'a rule')
   of_others = rules.pop(others, 'none')
   return rules, of_others
 
@@ -293,8 +289,7 @@ def read_trials(config: ConfigDict) -> tuple[Trial, ...]:
   parts, trials = TRIALS.parts(config), []
   for part in parts:
     optimizer, rate = part.pair()
-    if optimizer not in OPTIMIZERS:
-      raise part.wrong(f'{optimizer!r} is not an optimizer')
+    part.one_of(optimizer, OPTIMIZERS, 'an optimizer')
     trials.append(Trial(f'{optimizer}:{rate}', optimizer, part.number_in(rate, above=0)))
   _once(parts, [trial.name for trial in trials])
   name, rate = config.optim.name, config.optim.learning_rate
@@ -319,8 +314,3 @@ def _once(parts: list[Part], names: list[str]) -> list[str]:
     if name in names[:i]:
       raise part.wrong(f'{name!r} is named twice')
   return names
-
-
-def _check_task(part: Part, task: str, tasks: tuple[str, ...]) -> None:
-  if task not in tasks:
-    raise part.wrong(f'{task!r} is not a task; tasks are {", ".join(tasks)}')
