@@ -24,7 +24,6 @@ from flaxart.machine.sharding import check_batch_size
 from flaxart.network.state import TrainState
 from flaxart.off_the_shelf import probe
 from flaxart.tasks.kinds import tasks_from_features
-from flaxart.tasks.label_statistics import labelled_records, with_target_scale
 from flaxart.tasks.scores import main_score
 from flaxart.tasks.task import Task
 from flaxart.training.initial_trunk import initial_trunk
@@ -72,9 +71,10 @@ def train_and_evaluate(
     )
     return None
   dataset = open_dataset(config.data.dataset, data_dir=config.data.data_dir, tasks=settings.tasks)
-  tasks = with_target_scale(
-    tasks_from_features(dataset.features, settings.task_weights), dataset.split('train')
-  )
+  tasks = [
+    task.fitted(dataset.split('train').labels[task.name])
+    for task in tasks_from_features(dataset.features, settings.task_weights)
+  ]
   check_labelled(tasks, dataset)
   check_val(config, dataset)
   if remap_classes and run_folder.is_run(workdir):
@@ -196,7 +196,7 @@ def check_labelled(tasks: list[Task], dataset: Dataset) -> None:
   """A task without a label in the training split is refused; in another split it has no scores."""
   for task in tasks:
     for name, split in dataset.splits.items():
-      if labelled_records(task, split):
+      if task.is_labelled(split.labels[task.name]).any():
         continue
       if name == 'train':
         raise UserError(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from flaxart.tasks.label_statistics import labelled_records
 from flaxart.training.run import Run
 from tfds_rijks.errors import UserError
 
@@ -60,7 +59,9 @@ class Selection:
 def check_choice(run: Run) -> None:
   """Several settings can be chosen from only by a val split that has labels."""
   count, val = len(run.settings.trials), run.dataset.splits.get('val')
-  if count == 1 or (val is not None and any(labelled_records(task, val) for task in run.tasks)):
+  if count == 1 or (
+    val is not None and any(task.is_labelled(val.labels[task.name]).any() for task in run.tasks)
+  ):
     return
   found = 'no val split' if val is None else 'a val split without labels of these tasks'
   raise UserError(
