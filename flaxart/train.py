@@ -145,7 +145,7 @@ def train_and_evaluate(
     writer.close()
     results.write(workdir, summary)
     if not config.checkpoint.keep_optimizer:
-      checkpointer.keep_only(state)
+      checkpointer.keep_only(best)
   print(results.table(summary, tasks), flush=True)
   return summary
 

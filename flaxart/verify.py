@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from flaxart.workdir import manifest
+from flaxart.workdir.manifest import FOLDER, steps_in
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
-
-FOLDER = 'checkpoints'  # as in checkpoint.py, which would bring JAX and Orbax along
 
 
 def main() -> int:
@@ -36,7 +35,7 @@ def verify(workdir: Path) -> dict[int, list[str]]:
   folder = workdir / FOLDER
   if not folder.is_dir():
     raise UserError(f'--workdir: {workdir} holds no checkpoints; give the folder of a run')
-  steps = sorted(int(p.name) for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
+  steps = steps_in(folder)
   if not steps:
     raise UserError(f'--workdir: {folder} is empty; the run has not saved anything yet')
   return {step: manifest.problems(folder / str(step)) for step in steps}

@@ -234,7 +234,8 @@ def test_a_changed_checkpoint_is_found_and_refused(finished, tmp_path):
   workdir = tmp_path / 'copy'
   shutil.copytree(finished[0], workdir)
   step = checkpoint.best_on_disk(workdir)
-  data = max((workdir / 'checkpoints' / str(step)).rglob('*'), key=lambda p: p.stat().st_size)
+  stored_state = workdir / 'checkpoints' / str(step) / 'state'
+  data = max(stored_state.rglob('*'), key=lambda p: p.stat().st_size)
   content = bytearray(data.read_bytes())
   content[len(content) // 2] ^= 1
   data.write_bytes(content)

@@ -81,9 +81,27 @@ def untimed_lines(workdir):
 
 
 def stored(workdir, step=None):
-  """Everything in a checkpoint (the best one), as nested dictionaries of arrays."""
+  """Everything in a checkpoint (the best one), as nested dictionaries of NumPy arrays."""
   step = checkpoint.best_on_disk(workdir) if step is None else step
-  return ocp.load((workdir / 'checkpoints' / str(step)).resolve())
+  folder = (workdir / 'checkpoints' / str(step)).resolve()
+  items = ocp.checkpointables_metadata(folder).metadata
+  shapes = {name: items[name] for name in ('state', 'optimizer') if name in items}
+  shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), shapes)
+  found = ocp.load_checkpointables(folder, shapes)
+  return {**found['state'], **found.get('optimizer', {})}
+
+
+def arrays(workdir, step=None):
+  """The same as `{path: array}`; a list's numbers come back from a checkpoint as text."""
+  return flat(stored(workdir, step))
+
+
+def flat(tree):
+  """`{path: array}` of nested dictionaries."""
+  return {
+    jax.tree_util.keystr(path).replace("'", ''): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
 
 
 def assert_close(a, b, **tolerance):

@@ -1,7 +1,8 @@
 """A train state as it is stored: plain nested dictionaries of arrays that anybody can read.
 
-`params`, `batch_stats`, `opt_state`, `watch` and `step`. Under a running average of the weights
-`params` and `batch_stats` are the average, and `raw` is what goes on learning.
+`state` is the network (`params`, `batch_stats`) and `step`, `optimizer` what only training needs
+(`opt_state`, `watch`). Under a running average of the weights the network is the average, and `raw`
+beside the optimizer is what goes on learning.
 """
 
 from __future__ import annotations
@@ -20,27 +21,29 @@ from flaxart.network.plateau import Watch
 from flaxart.network.state import TrainState, all_params
 
 
-def state_tree(state: TrainState) -> dict[str, Any]:
-  """What is stored: nested dictionaries of arrays, and the optimizer's leaves by number."""
+def state_tree(state: TrainState) -> dict[str, dict[str, Any]]:
+  """What is stored, in two items: nested dictionaries of arrays, the optimizer's by number."""
   leaves = jax.tree.leaves(state.opt_state)
   kept = state.evaluated()
-  tree = {
-    'params': nnx.to_pure_dict(all_params(kept)),
-    'batch_stats': nnx.to_pure_dict(kept.batch_stats),
+  optimizer = {
     'opt_state': {f'{i:04d}': leaf for i, leaf in enumerate(leaves)},
     'watch': dataclasses.asdict(state.watch),
-    'step': state.step,
   }
   if state.average is not None:
-    tree['raw'] = {
+    optimizer['raw'] = {
       'params': nnx.to_pure_dict(state.trainable),
       'batch_stats': nnx.to_pure_dict(state.batch_stats),
     }
-  return tree
+  network = {
+    'params': nnx.to_pure_dict(all_params(kept)),
+    'batch_stats': nnx.to_pure_dict(kept.batch_stats),
+    'step': state.step,
+  }
+  return {'state': network, 'optimizer': optimizer}
 
 
 def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
-  """The inverse of `state_tree`, in the shape of `like`."""
+  """The inverse of `state_tree`, from both items in one, in the shape of `like`."""
   kept = (fill(like.trainable, tree['params']), fill(like.batch_stats, tree['batch_stats']))
   learning = tree.get('raw', tree)
   return TrainState(

@@ -37,7 +37,7 @@ from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 from flaxart.training.run import Run
 from flaxart.training.session import Session
 from flaxart.training.steps import Loop
-from flaxart.workdir.checkpoint import steps_on_disk
+from flaxart.workdir.manifest import FOLDER, steps_in
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import duration
 
@@ -95,7 +95,7 @@ class Probe:
     """Logs what the run will take; seconds are measured in a dry run alone."""
     extractor, took = self._extractor(state), ''
     # A run that has checkpoints has had its features.
-    missing = [] if steps_on_disk(self.run.workdir) else extractor.missing(self.splits)
+    missing = [] if steps_in(self.run.workdir / FOLDER) else extractor.missing(self.splits)
     extractor.check_room(missing)
     pictures = sum(len(split) for split in missing)
     if dry_run:

@@ -18,7 +18,7 @@ from flaxart.network.state import abstract_parts
 from flaxart.settings import read_trained
 from flaxart.weights.find import find_imagenet
 from flaxart.weights.load import read_trunk
-from flaxart.workdir import checkpoint, run_folder
+from flaxart.workdir import checkpoint, manifest, run_folder
 from tfds_rijks.errors import UserError
 
 
@@ -27,7 +27,7 @@ def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
 
   Raises `UserError` if there is nothing to start from, or if it is another network.
   """
-  if checkpoint.steps_on_disk(workdir):
+  if manifest.steps_in(workdir / manifest.FOLDER):
     stored = run_folder.read_trunk_json(workdir)
     return InitialTrunk(TrunkSpec.from_json(stored['spec']), stored['about'])
   start = named_trunk(config)

@@ -2,19 +2,22 @@
 
 Step convention: checkpoint `n` holds the state after `n` updates; the run goes on with the batch of
 step `n`. The latest and the best checkpoint are kept, the best by a score that is always finite.
-`force=True` on every save, because Orbax's default policy drops saves in silence while another one
-is being written. Old checkpoints are deleted here and not by Orbax, which would delete the best one
-at the first NaN, and leaves half of one under its name when it is killed at it.
+Orbax only writes and reads here. What there is, and what goes, is decided by what lies in the
+folder: Orbax's own manager drops saves in silence while another one is being written, deletes the
+best one at the first NaN, and leaves half of one under its name when it is killed at it.
 
-Layout: `checkpoints/<step>/state`, as `state_tree` has it: `orbax.checkpoint.v1.load` reads it
-without flaxart. What happens to whole checkpoints on disk is in `checkpoint_folder`.
+Layout: `checkpoints/<step>/state` is what evaluating needs, `checkpoints/<step>/optimizer` what
+training needs besides (`state_tree` has both). `orbax.checkpoint.v1.load` reads the first without
+flaxart. In format 1 `state` held everything, and the score lay in `metrics`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +26,15 @@ from flax import nnx
 from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
+from flaxart.machine import processes
+from flaxart.machine.files import damaged
 from flaxart.network.state import TrainState
 from flaxart.network.state_tree import abstract, fill, from_tree, state_tree
-from flaxart.workdir import identity, manifest
-from flaxart.workdir.checkpoint_folder import (
-  FINAL,
-  FOLDER,
-  check_files,
-  delete,
-  seal,
-  set_aside_damaged,
-  settle,
-  steps_in,
-)
+from flaxart.workdir import checkpoint_folder, identity, manifest
+from flaxart.workdir.manifest import FOLDER, OPTIMIZER, steps_in
 from tfds_rijks.errors import UserError
 
+STATE = 'state'  # the item that `orbax.checkpoint.v1.load` takes where none is named
 NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is no number
 # What Orbax raises for files that are not what they should be, or that it cannot write.
 _FAILURES = (ValueError, KeyError, OSError, RuntimeError)
@@ -49,19 +46,16 @@ class Checkpointer:
 
   def __init__(self, workdir: Path, *, fallback: bool = False, asynchronous: bool = True):
     self._workdir, self._asynchronous = workdir, asynchronous
-    settle(workdir)
     self._folder = (workdir / FOLDER).resolve()
+    checkpoint_folder.tidy(self._folder)
     if fallback:
-      set_aside_damaged(workdir)
-    # What a killed save left behind is removed at the start; finished checkpoints never are.
-    self._orbax = ocp.training.Checkpointer(
-      self._folder,
-      preservation_policy=ocp.training.preservation_policies.PreserveAll(),
-      cleanup_tmp_directories=True,
-    )
-    self._response: Any = None  # of the save that is under way
+      checkpoint_folder.set_aside_damaged(workdir)
+    self._background = ThreadPoolExecutor(1, thread_name_prefix='checkpoint')
+    self._saving: Future[None] | None = None
     self._closed = False
-    self._seal()  # a save may have been complete when its process was killed
+    if (newest := self.latest_step()) is not None:
+      self._seal(newest)  # a save may have been complete when its process was killed
+    self._keep_best_and_latest()
 
   def __enter__(self) -> Checkpointer:
     return self
@@ -84,28 +78,27 @@ class Checkpointer:
       )
     finite = score is not None and math.isfinite(score)
     try:
-      self._response = self._orbax.save_async(
-        step,
-        tree,
-        force=True,
-        overwrite=True,
-        metrics={'score': float(score) if finite and score is not None else NO_SCORE},
+      response = ocp.save_checkpointables_async(
+        self._folder / str(step),
+        {STATE: tree[STATE], OPTIMIZER: tree[OPTIMIZER]},
+        custom_metadata={'score': float(score) if finite and score is not None else None},
       )
     except _FAILURES as error:
       raise UserError(self._unwritten(_first_line(error), step)) from error
+    self._saving = self._background.submit(self._complete, response, step)
     if not self._asynchronous:
       self.wait()
 
   def wait(self) -> None:
     """Returns when everything is on disk; an error of the last save is raised here."""
-    response, self._response = self._response, None
+    saving, self._saving = self._saving, None
+    if saving is None:
+      return
     try:
-      if response is not None:
-        response.result()  # `wait` alone would leave its thread and three open files behind
-      self._orbax.wait()
+      saving.result()
     except _FAILURES as error:
       raise UserError(self._unwritten(_first_line(error))) from error
-    self._seal()
+    self._keep_best_and_latest()
 
   def close(self) -> None:
     """Waits for the last save and reports its error; does nothing the second time."""
@@ -115,38 +108,64 @@ class Checkpointer:
     try:
       self.wait()
     finally:
-      self._orbax.close()
+      self._background.shutdown()
 
-  def keep_only(self, state: TrainState) -> None:
-    """Leaves `state`, of a run that is finished, without what only further training needs.
+  def keep_only(self, step: int) -> None:
+    """Leaves one checkpoint, of a run that is finished, without what only training needs.
 
-    Nothing can be saved after it. The new checkpoint is complete before the old ones go.
+    Nothing can be saved after it. Where format 1 has put both into one, everything stays.
     """
-    step, tree = int(state.step), state_tree(state)
-    metrics = {'score': self.scores().get(step, NO_SCORE)}
     self.close()
-    final = (self._workdir / FINAL).resolve()
+    if (self._folder / str(step) / OPTIMIZER).exists():
+      checkpoint_folder.shrink(self._folder, step)
+    else:
+      log.info('step %d was saved by an earlier flaxart: it keeps its optimizer', step)
+
+  def latest_step(self) -> int | None:
+    """The newest checkpoint, or None."""
+    return max(steps_in(self._folder), default=None)
+
+  def best_step(self) -> int | None:
+    """The checkpoint with the best score; the latest if none was ever scored."""
+    return next(iter(_best_first(_scores(self._folder))), None)
+
+  def restore(self, step: int, like: TrainState, *, mesh: Mesh) -> TrainState:
+    """The stored state of `step`, in the shape and on the devices of `like`; files are checked."""
+    folder = self._folder / str(step)
+    manifest.check(folder)
+    identity.check_checkpoint(self._workdir, folder)
+    if not _has_optimizer(folder):
+      raise UserError(
+        f'{folder}: has no optimizer, which a finished run deletes; give another --workdir to '
+        'train anew'
+      )
+    wanted = abstract(state_tree(like), mesh)
     try:
-      with ocp.training.Checkpointer(final) as orbax:
-        slim = {name: tree[name] for name in ('params', 'batch_stats', 'step')}
-        orbax.save(step, slim, force=True, overwrite=True, metrics=metrics)
+      if (folder / OPTIMIZER).exists():
+        items = ocp.load_checkpointables(folder, wanted)
+      else:  # format 1
+        items = {STATE: ocp.load(folder, {**wanted[STATE], **wanted[OPTIMIZER]}), OPTIMIZER: {}}
     except _FAILURES as error:
-      raise UserError(self._unwritten(_first_line(error), step)) from error
-    seal(final / str(step), self._workdir)
-    settle(self._workdir)
+      raise UserError(_unreadable(folder, error)) from error
+    return from_tree({**items[STATE], **items[OPTIMIZER]}, like)
 
-  def _seal(self) -> None:
-    """Completes the newest finished save, and deletes those that are neither newest nor best.
+  def _complete(self, response: Any, step: int) -> None:
+    """Waits for Orbax and seals what it wrote, in a thread of its own."""
+    response.result()
+    self._seal(step)
 
-    Only the newest can lack one: a save waits until the one before it is sealed.
-    """
-    newest = self.latest_step()
-    if newest is None:
-      return
-    seal(self._folder / str(newest), self._workdir)
+  def _seal(self, step: int) -> None:
+    """Adds what is needed to read a finished save, and the manifests; process 0 writes."""
+    folder = self._folder / str(step)
+    if jax.process_index() == 0 and not manifest.is_sealed(folder):
+      identity.copy_into(folder, self._workdir)
+      manifest.seal(folder)
+
+  def _keep_best_and_latest(self) -> None:
     if jax.process_index() == 0:
-      for step in {c.step for c in self._there()} - {newest, self.best_step()}:
-        delete(self._folder / str(step), self._workdir)
+      for step in {*steps_in(self._folder)} - {self.latest_step(), self.best_step()}:
+        checkpoint_folder.delete(self._folder / str(step), self._folder)
+    processes.wait_for_all('best and latest checkpoint kept')
 
   def _unwritten(self, why: str, step: int | None = None) -> str:
     name = 'a checkpoint' if step is None else f'checkpoint {step}'
@@ -159,44 +178,11 @@ class Checkpointer:
       'folder writable, then start the run again'
     )
 
-  def _there(self) -> list[Any]:
-    """What Orbax knows of every checkpoint that was not deleted."""
-    return [c for c in self._orbax.checkpoints if (self._folder / str(c.step)).exists()]
 
-  def latest_step(self) -> int | None:
-    """The newest complete checkpoint, or None."""
-    return max((c.step for c in self._there()), default=None)
-
-  def scores(self) -> dict[int, float]:
-    """The score of every checkpoint that has one."""
-    return {c.step: _score(c.metrics) for c in self._there() if _score(c.metrics) > NO_SCORE}
-
-  def best_step(self) -> int | None:
-    """The checkpoint with the best score; the latest if none was ever scored."""
-    scores = self.scores()
-    return max(scores, key=lambda step: (scores[step], -step)) if scores else self.latest_step()
-
-  def restore(self, step: int, like: TrainState, *, mesh: Mesh) -> TrainState:
-    """The stored state of `step`, in the shape and on the devices of `like`; files are checked."""
-    check_files(self._folder / str(step))
-    identity.check_checkpoint(self._workdir, self._folder / str(step))
-    try:
-      tree = self._orbax.load(step, abstract(state_tree(like), mesh))
-    except _FAILURES as error:
-      raise UserError(_unreadable(self._folder, step, error)) from error
-    return from_tree(tree, like)
-
-
-def is_final(workdir: Path) -> bool:
-  """Whether the run is finished and has nothing left to train on from."""
-  steps = steps_in(workdir / FOLDER)
-  if len(steps) != 1:
-    return False
-  folder = workdir / FOLDER / str(steps[0])
-  try:
-    return 'opt_state' not in ocp.metadata(folder.resolve()).metadata
-  except _FAILURES:
-    return False  # whoever restores it says what is wrong
+def finished_step(workdir: Path) -> int | None:
+  """The checkpoint without optimizer that a finished run leaves, if there is one."""
+  folder = (workdir / FOLDER).resolve()
+  return next((step for step in steps_in(folder) if not _has_optimizer(folder / str(step))), None)
 
 
 def restore_params(
@@ -211,50 +197,74 @@ def restore_params(
 
 
 def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
-  """The part of a stored state that `wanted` (abstract arrays) names."""
-  folder = (workdir / FOLDER).resolve()
-  check_files(folder / str(step))
-  identity.check_checkpoint(workdir, folder / str(step))
+  """The part of a stored network that `wanted` (abstract arrays) names."""
+  folder = (workdir / FOLDER).resolve() / str(step)
+  manifest.check(folder, optimizer=False)
+  identity.check_checkpoint(workdir, folder)
   try:
     context = ocp.Context()
     context.pytree.loading.partial_load = True
     with context:
-      return ocp.load(folder / str(step), wanted)
+      return ocp.load(folder, wanted)
   except _FAILURES as error:
-    raise UserError(_unreadable(folder, step, error)) from error
+    raise UserError(_unreadable(folder, error)) from error
 
 
 def steps_on_disk(workdir: Path) -> dict[int, float]:
-  """Complete checkpoints of a run and their scores, without opening it for writing."""
-  folder = (workdir / FOLDER).resolve()
-  if not folder.is_dir():
-    return {}
-  with ocp.training.Checkpointer(folder) as orbax:
-    return {c.step: _score(c.metrics) for c in orbax.checkpoints}
+  """The checkpoints of a run and their scores, without opening it for writing."""
+  return _scores(workdir / FOLDER)
 
 
 def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
   """The best checkpoint of a run, or a line that says there is none.
 
-  With `fallback` the best one whose files are sound; damaged ones that are passed over are logged.
+  With `fallback` the best one whose files are sound; damaged ones are passed over and logged.
   """
-  steps = steps_on_disk(workdir)
+  folder = workdir / FOLDER
+  steps = steps_in(folder)
   if not steps:
     raise UserError(
-      f'{workdir / FOLDER}: holds no complete checkpoint; give the workdir of a run '
-      'that has been evaluated at least once'
+      f'{folder}: holds no complete checkpoint; give the workdir of a run that has been evaluated '
+      'at least once'
     )
-  rank = lambda step: (steps[step], -step if steps[step] > NO_SCORE else step)  # noqa: E731
-  for step in sorted(steps, key=rank, reverse=True):
-    wrong = manifest.problems(workdir / FOLDER / str(step)) if fallback else []
-    if not wrong:
-      return step
-    log.warning('step %d is damaged (%s): using the next best one', step, wrong[0])
-  raise UserError(f'{workdir / FOLDER}: every checkpoint is damaged; restore one from a copy')
+  for step in steps if fallback else []:
+    if wrong := manifest.problems(folder / str(step), optimizer=False):
+      log.warning('step %d is damaged (%s): passed over', step, wrong[0])
+      steps = [other for other in steps if other != step]
+  if not steps:
+    raise UserError(f'{folder}: every checkpoint is damaged; restore one from a copy')
+  return _best_first({step: _score(folder / str(step)) for step in steps})[0]
 
 
-def _score(metrics: Any) -> float:
-  return float((metrics or {}).get('score', NO_SCORE))
+def _scores(folder: Path) -> dict[int, float]:
+  return {step: _score(folder / str(step)) for step in steps_in(folder)}
+
+
+def _best_first(scores: dict[int, float]) -> list[int]:
+  """By score, then the earlier one; of those that were never scored, the later one."""
+  rank = lambda step: (scores[step], -step if scores[step] > NO_SCORE else step)  # noqa: E731
+  return sorted(scores, key=rank, reverse=True)
+
+
+def _score(folder: Path) -> float:
+  """The score of a checkpoint, which is as sealed as its arrays; `NO_SCORE` if it has none."""
+  name = '_CHECKPOINT_METADATA'
+  try:
+    found = json.loads(manifest.read(folder, name))['custom_metadata']
+    if 'score' not in found:  # format 1
+      name = 'metrics/metrics'
+      found = json.loads(manifest.read(folder, name))
+    return NO_SCORE if found['score'] is None else float(found['score'])
+  except (ValueError, KeyError, TypeError, OSError) as error:  # of one that is not sealed yet
+    raise damaged(folder / name, error) from None
+
+
+def _has_optimizer(folder: Path) -> bool:
+  """Whether training can go on from a checkpoint; in format 1 the optimizer is part of `state`."""
+  try:
+    return (folder / OPTIMIZER).exists() or 'opt_state' in ocp.metadata(folder).metadata
+  except _FAILURES:
+    return True  # whoever restores it says what is wrong
 
 
 def _first_line(error: BaseException) -> str:
@@ -263,8 +273,8 @@ def _first_line(error: BaseException) -> str:
   return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def _unreadable(folder: Path, step: int, error: Exception) -> str:
+def _unreadable(folder: Path, error: Exception) -> str:
   return (
-    f'{folder / str(step)}: cannot be restored ({_first_line(error)}); the checkpoint is damaged '
-    'or belongs to another network: remove this step to go on from an earlier one'
+    f'{folder}: cannot be restored ({_first_line(error)}); the checkpoint is damaged or belongs to '
+    'another network: remove this step to go on from an earlier one'
   )

@@ -1,7 +1,8 @@
-"""What happens to whole checkpoints on disk: sealing, deleting, setting aside, replacing.
+"""What happens to whole checkpoints on disk: deleting, shrinking, setting aside.
 
-Each of these survives being killed at any moment: what counts is one rename, and what a killed
-process left half done is completed at the next start (`settle`).
+In `checkpoints/` a folder whose name is a number is a checkpoint. It comes by one rename and goes
+by one: a process that is killed leaves a checkpoint or none, and beside them perhaps a folder with
+a longer name, which the next trainer removes.
 """
 
 from __future__ import annotations
@@ -14,51 +15,48 @@ import jax
 import numpy as np
 
 from flaxart.machine import processes
-from flaxart.workdir import identity, manifest
+from flaxart.workdir import manifest
+from flaxart.workdir.manifest import FOLDER, OPTIMIZER, steps_in
 from tfds_rijks.errors import UserError
 
-FOLDER = 'checkpoints'
 DAMAGED = 'checkpoints-damaged'  # where a fallback puts what it passes over
-# A finished run's one checkpoint before it takes the place of the others, and those after that.
-FINAL, REPLACED = 'checkpoints-final.tmp', 'checkpoints-replaced.tmp'
-DELETED = 'checkpoints-deleted.tmp'  # where one goes before it is deleted file by file
+UNFINISHED = ('*.orbax-checkpoint-tmp*', '*.deleted')
 log = logging.getLogger('flaxart')
 
 
-def is_cut_off(workdir: Path) -> bool:
-  """Whether a finished run was killed while its one checkpoint took the place of the others."""
-  return (workdir / FINAL).exists() or (workdir / REPLACED).exists()
+def delete(path: Path, folder: Path) -> None:
+  """Takes a checkpoint, or an item of one, out of sight at once, and then its files away."""
+  gone = folder / ('-'.join(path.relative_to(folder).parts) + '.deleted')
+  path.rename(gone)
+  shutil.rmtree(gone)
 
 
-def settle(workdir: Path) -> None:
-  """Completes what was cut off: deleting, and putting a finished run's checkpoint in the place of
-  the others. Only for the trainer that holds the workdir's lock: another may be at it.
-  """
-  final, old = workdir / FINAL, workdir / REPLACED
+def leftovers(folder: Path) -> list[Path]:
+  """What a process left that was killed while it saved or deleted."""
+  return [path for pattern in UNFINISHED for path in folder.glob(pattern)]
+
+
+def tidy(folder: Path) -> None:
+  """Makes the folder and removes leftovers; for the trainer that holds the workdir's lock."""
   if jax.process_index() == 0:
-    sealed = any((path / manifest.FILE).exists() for path in final.glob('*'))
-    if final.exists() and not sealed:
-      shutil.rmtree(final)  # its save was cut off; the others are all there
-    elif final.exists():
-      if (workdir / FOLDER).exists():
-        shutil.rmtree(old, ignore_errors=True)
-        (workdir / FOLDER).rename(old)
-      final.rename(workdir / FOLDER)
-    for left in (old, workdir / DELETED):
-      if left.exists():
-        shutil.rmtree(left)
-  processes.wait_for_all('checkpoints settled')
+    folder.mkdir(exist_ok=True)
+    for path in leftovers(folder):
+      shutil.rmtree(path)
+  processes.wait_for_all('checkpoints tidied')
 
 
-def check_files(folder: Path) -> None:
-  """Refuses a checkpoint whose files are not those that were written."""
-  wrong = manifest.problems(folder) if folder.is_dir() else [f'{folder}: does not exist']
-  if wrong:
-    more = f' and {len(wrong) - 1} more' if len(wrong) > 1 else ''
-    raise UserError(
-      f'{wrong[0]}{more}; the checkpoint is damaged: restore it from a copy, or give --fallback to '
-      'use the newest sound one'
-    )
+def shrink(folder: Path, step: int) -> None:
+  """Leaves the one checkpoint of a finished run, without optimizer; may be called again.
+
+  The optimizer goes first: from then on the run is known to be finished (`finished_step`).
+  """
+  tidy(folder)
+  if jax.process_index() == 0:
+    if (folder / str(step) / OPTIMIZER).exists():
+      delete(folder / str(step) / OPTIMIZER, folder)
+    for other in set(steps_in(folder)) - {step}:
+      delete(folder / str(other), folder)
+  processes.wait_for_all('checkpoints shrunk')
 
 
 def set_aside_damaged(workdir: Path) -> None:
@@ -72,7 +70,7 @@ def set_aside_damaged(workdir: Path) -> None:
   if jax.process_index() == 0:
     for step in steps_in(folder):
       path = folder / str(step)
-      unsealed = step == steps_in(folder)[-1] and not (path / manifest.FILE).exists()
+      unsealed = step == steps_in(folder)[-1] and not manifest.is_sealed(path)
       if not unsealed and (problems := manifest.problems(path)):
         wrong[step] = problems[0]
   none_is_left = bool(wrong) and len(wrong) == len(steps_in(folder))
@@ -88,23 +86,3 @@ def set_aside_damaged(workdir: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     (folder / str(step)).rename(target)
   processes.wait_for_all('damaged checkpoints set aside')
-
-
-def seal(folder: Path, workdir: Path) -> None:
-  """Adds what is needed to read a finished save, and the manifest over all; process 0 writes."""
-  if jax.process_index() == 0 and not (folder / manifest.FILE).exists():
-    identity.copy_into(folder, workdir)
-    manifest.seal(folder)
-  processes.wait_for_all('checkpoint sealed')
-
-
-def delete(folder: Path, workdir: Path) -> None:
-  """Takes a checkpoint out of sight at once, and then its files away."""
-  (workdir / DELETED).mkdir(exist_ok=True)
-  folder.rename(workdir / DELETED / folder.name)
-  shutil.rmtree(workdir / DELETED)
-
-
-def steps_in(folder: Path) -> list[int]:
-  """The finished checkpoints in a folder (a save in progress has a longer name), oldest first."""
-  return sorted(int(path.name) for path in folder.glob('*') if path.name.isdigit())

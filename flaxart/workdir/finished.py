@@ -12,6 +12,7 @@ from flaxart.machine import processes
 from flaxart.machine.files import read_object
 from flaxart.machine.locks import WorkdirLock
 from flaxart.workdir import checkpoint, checkpoint_folder
+from flaxart.workdir.manifest import FOLDER, steps_in
 
 FILE = 'results.json'
 
@@ -20,11 +21,12 @@ def of_finished(workdir: Path) -> dict[str, Any] | None:
   """What `results.json` of a run holds that is over; None if there is something left to do."""
   if not (workdir / FILE).exists():
     return None
-  cut_off = checkpoint_folder.is_cut_off(workdir)
-  processes.wait_for_all('all have looked')  # before one of them changes it
-  if cut_off:
-    with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
-      checkpoint_folder.settle(workdir)
-  if not checkpoint.is_final(workdir):
+  step, folder = checkpoint.finished_step(workdir), workdir / FOLDER
+  if step is None:
     return None
+  cut_off = steps_in(folder) != [step] or bool(checkpoint_folder.leftovers(folder))
+  processes.wait_for_all('all have looked')  # before one of them changes it
+  if cut_off:  # it was killed when it was done and put in order what it leaves
+    with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+      checkpoint_folder.shrink(folder, step)
   return read_object(workdir / FILE)

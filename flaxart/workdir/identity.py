@@ -23,7 +23,7 @@ from tfds_rijks.errors import UserError
 
 RUN, LABELS, TRUNK, CONFIG = 'run.json', 'labels.json', 'trunk.json', 'config.json'
 COPIED = (RUN, LABELS, TRUNK, CONFIG)  # into every checkpoint
-FORMAT = 1  # of the workdir; raised when an older flaxart could no longer read it
+FORMAT = 2  # of the workdir; raised when an older flaxart could no longer read it
 
 
 def write_run(workdir: Path, dataset: Dataset) -> None:
@@ -32,10 +32,18 @@ def write_run(workdir: Path, dataset: Dataset) -> None:
   write_text(workdir / RUN, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
 
 
+def raise_format(workdir: Path) -> None:
+  """Says of a run that an earlier version began that it goes on in the format of this one."""
+  entry = _read(workdir / RUN)
+  if entry.get('format', 1) < FORMAT:
+    entry |= {'format': FORMAT, 'flaxart': flaxart.__version__}
+    write_text(workdir / RUN, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
+
+
 def check_format(folder: Path) -> None:
   """Refuses a run or checkpoint of a later format, naming the version that can read it."""
   entry = _read(folder / RUN)
-  if entry.get('format', FORMAT) > FORMAT:
+  if entry.get('format', 1) > FORMAT:
     raise UserError(
       f'{folder}: has format {entry["format"]}, flaxart {flaxart.__version__} reads up to '
       f'{FORMAT}; install flaxart {entry["flaxart"]} or later'

@@ -1,4 +1,8 @@
-"""SHA-256 of every file of a checkpoint: Orbax notices a missing file, never a flipped bit."""
+"""SHA-256 of every file of a checkpoint: Orbax notices a missing file, never a flipped bit.
+
+`checkpoints/<step>/manifest.json` covers all but the optimizer, which has a manifest of its own and
+so can be deleted without the checkpoint becoming another one.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,82 @@ import json
 from pathlib import Path
 
 from flaxart.machine.files import write_text
+from tfds_rijks.errors import UserError
 
+FOLDER = 'checkpoints'  # of a workdir
+OPTIMIZER = 'optimizer'  # of a checkpoint
 FILE = 'manifest.json'
 
 
+def steps_in(folder: Path) -> list[int]:
+  """The checkpoints in a folder, oldest first; what is being saved or deleted has a longer name."""
+  if not folder.is_dir():
+    return []
+  return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
 def seal(folder: Path) -> None:
-  """Writes `manifest.json` over all files of a finished checkpoint."""
-  write_text(folder / FILE, _text(digests(folder)))
+  """Writes the manifests of a finished checkpoint; the one that makes it sealed comes last."""
+  for part in (folder / OPTIMIZER, folder):
+    if part.exists():
+      write_text(part / FILE, _text(digests(part)))
 
 
-def problems(folder: Path) -> list[str]:
-  """What differs from the manifest, one line a file; empty if everything is as it was written."""
+def is_sealed(folder: Path) -> bool:
+  """Whether a checkpoint has got its manifest."""
+  return (folder / FILE).exists()
+
+
+def check(folder: Path, *, optimizer: bool = True) -> None:
+  """Refuses a checkpoint whose files are not those that were written."""
+  _refuse(problems(folder, optimizer=optimizer))
+
+
+def problems(folder: Path, *, optimizer: bool = True) -> list[str]:
+  """What differs from the manifests, one line a file; empty if everything is as it was written.
+
+  Without `optimizer` only what is needed to evaluate.
+  """
+  if not folder.is_dir():
+    return [f'{folder}: does not exist']
+  lines = _problems(folder)
+  if optimizer and (folder / OPTIMIZER).exists():
+    lines += _problems(folder / OPTIMIZER)
+  return lines
+
+
+def read(folder: Path, name: str) -> bytes:
+  """A file of a checkpoint; refuses one that is sealed and not as it was written."""
+  path = folder / name
+  if not is_sealed(folder):
+    return path.read_bytes()
   try:
-    text = (folder / FILE).read_text(encoding='utf-8')
-    expected = json.loads(text)['sha256']
+    expected = _expected(folder).get(name)
+  except ValueError as error:
+    _refuse([str(error)])
+  if not path.exists():
+    _refuse([f'{path}: missing'])
+  if _sha256(path) != expected:
+    _refuse([f'{path}: content changed (SHA-256 differs)'])
+  return path.read_bytes()
+
+
+def digests(folder: Path) -> dict[str, str]:
+  """`{relative path: SHA-256}` of all files below `folder` that its manifest covers."""
+  return {
+    path.relative_to(folder).as_posix(): _sha256(path)
+    for path in sorted(folder.rglob('*'))
+    if path.is_file() and path != folder / FILE and folder / OPTIMIZER not in path.parents
+  }
+
+
+def _problems(folder: Path) -> list[str]:
+  try:
+    expected = _expected(folder)
   except FileNotFoundError:
     return [f'{folder / FILE}: missing (the save was interrupted before it was complete)']
-  except (ValueError, KeyError, TypeError):
-    return [f'{folder / FILE}: damaged']
-  if text != _text(expected):
-    return [f'{folder / FILE}: damaged']
+  except ValueError as error:
+    return [str(error)]
   found = digests(folder)
   lines = [f'{folder / name}: missing' for name in sorted(expected.keys() - found.keys())]
   lines += [
@@ -40,13 +100,25 @@ def problems(folder: Path) -> list[str]:
   return lines
 
 
-def digests(folder: Path) -> dict[str, str]:
-  """`{relative path: SHA-256}` of all files below `folder` but the manifest itself."""
-  return {
-    path.relative_to(folder).as_posix(): _sha256(path)
-    for path in sorted(folder.rglob('*'))
-    if path.is_file() and path != folder / FILE
-  }
+def _expected(folder: Path) -> dict[str, str]:
+  """What the manifest says; `ValueError` unless it is, to the byte, what `seal` would write."""
+  try:
+    text = (folder / FILE).read_text(encoding='utf-8')
+    expected: dict[str, str] = json.loads(text)['sha256']
+  except (ValueError, KeyError, TypeError):
+    text, expected = '', {}
+  if text != _text(expected):
+    raise ValueError(f'{folder / FILE}: damaged')
+  return expected
+
+
+def _refuse(lines: list[str]) -> None:
+  if lines:
+    more = f' and {len(lines) - 1} more' if len(lines) > 1 else ''
+    raise UserError(
+      f'{lines[0]}{more}; the checkpoint is damaged: restore it from a copy, or give --fallback to '
+      'use the newest sound one'
+    )
 
 
 def _text(sha256: dict[str, str]) -> str:

@@ -104,8 +104,8 @@ def begin(
   """Writes `run.json` (format and data), `labels.json`, `trunk.json` (what the trunk started from)
   and `config.json`.
 
-  When a run is continued, only what may change does: the settings that `config` has now, and, while
-  there is no checkpoint yet, the trunk, which was read once more.
+  When a run is continued, only what may change does: the format, the settings that `config` has
+  now, and, while there is no checkpoint yet, the trunk, which was read once more.
   """
   workdir.mkdir(parents=True, exist_ok=True)
   if not (workdir / CONFIG).exists():
@@ -113,6 +113,7 @@ def begin(
     write_text(workdir / LABELS, labels_json(tasks))
     _write_trunk(workdir, spec, about)
   else:
+    identity.raise_format(workdir)
     _replace_trunk(workdir, config, spec, about)
   write_text(workdir / CONFIG, to_json(config))  # last: a folder with a config is a run
 

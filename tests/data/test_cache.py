@@ -10,8 +10,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
-from trainer import set_steps, untimed_lines
+from trainer import set_steps, stored, untimed_lines
 
 from flaxart.data import cache, decoded
 from flaxart.data.cache import choose
@@ -37,7 +36,7 @@ def test_the_network_does_not_know_where_its_pictures_lay(tiny, tmp_path, parall
   for place in ('none', 'host', 'device'):
     tiny.data.cache = place
     train_and_evaluate(tiny, tmp_path / place)
-    state = ocp.load((tmp_path / place / 'checkpoints' / '12').resolve())
+    state = stored(tmp_path / place, 12)
     found[place] = state, untimed_lines(tmp_path / place)
   for place in ('host', 'device'):
     jax.tree.map(np.testing.assert_array_equal, found[place][0], found['none'][0])

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 from tiny_museum import tiny_config
-from trainer import ROOT, metric_lines, set_steps
+from trainer import ROOT, arrays, metric_lines, set_steps
 
 from flaxart.config import to_json
 from flaxart.machine import processes
@@ -163,24 +163,11 @@ def test_the_order_of_examples_does_not_know_how_many_processes_there_are(runs):
 
 def test_parameters_do_not_know_how_many_processes_there_were(runs):
   (a, _), (b, _) = runs['straight'], runs['moved']
-  a, b = (arrays(folder / 'run') for folder in (a, b))
+  a, b = (arrays(folder / 'run', 40) for folder in (a, b))
   assert a.keys() == b.keys() and len(a) > 20
   for name, values in a.items():
     np.testing.assert_allclose(b[name], values, rtol=1e-10, atol=1e-10, err_msg=name)
   assert any(values.dtype == np.float64 for values in a.values())
-
-
-def arrays(run):
-  """`{path: float64 array}`; as NumPy's, because JAX is in single precision in this process."""
-  import jax
-  from orbax.checkpoint import v1 as ocp
-
-  folder = (run / 'checkpoints' / '40').resolve()
-  stored = ocp.metadata(folder).metadata
-  tree = ocp.load(folder, jax.tree.map(lambda x: np.empty(x.shape, x.dtype), stored))
-  return {
-    jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
 
 
 def test_the_documented_lines_load_on_one_device_what_four_wrote(runs, tmp_path):
@@ -191,7 +178,9 @@ def test_the_documented_lines_load_on_one_device_what_four_wrote(runs, tmp_path)
   folder = runs['moved'][0] / 'run' / 'checkpoints' / '40'
   line = [sys.executable, tmp_path / 'read.py', folder]
   done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
-  count = sum(v.size for k, v in arrays(runs['moved'][0] / 'run').items() if "['params']" in k)
+  count = sum(
+    v.size for k, v in arrays(runs['moved'][0] / 'run', 40).items() if k.startswith('[params]')
+  )
   assert done.stdout == f'{count} parameters at step 40\n'
 
 

@@ -7,19 +7,31 @@ under a running average of the weights.
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+from trainer import ROOT, arrays, flat
 
 import flaxart
 from flaxart import config as settings
 from flaxart.config_format import Moved, Removed, up_to_date
+from flaxart.data.source import open_dataset
 from flaxart.evaluate_run import evaluate_again
+from flaxart.network.state_tree import state_tree
 from flaxart.train import train_and_evaluate
+from flaxart.verify import verify
+from flaxart.workdir import checkpoint, identity
 from tfds_rijks.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
+RUNS = sorted(path.parent.name for path in GOLDEN.glob('*/run.json'))
+sys.path.insert(0, str(GOLDEN))
 
 
 @pytest.fixture
@@ -27,6 +39,9 @@ def begun(tmp_path, collection):
   """A run of format 1 in progress, and a function that changes what its config says."""
   run = tmp_path / 'run'
   shutil.copytree(GOLDEN / 'begun1', run)
+  about = json.loads((run / 'run.json').read_text())  # the same records, as prepared today
+  about['dataset']['version'] = open_dataset('collection', data_dir=collection, tasks=[]).version
+  (run / 'run.json').write_text(json.dumps(about))
 
   def tell(**fields):
     stored = json.loads((run / 'config.json').read_text())
@@ -56,7 +71,7 @@ def test_fields_move_are_dropped_or_are_missed(monkeypatch):
   assert up_to_date(stored) == ({'q': {'s': 3}}, {'a.z': 'gone', 'p': 4, 'q.r': 'set'})
 
 
-@pytest.mark.parametrize('name', ['format1', 'begun1'])
+@pytest.mark.parametrize('name', RUNS)
 def test_an_earlier_config_has_the_fields_of_today(name):
   config = settings.read(GOLDEN / name / 'config.json')
   assert settings.flat(config).keys() == settings.flat(settings.default_config()).keys()
@@ -87,3 +102,87 @@ def test_a_run_with_a_pattern_of_earlier_times_is_loaded_and_not_continued(begun
   assert flaxart.load(run).about['step'] == 4
   with pytest.raises(UserError, match=r'config\.trainable: .*RE2 has no look-ahead'):
     train_and_evaluate(settings.read(run / 'config.json'), run)
+
+
+@pytest.mark.parametrize('folder', sorted(GOLDEN.glob('format*')), ids=lambda p: p.name)
+def test_runs_of_every_earlier_format_load_and_answer_as_they_did(folder):
+  from make import pictures
+
+  entry = json.loads((folder / 'run.json').read_text())
+  assert folder.name == f'format{entry["format"]}' and entry['format'] <= identity.FORMAT
+  assert not any(verify(folder).values())
+  expected = json.loads((folder / 'expected.json').read_text())
+  answer = flaxart.load(folder)(pictures())
+  assert answer.keys() == expected.keys()
+  for task, values in expected.items():
+    np.testing.assert_allclose(answer[task], values, rtol=1e-4, atol=1e-5)
+  assert sum(p.stat().st_size for p in folder.rglob('*')) < 300_000
+
+
+@pytest.mark.parametrize('best', [4, 12])
+def test_a_run_of_an_earlier_format_goes_on_as_if_it_had_been_of_this_one(
+  begun, monkeypatch, caplog, best
+):
+  run, restored = begun(), []
+  before = {step: arrays(run, step) for step in (4, 8)}
+
+  def restore(self, step, like, *, mesh, restore=checkpoint.Checkpointer.restore):
+    state = restore(self, step, like, mesh=mesh)
+    tree = state_tree(state)
+    tree = jax.tree.map(np.array, {**tree['state'], **tree['optimizer']})  # a step eats them
+    restored.append(flat(tree))
+    return state
+
+  monkeypatch.setattr(checkpoint.Checkpointer, 'restore', restore)
+  monkeypatch.setattr('flaxart.training.validation.main_score', lambda *_: float(best == 12))
+  (run / 'checkpoints/8/manifest.json').unlink()  # it was killed before it sealed this one
+  config = settings.read(run / 'config.json')
+  with caplog.at_level('INFO', 'flaxart'):
+    summary = train_and_evaluate(config, run)
+  assert 'continuing after step 8 of 12' in caplog.text
+  assert (summary['train']['steps'], summary['train']['best_step']) == (12, best)
+  assert json.loads((run / 'run.json').read_text())['format'] == identity.FORMAT
+  same(restored[0], before[8])
+  if best == 4:  # in format 1 the optimizer is not an item of its own: all of it stays
+    same(restored[1], before[4])
+    assert sorted(checkpoint.steps_on_disk(run).items()) == [(4, 0.9), (12, 0.0)]
+    assert 'step 4 was saved by an earlier flaxart: it keeps its optimizer' in caplog.text
+  else:
+    assert list(checkpoint.steps_on_disk(run)) == [checkpoint.finished_step(run)] == [12]
+  assert not any(verify(run).values())
+  assert train_and_evaluate(config, run)['test'] == json.loads(json.dumps(summary['test']))
+  assert flaxart.load(run).about['step'] == best
+
+
+def same(found, expected):
+  """Two checkpoints hold the same arrays, to the bit."""
+  assert found.keys() == expected.keys() and len(found) > 20
+  for path, leaf in expected.items():
+    np.testing.assert_array_equal(found[path], leaf, err_msg=path)
+
+
+def test_the_score_of_an_earlier_format_is_sealed_as_well(begun):
+  path = begun() / 'checkpoints/8/metrics/metrics'
+  path.write_text('{"score": 1.0}')
+  with pytest.raises(UserError, match='8/metrics/metrics: content changed'):
+    flaxart.load(begun())
+  assert flaxart.load(begun(), fallback=True).about['step'] == 4
+
+
+@pytest.mark.parametrize('name', RUNS)
+def test_the_documented_lines_read_every_format_without_flaxart(name, tmp_path):
+  (folder,) = (path for path in (GOLDEN / name / 'checkpoints').iterdir() if path.name != '8')
+  (lines,) = re.findall(
+    r'```python\n(.*?)```', (ROOT / 'docs/reliability.md').read_text(), re.DOTALL
+  )
+  (call,) = re.findall(r"`(v1\.load\('.*?'\))`", (ROOT / 'docs/code.md').read_text())
+  assert 'flaxart' not in lines + call
+  call = re.sub("'.*'", repr(str(folder)), call)
+  (tmp_path / 'read.py').write_text(
+    f'{lines}\nfrom orbax.checkpoint import v1\nprint(len(jax.tree.leaves({call})))\n'
+  )
+  line = [sys.executable, tmp_path / 'read.py', folder]
+  done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+  leaves = arrays(GOLDEN / name, int(folder.name))
+  count = sum(leaf.size for path, leaf in leaves.items() if path.startswith('[params]'))
+  assert done.stdout == f'{count} parameters at step {folder.name}\n{len(leaves)}\n'

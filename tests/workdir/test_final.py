@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
 from tiny_museum import tiny_config
+from trainer import stored
 
 import flaxart
 from flaxart import verify
 from flaxart.evaluate_run import evaluate_again
 from flaxart.machine.locks import WorkdirLock
 from flaxart.train import train_and_evaluate
-from flaxart.workdir import checkpoint
+from flaxart.workdir import checkpoint, checkpoint_folder, manifest
 from flaxart.workdir.checkpoint import steps_on_disk
-from flaxart.workdir.checkpoint_folder import FINAL, REPLACED, settle
 from tfds_rijks.errors import UserError
+
+
+class KilledError(Exception):
+  """`kill -9`."""
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +31,7 @@ def both(tmp_path_factory, collection):
   """Two equal runs, of which one keeps everything."""
   folder, found = tmp_path_factory.mktemp('runs'), {}
   patch = pytest.MonkeyPatch()  # the first evaluation is the best one
-  patch.setattr('flaxart.training.loop.main_score', lambda scores, tasks: 1 / next(falling))
+  patch.setattr('flaxart.training.validation.main_score', lambda scores, tasks: 1 / next(falling))
   for keep in (True, False):
     config = tiny_config(collection)
     config.train.epochs, config.optim.ema = 2.0, 0.9
@@ -45,13 +49,14 @@ def test_the_best_step_is_left_without_optimizer_state(both):
   best = summary['train']['best_step']
   assert list(steps_on_disk(slim)) == [best] and best in steps_on_disk(kept)
   assert steps_on_disk(slim)[best] == steps_on_disk(kept)[best]
-  here, there = (ocp.load((run / 'checkpoints' / str(best)).resolve()) for run in (slim, kept))
-  assert sorted(here) == ['batch_stats', 'params', 'step'] and 'opt_state' in there
+  here, there = stored(slim, best), stored(kept, best)
+  assert sorted(here) == ['batch_stats', 'params', 'step']
+  assert sorted(there) == ['batch_stats', 'opt_state', 'params', 'raw', 'step', 'watch']
   for part in here:
     jax.tree.map(np.testing.assert_array_equal, here[part], there[part])
   size = lambda run: sum(f.stat().st_size for f in (run / 'checkpoints').rglob('*'))  # noqa: E731
   assert size(slim) < size(kept) / 3
-  assert not list(slim.glob('*.tmp'))
+  assert [path.name for path in (slim / 'checkpoints').iterdir()] == [str(best)]
 
 
 def test_it_evaluates_verifies_and_loads_as_before(both):
@@ -81,39 +86,56 @@ def test_another_run_starts_from_its_trunk(both, tiny, tmp_path):
   assert train_and_evaluate(tiny, tmp_path / 'run')['train']['steps'] > 0
 
 
-@pytest.mark.parametrize('moment', ['while it is saved', 'before the swap', 'in the swap', 'after'])
-def test_wherever_it_is_cut_off_the_run_ends_as_if_it_had_not_been(both, tmp_path, moment):
-  kept, slim, run = both[True][0], both[False][0], tmp_path / 'run'
-  shutil.copytree(kept, run, ignore=shutil.ignore_patterns('config.json'))
-  shutil.copy(slim / 'config.json', run)
-  for step in (run / 'checkpoints').iterdir():  # their copies are of the other config
-    if step.is_dir():
-      shutil.copy(slim / 'config.json', step)
-      (step / 'manifest.json').unlink()
-      checkpoint.manifest.seal(step)
-  best = str(both[False][2]['train']['best_step'])
-  if moment == 'while it is saved':
-    (run / FINAL / f'{best}.orbax-checkpoint-tmp').mkdir(parents=True)
-  else:
-    shutil.copytree(slim / 'checkpoints', run / FINAL)
-  if moment in ('in the swap', 'after'):
-    (run / 'checkpoints').rename(run / REPLACED)
-  if moment == 'after':
-    (run / FINAL).rename(run / 'checkpoints')
-  settle(run)
-  assert not list(run.glob('*.tmp'))
-  if moment == 'while it is saved':
-    assert steps_on_disk(run) == steps_on_disk(kept)
-  summary = train_and_evaluate(both[False][1], run)
-  assert summary['test'] == both[False][2]['test']
-  assert list(steps_on_disk(run)) == [int(best)] and checkpoint.is_final(run)
+@pytest.mark.parametrize('operation', range(4))
+def test_a_kill_at_any_moment_of_it_leaves_checkpoints_that_verify(
+  both, tmp_path, monkeypatch, operation
+):
+  """It renames and removes the best step's optimizer, then the other step."""
+  kept, (slim, config, summary), run = both[True][0], both[False], tmp_path / 'run'
+  shutil.copytree(kept, run)
+  for path in (run, *(run / 'checkpoints').iterdir()):  # as if this run had had the other config
+    shutil.copy(slim / 'config.json', path)
+  for step in (run / 'checkpoints').iterdir():
+    manifest.seal(step)
+  best, operations = summary['train']['best_step'], iter(range(100))
+
+  def rename(self, target, rename=Path.rename):
+    if next(operations) == operation:
+      raise KilledError
+    return rename(self, target)
+
+  def rmtree(folder, rmtree=shutil.rmtree):
+    if next(operations) == operation:
+      files = sorted(path for path in folder.rglob('*') if path.is_file())
+      for path in files[::2]:
+        path.unlink()
+      raise KilledError
+    rmtree(folder)
+
+  with monkeypatch.context() as patch, pytest.raises(KilledError):
+    patch.setattr(Path, 'rename', rename)
+    patch.setattr('flaxart.workdir.checkpoint_folder.shutil.rmtree', rmtree)
+    checkpoint_folder.shrink(run / 'checkpoints', best)
+  assert not any(verify.verify(run).values()) and best in verify.verify(run)
+  assert flaxart.load(run).about['step'] == best
+  monkeypatch.setattr('flaxart.training.step_meter.StepMeter.add', None)  # no step is trained
+  assert train_and_evaluate(config, run)['test'] == json.loads(json.dumps(summary['test']))
+  assert [path.name for path in (run / 'checkpoints').iterdir()] == [str(best)]
+  assert verify.verify(run) == {best: []} and checkpoint.finished_step(run) == best
 
 
 def test_a_second_trainer_leaves_alone_what_the_first_is_finishing(both, tmp_path):
   slim, config, _ = both[False]
   shutil.copytree(slim, tmp_path / 'run')
-  unfinished = tmp_path / 'run' / FINAL / 'state.orbax-checkpoint-tmp'
-  unfinished.mkdir(parents=True)
+  unfinished = tmp_path / 'run' / 'checkpoints' / '16.deleted'
+  unfinished.mkdir()
   with WorkdirLock(tmp_path / 'run'), pytest.raises(UserError, match='is being trained by'):
     train_and_evaluate(config, tmp_path / 'run')
   assert unfinished.exists()
+
+
+def test_a_finished_run_is_not_trained_on_where_its_results_are_gone(both, tmp_path):
+  slim, config, _ = both[False]
+  shutil.copytree(slim, tmp_path / 'run', ignore=shutil.ignore_patterns('results.json'))
+  with pytest.raises(UserError, match='has no optimizer, which a finished run deletes; give'):
+    train_and_evaluate(config, tmp_path / 'run')
