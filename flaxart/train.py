@@ -62,7 +62,7 @@ def train_and_evaluate(
     log.info('%s: is finished; another --workdir begins a new run', workdir)
     print(results.table(summary, run_folder.read_run(workdir)[1]), flush=True)
     return summary
-  run_folder.check_continues(workdir)
+  run_folder.check_trains(workdir)
 
   # The data: tasks, classes and sizes come from the prepared dataset and are typed nowhere.
   if not prepare_if_missing(config, dry_run=dry_run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import glob
 import json
 import logging
 import shlex
@@ -58,8 +59,15 @@ def check(workdir: Path, config: ConfigDict) -> None:
     )
 
 
-def check_continues(workdir: Path) -> None:
-  """Refuses to train on a run that was told something which no setting says any more."""
+def check_trains(workdir: Path) -> None:
+  """Refuses a folder that Orbax cannot save in, and a run that was told something which no setting
+  says any more.
+  """
+  if glob.has_magic(str(workdir.resolve())):
+    raise UserError(
+      f'--workdir: {workdir.resolve()} has *, ? or [ in its name, and Orbax, which reads them as '
+      'patterns, loses what it saves there; give another folder'
+    )
   stored = workdir / CONFIG
   gone = lost(stored) if stored.exists() else {}
   if gone:

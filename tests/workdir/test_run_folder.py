@@ -13,6 +13,7 @@ from flaxart.network.classifier import TrunkSpec
 from flaxart.tasks.kinds import tasks_from_features
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import run_folder
+from tfds_rijks.errors import UserError
 
 SPEC, ABOUT = TrunkSpec('keras', Preprocess(32)), {'source': 'run a, step 8', 'sha256': 'aa'}
 
@@ -62,6 +63,13 @@ def test_a_run_goes_on_with_the_settings_it_was_last_continued_with(begin, tiny)
   tiny.data.data_dir, tiny.data.workers = '/there', 2
   begin(tiny)
   assert read(run / 'config.json').to_dict() == tiny.to_dict()
+
+
+@pytest.mark.parametrize('name', ['a[1]', 'a*', 'a?/b'])
+def test_a_folder_that_orbax_takes_for_a_pattern_is_refused(tiny, tmp_path, name):
+  with pytest.raises(UserError, match=r'has \*, \? or \[ in its name, and Orbax'):
+    train_and_evaluate(tiny, tmp_path / name)
+  assert not list(tmp_path.iterdir())
 
 
 def test_the_command_to_continue_can_be_pasted():
