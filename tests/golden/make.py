@@ -7,6 +7,7 @@ load it and give the same, or refuse it by name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -39,10 +40,10 @@ def write(workdir: Path) -> None:
   config.model.width, config.model.shallow = 0.03125, True
   config.optim.momentum, config.log.tensorboard, config.eval.baselines = 0.0, False, False
   config.train.batch_size, config.train.epochs = 16, 0.5
-  with tempfile.TemporaryDirectory() as folder:
-    conftest.draw_collection(Path(folder) / 'source')
-    prepare('collection', manual_dir=Path(folder) / 'source', data_dir=Path(folder) / 'data')
-    config.data.data_dir = str(Path(folder) / 'data')
+  workdir, config.data.data_dir = workdir.resolve(), 'prepared'
+  with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    conftest.draw_collection(Path('source'))
+    prepare('collection', manual_dir=Path('source'), data_dir=Path('prepared'))
     train_and_evaluate(config, workdir)
   for path in workdir.iterdir():
     if path.is_file() and path.name not in RUN_FILES:
