@@ -166,7 +166,7 @@ def _defaults() -> ConfigDict:
   # Frozen trunk without augmentation: features are computed once, heads learn on them.
   config.probe = probe = ConfigDict()
   probe.cache_dir = folder('')  # where features are kept; empty = ~/.cache/flaxart/features
-  # 'rmsprop:1e-3,adam:1e-4,sgd:0.1': optimizers and learning rates that are tried side by side, the
+  # 'rmsprop:1e-3,adam:1e-4,sgd:0.1': optimizers and learning rates, tried one after the other; the
   # best on val is tested and kept; empty = the one of config.optim.
   probe.settings = of_mode('')
 
