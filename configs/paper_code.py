@@ -24,6 +24,7 @@ def get_config(arguments: str = ''):
   config.trainable = 'heads' if mode == 'off_the_shelf' else 'all'
   config.tasks = 'artist'
   config.data.dataset = 'rijksmuseum/eccv2018_artist'
+  config.data.image_size = 224  # for every network
   config.data.fit = 'squash'
   config.data.shuffle = False
   config.train.batch_size = 32

@@ -60,7 +60,7 @@ def _all(section: ConfigDict, mark: Callable[[Any], _Marked]) -> None:
 
 
 def default_config() -> ConfigDict:
-  """The defaults: fine-tuning a converted ImageNet trunk at 224 px, three heads."""
+  """The defaults: fine-tuning a converted ImageNet trunk, three heads."""
   return _plain(_defaults()).lock()  # a name that is not below is a mistake
 
 
@@ -99,7 +99,9 @@ def _defaults() -> ConfigDict:
   data.data_dir = folder('~/tensorflow_datasets')  # where prepared datasets lie
   # The source folder; given, the dataset is prepared when it is not there yet.
   data.manual_dir = folder('')
-  data.image_size = of_network(224)  # pixels; pictures enter the network as squares
+  # Pictures enter the network as squares of so many pixels; 0 = what its weights were made on, or
+  # the network was published with.
+  data.image_size = of_network(0)
   data.fit = 'squash'  # how a picture becomes a square: squash (the paper), crop, or pad with white
   # What resizes it: pillow, or simd, four times as fast (extra `simd`); values differ by rounding.
   data.resize = 'pillow'
@@ -191,7 +193,8 @@ def _defaults() -> ConfigDict:
 
 
 def square_of(config: ConfigDict) -> Square:
-  """How pictures become squares in this run."""
+  """How pictures become squares in this run, whose picture size is resolved (`image_size`)."""
+  assert config.data.image_size > 0
   return Square(config.data.image_size, config.data.fit, config.data.resize)
 
 

@@ -48,7 +48,7 @@ RULES = {
   'model.bn_momentum': SHARE,
   'model.dropout': SHARE,
   'model.dtype': one_of('auto', 'float32', 'bfloat16'),
-  'data.image_size': POSITIVE,
+  'data.image_size': NOT_NEGATIVE,
   'data.fit': one_of('squash', 'crop', 'pad'),
   'data.resize': one_of('pillow', 'simd'),
   'data.pixels': one_of('network', 'zero_one'),

@@ -118,7 +118,7 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
       raise UserError('command line: give --config=FILE to train, or --workdir=FOLDER of a run')
     stored = read(workdir / run_folder.CONFIG)
     if config is not None:  # where the data lie may have changed; what was trained may not
-      run_folder.check(workdir, config)
+      config = run_folder.check(workdir, config)
     config = config or stored
   return config, workdir or run_folder.dated(config)
 

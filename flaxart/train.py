@@ -21,6 +21,7 @@ from flaxart.machine import processes
 from flaxart.machine.interrupt import Interrupt
 from flaxart.machine.log import log
 from flaxart.machine.sharding import check_batch_size
+from flaxart.network.image_size import with_image_size
 from flaxart.network.state import TrainState
 from flaxart.off_the_shelf import probe
 from flaxart.tasks.kinds import tasks_from_features
@@ -57,7 +58,7 @@ def train_and_evaluate(
   settings = validate(config)
   parts = config.train.accumulate if config.parallelism == 'shard_map' else 1
   check_batch_size(config.train.batch_size, field='train.batch_size', parts=parts)
-  run_folder.check(workdir, config)
+  config = run_folder.check(workdir, config)
   if (summary := finished.of_finished(workdir)) is not None:
     log.info('%s: is finished; another --workdir begins a new run', workdir)
     print(results.table(summary, run_folder.read_run(workdir)[1]), flush=True)
@@ -86,6 +87,7 @@ def train_and_evaluate(
 
   # The network, from scratch or around a trunk that exists.
   trunk = initial_trunk(config, workdir)
+  config = with_image_size(config, trunk.about)
   run, state = create_run(config, settings, workdir, dataset, tasks, trunk)
   for missed in out_of_reach(
     config, settings, steps=run.steps, steps_per_epoch=run.steps_per_epoch

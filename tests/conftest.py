@@ -18,6 +18,7 @@ import pytest
 from absl import flags
 from ml_collections import ConfigDict
 from tiny_museum import draw_collection, off_the_shelf_config, tiny_config
+from toy_network import toy_weights as toy_weights
 
 
 @pytest.fixture(autouse=True, scope='session')

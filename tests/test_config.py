@@ -11,6 +11,7 @@ import pytest
 
 from flaxart import config as c
 from flaxart.config_checks import RULES, out_of_reach, validate
+from flaxart.models import cards
 from tfds_rijks.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / 'configs').glob('*.py'))
@@ -81,7 +82,7 @@ def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, 
 
 CHOICES = {
   'parallelism': 'jit, shard_map',
-  'model.name': 'vgg19, inception_v3, xception, resnet50',
+  'model.name': ', '.join(cards()),
   'model.bn': 'auto, batch, frozen, keras2_frozen',
   'model.dtype': 'auto, float32, bfloat16',
   'data.fit': 'squash, crop, pad',
@@ -96,15 +97,15 @@ CHOICES = {
 RANGES = {  # what is said: the values next to the range, and the fields
   'above 0': (
     [0, -1],
-    'model.width data.image_size train.epochs train.batch_size train.eval_every_epochs '
+    'model.width train.epochs train.batch_size train.eval_every_epochs '
     'train.accumulate loss.class_weight_cap optim.learning_rate optim.plateau_patience '
     'eval.batch_size log.every_steps',
   ),
   'of at least 0': (
     [-1],
-    'data.workers data.synthetic_objects augment.randaugment augment.mixup train.max_skipped '
-    'train.early_stop_patience loss.logit_adjustment optim.weight_decay optim.warmup_epochs '
-    'optim.clip_norm checkpoint.every_steps',
+    'data.image_size data.workers data.synthetic_objects augment.randaugment augment.mixup '
+    'train.max_skipped train.early_stop_patience loss.logit_adjustment optim.weight_decay '
+    'optim.warmup_epochs optim.clip_norm checkpoint.every_steps',
   ),
   'of at least 0 and below 1': (
     [-0.001, 1],

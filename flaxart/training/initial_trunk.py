@@ -9,11 +9,13 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from flaxart.machine.files import read_object
+from flaxart.machine.log import log
 from flaxart.machine.sharding import create_mesh
 from flaxart.models import card_of
 from flaxart.models.preprocess import Preprocess
 from flaxart.network import state_tree
 from flaxart.network.classifier import InitialTrunk, TrunkArrays, TrunkSpec
+from flaxart.network.image_size import other_pictures, with_image_size
 from flaxart.network.state import abstract_parts
 from flaxart.settings import read_trained
 from flaxart.weights.find import find_imagenet
@@ -32,7 +34,8 @@ def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
     return InitialTrunk(TrunkSpec.from_json(stored['spec']), stored['about'])
   start = named_trunk(config)
   if config.data.pixels == 'zero_one':
-    pixels = Preprocess(config.data.image_size, scale=(1 / 255,) * 3)
+    size = with_image_size(config, start.about).data.image_size
+    pixels = Preprocess(size, scale=(1 / 255,) * 3)
     start = dataclasses.replace(start, spec=dataclasses.replace(start.spec, preprocess=pixels))
   return start
 
@@ -56,9 +59,11 @@ def named_trunk(config: ConfigDict) -> InitialTrunk:
     )
   path = find_imagenet(config.model.name) if config.init == 'imagenet' else path
   read = read_trunk(path, model=config.model.name)
+  own: Preprocess = read['preprocess']
+  say_other_pictures(config, own)
   return InitialTrunk(
-    TrunkSpec(read['variant'], read['preprocess']),
-    dict(read['about']),
+    TrunkSpec(read['variant'], own),
+    {**read['about'], 'image_size': own.size},
     TrunkArrays(read['params'], read['batch_stats']),
   )
 
@@ -82,7 +87,12 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
   if stats:
     wanted['batch_stats'] = {'trunk': stats['trunk']}
   tree = checkpoint.load_part(workdir, step, state_tree.abstract(wanted, create_mesh()))
-  about = {'source': f'run {workdir.name}, step {step}', 'model': other.model.name}
+  about = {
+    'source': f'run {workdir.name}, step {step}',
+    'model': other.model.name,
+    'image_size': other.data.image_size,
+  }
+  say_other_pictures(config, Preprocess(other.data.image_size, fit=other.data.fit))
   results = workdir / 'results.json'
   if results.exists():
     was = read_object(results, keys=['provenance'])['provenance']
@@ -90,3 +100,10 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
   about['sha256'] = state_tree.sha256_of(tree['params']['trunk'])
   stats = tree['batch_stats']['trunk'] if stats else {}
   return InitialTrunk(spec, about, TrunkArrays(tree['params']['trunk'], stats))
+
+
+def say_other_pictures(config: ConfigDict, own: Preprocess) -> None:
+  """One line where this run's pictures are not like those that its weights were made on."""
+  line = other_pictures(config, own)
+  if line:
+    log.info('config.init=%s: %s', config.init, line)

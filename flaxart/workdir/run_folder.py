@@ -21,6 +21,7 @@ from flaxart.data.source import Dataset
 from flaxart.machine import locks, processes
 from flaxart.machine.files import read_object, write_text
 from flaxart.network.classifier import TrunkSpec
+from flaxart.network.image_size import with_image_size
 from flaxart.settings import read_tasks
 from flaxart.tasks.kinds import labels_json, read_labels
 from flaxart.tasks.task import Task
@@ -37,13 +38,18 @@ def dated(config: ConfigDict) -> Path:
   return Path('runs') / f'{now}_{config.model.name}_{"-".join(read_tasks(config))}'
 
 
-def check(workdir: Path, config: ConfigDict) -> None:
-  """Refuses a folder that holds another run, or something that is no run at all."""
+def check(workdir: Path, config: ConfigDict) -> ConfigDict:
+  """The settings with the picture size of the run that the folder holds, if it holds one.
+
+  Refuses a folder that holds another run, or something that is no run at all.
+  """
   if workdir.exists() and not workdir.is_dir():
     raise UserError(f'--workdir: {workdir} is a file; give a folder')
   stored = workdir / CONFIG
   if stored.exists():
     identity.check_format(workdir)
+    if not config.data.image_size:
+      config = with_image_size(config, read_trunk_json(workdir)['about'])
     changed = differences(read(stored), config)
     if changed:
       fields = '; '.join(
@@ -57,6 +63,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
     raise UserError(
       f'--workdir: {workdir} is not empty and holds no run (no {CONFIG}); give a new folder'
     )
+  return config
 
 
 def check_trains(workdir: Path) -> None:

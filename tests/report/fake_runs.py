@@ -33,6 +33,7 @@ def settings(*, tasks, mode='fine_tuned', model='resnet50', seed=0, **more):
   config.trainable, config.optim.name = WIDTHS[mode]
   config.init = 'scratch' if mode == 'scratch' else 'weights.safetensors'
   config.data.dataset, config.data.data_dir = 'collection', '/nowhere'
+  config.data.image_size = 224
   for field, value in more.items():
     part, _, name = field.partition('__')
     config[part][name] = value
