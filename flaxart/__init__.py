@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from flaxart.net import load as load
-  from flaxart.weights.load import load_trunk as load_trunk
+  from flaxart.net import load_trunk as load_trunk
 
 __version__ = '0.1.0'
 __all__ = ['__version__', 'load', 'load_trunk']
-_LAZY = {'load': 'flaxart.net', 'load_trunk': 'flaxart.weights.load'}
+_LAZY = {'load': 'flaxart.net', 'load_trunk': 'flaxart.net'}
 
 
 def __getattr__(name: str) -> Any:

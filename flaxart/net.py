@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from ml_collections import ConfigDict
 
 from flaxart.evaluation import calibration
 from flaxart.evaluation.calibration import decide
+from flaxart.machine.files import read_object
 from flaxart.machine.sharding import create_mesh
 from flaxart.models.fold import fold_batchnorm
 from flaxart.models.ops.kernel_forms import Kept
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.task import Task
+from flaxart.weights.load import LoadedTrunk
+from flaxart.weights.load import load_trunk as load_trunk_file
 from flaxart.workdir import checkpoint, run_folder
 from flaxart.workdir.restore import restore_network
 from tfds_rijks import images as pictures
@@ -30,7 +33,8 @@ class Net:
 
   Attributes: `labels` `{task: class names in the order of the outputs}`, `preprocess` (what happens
   to the uint8 values), `image_size`, `fit` and `resize` (how pictures become squares), `tasks`,
-  `calibration` (what `decide` goes by), `about` (run, step, dataset, version).
+  `calibration` (what `decide` uses), `about` (run, step, dataset, version), `scores` `{task: its
+  main score in words}`.
   """
 
   def __init__(
@@ -47,6 +51,7 @@ class Net:
     self.fit: pictures.Fit = config.data.fit
     self.resize: pictures.Resize = config.data.resize
     self.about = dict(about)
+    self.scores: dict[str, str] = self.about.pop('scores', {})
     self.calibration = dict(calibration or {})
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
     # Inference only from here on: BatchNorm becomes part of the convolutions (equal to 1e-5 in
@@ -57,6 +62,13 @@ class Net:
     self._smallest = model.trunk.card.min_size
     self._probabilities = Kept(functools.partial(_probabilities, graphdef, self.tasks), arrays)
     self._features = Kept(functools.partial(_features, graphdef), arrays)
+
+  def __repr__(self) -> str:
+    lines = [f'{self.about["model"]} at {self.image_size} px, step {self.about["step"]}']
+    for task in self.tasks:
+      what = f'{len(task.classes)} classes' if task.classes else 'a number'
+      lines.append(f'  {task.name}: {what}, {self.scores.get(task.name, "not scored")}')
+    return '\n'.join(lines)
 
   def __call__(self, images: Any) -> dict[str, np.ndarray]:
     """`[B, H, W, 3]` uint8 -> `{task: [B, C] float32 probabilities}`.
@@ -121,7 +133,38 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
     'init': config.init,
     'classes_sha256': {task.name: task.sha256 for task in tasks},
   }
+  about['scores'] = _scores(workdir, tasks)
   return Net(network, state, config, about, calibration.read(workdir, step=step))
+
+
+def load_trunk(path: str | Path) -> LoadedTrunk:
+  """A trunk ready to call: from a file of `flaxart weights convert`, or a finished run's best step.
+
+  Raises `UserError` if it is neither, or damaged.
+  """
+  path = Path(path).expanduser()
+  if not path.is_dir():
+    return load_trunk_file(path)
+  config, tasks = run_folder.read_run(path)
+  step = checkpoint.best_on_disk(path)
+  network, state = restore_network(path, step, config, tasks, mesh=create_mesh())
+  model = network.merge(state.trainable, state.frozen, state.batch_stats)
+  about = {'model': config.model.name, 'source': f'run {path.name}, step {step}'}
+  return LoadedTrunk(model.trunk, model.preprocess, about)
+
+
+def _scores(workdir: Path, tasks: Iterable[Task]) -> dict[str, str]:
+  """`{task: '88.4 % top1 on test'}` of a finished run, as far as it has scores."""
+  path = workdir / 'results.json'
+  results = read_object(path) if path.exists() else {}
+  split = 'test' if 'test' in results else 'val'
+  found = {task.name: results.get(split, {}).get(task.name, {}).get(task.main) for task in tasks}
+  mains = {task.name: task.main for task in tasks}
+  return {
+    name: f'{100 * value:.1f} % {mains[name]} on {split}'
+    for name, value in found.items()
+    if value is not None
+  }
 
 
 def _probabilities(

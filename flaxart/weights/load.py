@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from flaxart.models.preprocess import Preprocess
 from flaxart.models.trunk import Trunk
 from flaxart.weights import file, names
 from flaxart.weights.file import Weights
@@ -17,18 +19,25 @@ from tfds_rijks.errors import UserError
 
 
 class LoadedTrunk:
-  """A converted network in inference mode: `trunk(images)`.
+  """A trunk in inference mode: `trunk(images)`.
 
-  `about` is a dictionary with model, variant, source, licence, citation and SHA-256;
-  `preprocess` maps uint8 pictures to what the network expects; `module` is the network itself.
+  `about` is a dictionary that says where it comes from (model, source, SHA-256; of a converted file
+  also variant, licence and citation); `preprocess` maps uint8 pictures to what the network expects;
+  `module` is the network itself, an NNX module to build on.
   """
 
-  def __init__(self, weights: Weights, module: Trunk):
-    self.about = weights.about
-    self.preprocess = weights.preprocess
-    self.features = module.features
+  def __init__(
+    self,
+    module: Trunk,
+    preprocess: Preprocess,
+    about: Mapping[str, Any],
+    top: Mapping[str, np.ndarray] | None = None,
+  ):
+    self.about = dict(about)
+    self.preprocess = preprocess
+    self.features: int = module.features
     self.module = module
-    self._top = {name: jnp.asarray(tensor) for name, tensor in weights.top.items()}
+    self._top = {name: jnp.asarray(tensor) for name, tensor in (top or {}).items()}
     graphdef, self._state = nnx.split(module)
     self._pooled = jax.jit(lambda state, x: nnx.merge(graphdef, state)(x, train=False))
     self._map = jax.jit(lambda state, x: nnx.merge(graphdef, state).feature_map(x, train=False))
@@ -41,7 +50,7 @@ class LoadedTrunk:
     """Preprocessed float `[B, H, W, 3]` -> `[B, classes]`, from a file converted with `--top`."""
     if not self._top:
       raise UserError(
-        f'{self.about["source_file"]}: converted without its classifier; convert it with --top'
+        f'{self.about.get("source_file", "the trunk")}: holds no classifier; convert it with --top'
       )
     card = self.module.card
     if card.classifier_map == 1:
@@ -71,7 +80,7 @@ def load_trunk(path: Path | str) -> LoadedTrunk:
   weights = file.read(path)
   trunk = names.abstract_trunk(weights.model, weights.variant)
   _fill(trunk, weights, what=str(path))
-  return LoadedTrunk(weights, trunk)
+  return LoadedTrunk(trunk, weights.preprocess, weights.about, weights.top)
 
 
 def load_into(trunk: Trunk, path: Path | str) -> dict[str, str]:
