@@ -26,6 +26,7 @@ from flaxart.weights.file import (
   TOP,
   Weights,
   check_names,
+  check_values,
   difference,
   file_size,
   sha256_of_file,
@@ -57,11 +58,19 @@ def convert(model: str, *, source: str, path: Path, keep_top: bool = False) -> W
     raise UserError(f'{path}: is empty, expected a weights file; fetch it again')
   what = f'{path}: not the weights of {model} from {source}'
   if source == 'keras':
-    tensors, top = from_keras(trunk, keras_file.read_layers(path), what=what)
+    layers = keras_file.read_layers(path)
+    if any(name.startswith('res2a_branch') for name, _ in layers['conv']):
+      raise UserError(
+        f'{path}: is the ResNet50 of early Keras (until 2018, layers res2a_branch2a and so on) '
+        "under the name of today's: it lists each shortcut behind the third convolution and has "
+        "another epsilon; fetch today's: python -m flaxart.weights.download --model=resnet50"
+      )
+    tensors, top = from_keras(trunk, layers, what=what)
   else:
     tensors, top = from_torch(trunk, torch_file.read_state(path), source=origin, what=what)
   check_names(what, expected=names.expected_shapes(trunk), found=tensors)
   check_top(what, trunk, top)
+  check_values(what, tensors | top)
   if keep_top:
     tensors |= {TOP + name: tensor for name, tensor in top.items()}
   return Weights(
@@ -231,14 +240,20 @@ def timm_preprocess(names: set[str], config: Path) -> Preprocess:
         f'{config}: is of {architecture}, but lies beside weights of {" or ".join(sorted(names))}; '
         'put the config.json of the weights there, or move it away to use the defaults of the model'
       )
-    size = int(cfg['input_size'][-1])
+    size, mode = int(cfg['input_size'][-1]), cfg.get('crop_mode') or 'center'
+    whole = mode == 'squash' and cfg['crop_pct'] == 1
+    if mode != 'center' and not whole:
+      raise UserError(
+        f'{config}: crop_mode is {mode!r} with crop_pct {cfg["crop_pct"]}, expected center, or '
+        'squash with crop_pct 1; these weights want pictures that flaxart does not make: take others'
+      )
     return Preprocess(
       size,
       mean=tuple(255 * m for m in cfg['mean']),
       scale=tuple(1 / (255 * d) for d in cfg['std']),
       interpolation=cfg['interpolation'],
-      fit='crop',
-      resize=int(size / cfg['crop_pct']),
+      fit='squash' if whole else 'crop',
+      resize=0 if whole else int(size / cfg['crop_pct']),
     )
   except (ValueError, KeyError, TypeError) as error:
     raise UserError(

@@ -26,6 +26,8 @@ from tfds_rijks.errors import UserError
 FORMAT = 'flaxart-weights-1'
 TOP = 'top/'
 MAX_HEADER_BYTES = 16 << 20  # of a safetensors file; ours have about 100 kB
+# Of safetensors, what NumPy has, too.
+_DTYPES = {'F64', 'F32', 'F16', 'I64', 'I32', 'I16', 'I8', 'U64', 'U32', 'U16', 'U8', 'BOOL'}
 _FIELDS = (
   'format',
   'model',
@@ -164,6 +166,12 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
       names = file.keys()
+      kinds = {file.get_slice(name).get_dtype() for name in names}
+      if unread := sorted(kinds - _DTYPES):
+        raise UserError(
+          f'{path}: holds {", ".join(unread)}, which is not read here; save the tensors as float32 '
+          '(tensor.float()) and convert that'
+        )
       return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
   except (safetensors.SafetensorError, TypeError, ValueError, json.JSONDecodeError) as error:
     raise UserError(
@@ -198,6 +206,23 @@ def check_names(
   ]
   if lines:
     raise UserError(f'{what}: {difference(lines)}')
+
+
+def check_values(what: str, tensors: Mapping[str, np.ndarray]) -> None:
+  """Raises `UserError` for NaN, infinity, or a running variance below zero: names the tensor."""
+  for name, tensor in tensors.items():
+    if tensor.dtype.kind != 'f':
+      continue  # `check_names` speaks of it
+    if not np.isfinite(tensor).all():
+      raise UserError(
+        f'{what}: {name} holds NaN or infinity, expected numbers; the run that it comes from '
+        'diverged, or the file is damaged: take other weights'
+      )
+    if name.endswith('/var') and tensor.size and tensor.min() < 0:
+      raise UserError(
+        f'{what}: {name} holds {tensor.min():.4g}, expected variances of 0 or more; the file is '
+        'damaged or its arrays are in another order: take other weights'
+      )
 
 
 def difference(lines: list[str], *, most: int = 6) -> str:

@@ -65,7 +65,12 @@ def _layers(file: Any, path: Path) -> list[Layer]:
   if 'model_weights' in file:
     return _legacy(file['model_weights'])  # a whole model; its optimizer_weights are not read
   if 'layers' in file:
-    return _keras3(file['layers'])
+    return _keras3(dict(file['layers']), path)
+  # Keras on Windows writes names like layers\\conv2d.
+  if windows := {
+    key.removeprefix('layers\\'): file[key] for key in file if key.startswith('layers\\')
+  }:
+    return _keras3(windows, path)
   raise UserError(
     f'{path}: HDF5 with {", ".join(list(file)[:5]) or "nothing"} in it, expected '
     'Keras weights (layer_names, model_weights or layers)'
@@ -93,7 +98,7 @@ def _names(group: Any, attribute: str) -> list[str]:
   ]
 
 
-def _keras3(group: Any) -> list[Layer]:
+def _keras3(group: dict[str, Any], path: Path) -> list[Layer]:
   """`layers/<class>_<n>/vars/<i>`: n counts the layers of one class in the model's order."""
 
   def number(key: str) -> tuple[str, int]:
@@ -103,10 +108,9 @@ def _keras3(group: Any) -> list[Layer]:
   layers = []
   for key in sorted(group, key=number):
     layer = group[key]
-    if 'layers' in layer:
+    if 'layers' in layer or '\\' in key:
       raise UserError(
-        f'{group.file.filename}: layer {key} is a model itself; save that inner '
-        'model alone and convert it'
+        f'{path}: layer {key} is a model itself; save that inner model alone and convert it'
       )
     names = layer.get('vars', {})
     arrays = [_array(names[i]) for i in sorted(names, key=int)]

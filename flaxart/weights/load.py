@@ -133,6 +133,7 @@ def check_model(weights: Weights, *, model: str, variant: str, path: Path | str)
 def _fill(trunk: Trunk, weights: Weights, *, what: str) -> None:
   """Puts every tensor in its place; refuses if names, shapes or dtypes differ on either side."""
   file.check_names(what, expected=names.expected_shapes(trunk), found=weights.trunk)
+  file.check_values(what, weights.trunk)
   state = nnx.state(trunk, (nnx.Param, nnx.BatchStat))
   for path, leaf in nnx.to_flat_state(state):
     leaf.set_value(jnp.asarray(weights.tensors['/'.join(map(str, path))]))

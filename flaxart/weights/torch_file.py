@@ -90,6 +90,11 @@ class _Unpickler(pickle.Unpickler):
       return lambda data, requires_grad, hooks: data
     if module == 'torch' and name in _DTYPES:
       return _Storage(_DTYPES[name])
+    if module == 'torch' and name.endswith('Storage'):
+      raise UserError(
+        f'{self.path}: holds {name.removesuffix("Storage")} tensors, which are not read here; save '
+        'them as float32: {name: tensor.float() for name, tensor in model.state_dict().items()}'
+      )
     raise UserError(
       f'{self.path}: the pickle wants to run {module}.{name}, expected tensors only; '
       'save model.state_dict() and convert that'

@@ -21,7 +21,7 @@ def keras_layers(model: str, *, seed: int = 0) -> list[tuple[str, list[np.ndarra
   trunk = names.abstract_trunk(model, 'keras')
   shapes = names.expected_shapes(trunk)
   rng = np.random.default_rng(seed)
-  take = lambda path: rng.normal(size=shapes[path]).astype(np.float32)  # noqa: E731
+  take = lambda path: _random(rng, path, shapes[path])  # noqa: E731
   layers: list[tuple[str, list[np.ndarray]]] = []
   for path in trunk.layers():
     conv = path
@@ -44,6 +44,11 @@ def keras_layers(model: str, *, seed: int = 0) -> list[tuple[str, list[np.ndarra
       )
     )
   return [(name, arrays) for name, arrays in layers if arrays]
+
+
+def _random(rng: np.random.Generator, path: str, shape: tuple[int, ...]) -> np.ndarray:
+  values = rng.normal(size=shape).astype(np.float32)
+  return np.abs(values) if path.endswith('/var') else values
 
 
 def numbered(layers: list, *, first: int = 0) -> list:
@@ -100,7 +105,7 @@ def torch_state(model: str, source: str, *, seed: int = 0) -> dict[str, np.ndarr
   rng = np.random.default_rng(seed)
 
   def take(path: str) -> np.ndarray:
-    value = rng.normal(size=shapes[path]).astype(np.float32)
+    value = _random(rng, path, shapes[path])
     return value.transpose(3, 2, 0, 1).copy() if value.ndim == 4 else value
 
   state: dict[str, np.ndarray] = {}

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import h5py
+import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
 import sources
 
 from flaxart.weights import file, keras_file, names
-from flaxart.weights.convert import convert, from_keras, from_torch, main, source_of
+from flaxart.weights.convert import (
+  convert,
+  from_keras,
+  from_torch,
+  main,
+  source_of,
+  timm_preprocess,
+)
 from flaxart.weights.load import load_into
 from flaxart.weights.torch_file import read_state
 from tfds_rijks.errors import UserError
@@ -318,3 +328,92 @@ def test_an_archive_that_grows_is_refused(tmp_path):
     archive.writestr('archive/data/0', b'\0' * 10_000_000)
   with pytest.raises(UserError, match='more than twice its size'):
     read_state(path)
+
+
+def keras_of_windows(path: Path) -> Path:
+  """Keras joins names by what joins paths on the machine that it runs on."""
+  sources.write_keras3(path, sources.numbered(sources.keras_layers('vgg19')))
+  with h5py.File(path, 'a') as weights:
+    for name in list(weights['layers']):
+      weights.move(f'layers/{name}', f'layers\\{name}')
+    del weights['layers']
+  return path
+
+
+def test_names_that_windows_wrote_are_read(tmp_path):
+  written = sources.write_keras3(
+    tmp_path / 'a.weights.h5', sources.numbered(sources.keras_layers('vgg19'))
+  )
+  tensors = keras_tensors('vgg19', keras_of_windows(tmp_path / 'b.weights.h5'))
+  assert file.sha256_of_tensors(tensors) == file.sha256_of_tensors(keras_tensors('vgg19', written))
+
+
+def state_with(path: Path, *, name: str = '', value=None, like=np.float32) -> Path:
+  state = sources.torch_state('resnet50', 'timm')
+  if name:
+    state[name] = np.full_like(state[name], value)
+  safetensors.numpy.save_file({k: v.astype(like) for k, v in state.items()}, path)
+  return path
+
+
+def old_resnet(path: Path) -> Path:
+  layers = sources.numbered(sources.keras_layers('resnet50'))
+  return sources.write_legacy(
+    path, [('res2a_branch1' if n == 'conv2d_1' else n, a) for n, a in layers]
+  )
+
+
+def bfloat16_pickle(path: Path) -> Path:
+  with zipfile.ZipFile(path, 'w') as archive:
+    archive.writestr('archive/data.pkl', b'\x80\2ctorch\nBFloat16Storage\n.')
+  return path
+
+
+@pytest.mark.parametrize(
+  ('match', 'source', 'make'),
+  [
+    ('is the ResNet50 of early Keras', 'keras', lambda f: old_resnet(f / 'a.h5')),
+    ('holds BFloat16 tensors.*as float32', 'torchvision', lambda f: bfloat16_pickle(f / 'a.pth')),
+    (
+      'holds BF16, which is not read here; save the tensors as float32',
+      'timm',
+      lambda f: state_with(f / 'a.safetensors', like=ml_dtypes.bfloat16),
+    ),
+    (
+      r'stem/norm/var holds -1, expected variances of 0 or more',
+      'timm',
+      lambda f: state_with(f / 'a.safetensors', name='bn1.running_var', value=-1),
+    ),
+    (
+      r'stem/norm/var holds NaN or infinity',
+      'timm',
+      lambda f: state_with(f / 'a.safetensors', name='bn1.running_var', value=np.nan),
+    ),
+    (
+      r'stage1/block1/conv1/kernel holds NaN or infinity',
+      'timm',
+      lambda f: state_with(f / 'a.safetensors', name='layer1.0.conv1.weight', value=np.inf),
+    ),
+  ],
+)
+def test_weights_that_cannot_be_right_are_refused_by_name(match, source, make, tmp_path):
+  with pytest.raises(UserError, match=match):
+    convert('resnet50', source=source, path=make(tmp_path))
+
+
+def test_crop_mode_of_timm_is_obeyed_or_refused(tmp_path):
+  config = {'input_size': [3, 224, 224], 'mean': [0.5] * 3, 'std': [0.5] * 3}
+  config |= {'interpolation': 'bicubic'}
+  for mode, share, fit in (
+    ('center', 0.9, 'crop'),
+    ('squash', 1.0, 'squash'),
+    ('squash', 0.9, ''),
+    ('border', 1.0, ''),
+  ):
+    text = json.dumps({'pretrained_cfg': config | {'crop_mode': mode, 'crop_pct': share}})
+    (tmp_path / 'config.json').write_text(text, encoding='utf-8')
+    if fit:
+      assert timm_preprocess({'resnet50'}, tmp_path / 'config.json').fit == fit
+    else:
+      with pytest.raises(UserError, match=f"config.json: crop_mode is '{mode}'"):
+        timm_preprocess({'resnet50'}, tmp_path / 'config.json')
