@@ -16,6 +16,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from flaxart.data.damage import explained
 from flaxart.data.order import example_order
 from flaxart.data.source import Split
 from flaxart.data.workers import start as start_worker
@@ -65,16 +66,12 @@ class Decode:
     try:
       encoded = self.split.picture(record)
     except Exception as error:  # ArrayRecord's reader raises what its C++ gives it
-      raise UserError(
-        f'{name}: cannot be read from the prepared data ({error}); check that the data are still '
-        'there and the disk is sound'
-      ) from None
+      raise explained(self.split.folder, error, record=name) from None
     try:
       return self.square(encoded, name=name)
     except images.ImageError as error:
-      raise UserError(
-        f'{error}; the prepared data was readable when it was built: check the disk, '
-        'then prepare it again'
+      raise explained(
+        self.split.folder, ValueError(f'{error.reason} picture'), record=name
       ) from None
 
 

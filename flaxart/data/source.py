@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from flaxart.data.damage import check_files, explained
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import RARE
 from tfds_rijks.progress import track
@@ -39,6 +40,11 @@ class Split:
 
   def __len__(self) -> int:
     return len(self.ids)
+
+  @property
+  def folder(self) -> Path:
+    """Where the prepared data lie."""
+    return Path(self.records.dataset_info.data_dir)
 
   def picture(self, i: int) -> bytes:
     """The encoded picture of record `i`."""
@@ -107,7 +113,10 @@ class Dataset:
   def build(self) -> dict[str, Any]:
     """The build report that `tfds_rijks.prepare` left beside the data (empty if there is none)."""
     report = self.path / 'build_report.json'
-    return json.loads(report.read_text(encoding='utf-8')) if report.exists() else {}
+    try:
+      return json.loads(report.read_text(encoding='utf-8')) if report.exists() else {}
+    except (OSError, ValueError) as error:
+      raise explained(self.path, error) from None
 
 
 def find(dataset: str, data_dir: str | Path) -> Path | None:
@@ -126,7 +135,8 @@ def open_dataset(
 ) -> Dataset:
   """Opens a prepared dataset and reads the labels of `tasks` into memory.
 
-  Raises `UserError` if it is not there, names what is, and says how to prepare it.
+  Raises `UserError` if it is not there, names what is, and says how to prepare it; names the file
+  that is damaged.
   """
   # The folder says all there is to know; the builder's code is not needed to read it.
   import tensorflow_datasets as tfds
@@ -142,12 +152,19 @@ def open_dataset(
       f'{", ".join(there) or "nothing"}); run python -m tfds_rijks.prepare --dataset={dataset} '
       f'--manual_dir=SOURCE --data_dir={root}, or set config.data.manual_dir'
     )
-  builder = tfds.builder_from_directory(str(path))
-  features = dict(builder.info.features)
+  check_files(path)
+  try:
+    builder = tfds.builder_from_directory(str(path))
+    features = dict(builder.info.features)
+  except Exception as error:  # TFDS and its readers raise nearly anything over damaged files
+    raise explained(path, error) from None
   if 'image' not in features or 'object_number' not in features:
     raise UserError(f'{path}: has features {", ".join(features)}; expected image and object_number')
   names = [name for name in builder.info.splits if splits is None or name in splits]
-  read = {name: _read_split(builder, name, features, list(tasks)) for name in names}
+  try:
+    read = {name: _read_split(builder, name, features, list(tasks)) for name in names}
+  except Exception as error:
+    raise explained(path, error) from None
   return Dataset(
     name=dataset,
     version=str(builder.version),
