@@ -13,32 +13,6 @@ from PIL import Image, ImageCms
 from tfds_rijks import colour, images
 
 
-@pytest.mark.parametrize(
-  ('kind', 'options'),
-  [
-    ('JPEG', {'quality': 95, 'subsampling': 0}),
-    ('JPEG', {'quality': 95, 'subsampling': 2}),
-    ('JPEG', {'quality': 95, 'progressive': True}),
-    ('PNG', {}),
-    ('GIF', {}),
-    ('TIFF', {'compression': 'tiff_lzw'}),
-    ('TIFF', {'compression': 'raw'}),
-    ('TIFF', {'compression': 'tiff_adobe_deflate'}),
-    ('WEBP', {'lossless': True}),
-    ('BMP', {}),
-    ('PPM', {}),
-    ('JPEG2000', {'irreversible': False}),
-    ('AVIF', {'quality': 95}),
-  ],
-  ids=lambda value: value if isinstance(value, str) else '-'.join(map(str, value.values())),
-)
-def test_every_format_gives_the_same_picture(kind, options):
-  image = images.decode(encode(picture(), kind, **options), name='x')
-  assert image.shape == (48, 64, 3)
-  assert image.dtype == np.uint8
-  assert near(quarters(image), FLAT)
-
-
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_exif_orientation_is_applied(kind, orientation):

@@ -9,14 +9,15 @@ import subprocess
 import zlib
 from pathlib import Path
 
-import kinds
 import numpy as np
 import pytest
-import written
 from collections_on_disk import build, simple
-from encoded import FLAT, encode, linear_grey, near, picture, quarters
+from encoded import FLAT, encode, near, picture, quarters
 from PIL import Image, PngImagePlugin
 
+from benchmarks.pictures import __main__ as page
+from benchmarks.pictures import kinds, written
+from benchmarks.pictures.written import linear_grey
 from tfds_rijks import build_report, colour, images, listing
 from tfds_rijks.formats import heif, jpeg
 
@@ -48,8 +49,8 @@ def test_every_kind_is_what_was_written(name):
 
 
 def test_the_table_of_the_docs_is_of_today():
-  written_table = kinds.DOCS.read_text(encoding='utf-8').split(kinds.BEGIN)[1].split(kinds.END)[0]
-  assert written_table == kinds.table(KINDS), 'run python tests/tfds_rijks/kinds.py'
+  written_table = page.DOCS.read_text(encoding='utf-8').split(page.BEGIN)[1].split(page.END)[0]
+  assert written_table == page.table(KINDS), 'run python -m benchmarks.pictures'
 
 
 @pytest.mark.skipif(not shutil.which('vips'), reason="needs Debian's libvips-tools")

@@ -9,13 +9,13 @@ import tracemalloc
 import zlib
 
 import pytest
-import written
 from encoded import encode, noise, picture, swapped_profile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kinds import jp2s, samples
 from PIL import Image, PngImagePlugin
 
+from benchmarks.pictures import written
+from benchmarks.pictures.kinds import jp2s, samples
 from tfds_rijks import images
 from tfds_rijks.images import ImageError
 

@@ -5,10 +5,19 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
 import numpy as np
+from PIL import Image
+
+
+def encode(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
+  """By Pillow: for formats of which the samples, not the bytes, are in question."""
+  stream = io.BytesIO()
+  (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, kind, **options)
+  return stream.getvalue()
 
 
 def packed(values: np.ndarray, bits: int, order: str = '>') -> bytes:
@@ -123,3 +132,32 @@ def jp2(codestream: bytes, colr: bytes, *boxes: tuple[bytes, bytes], after: byte
 
 def enumerated(number: int) -> bytes:
   return struct.pack('>BBBI', 1, 0, 0, number)
+
+
+def linear_grey() -> bytes:
+  """An ICC profile (version 2) of grey values that are linear in light: 128 shows as 188."""
+  return _linear(b'GRAY', {b'kTRC': _CURVE})
+
+
+def linear_rgb() -> bytes:
+  """The same with the primaries of sRGB, and a name that says sRGB."""
+  columns = {b'r': (28578, 14579, 912), b'g': (25251, 46992, 6362), b'b': (9372, 3965, 46792)}
+  tags = {name + b'XYZ': b'XYZ ' + bytes(4) + struct.pack('>3i', *v) for name, v in columns.items()}
+  return _linear(b'RGB ', tags | {name + b'TRC': _CURVE for name in columns})
+
+
+_CURVE = b'curv' + bytes(4) + struct.pack('>I', 0)  # no entry: the identity
+
+
+def _linear(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+  white = struct.pack('>3i', 63190, 65536, 54061)  # D50
+  text = b'desc' + bytes(4) + struct.pack('>I', 5) + b'sRGB\0' + bytes(78)
+  tags = {b'desc': text, b'wtpt': b'XYZ ' + bytes(4) + white} | tags
+  body, table = b'', []
+  for name, data in tags.items():
+    table.append(struct.pack('>4sII', name, 132 + 12 * len(tags) + len(body), len(data)))
+    body += data + bytes(-len(data) % 4)
+  content = struct.pack('>I', len(table)) + b''.join(table) + body
+  header = struct.pack('>I4sI4s4s4s', 128 + len(content), b'', 0x02100000, b'mntr', space, b'XYZ ')
+  header += struct.pack('>6H', 2026, 1, 1, 0, 0, 0) + b'acsp'
+  return (header.ljust(68, b'\0') + white).ljust(128, b'\0') + content

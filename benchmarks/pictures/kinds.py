@@ -1,22 +1,16 @@
-"""Every kind of picture that can be written here, and the pixels that it means.
-
-`python tests/tfds_rijks/kinds.py` writes the table of docs/pictures.md from what the decoder makes
-of them.
-"""
+"""Every kind of picture that can be written here, and the pixels that it means."""
 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import written
-from encoded import encode, linear_grey, linear_rgb
 from PIL import Image
 
+from benchmarks.pictures import written
+from benchmarks.pictures.written import encode, linear_grey, linear_rgb
 from tfds_rijks import images
 
 HEIGHT, WIDTH = 11, 18
@@ -242,30 +236,3 @@ def found(kind: Kind) -> str:
   off = np.abs(image.astype(int) - kind.wanted).max(axis=2)
   at = np.unravel_index(off.argmax(), off.shape)
   return '' if off.max() <= kind.within else f'{image[at]} at {at}; expected {kind.wanted[at]}'
-
-
-def table(kinds: Sequence[Kind]) -> str:
-  """Formats x depths: read where every way of writing it gives the right pixels."""
-  cells: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-  for kind in kinds:
-    said = 'wrong' if found(kind) else 'refused' if kind.wanted is None else 'read'
-    cells[kind.format, kind.what][kind.bits].add(said)
-  lines = [
-    '| format | samples | ' + ' | '.join(map(str, DEPTHS)) + ' |',
-    '| --- | --- |' + ' --- |' * len(DEPTHS),
-  ]
-  for (name, what), by_bits in cells.items():
-    row = [', '.join(sorted(by_bits[bits])) if bits in by_bits else '' for bits in DEPTHS]
-    lines.append(f'| {name} | {what} | ' + ' | '.join(row) + ' |')
-  return '\n'.join(lines) + '\n'
-
-
-DOCS = Path(__file__).parents[2] / 'docs/pictures.md'
-BEGIN, END = '<!-- table: begin -->\n', '<!-- table: end -->\n'
-
-if __name__ == '__main__':
-  before, rest = DOCS.read_text(encoding='utf-8').split(BEGIN)
-  kinds = all_kinds()
-  text = f'{before}{BEGIN}{table(kinds)}{END}{rest.split(END)[1]}'
-  DOCS.write_text(text, encoding='utf-8')
-  print(f'{DOCS}: {len(kinds):,} files')
