@@ -245,7 +245,7 @@ def timm_preprocess(names: set[str], config: Path) -> Preprocess:
     if mode != 'center' and not whole:
       raise UserError(
         f'{config}: crop_mode is {mode!r} with crop_pct {cfg["crop_pct"]}, expected center, or '
-        'squash with crop_pct 1; these weights want pictures that flaxart does not make: take others'
+        'squash with crop_pct 1, which are the pictures that flaxart makes; take other weights'
       )
     return Preprocess(
       size,
