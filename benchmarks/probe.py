@@ -32,7 +32,7 @@ from flaxart.data.source import Dataset
 from flaxart.machine.sharding import create_mesh, replicated
 from flaxart.models import cards
 from flaxart.network.classifier import Classifier
-from flaxart.network.over_features import AsGiven, Given
+from flaxart.network.over_features import NoPreprocess, NoTrunk
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.passes import Passes, with_optimizer
@@ -52,7 +52,7 @@ MOMENTUM = 0.9
 Epoch = Callable[[int], None]  # trains one epoch, given its number
 
 
-class Width(Given):
+class Width(NoTrunk):
   """A trunk of which nothing is needed but its width."""
 
   def __init__(self, features: int):
@@ -88,7 +88,7 @@ def heads_over(museum: Museum, setting: str) -> tuple[Run, TrainState]:
   config.optim.learning_rate = float(rate)
   settings = read_settings(config)
   trunk = Width(museum.width)
-  model = Classifier(trunk, museum.tasks, preprocess=AsGiven(1), dropout=0.0, rngs=nnx.Rngs(0))
+  model = Classifier(trunk, museum.tasks, preprocess=NoPreprocess(1), dropout=0.0, rngs=nnx.Rngs(0))
   parts: tuple[Any, ...] = nnx.split(model, nnx.Param, nnx.Nothing(), nnx.BatchStat)
   learning_rate = optax.constant_schedule(config.optim.learning_rate)
   optimizer = create_optimizer(config, settings, learning_rate)

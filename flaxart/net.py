@@ -17,7 +17,7 @@ from flaxart.evaluation.calibration import decide
 from flaxart.machine.files import read_object
 from flaxart.machine.sharding import create_mesh
 from flaxart.models.fold import fold_batchnorm
-from flaxart.models.ops.kernel_forms import Kept
+from flaxart.models.ops.kernel_forms import Inference
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.task import Task
 from flaxart.weights.load import LoadedTrunk
@@ -60,8 +60,8 @@ class Net:
     graphdef, arrays = nnx.split(model)
     self.preprocess = model.preprocess
     self._smallest = model.trunk.card.min_size
-    self._probabilities = Kept(functools.partial(_probabilities, graphdef, self.tasks), arrays)
-    self._features = Kept(functools.partial(_features, graphdef), arrays)
+    self._probabilities = Inference(functools.partial(_probabilities, graphdef, self.tasks), arrays)
+    self._features = Inference(functools.partial(_features, graphdef), arrays)
 
   def __repr__(self) -> str:
     lines = [f'{self.about["model"]} at {self.image_size} px, step {self.about["step"]}']

@@ -17,7 +17,7 @@ from flax import nnx
 from jax import lax
 
 from flaxart.models.ops.convolution import Padding, convolve, convolve_depthwise
-from flaxart.models.ops.kernel_forms import of_kernel
+from flaxart.models.ops.kernel_forms import kernel_form
 
 
 class BatchNorm(nnx.Module):
@@ -146,7 +146,7 @@ def pointwise(convs: Sequence[Conv], x: jax.Array) -> list[jax.Array]:
   than narrow ones.
   """
   kernels = [conv.kernel[...].astype(x.dtype) for conv in convs]
-  y = convolve(x, of_kernel(_joined, kernels))
+  y = convolve(x, kernel_form(_joined, kernels))
   return list(lax.split(y, [kernel.shape[-1] for kernel in kernels], axis=-1))
 
 

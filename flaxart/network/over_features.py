@@ -14,8 +14,8 @@ from flaxart.network.classifier import Classifier
 from flaxart.network.state import Network, TrainState
 
 
-class Given(nnx.Module):
-  """Stands where the trunk was: its input is the features."""
+class NoTrunk(nnx.Module):
+  """Stands where the trunk was: its input is the features already."""
 
   def __call__(self, features: jax.Array, *, train: bool) -> jax.Array:
     """`[B, D]` as it is."""
@@ -23,8 +23,8 @@ class Given(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class AsGiven(Preprocess):
-  """Stands before `Given`: features were preprocessed as pictures."""
+class NoPreprocess(Preprocess):
+  """Stands before `NoTrunk`: features were preprocessed as pictures."""
 
   def apply(self, images: jax.Array, *, dtype: Any = jnp.float32) -> jax.Array:
     """`[B, D]` as it is."""
@@ -36,7 +36,7 @@ def over_features(network: Network, state: TrainState) -> tuple[Network, TrainSt
 
   def heads() -> Classifier:
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
-    model.trunk, model.preprocess = Given(), AsGiven(1)
+    model.trunk, model.preprocess = NoTrunk(), NoPreprocess(1)
     return model
 
   parts: tuple[Any, ...] = nnx.split(nnx.eval_shape(heads), nnx.Param, nnx.Nothing(), nnx.BatchStat)

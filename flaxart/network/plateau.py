@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 
 @struct.dataclass
-class Watch:
+class ValTrend:
   """Scalars: best val loss so far, evaluations since then, and the same for the plateau rule."""
 
   best: jax.Array
@@ -26,32 +26,32 @@ class Watch:
   lr_scale: jax.Array
 
   @classmethod
-  def create(cls) -> Watch:
+  def create(cls) -> ValTrend:
     """Before the first evaluation."""
     return cls(jnp.float32(jnp.inf), jnp.int32(0), jnp.int32(0), jnp.float32(1.0))
 
 
-def after_evaluation(watch: Watch, loss: float, config: ConfigDict) -> Watch:
-  """The watch once val has been evaluated; `loss` is the weighted sum over the tasks.
+def after_evaluation(trend: ValTrend, loss: float, config: ConfigDict) -> ValTrend:
+  """The trend after another evaluation of val; `loss` is the weighted sum over the tasks.
 
   On the plateau schedule `optim.plateau_patience` evaluations without a better loss multiply the
   learning rate by `optim.plateau_factor`. A loss that is no number is never better.
   """
   loss = float(np.float32(loss))  # as it is stored, or an equal loss would count as better
-  better = math.isfinite(loss) and loss < float(watch.best)
-  best = loss if better else float(watch.best)
-  stale = 0 if better else int(watch.stale) + 1
-  plateau = 0 if better else int(watch.plateau) + 1
-  scale = float(watch.lr_scale)
+  better = math.isfinite(loss) and loss < float(trend.best)
+  best = loss if better else float(trend.best)
+  stale = 0 if better else int(trend.stale) + 1
+  plateau = 0 if better else int(trend.plateau) + 1
+  scale = float(trend.lr_scale)
   if config.optim.schedule == 'plateau' and plateau >= config.optim.plateau_patience:
     plateau, scale = 0, scale * config.optim.plateau_factor
-  place: Any = jax.tree.map(lambda x: x.sharding, watch)
+  place: Any = jax.tree.map(lambda x: x.sharding, trend)
   return jax.device_put(
-    Watch(jnp.float32(best), jnp.int32(stale), jnp.int32(plateau), jnp.float32(scale)), place
+    ValTrend(jnp.float32(best), jnp.int32(stale), jnp.int32(plateau), jnp.float32(scale)), place
   )
 
 
-def has_stopped(watch: Watch, config: ConfigDict) -> bool:
+def has_stopped(trend: ValTrend, config: ConfigDict) -> bool:
   """Whether val has not improved for `train.early_stop_patience` evaluations (0 = never stops)."""
   patience = config.train.early_stop_patience
-  return bool(patience) and int(watch.stale) >= patience
+  return bool(patience) and int(trend.stale) >= patience

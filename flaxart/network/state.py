@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 from flaxart.machine.sharding import DATA, replicated
 from flaxart.models import layers
 from flaxart.network.classifier import Classifier, InitialTrunk, TrunkSpec
-from flaxart.network.plateau import Watch
+from flaxart.network.plateau import ValTrend
 from flaxart.network.unfreeze import stage_number
 from flaxart.settings import ALL_AT_ONCE, Settings, Stage
 from flaxart.tasks.task import Task
@@ -43,7 +43,7 @@ class TrainState:
   frozen: nnx.State
   batch_stats: nnx.State
   opt_state: optax.OptState
-  watch: Watch = struct.field(default_factory=Watch.create)
+  trend: ValTrend = struct.field(default_factory=ValTrend.create)
   average: tuple[nnx.State, nnx.State] | None = None
 
   def evaluated(self) -> TrainState:
@@ -179,11 +179,11 @@ def create_train_state(
   )
   trainable, frozen = nnx.split_state(params, is_trainable, nnx.Param)
   opt_state = jax.jit(tx.init, out_shardings=everywhere)(trainable)
-  step, watch = jax.device_put((jnp.zeros((), jnp.int32), Watch.create()), everywhere)
+  step, trend = jax.device_put((jnp.zeros((), jnp.int32), ValTrend.create()), everywhere)
   average = jax.tree.map(jnp.copy, (trainable, batch_stats)) if config.optim.ema else None
   return (
     Network(phases[-1], tuple(tasks), tx, phases, settings.stages),
-    TrainState(step, trainable, frozen, batch_stats, opt_state, watch, average),
+    TrainState(step, trainable, frozen, batch_stats, opt_state, trend, average),
   )
 
 

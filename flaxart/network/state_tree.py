@@ -1,8 +1,8 @@
 """A train state as it is stored: plain nested dictionaries of arrays that anybody can read.
 
 `state` is the network (`params`, `batch_stats`) and `step`, `optimizer` what only training needs
-(`opt_state`, `watch`). Under a running average of the weights the network is the average, and `raw`
-beside the optimizer is what goes on learning.
+(`opt_state`, and the trend of val as `watch`). Under a running average of the weights the network
+is the average, and `raw` beside the optimizer is what goes on learning.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from flaxart.machine.sharding import replicated
-from flaxart.network.plateau import Watch
+from flaxart.network.plateau import ValTrend
 from flaxart.network.state import TrainState, all_params
 
 
@@ -27,7 +27,7 @@ def state_tree(state: TrainState) -> dict[str, dict[str, Any]]:
   kept = state.evaluated()
   optimizer = {
     'opt_state': {f'{i:04d}': leaf for i, leaf in enumerate(leaves)},
-    'watch': dataclasses.asdict(state.watch),
+    'watch': dataclasses.asdict(state.trend),
   }
   if state.average is not None:
     optimizer['raw'] = {
@@ -52,7 +52,7 @@ def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
     frozen=fill(like.frozen, tree['params']),
     batch_stats=fill(like.batch_stats, learning['batch_stats']),
     opt_state=fill_leaves(like.opt_state, tree['opt_state']),
-    watch=Watch(**tree['watch']),
+    trend=ValTrend(**tree['watch']),
     average=None if like.average is None else kept,
   )
 

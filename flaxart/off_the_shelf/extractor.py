@@ -32,7 +32,7 @@ from flaxart.machine.log import log
 from flaxart.machine.processes import from_first_process
 from flaxart.machine.sharding import device_batch, put_batch, replicated
 from flaxart.models.fold import fold_batchnorm
-from flaxart.models.ops.kernel_forms import Kept
+from flaxart.models.ops.kernel_forms import Inference
 from flaxart.network import state_tree
 from flaxart.network.classifier import Classifier, compute_dtype
 from flaxart.network.state import Network, TrainState, all_params
@@ -184,7 +184,7 @@ class Extractor:
     return (time.monotonic() - began) / pictures
 
 
-def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Kept:
+def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Inference:
   """`{'image': [B, H, W, 3] uint8, ...}` -> features `[B, D]`, `record` `[B]`, `mask` `[B]`."""
 
   def fold(*parts: nnx.State) -> Classifier:
@@ -200,7 +200,7 @@ def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Kept:
     features = nnx.merge(graphdef, arrays).features(batch['image'], train=False)
     return features, batch['record'], batch['mask']
 
-  return Kept(forward, arrays, out_shardings=replicated(mesh))
+  return Inference(forward, arrays, out_shardings=replicated(mesh))
 
 
 def trunk_sha256(state: TrainState) -> str:

@@ -209,7 +209,7 @@ class Probe:
       step=heads.step + number * self.run.steps,
       trainable=heads.trainable,
       opt_state=opt_state,
-      watch=heads.watch,
+      trend=heads.trend,
       average=average,
     )
 
@@ -224,7 +224,7 @@ class Probe:
       step=self.full.step - number * self.run.steps,
       trainable=self.full.trainable,
       opt_state=opt_state,
-      watch=self.full.watch,
+      trend=self.full.trend,
       average=self.full.average and (self.full.average[0], self.heads.batch_stats),
     )
     self.selection.steps[number] = int(heads.step)

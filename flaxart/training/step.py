@@ -89,8 +89,8 @@ def make_update(
     updates, opt_state = network.tx.update(grads, opt_state, state.trainable, phase=phase)
     rate = learning_rate(state.step)
     if config.optim.schedule == 'plateau':
-      rate = rate * state.watch.lr_scale
-      updates = jax.tree.map(lambda u: u * state.watch.lr_scale, updates)
+      rate = rate * state.trend.lr_scale
+      updates = jax.tree.map(lambda u: u * state.trend.lr_scale, updates)
     trainable = optax.apply_updates(state.trainable, updates)
     average = averaged(state, (trainable, batch_stats), decay=config.optim.ema)
     metrics = {
@@ -112,7 +112,7 @@ def make_update(
       state.frozen,
       batch_stats,
       opt_state,
-      state.watch,
+      state.trend,
       average,
     )
     return after, metrics

@@ -17,12 +17,12 @@ from flaxart.training.run import Run
 def judged(
   run: Run, state: TrainState, scores: Mapping[str, Mapping[str, Any]]
 ) -> tuple[TrainState, float | None]:
-  """The state with its watch after an evaluation, and its score by `config.checkpoint.best`.
+  """The state with its trend after an evaluation, and its score by `config.checkpoint.best`.
 
   Under `last` only the last state of a run has a score.
   """
   loss = float(np.sum([task.weight * (scores[task.name]['loss'] or 0) for task in run.tasks]))
-  state = dataclasses.replace(state, watch=after_evaluation(state.watch, loss, run.config))
+  state = dataclasses.replace(state, trend=after_evaluation(state.trend, loss, run.config))
   rule, score = run.config.checkpoint.best, main_score(scores, run.tasks)
   if rule == 'loss':
     return state, -loss
@@ -31,4 +31,4 @@ def judged(
 
 def is_over(run: Run, state: TrainState) -> bool:
   """Whether there is nothing left to train: all steps are done, or val has stopped the run."""
-  return int(state.step) >= run.steps or has_stopped(state.watch, run.config)
+  return int(state.step) >= run.steps or has_stopped(state.trend, run.config)

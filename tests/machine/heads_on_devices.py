@@ -22,7 +22,7 @@ from flaxart.config import default_config
 from flaxart.data.order import example_order
 from flaxart.machine.sharding import replicated
 from flaxart.network.classifier import Classifier
-from flaxart.network.over_features import AsGiven, Given
+from flaxart.network.over_features import NoPreprocess, NoTrunk
 from flaxart.network.state import Network, TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.passes import Passes, with_optimizer
@@ -35,7 +35,7 @@ TASKS = (Softmax('artist', tuple(map(str, range(20)))), Softmax('type', ('a', 'b
 WIDTH, RECORDS, BATCH, STEPS = 8, 64, 16, 4
 
 
-class Width(Given):
+class Width(NoTrunk):
   """A trunk of which nothing is needed but its width."""
 
   features = WIDTH
@@ -45,7 +45,7 @@ def train(devices):
   """The heads after two passes."""
   config, mesh = default_config(), Mesh(np.array(jax.devices()[:devices]), ('data',))
   config.train.batch_size, settings = BATCH, read_settings(config)
-  model = Classifier(Width(), TASKS, preprocess=AsGiven(1), dropout=0.0, rngs=nnx.Rngs(0))
+  model = Classifier(Width(), TASKS, preprocess=NoPreprocess(1), dropout=0.0, rngs=nnx.Rngs(0))
   parts = nnx.split(model, nnx.Param, nnx.Nothing(), nnx.BatchStat)
   state = jax.device_put(TrainState(jax.numpy.int32(0), *parts[1:], ()), replicated(mesh))
   rng, rate = np.random.default_rng(0), optax.constant_schedule(1e-2)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from flaxart.config import default_config
-from flaxart.network.plateau import Watch
+from flaxart.network.plateau import ValTrend
 from flaxart.network.state import TrainState
 from flaxart.tasks.softmax import Softmax
 from flaxart.training.intervals import Intervals
@@ -57,6 +57,6 @@ def test_an_evaluation_decides_about_the_best_checkpoint_and_the_end(
 ):
   run = run_of(**{'checkpoint.best': rule, 'train.early_stop_patience': patience})
   scores = {'artist': {'loss': 2.0, 'top1': 0.75}, 'type': {'loss': 1.0, 'top1': 0.25}}
-  watch = Watch.create().replace(best=jnp.float32(2.5), stale=jnp.int32(1))
-  state, found = judged(run, TrainState(jnp.int32(step), *[()] * 4, watch), scores)
-  assert found == score and is_over(run, state) is over and int(state.watch.stale) == 2
+  trend = ValTrend.create().replace(best=jnp.float32(2.5), stale=jnp.int32(1))
+  state, found = judged(run, TrainState(jnp.int32(step), *[()] * 4, trend), scores)
+  assert found == score and is_over(run, state) is over and int(state.trend.stale) == 2

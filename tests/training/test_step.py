@@ -11,7 +11,7 @@ import pytest
 
 from flaxart.machine.sharding import create_mesh
 from flaxart.network.classifier import InitialTrunk
-from flaxart.network.plateau import Watch, after_evaluation, has_stopped
+from flaxart.network.plateau import ValTrend, after_evaluation, has_stopped
 from flaxart.network.state import all_params, create_train_state
 from flaxart.network.unfreeze import phase_at
 from flaxart.settings import read_settings
@@ -161,7 +161,7 @@ def test_the_plateau_schedule_scales_the_update(config):
   (start, plain), _ = run(config)
 
   def fallen(state):
-    return state.replace(watch=state.watch.replace(lr_scale=state.watch.lr_scale * 0.1))
+    return state.replace(trend=state.trend.replace(lr_scale=state.trend.lr_scale * 0.1))
 
   (_, slow), (metrics,) = run(config, before=fallen)
   a, b, c = params(start), params(plain), params(slow)
@@ -173,10 +173,10 @@ def test_the_plateau_schedule_scales_the_update(config):
 def test_val_decides_when_to_slow_down_and_when_to_stop(config):
   config.optim.schedule, config.optim.plateau_patience = 'plateau', 2
   config.train.early_stop_patience = 3
-  watch, seen = Watch.create(), []
+  trend, seen = ValTrend.create(), []
   for loss in (2.0, 1.0, 1.5, float('nan'), 0.5, 0.6, 0.7, 0.5):
-    watch = after_evaluation(watch, loss, config)
-    seen.append((round(float(watch.lr_scale), 4), int(watch.stale), has_stopped(watch, config)))
+    trend = after_evaluation(trend, loss, config)
+    seen.append((round(float(trend.lr_scale), 4), int(trend.stale), has_stopped(trend, config)))
   assert seen == [
     (1.0, 0, False),
     (1.0, 0, False),
@@ -188,14 +188,14 @@ def test_val_decides_when_to_slow_down_and_when_to_stop(config):
     (0.01, 3, True),
   ]
   config.train.early_stop_patience = 0
-  assert not has_stopped(watch, config)
+  assert not has_stopped(trend, config)
 
 
 def test_an_equal_val_loss_is_no_better_whatever_its_last_digits(config):
-  watch = Watch.create()
+  trend = ValTrend.create()
   for _ in range(3):
-    watch = after_evaluation(watch, 0.1, config)  # float32 rounds it up
-  assert int(watch.stale) == 2
+    trend = after_evaluation(trend, 0.1, config)  # float32 rounds it up
+  assert int(trend.stale) == 2
 
 
 def test_keras2_frozen_trains_on_batch_statistics_and_keeps_the_stored_ones(config):

@@ -93,8 +93,8 @@ def convolve(
   """`[B, H, W, I]` with `[kh, kw, I, O]` -> `[B, H', W', O]`; differentiable."""
   pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], stride)
   if lowering() == 'matmul':
-    # Without gradients to write by hand, what has been kept need not pass through `_matmul_conv`.
-    return (_forward if kernel_forms.active() else _matmul_conv)(x, kernel, stride, pads)
+    # Without gradients to write by hand, forms made before need not pass through `_matmul_conv`.
+    return (_forward if kernel_forms.in_inference() else _matmul_conv)(x, kernel, stride, pads)
   return _native(x, kernel, stride, pads)
 
 

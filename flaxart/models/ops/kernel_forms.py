@@ -2,8 +2,8 @@
 
 `winograd` and `spectral` turn a kernel into other matrices before they multiply by it, and
 `layers.pointwise` joins several. While a network learns that is new with every step. Where it does
-not, `Kept` computes them before the first batch and hands them in with every batch; they are two to
-three times as many values as the kernels.
+not, `Inference` computes them before the first batch and hands them in with every batch; they are
+two to three times as many values as the kernels.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ import jax
 
 Forms = list[Any]  # in the order in which a network asks for them
 
-_asked: contextvars.ContextVar[Callable[..., Any] | None] = contextvars.ContextVar(
-  'asked', default=None
+_provider: contextvars.ContextVar[Callable[..., Any] | None] = contextvars.ContextVar(
+  'provider', default=None
 )
 
 
-def of_kernel(make: Callable[[Any], Any], kernel: Any) -> Any:
-  """`make(kernel)`, or what has been kept of it; `kernel`: an array, or several."""
-  asked = _asked.get()
-  return make(kernel) if asked is None else asked(make, kernel)
+def kernel_form(make: Callable[[Any], Any], kernel: Any) -> Any:
+  """`make(kernel)`, or the form of it that was made before; `kernel`: an array, or several."""
+  provider = _provider.get()
+  return make(kernel) if provider is None else provider(make, kernel)
 
 
-def active() -> bool:
-  """Whether kernels' forms are being kept or handed in; nothing is differentiated then."""
-  return _asked.get() is not None
+def in_inference() -> bool:
+  """Whether kernels' forms are made ahead or handed in; nothing is differentiated then."""
+  return _provider.get() is not None
 
 
-class Kept:
+class Inference:
   """`function(arrays, batch)` under `jax.jit`, called with batches only.
 
-  `arrays` never change, so neither does what is made of the kernels among them; it is kept for the
-  batches' shape of the last call. `options` are those of `jax.jit`.
+  `arrays` never change, so neither do the forms of the kernels among them, which are made once for
+  the batches' shape of the last call. `options` are those of `jax.jit`.
   """
 
   def __init__(self, function: Callable[[Any, Any], Any], arrays: Any, **options: Any):
     self.arrays = arrays
-    self._kept: tuple[Any, Forms] = (None, [])  # the batch's shape and what was made for it
+    self._made: tuple[Any, Forms] = (None, [])  # the batch's shape, and the forms for it
 
     def make(arrays: Any, batch: Any) -> Forms:
       forms: Forms = []
 
-      def keep(of: Callable[[Any], Any], kernel: Any) -> Any:
+      def record(of: Callable[[Any], Any], kernel: Any) -> Any:
         forms.append(of(kernel))
         return forms[-1]
 
-      with _asking(keep):
+      with _provided_by(record):
         function(arrays, batch)
       return forms
 
     def apply(arrays: Any, forms: Forms, batch: Any) -> Any:
       ready = iter(forms)
-      with _asking(lambda of, kernel: next(ready)):
+      with _provided_by(lambda of, kernel: next(ready)):
         return function(arrays, batch)
 
     self._make, self._apply = jax.jit(make), jax.jit(apply, **options)
@@ -72,17 +72,17 @@ class Kept:
 
   def _forms(self, batch: Any) -> Forms:
     shape = jax.tree.map(lambda x: (x.shape, x.dtype), batch)
-    of_shape, forms = self._kept  # read once: another thread may come with another shape
+    of_shape, forms = self._made  # read once: another thread may come with another shape
     if shape != of_shape:
       forms = self._make(self.arrays, batch)
-      self._kept = (shape, forms)
+      self._made = (shape, forms)
     return forms
 
 
 @contextlib.contextmanager
-def _asking(asked: Callable[..., Any]) -> Iterator[None]:
-  token = _asked.set(asked)
+def _provided_by(provider: Callable[..., Any]) -> Iterator[None]:
+  token = _provider.set(provider)
   try:
     yield
   finally:
-    _asked.reset(token)
+    _provider.reset(token)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from flaxart.models.ops.kernel_forms import of_kernel
+from flaxart.models.ops.kernel_forms import kernel_form
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
@@ -57,7 +57,7 @@ def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
   rows, columns = height + sum(pads[0]) - kh + 1, width + sum(pads[1]) - kw + 1
   maps = (jnp.asarray(m, x.dtype) for m in transforms(width, kw, pads[1][0], columns))
   of_pixels, of_taps, back = maps
-  points = of_kernel(lambda k: _apply(of_taps, k.swapaxes(0, 1)), kernel)  # [P, kh, I, O]
+  points = kernel_form(lambda k: _apply(of_taps, k.swapaxes(0, 1)), kernel)  # [P, kh, I, O]
   spectrum = _apply(of_pixels, x.transpose(2, 0, 1, 3))  # [P, B, H, I]
   spectrum = jnp.pad(spectrum, ((0, 0), (0, 0), pads[0], (0, 0)))
   under = [spectrum[:, :, i : i + rows] for i in range(kh)]

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flaxart.models.ops.kernel_forms import of_kernel
+from flaxart.models.ops.kernel_forms import kernel_form
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
@@ -53,7 +53,7 @@ def worth_while(
 
 def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
   """`[B, H, W, I]` with `[3, 3, I, O]` -> `[B, H + top + bottom - 2, W + left + right - 2, O]`."""
-  return _multiply(x, of_kernel(_kernel_points, kernel), pads)
+  return _multiply(x, kernel_form(_kernel_points, kernel), pads)
 
 
 def input_gradient(kernel: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:

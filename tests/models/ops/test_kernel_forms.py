@@ -10,7 +10,7 @@ from flax import nnx
 from flaxart.models.layers import Conv, Window, pointwise
 from flaxart.models.ops import winograd
 from flaxart.models.ops.convolution import convolve, use_lowering
-from flaxart.models.ops.kernel_forms import Kept, of_kernel
+from flaxart.models.ops.kernel_forms import Inference, kernel_form
 
 WINDOWS = [(3, 3), (7, 1), (1, 7)]  # Winograd's, and two by spectra, one of them turned
 
@@ -29,28 +29,28 @@ def network(window):
 def test_results_are_those_without(window):
   arrays, x = network(window)
   with use_lowering('matmul'):
-    kept = Kept(two_layers, arrays)
+    inference = Inference(two_layers, arrays)
     for batch in (x, x[::-1], x[:, :, :9]):  # the last one has another shape
       expected = np.asarray(jax.jit(two_layers)(arrays, batch))
-      found = np.asarray(kept(batch))
+      found = np.asarray(inference(batch))
       np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize('window', WINDOWS)
-def test_what_is_kept_is_what_is_multiplied(window):
+def test_forms_made_before_are_what_is_multiplied(window):
   arrays, x = network(window)
   with use_lowering('matmul'):
-    kept = Kept(two_layers, arrays)
-    once = np.asarray(kept(x))
-    shape, forms = kept._kept
+    inference = Inference(two_layers, arrays)
+    once = np.asarray(inference(x))
+    shape, forms = inference._made
     assert len(forms) == 2
-    kept._kept = shape, jax.tree.map(lambda form: 2 * form, forms)
+    inference._made = shape, jax.tree.map(lambda form: 2 * form, forms)
     np.testing.assert_allclose(
-      np.asarray(kept(x)), 4 * once, rtol=0, atol=1e-5 * np.abs(once).max()
+      np.asarray(inference(x)), 4 * once, rtol=0, atol=1e-5 * np.abs(once).max()
     )
 
 
-def test_kernels_that_are_joined_are_kept_in_their_place():
+def test_kernels_that_are_joined_have_one_form():
   convs = [Conv(64, n, Window(1), rngs=nnx.Rngs(n)) for n in (64, 32)]
   arrays, x = network((3, 3))
   graph, kernels = nnx.split(convs)
@@ -61,9 +61,9 @@ def test_kernels_that_are_joined_are_kept_in_their_place():
     return convolve(wide, arrays['second']), narrow
 
   with use_lowering('matmul'):
-    kept = Kept(branches, {**arrays, 'convs': kernels})
-    found, expected = kept(x), jax.jit(branches)(kept.arrays, x)
-  assert len(kept._kept[1]) == 3
+    inference = Inference(branches, {**arrays, 'convs': kernels})
+    found, expected = inference(x), jax.jit(branches)(inference.arrays, x)
+  assert len(inference._made[1]) == 3
   for a, b in zip(found, expected, strict=True):
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * np.abs(b).max())
 
@@ -71,24 +71,24 @@ def test_kernels_that_are_joined_are_kept_in_their_place():
 def test_it_is_made_once_for_a_shape(monkeypatch):
   arrays, x = network((3, 3))
   made = []
-  kept = Kept(two_layers, arrays)
-  make = kept._make
-  monkeypatch.setattr(kept, '_make', lambda *a: made.append(1) or make(*a))
+  inference = Inference(two_layers, arrays)
+  make = inference._make
+  monkeypatch.setattr(inference, '_make', lambda *a: made.append(1) or make(*a))
   with use_lowering('matmul'):
     for batch in (x, x + 1, x[:4], x[:4], x):
-      kept(batch)
+      inference(batch)
   assert len(made) == 3
 
 
-def test_nothing_is_kept_where_kernels_are_used_as_they_are():
+def test_no_form_is_made_where_kernels_are_used_as_they_are():
   arrays, x = network((3, 3))
   with use_lowering('native'):
-    kept = Kept(two_layers, arrays)
-    kept(x)
-  assert kept._kept[1] == []
+    inference = Inference(two_layers, arrays)
+    inference(x)
+  assert inference._made[1] == []
 
 
 def test_outside_it_a_form_is_made_anew():
-  assert of_kernel(lambda kernel: kernel + 1, np.zeros(2)).tolist() == [1, 1]
-  points = of_kernel(winograd._kernel_points, np.ones((3, 3, 2, 2), np.float32))
+  assert kernel_form(lambda kernel: kernel + 1, np.zeros(2)).tolist() == [1, 1]
+  points = kernel_form(winograd._kernel_points, np.ones((3, 3, 2, 2), np.float32))
   assert len(points) == 16
