@@ -8,18 +8,19 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from flaxart.data.source import open_dataset
+from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluation import calibration, results
-from flaxart.evaluation.assess import assess
 from flaxart.machine.files import write_text
 from flaxart.machine.sharding import create_mesh
+from flaxart.tasks.kinds import tasks_from_features
+from flaxart.tasks.task import Task
 from flaxart.workdir import checkpoint, identity, run_folder
 from flaxart.workdir.class_names import by_class_name
 from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 
 
-def evaluate_again(
+def evaluate_run(
   workdir: Path,
   *,
   split: str,
@@ -46,7 +47,7 @@ def evaluate_again(
     identity.check_dataset(workdir, dataset)
     identity.check_labels(workdir, with_classes(tasks, dataset), dataset)
   network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
-  assessed = assess(
+  assessed = results.assess(
     config,
     network,
     state,
@@ -74,10 +75,8 @@ def evaluate_again(
   return scores
 
 
-def with_classes(tasks: list[Any], dataset: Any) -> list[Any]:
+def with_classes(tasks: list[Task], dataset: Dataset) -> list[Task]:
   """The same tasks as the dataset describes them now."""
-  from flaxart.tasks.kinds import tasks_from_features
-
   missing = [task.name for task in tasks if task.name not in dataset.features]
   if missing:
     raise UserError(

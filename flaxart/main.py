@@ -66,9 +66,9 @@ def main() -> int:
   config, workdir = parse(sys.argv)
   start_jax(processes=FLAGS.processes)
   if FLAGS.mode == 'eval':
-    from flaxart.evaluate_run import evaluate_again
+    from flaxart.evaluate_run import evaluate_run
 
-    evaluate_again(
+    evaluate_run(
       workdir,
       split=FLAGS.split,
       config=config,

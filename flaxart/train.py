@@ -12,6 +12,7 @@ from flaxart.config_checks import out_of_reach, validate
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluation import results
+from flaxart.evaluation.evaluate import evaluate
 from flaxart.evaluation.provenance import provenance
 from flaxart.logs.metric_writer import MetricWriter, flat_scores
 from flaxart.logs.overview import parameter_table
@@ -125,7 +126,7 @@ def train_and_evaluate(
     # run, whose trunk came from 2. another run, 3. converted ImageNet weights, or 4. scratch.
     start = checkpointer.latest_step() or 0
     if start:
-      state = checkpointer.restore(start, trainer.saved(start), mesh=run.mesh)
+      state = checkpointer.restore(start, trainer.shapes_of(start), mesh=run.mesh)
       log.info('continuing after step %d of %d', start, trainer.steps)
     writer = MetricWriter(workdir, step=start, tensorboard=config.log.tensorboard)
     throughput = Throughput(writer, note_start(workdir, start))
@@ -136,10 +137,10 @@ def train_and_evaluate(
     # The test split is looked at once, with the checkpoint that val chose.
     best = checkpointer.best_step()
     assert best is not None  # the last step is always saved
-    state = checkpointer.restore(best, trainer.saved(best), mesh=run.mesh)
-    network, tested, data = trainer.tested(state)
+    state = checkpointer.restore(best, trainer.shapes_of(best), mesh=run.mesh)
+    network, tested, data = trainer.to_test(state)
     summary = results.collect(config, network, tested.evaluated(), data, workdir=workdir)
-    summary['train'] = {**trainer.entry(session, best), 'best_step': best}
+    summary['train'] = {**trainer.train_entry(session, best), 'best_step': best}
     summary['provenance'] = provenance(config, dataset, trunk.about)
     for split in ('val', 'test'):
       if split in summary:
@@ -171,7 +172,8 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
       steps.meter.settle(done, state)
       score = None
       if evaluates and 'val' in run.dataset.splits:
-        scores = steps.evaluate(state)
+        val = run.dataset.split('val')
+        scores = evaluate(run.network, state.evaluated(), val, run.config)
         session.write(done, 'val', flat_scores(scores))
         steps.meter.val = f'val {main_score(scores, run.tasks):.3f}'
         state, score = judged(run, state, scores)

@@ -15,7 +15,7 @@ from trainer import on_each_batch, stored, untimed_lines
 
 import flaxart
 from flaxart.data.source import open_dataset
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.machine.sharding import create_mesh
 from flaxart.network.state import all_params
 from flaxart.tasks.softmax import Softmax
@@ -68,7 +68,7 @@ def test_results_hold_what_the_contract_says(finished):
 
 def test_eval_reproduces_the_results(finished):
   workdir, _, summary = finished
-  again = evaluate_again(workdir, split='test')
+  again = evaluate_run(workdir, split='test')
   assert json.loads(json.dumps(again)) == json.loads(json.dumps(summary['test']))
 
 
@@ -244,17 +244,6 @@ def test_a_changed_checkpoint_is_found_and_refused(finished, tmp_path):
   from flaxart.verify import verify
 
   assert [bool(lines) for lines in verify(workdir).values()].count(True) == 1
-
-
-def test_a_dry_run_leaves_no_trace(tiny, tmp_path):
-  assert train_and_evaluate(tiny, tmp_path / 'run', dry_run=True) is None
-  assert not (tmp_path / 'run').exists()
-
-
-def test_a_loss_that_is_no_number_stops_the_run(tiny, tmp_path):
-  tiny.optim.learning_rate, tiny.optim.name = 1e30, 'sgd'
-  with pytest.raises(UserError, match=r'step \d+: the loss is (nan|inf)'):
-    train_and_evaluate(tiny, tmp_path / 'run')
 
 
 @pytest.mark.parametrize(

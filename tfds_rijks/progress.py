@@ -60,8 +60,8 @@ class Progress:
     return f'{text}, {self.note}' if self.note else text
 
   def close(self) -> None:
-    """Ends the bar with the total time; short work in a log leaves no line."""
-    if self.live or self.printed:
+    """Ends the bar with the total time; short work leaves no line."""
+    if self.printed:
       elapsed = time.monotonic() - self.began
       rate = (self.done - self.start) / max(elapsed, 1e-9)
       self._write(

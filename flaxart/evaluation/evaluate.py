@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +17,6 @@ from flaxart.evaluation.records import Rows, fetch, without_logits
 from flaxart.machine.sharding import device_batch, put_batch, replicated
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.scores import count, finish, zero_counts
-from flaxart.tasks.task import Task
 from tfds_rijks.progress import Progress
 
 Counts = dict[str, dict[str, jax.Array]]
@@ -94,18 +92,8 @@ def evaluate_records(
   rows.add(*fetch(behind))
   progress.close()
   counts = fetch(counts)
-  scores = split_scores(network.tasks, split, counts, rows.found)
-  return Evaluation(scores, counts, rows.found)
-
-
-def split_scores(
-  tasks: Sequence[Task],
-  split: Split,
-  counts: Mapping[str, Mapping[str, np.ndarray]],
-  found: Mapping[str, Mapping[str, np.ndarray]],
-) -> dict[str, dict[str, Any]]:
-  """`{task: scores}` from the counts of a split and what its records gave, in their order."""
-  return {
-    task.name: finish(task, counts[task.name], found[task.name], split.labels[task.name])
-    for task in tasks
+  scores = {
+    task.name: finish(task, counts[task.name], rows.found[task.name], split.labels[task.name])
+    for task in network.tasks
   }
+  return Evaluation(scores, counts, rows.found)

@@ -1,20 +1,31 @@
-"""`results.json`: scores on val and test with their floors, and where they come from."""
+"""What `results.json` holds: each score beside its baselines, and what a network may decide.
+
+`evaluate` counts what the network answered. Here each score gets the baselines that know no art,
+coverage and precision where the network may abstain, and whether it is less sure of artists that
+training never saw.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from flaxart.data.source import Dataset
 from flaxart.evaluation import calibration, records
-from flaxart.evaluation.assess import assess, warn_never_trained
+from flaxart.evaluation.baselines import largest_class, nearest_pixels
+from flaxart.evaluation.evaluate import Evaluation, evaluate_records
+from flaxart.evaluation.label_only import label_only
 from flaxart.machine.files import write_text
+from flaxart.machine.log import log
 from flaxart.network.state import Network, TrainState
+from flaxart.tasks.arithmetic import auroc
 from flaxart.tasks.scores import table as table_of
 from flaxart.tasks.task import Task
 from flaxart.workdir.finished import FILE
@@ -31,6 +42,128 @@ HEAD = (
   'balanced',
   'decided',
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Assessment:
+  """`scores` `{split: {task: scores}}` as in `results.json`, the evaluations they are made of, and
+  the `calibration` that decisions went by.
+  """
+
+  scores: dict[str, dict[str, dict[str, Any]]]
+  evaluations: dict[str, Evaluation]
+  calibration: calibration.Calibration
+
+
+def assess(
+  config: ConfigDict,
+  network: Network,
+  state: TrainState,
+  dataset: Dataset,
+  names: Sequence[str],
+  *,
+  stored: calibration.Calibration | None = None,
+) -> Assessment:
+  """Evaluates the splits `names`; the calibration is `stored`, or else fitted on val."""
+  evaluations: dict[str, Evaluation] = {}
+  fitted = stored
+  for name in names:
+    split = dataset.split(name)
+    evaluations[name] = evaluate_records(network, state, split, config, keep_logits=True)
+    if name == 'val' and fitted is None:
+      fitted = calibration.fit(network.tasks, evaluations[name].found, split.labels)
+  fitted = fitted or {}
+  scores = {name: evaluations[name].scores for name in names}
+  for name in names:
+    for task in network.tasks:
+      own = scores[name][task.name]
+      own |= largest_class(dataset.split('train'), dataset.split(name), task)
+      found = evaluations[name].found[task.name]
+      own |= decisions(task, fitted.get(task.name), found, dataset.split(name).labels[task.name])
+      own |= against_unknown(task, dataset, name, found)
+  if config.eval.baselines:
+    add_baselines(scores, dataset, network.tasks, config)
+  return Assessment(scores, evaluations, fitted)
+
+
+def decisions(
+  task: Task, entry: Mapping[str, Any] | None, found: Mapping[str, np.ndarray], labels: np.ndarray
+) -> dict[str, float | None]:
+  """`decided_coverage` and `decided_precision` at the threshold that val chose."""
+  if not task.decides:
+    return {}
+  known = task.is_labelled(labels)
+  coverage, precision = calibration.decided(task, entry, found['logits'][known], labels[known])
+  return {'decided_coverage': coverage, 'decided_precision': precision}
+
+
+def against_unknown(
+  task: Task, dataset: Dataset, name: str, found: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+  """`unknown_auroc`: does the plain top probability tell known classes from unknown ones?
+
+  Unknown: records labelled by a class that no training record has, or by a value too rare to be a
+  class, where the dataset keeps those (`T_rare`); how many is `unknown_n`. None of them: None.
+  """
+  sure = task.sureness(found)
+  if sure is None:
+    return {}
+  labels = dataset.split(name).labels[task.name]
+  known = task.is_labelled(labels)
+  unseen = task.of_classes(labels, never_trained(task, dataset, labels))
+  rare = dataset.contexts[name].rare.get(task.name, np.zeros(len(labels), bool))
+  unknown = unseen | (~known & rare)
+  return {
+    'unknown_n': int(unknown.sum()),
+    'unknown_auroc': auroc(sure[known & ~unseen], sure[unknown]),
+  }
+
+
+def never_trained(task: Task, dataset: Dataset, labels: np.ndarray) -> np.ndarray:
+  """Numbers of the classes in `labels` that no training record has."""
+  trained = task.class_counts(dataset.split('train').labels[task.name])
+  return np.flatnonzero((task.class_counts(labels) > 0) & (trained == 0))
+
+
+def warn_never_trained(tasks: Sequence[Task], dataset: Dataset, names: Sequence[str]) -> None:
+  """A line for each task and split with classes that training never saw."""
+  for name in names:
+    for task in tasks:
+      if not task.classes:
+        continue
+      labels = dataset.split(name).labels[task.name]
+      unseen = never_trained(task, dataset, labels)
+      if len(unseen):
+        shown = ', '.join(task.classes[c] for c in unseen[:3]) + ', ...' * (len(unseen) > 3)
+        log.warning(
+          '%s: %d classes of the %s split never occur in training (%s): their %d records cannot be '
+          'named right, and count as unknown',
+          task.name,
+          len(unseen),
+          name,
+          shown,
+          task.of_classes(labels, unseen).sum(),
+        )
+
+
+def add_baselines(
+  scores: Mapping[str, dict[str, dict[str, Any]]],
+  dataset: Dataset,
+  tasks: Sequence[Task],
+  config: ConfigDict,
+) -> None:
+  """Puts the slower baselines beside the scores of each split but train, which answers itself."""
+  names = [name for name in scores if name != 'train']
+  if not names or not any(task.one_class for task in tasks):
+    return
+  beside = [{name: label_only(dataset, name, tasks) for name in names}]
+  if config.eval.test:  # a candidate of a grid is compared with others, on val
+    splits = [dataset.split(name) for name in names]
+    beside.append(nearest_pixels(dataset.split('train'), splits, tasks, fit=config.data.fit))
+  for baseline in beside:
+    for name, of_tasks in baseline.items():
+      for task, own in of_tasks.items():
+        scores[name][task].update(own)
 
 
 def collect(

@@ -10,15 +10,13 @@ import numpy as np
 from flaxart.data.order import example_order
 from flaxart.logs.profile import StepTrace
 from flaxart.machine.processes import from_first_process
-from flaxart.machine.sharding import device_batch
 from flaxart.network.state import TrainState
-from flaxart.off_the_shelf.feature_batches import eval_data, train_data
+from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.passes import Passes
 from flaxart.training.intervals import Intervals
 from flaxart.training.run import Run
 from flaxart.training.session import Session
 from flaxart.training.step_meter import StepMeter
-from flaxart.training.steps import Scores
 
 SAVE_EVERY_S = 60.0  # without a better score; a better one is saved at once
 
@@ -35,20 +33,16 @@ class HeadSteps:
     run: Run,
     session: Session,
     *,
-    start: int,
     take: Callable[[int, float | None], bool],
     stored: Callable[[TrainState], TrainState],
   ):
     self.run, self.session, self.take, self.stored = run, session, take, stored
     self.intervals = Intervals.of(run)
     self.passes = Passes(run, room=self.intervals.next_after(0))  # no pass is longer
-    self.split, val = run.dataset.split('train'), run.dataset.splits.get('val')
-    self.data, self.val_data = train_data(self.split, mesh=run.mesh), {}
-    if val is not None:
-      size = device_batch(run.config.eval.batch_size)
-      self.val_data = eval_data(val, batch_size=size, mesh=run.mesh)
+    self.split = run.dataset.split('train')
+    self.data = train_data(self.split, mesh=run.mesh)
     what = ' '.join(filter(None, ('training heads', session.setting)))
-    self.meter = StepMeter(run, session, start=start, what=what)
+    self.meter = StepMeter(run, session, what=what)
     self.saved = time.monotonic()
 
   def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
@@ -69,10 +63,6 @@ class HeadSteps:
     self.meter.record(last, metrics, seconds=time.monotonic() - began)
     self.meter.show(last)
     return state, last
-
-  def evaluate(self, state: TrainState) -> Scores:
-    """`{task: scores}` on val."""
-    return self.passes.evaluate(state, self.val_data, self.run.dataset.split('val'))
 
   def scored(self, done: int, score: float | None) -> bool:
     """A better score is worth a checkpoint; else a minute is: a pass takes far less than writing

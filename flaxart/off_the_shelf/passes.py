@@ -1,4 +1,4 @@
-"""Training and evaluating heads on features that lie on the devices, many steps in one program.
+"""Training heads on features that lie on the devices, many steps in one program.
 
 The step is the ordinary update (losses, masks, dropout, optimizer: nothing is written twice) on a
 network whose trunk hands its input through. Each step of a pass gathers its batch on the device.
@@ -14,13 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flaxart.data.source import Split
-from flaxart.evaluation.evaluate import eval_step, split_scores
-from flaxart.evaluation.records import fetch, without_logits
 from flaxart.machine.sharding import replicated
-from flaxart.network.state import Network, TrainState
+from flaxart.network.state import TrainState
 from flaxart.off_the_shelf.feature_batches import Data, over_steps
-from flaxart.tasks.scores import zero_counts
 from flaxart.training.run import Run
 from flaxart.training.step import TrainStep, make_update
 
@@ -28,10 +24,10 @@ Metrics = dict[str, np.ndarray]  # `[S]` each, of the steps of a pass
 
 
 class Passes:
-  """Passes of at most `room` steps of a run over features, and of a whole evaluation."""
+  """Passes of at most `room` steps of a run over features."""
 
   def __init__(self, run: Run, *, room: int):
-    self.network, self.batch, self.mesh, self.room = run.network, run.batch_size, run.mesh, room
+    self.batch, self.mesh, self.room = run.batch_size, run.mesh, room
     self.compiled: Any = None
     update = make_update(run.network, run.config, run.learning_rate, run.objective)
     self._train = jax.jit(
@@ -40,7 +36,6 @@ class Passes:
       # The state stays where it is: XLA would be free to lay it out anew.
       out_shardings=(replicated(run.mesh), None),
     )
-    self._count = jax.jit(functools.partial(count_batches, run.network))
 
   def compile(self, state: TrainState, data: Data) -> None:
     """Compiles the one program of all passes, so that the first is timed like the others."""
@@ -74,12 +69,6 @@ class Passes:
     )
     return state, jax.tree.map(lambda x: x[:steps], jax.device_get(metrics))
 
-  def evaluate(self, state: TrainState, data: Data, split: Split) -> dict[str, dict[str, Any]]:
-    """`{task: scores}` on a split that `eval_data` placed."""
-    counts, found = fetch(self._count(state.evaluated(), data))
-    rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(split)], found)
-    return split_scores(self.network.tasks, split, counts, rows)
-
 
 def train_pass(
   update: TrainStep, state: TrainState, data: Data, order: Data, steps: jax.Array
@@ -101,18 +90,6 @@ def train_pass(
   shapes = jax.eval_shape(one, state, 0)[1]
   empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape), x.dtype), shapes)
   return jax.lax.fori_loop(0, steps, body, (state, empty))
-
-
-def count_batches(network: Network, state: TrainState, data: Data) -> tuple[Any, Any]:
-  """`eval_step` over the batches of `data` `[n, b, ...]`: the counts, and what the records gave,
-  `[n, b, ...]`.
-  """
-
-  def body(counts: Any, batch: Data) -> tuple[Any, Any]:
-    counts, found = eval_step(state, counts, batch, network=network)
-    return counts, without_logits(network.tasks, found)
-
-  return jax.lax.scan(body, {task.name: zero_counts(task) for task in network.tasks}, data)
 
 
 def with_optimizer(run: Run, heads: TrainState) -> TrainState:

@@ -111,9 +111,9 @@ class Probe:
       f'setting(s) on features{took}; {4 * pictures * extractor.width / 1e9:.2f} GB of features '
       f'in {extractor.folder}'
     )
-    announce(what, self.saved(0), self.run.workdir)
+    announce(what, self.shapes_of(0), self.run.workdir)
 
-  def saved(self, step: int) -> TrainState:
+  def shapes_of(self, step: int) -> TrainState:
     """The shapes of what the checkpoint of `step` holds."""
     number = self._setting(step)
     return self._whole(number, with_optimizer(self.runs[number], self.heads)).shapes()
@@ -153,12 +153,12 @@ class Probe:
       )
     return last
 
-  def tested(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
+  def to_test(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
     """What is evaluated at the end: the heads of a checkpoint, as a network over features."""
     rows = {name: features.rows for name, features in self.extracted.items()}
     return *over_features(self.run.network, best), with_features(self.run.dataset, rows)
 
-  def entry(self, session: Session, best: int) -> dict[str, Any]:
+  def train_entry(self, session: Session, best: int) -> dict[str, Any]:
     """The `train` entry of `results.json` where the checkpoint of step `best` was kept.
 
     `features`: the pictures that went through the trunk, and the seconds that it took when it was
@@ -179,15 +179,15 @@ class Probe:
   ) -> int:
     """Trains a setting to its end; returns the last step."""
     setting = self.selection.names[number] if len(self.runs) > 1 else ''
-    mine = dataclasses.replace(session, offset=number * run.steps, setting=setting)
+    offset = number * run.steps
+    mine = dataclasses.replace(session, start=int(heads.step), offset=offset, setting=setting)
     steps = HeadSteps(
       run,
       mine,
-      start=int(heads.step),
       take=functools.partial(self.selection.take, number),
       stored=functools.partial(self._whole, number),
     )
-    return mine.offset + int(loop(run, mine, steps, heads).step)
+    return offset + int(loop(run, mine, steps, heads).step)
 
   def _extractor(self, state: TrainState) -> Extractor:
     run = self.run

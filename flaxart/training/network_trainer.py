@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import Any
 
 from flaxart.data.cache import cached
 from flaxart.data.source import Dataset
 from flaxart.data.train_input import TrainInput
-from flaxart.evaluation.evaluate import evaluate
 from flaxart.logs.profile import StepTrace
 from flaxart.network.state import Network, TrainState
 from flaxart.network.unfreeze import phase_at
@@ -17,7 +17,7 @@ from flaxart.training.run import Run
 from flaxart.training.session import Session
 from flaxart.training.step import make_train_step
 from flaxart.training.step_meter import StepMeter
-from flaxart.training.steps import Loop, Scores
+from flaxart.training.steps import Loop
 from flaxart.workdir import run_folder
 
 
@@ -25,9 +25,10 @@ class NetworkTrainer:
   """A run whose trunk moves, or whose pictures do."""
 
   def __init__(self, run: Run, state: TrainState, *, dry_run: bool = False):
-    self.run, self.steps, self.shapes = run, run.steps, state.shapes()
-    self.fed, add_pictures = cached(run.config, run.dataset, mesh=run.mesh, dry_run=dry_run)
-    self.input = TrainInput(run.config, self.fed.split('train'), run.mesh, add_pictures)
+    fed, add_pictures = cached(run.config, run.dataset, mesh=run.mesh, dry_run=dry_run)
+    self.run, self.steps = dataclasses.replace(run, dataset=fed), run.steps
+    self.shapes = state.shapes()
+    self.input = TrainInput(run.config, fed.split('train'), run.mesh, add_pictures)
     self.compiled = [
       make_train_step(run.network, run.config, run.learning_rate, run.objective, phase=phase)
       for phase in range(len(run.network.stages))
@@ -40,7 +41,7 @@ class NetworkTrainer:
       takes = measured(self.run, state, self.compiled[-1], self.input)
       announce(takes, self.shapes, self.run.workdir)
 
-  def saved(self, step: int) -> TrainState:
+  def shapes_of(self, step: int) -> TrainState:
     """The shapes of what the checkpoint of `step` holds."""
     return self.shapes
 
@@ -49,11 +50,11 @@ class NetworkTrainer:
     self.last = int(loop(self.run, session, NetworkSteps(self, session), state).step)
     return self.last
 
-  def tested(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
+  def to_test(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
     """What is evaluated at the end: network, state and data."""
     return self.run.network, best, self.run.dataset
 
-  def entry(self, session: Session, best: int) -> dict[str, Any]:
+  def train_entry(self, session: Session, best: int) -> dict[str, Any]:
     """The `train` entry of `results.json`."""
     return session.train_entry(self.run, steps=self.last, in_all=self.last)
 
@@ -64,7 +65,7 @@ class NetworkSteps:
   def __init__(self, trainer: NetworkTrainer, session: Session):
     self.trainer, self.run = trainer, trainer.run
     self.batches = trainer.input.batches(session.start)
-    self.meter = StepMeter(self.run, session, start=session.start)
+    self.meter = StepMeter(self.run, session)
 
   def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
     """One step."""
@@ -78,12 +79,6 @@ class NetworkSteps:
     trace.done(done, metrics)
     self.meter.add(done, metrics)
     return state, done
-
-  def evaluate(self, state: TrainState) -> Scores:
-    """`{task: scores}` on val."""
-    return evaluate(
-      self.run.network, state.evaluated(), self.trainer.fed.split('val'), self.run.config
-    )
 
   def scored(self, done: int, score: float | None) -> bool:
     """Every evaluation is worth a checkpoint: it took longer than writing one."""

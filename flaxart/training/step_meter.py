@@ -24,10 +24,10 @@ class StepMeter:
   a loss that is NaN or infinite is the guard's to decide.
   """
 
-  def __init__(self, run: Run, session: Session, *, start: int, what: str = 'training'):
+  def __init__(self, run: Run, session: Session, *, what: str = 'training'):
     self.session, self.batch, self.every = session, run.batch_size, run.config.log.every_steps
     self.guard = Guard(run.config, passed=session.writer.passed_over(session.setting))
-    total, begun = run.steps * self.batch, start * self.batch
+    total, begun = run.steps * self.batch, session.start * self.batch
     self.progress = Progress(what, total, unit='img', start=begun)
     self.pending: list[tuple[int, dict[str, jax.Array]]] = []
     self.clock = time.monotonic()

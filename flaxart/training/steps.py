@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from flaxart.logs.profile import StepTrace
 from flaxart.network.state import TrainState
 from flaxart.training.run import Run
 from flaxart.training.session import Session
 from flaxart.training.step_meter import StepMeter
-
-Scores = dict[str, dict[str, Any]]
 
 
 class Steps(Protocol):
@@ -24,9 +22,6 @@ class Steps(Protocol):
 
     Returns the new state and its step.
     """
-
-  def evaluate(self, state: TrainState) -> Scores:
-    """`{task: scores}` on val."""
 
   def scored(self, done: int, score: float | None) -> bool:
     """Takes the score of an evaluation; whether its state is worth a checkpoint."""

@@ -95,7 +95,7 @@ def metered(tiny, tmp_path, *, ready):
   source, tiny.log.every_steps = batches(), 100
   own = writer(tmp_path)
   session = Session(None, own, Throughput(own, []), None, 0)
-  meter = StepMeter(SimpleNamespace(config=tiny, batch_size=16, steps=9), session, start=0)
+  meter = StepMeter(SimpleNamespace(config=tiny, batch_size=16, steps=9), session)
   meter.pending = [(0, {'loss': Loss(1), 'grad_norm': 1.0})]
   for done in (1, 2):
     meter.next(source)
@@ -173,6 +173,7 @@ def test_the_cost_of_a_step_is_what_xla_counts():
 def test_the_run_begins_with_its_parameters_and_its_cost(tiny, tmp_path, caplog):
   caplog.set_level('INFO', logger='flaxart')
   assert train_and_evaluate(tiny, tmp_path / 'run', dry_run=True) is None
+  assert list(tmp_path.iterdir()) == []
   table, cost, estimate = (record.message for record in caplog.records[-3:])
   lines = [line.split() for line in table.splitlines()]
   assert lines[0] == ['parameters', 'all', 'trainable', 'frozen']

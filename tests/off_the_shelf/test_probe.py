@@ -17,7 +17,7 @@ from trainer import assert_close, stored, untimed_lines
 import flaxart
 from flaxart.config import default_config
 from flaxart.data.source import open_dataset
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.machine.interrupt import StoppedError
 from flaxart.off_the_shelf import head_steps, probe
 from flaxart.off_the_shelf.passes import Passes
@@ -71,7 +71,7 @@ def test_a_second_run_with_other_heads_extracts_nothing(frozen, tmp_path, monkey
 def test_what_comes_out_is_a_network_like_any_other(frozen, tmp_path, trunk):
   summary = train_and_evaluate(frozen, tmp_path / 'run')
   for split in ('val', 'test'):
-    again = evaluate_again(tmp_path / 'run', split=split)
+    again = evaluate_run(tmp_path / 'run', split=split)
     assert_close(again, summary[split], rtol=1e-4)
   assert_close(stored(trunk)['params']['trunk'], stored(tmp_path / 'run')['params']['trunk'])
   assert_close(stored(trunk)['batch_stats'], stored(tmp_path / 'run')['batch_stats'])

@@ -11,7 +11,7 @@ import pytest
 from tiny_museum import off_the_shelf_config
 from trainer import assert_close, stored, untimed_lines
 
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.off_the_shelf.selection import check_choice
 from flaxart.tasks.softmax import Softmax
 from flaxart.train import train_and_evaluate
@@ -61,7 +61,7 @@ def test_the_setting_that_is_best_on_val_is_tested_and_kept(tried):
   of_best = next(line for line in lines if line['step'] == best)
   assert of_best['setting'] == kept and of_best['setting_step'] == (best - 1) % 32 + 1
   assert of_best['artist/loss'] == pytest.approx(summary['val']['artist']['loss'], rel=1e-4)
-  again = evaluate_again(workdir, split='test')
+  again = evaluate_run(workdir, split='test')
   # A loss near 0 is a difference of float32 logits, which cannot be known better than this.
   assert_close(again, summary['test'], rtol=1e-4, atol=np.finfo(np.float32).eps)
 

@@ -20,7 +20,7 @@ import scipy.special
 from tiny_museum import tiny_config
 
 from flaxart.data.source import open_dataset
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.evaluation.results import table
 from flaxart.predict import predict
 from flaxart.report.__main__ import report
@@ -154,7 +154,7 @@ def test_it_is_trained_and_evaluated_like_any_other(runs, collection, capsys):
   assert runs.network['calibration']['artist']['temperature'] > 0
   tables = json.loads((runs.workdir / 'tables.json').read_text())['test']
   assert sum(tables['artist']['off']) == runs.network['test']['artist']['n']
-  assert evaluate_again(runs.workdir, split='test') == runs.network['test']
+  assert evaluate_run(runs.workdir, split='test') == runs.network['test']
   head, _, artist = capsys.readouterr().out.splitlines()[1:4]
   assert head.endswith('one off') and 'exact, mean_error' in artist
   assert table(runs.network, list(tasks.values())).splitlines()[3] == artist

@@ -22,7 +22,7 @@ import flaxart
 from flaxart import config as settings
 from flaxart.config_format import Moved, Removed, up_to_date
 from flaxart.data.source import open_dataset
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.network.state_tree import state_tree
 from flaxart.train import train_and_evaluate
 from flaxart.verify import verify
@@ -94,7 +94,7 @@ def test_a_run_with_a_setting_that_is_gone_is_evaluated_and_not_continued(begun,
     train_and_evaluate(config, run)
   assert {path: path.read_bytes() for path in run.rglob('*') if path.is_file()} == before
   assert flaxart.load(run).about['step'] == 4
-  assert evaluate_again(run, split='test', config=config)['artist']['n'] > 0
+  assert evaluate_run(run, split='test', config=config)['artist']['n'] > 0
 
 
 def test_a_run_with_a_pattern_of_earlier_times_is_loaded_and_not_continued(begun):

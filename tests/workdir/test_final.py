@@ -14,7 +14,7 @@ from trainer import stored
 
 import flaxart
 from flaxart import verify
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.machine.locks import WorkdirLock
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import checkpoint, checkpoint_folder, manifest
@@ -61,7 +61,7 @@ def test_the_best_step_is_left_without_optimizer_state(both):
 
 def test_it_evaluates_verifies_and_loads_as_before(both):
   slim, _, summary = both[False]
-  assert json.loads(json.dumps(evaluate_again(slim, split='test'))) == json.loads(
+  assert json.loads(json.dumps(evaluate_run(slim, split='test'))) == json.loads(
     json.dumps(summary['test'])
   )
   assert verify.verify(slim) == {summary['train']['best_step']: []}

@@ -11,7 +11,7 @@ import pytest
 from tiny_museum import draw_collection, tiny_config
 
 from flaxart.data.source import open_dataset
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.tasks.sigmoid import Sigmoid
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import run_folder
@@ -51,14 +51,14 @@ def test_other_data_are_refused_by_name_and_remapped_on_request(run, trained, ot
   with pytest.raises(
     UserError, match=r"class 1 of artist was 'Bert' .* is 'Yvo' .*--remap_classes"
   ):
-    evaluate_again(run, split='test', config=config)
+    evaluate_run(run, split='test', config=config)
   with pytest.raises(
     UserError, match=r"class 1 of artist was 'Bert' .* is 'Yvo' .*--remap_classes"
   ):
     train_and_evaluate(config, run)
   # The run's Cleo is unknown here, and what is Anna here was Cleo: every answer becomes wrong.
   with caplog.at_level('INFO', 'flaxart'):
-    scores = evaluate_again(run, split='test', config=config, remap_classes=True)
+    scores = evaluate_run(run, split='test', config=config, remap_classes=True)
   assert 'artist: 1 of 3 classes matched by name; unknown' in caplog.text
   assert "'Yvo', 'Zoe'; not in the data: 'Bert', 'Cleo'" in caplog.text
   before = json.loads((run / 'results.json').read_text())['test']
@@ -75,12 +75,12 @@ def test_other_labels_of_the_same_records_are_refused(run, trained, tmp_path):
   config = trained[1].copy_and_resolve_references()
   config.data.data_dir = str(tmp_path / 'other')
   for again in (
-    lambda: evaluate_again(run, split='test', config=config),
+    lambda: evaluate_run(run, split='test', config=config),
     lambda: train_and_evaluate(config, run),
   ):
     with pytest.raises(UserError, match=r'the labels of type in train are not those that the run'):
       again()
-  scores = evaluate_again(run, split='test', config=config, remap_classes=True)['type']
+  scores = evaluate_run(run, split='test', config=config, remap_classes=True)['type']
   before = json.loads((run / 'results.json').read_text())['test']['type']
   assert scores['top1'] == pytest.approx(1 - before['top1'])  # every label is the other one
 
@@ -145,7 +145,7 @@ def test_another_version_of_the_data_is_refused(run, trained, change, line):
   entry['dataset'] |= change
   (run / 'run.json').write_text(json.dumps(entry))
   for again in (
-    lambda: evaluate_again(run, split='test'),
+    lambda: evaluate_run(run, split='test'),
     lambda: train_and_evaluate(trained[1], run),
   ):
     with pytest.raises(UserError, match=line):

@@ -22,7 +22,7 @@ from trainer import command
 
 import flaxart
 from flaxart.data.source import open_dataset
-from flaxart.evaluate_run import evaluate_again
+from flaxart.evaluate_run import evaluate_run
 from flaxart.evaluation import calibration, results
 from flaxart.evaluation.evaluate import evaluate
 from flaxart.machine.sharding import create_mesh
@@ -142,7 +142,7 @@ def test_results_hold_what_the_contract_says(run):
 def test_eval_reproduces_every_digit(run):
   workdir, _, summary, _ = run
   for split in ('val', 'test'):
-    assert evaluate_again(workdir, split=split) == summary[split]
+    assert evaluate_run(workdir, split=split) == summary[split]
 
 
 def test_data_that_moved_are_evaluated_with_the_config_of_the_run(run, tmp_path):
