@@ -58,13 +58,14 @@ def named_trunk(config: ConfigDict) -> InitialTrunk:
       f'{config.model.width} and model.shallow={config.model.shallow}, expected 1 and False'
     )
   path = find_imagenet(config.model.name) if config.init == 'imagenet' else path
-  read = read_trunk(path, model=config.model.name)
-  own: Preprocess = read['preprocess']
+  trunk, weights = read_trunk(path, model=config.model.name)
+  own = weights.preprocess
   say_other_pictures(config, own)
+  kinds = (nnx.Param, nnx.BatchStat)
   return InitialTrunk(
-    TrunkSpec(read['variant'], own),
-    {**read['about'], 'image_size': own.size},
-    TrunkArrays(read['params'], read['batch_stats']),
+    TrunkSpec(weights.variant, own),
+    {**weights.about, 'image_size': own.size},
+    TrunkArrays(*(nnx.to_pure_dict(nnx.state(trunk, kind)) for kind in kinds)),
   )
 
 

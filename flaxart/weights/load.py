@@ -1,4 +1,4 @@
-"""Loads a converted weights file: as a trunk ready to call, or into a network that exists."""
+"""Loads a converted weights file: as a trunk ready to call, or as a network with its arrays."""
 
 from __future__ import annotations
 
@@ -77,57 +77,25 @@ def load_trunk(path: Path | str) -> LoadedTrunk:
   Raises:
     UserError: no such file, not a converted one, damaged, or not matching its network.
   """
-  weights = file.read(path)
-  trunk = names.abstract_trunk(weights.model, weights.variant)
-  _fill(trunk, weights, what=str(path))
+  trunk, weights = read_trunk(path)
   return LoadedTrunk(trunk, weights.preprocess, weights.about, weights.top)
 
 
-def load_into(trunk: Trunk, path: Path | str) -> dict[str, str]:
-  """Overwrites all parameters and statistics of `trunk` and returns what they are (`about`).
-
-  The trunk must have the file's variant: the same numbers mean something else in another.
+def read_trunk(path: Path | str, *, model: str | None = None) -> tuple[Trunk, Weights]:
+  """The network of a converted file with the file's arrays, and what the file says of itself.
 
   Raises:
-    UserError: another network or variant, or the two-sided difference of what does not match.
+    UserError: as `load_trunk`, or the file is not of the network `model`.
   """
   weights = file.read(path)
-  check_model(weights, model=trunk.card.name, variant=trunk.variant, path=path)
-  _fill(trunk, weights, what=str(path))
-  return weights.about
-
-
-def read_trunk(path: Path | str, *, model: str) -> dict[str, Any]:
-  """A file as `params` and `batch_stats` (nested dictionaries), `about`, `preprocess`, `variant`.
-
-  For a training run, which creates its trunk with `variant` and places the arrays itself.
-
-  Raises:
-    UserError: as `load_into`, for a full-width `model`.
-  """
-  weights = file.read(path)
-  check_model(weights, model=model, variant=weights.variant, path=path)
+  if model not in (None, weights.model):
+    raise UserError(
+      f'{path}: holds {weights.model} ({weights.variant}), expected {model}; choose the file or '
+      'config.model.name to match'
+    )
   trunk = names.abstract_trunk(weights.model, weights.variant)
   _fill(trunk, weights, what=str(path))
-  params, batch_stats = (
-    nnx.to_pure_dict(nnx.state(trunk, kind)) for kind in (nnx.Param, nnx.BatchStat)
-  )
-  return {
-    'params': params,
-    'batch_stats': batch_stats,
-    'about': weights.about,
-    'preprocess': weights.preprocess,
-    'variant': weights.variant,
-  }
-
-
-def check_model(weights: Weights, *, model: str, variant: str, path: Path | str) -> None:
-  """The file is for this network in this variant."""
-  if (weights.model, weights.variant) != (model, variant):
-    raise UserError(
-      f'{path}: holds {weights.model} ({weights.variant}), expected {model} '
-      f'({variant}); choose the file or config.model.name to match'
-    )
+  return trunk, weights
 
 
 def _fill(trunk: Trunk, weights: Weights, *, what: str) -> None:
