@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+import flaxart
 from flaxart.training.run import Run
+from flaxart.workdir import identity
+from flaxart.workdir.checkpoint import steps_on_disk
 from tfds_rijks.errors import UserError
 
 
@@ -57,11 +60,20 @@ class Selection:
 
 
 def check_choice(run: Run) -> None:
-  """Several settings can be chosen from only by a val split that has labels."""
+  """Several settings can be chosen from only by a val split that has labels.
+
+  Refuses, too, to go on from what format 1 has stored of them: all in one state.
+  """
   count, val = len(run.settings.trials), run.dataset.splits.get('val')
-  if count == 1 or (
-    val is not None and any(task.is_labelled(val.labels[task.name]).any() for task in run.tasks)
-  ):
+  if count == 1:
+    return
+  if steps_on_disk(run.workdir) and identity.format_of(run.workdir) == 1:
+    raise UserError(
+      f'{run.workdir}: was begun with {count} config.probe.settings in one pass, and flaxart '
+      f'{flaxart.__version__} trains them one after the other; begin another --workdir (the '
+      f'features are kept), or finish this run with flaxart {identity.written_by(run.workdir)}'
+    )
+  if val is not None and any(task.is_labelled(val.labels[task.name]).any() for task in run.tasks):
     return
   found = 'no val split' if val is None else 'a val split without labels of these tasks'
   raise UserError(

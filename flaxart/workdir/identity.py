@@ -50,6 +50,11 @@ def check_format(folder: Path) -> None:
     )
 
 
+def format_of(folder: Path) -> int:
+  """The format that a run was written in."""
+  return int(_read(folder / RUN).get('format', 1))
+
+
 def written_by(folder: Path) -> str:
   """The version of flaxart that a run was begun with."""
   return str(_read(folder / RUN).get('flaxart', 'of its time'))

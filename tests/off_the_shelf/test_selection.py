@@ -125,11 +125,12 @@ def test_a_setting_that_leaves_out_too_many_updates_drops_out(tried, tmp_path, c
     train_and_evaluate(config, tmp_path / 'none')
 
 
-def test_several_settings_need_labels_to_choose_by():
+def test_several_settings_need_labels_to_choose_by(tmp_path):
   task = Softmax('artist', ('a', 'b'))
   val = SimpleNamespace(labels={'artist': np.array([-1, -1])})
   museum = SimpleNamespace(name='museum', splits={})
-  run = SimpleNamespace(tasks=[task], dataset=museum, settings=SimpleNamespace(trials=('a', 'b')))
+  settings = SimpleNamespace(trials=('a', 'b'))
+  run = SimpleNamespace(workdir=tmp_path, tasks=[task], dataset=museum, settings=settings)
   for splits, found in (({}, 'no val split'), ({'val': val}, 'a val split without labels')):
     museum.splits = splits
     with pytest.raises(UserError, match=found):

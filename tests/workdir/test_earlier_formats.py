@@ -84,6 +84,10 @@ def test_an_earlier_config_has_the_fields_of_today(name):
   [
     ({'head_devices': 4}, r'config\.head_devices=4'),
     ({'train__on_nonfinite': 'rollback'}, r"config\.train\.on_nonfinite='rollback'"),
+    (
+      {'trainable': 'heads', 'probe__settings': 'adam:1e-3,sgd:0.1'},
+      r'2 config\.probe\.settings in one pass',
+    ),
   ],
 )
 def test_a_run_with_a_setting_that_is_gone_is_evaluated_and_not_continued(begun, fields, said):
