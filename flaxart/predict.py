@@ -23,11 +23,13 @@ from typing import Any
 import flaxart
 from flaxart.machine.files import write_text
 from flaxart.net import load
-from flaxart.prediction.object_ids import object_ids
+from flaxart.prediction.object_ids import RecordNumbers
 from flaxart.prediction.pictures import average_objects, find_pictures, predict_pictures
 from flaxart.prediction.table import passed_over_row, readable, row, task_columns, to_csv
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
+
+NO_NUMBERS = RecordNumbers()
 
 
 def main() -> int:
@@ -38,8 +40,16 @@ def main() -> int:
   parser.add_argument(
     '--output', required=True, help='the table to write, F.csv; F.json beside it says what made it'
   )
-  parser.add_argument('--metadata', help='CSV that knows the record numbers of the pictures')
+  parser.add_argument('--metadata', help='table that knows the record numbers of the pictures')
   parser.add_argument('--id_column', help='column of --metadata with the record number')
+  parser.add_argument(
+    '--match',
+    help='path: a column of --metadata names the files; stem: their names hold the number; '
+    'iptc:ObjectName, xmp:dc:identifier and the like: a field inside them does (default: path '
+    'where there is a column image, else stem)',
+  )
+  parser.add_argument('--image_column', help='column of --metadata that names the files')
+  parser.add_argument('--sheet', help='of a workbook (default: the first that can be seen)')
   parser.add_argument(
     '--per',
     choices=('picture', 'object'),
@@ -52,8 +62,7 @@ def main() -> int:
     Path(args.workdir),
     Path(args.images),
     Path(args.output),
-    metadata=args.metadata,
-    id_column=args.id_column,
+    numbers=RecordNumbers(args.metadata, args.id_column, args.match, args.image_column, args.sheet),
     per=args.per,
     batch_size=args.batch_size,
   )
@@ -65,26 +74,31 @@ def predict(
   folder: Path,
   output: Path,
   *,
-  metadata: str | None = None,
-  id_column: str | None = None,
+  numbers: RecordNumbers = NO_NUMBERS,
   per: str = 'picture',
   batch_size: int = 32,
 ) -> list[dict[str, str]]:
   """Writes the table to `output` and what made it to `output` with `.json`; returns the rows."""
   if batch_size < 1:
     raise UserError(f'--batch_size: found {batch_size}, expected 1 or more')
-  if bool(metadata) != bool(id_column):
-    raise UserError('--metadata and --id_column go together: the file, and its column of numbers')
-  if per == 'object' and not metadata:
+  numbers.check()
+  if per == 'object' and not numbers:
     raise UserError(
-      '--per=object needs --metadata and --id_column: they say which pictures are one object'
+      '--per=object needs --metadata and --id_column, or --match: they say which pictures are one '
+      'object'
     )
-  check_output(output, metadata=metadata)
+  check_output(output, metadata=numbers.metadata)
   paths, passed_over = find_pictures(folder)
-  ids = object_ids(Path(metadata), id_column, paths) if metadata and id_column else {}
-  if metadata:
+  ids = numbers.of(paths, folder=folder) if numbers else {}
+  if numbers:
     known = sum(bool(ids.get(path)) for path in paths)
-    print(f'{metadata}: has a record number for {known} of {len(paths)} pictures')
+    where = numbers.metadata or numbers.match
+    print(f'{where}: has a record number for {known} of {len(paths)} pictures')
+    if not known:
+      raise UserError(
+        f'{where}: has a record number for none of {len(paths)} pictures, such as {paths[0]}; '
+        'check --id_column, --image_column and --match'
+      )
   net = load(workdir)
   answers = predict_pictures(net, folder, paths, batch_size=batch_size)
   if per == 'object':
@@ -93,7 +107,7 @@ def predict(
   rows += [passed_over_row(path, why) for path, why in passed_over.items()]
   rows.sort(key=lambda cells: cells['image'])
   columns = ['image', 'id', 'status', 'reason', *(c for t in net.tasks for c in task_columns(t))]
-  numbers = {f'{task.name}_1' for task in net.tasks if task.answers_number}
+  plain = {f'{task.name}_1' for task in net.tasks if task.answers_number}
   unread = sum(1 for r in rows if r['status'] == 'unreadable')
   about = {
     'written_by': f'flaxart {flaxart.__version__}',
@@ -110,7 +124,7 @@ def predict(
   }
   # First, because it tells whose the table is: `check_output`.
   write_text(sidecar_of(output), json.dumps(about, indent=1, ensure_ascii=False) + '\n')
-  write_text(output, to_csv(rows, columns, numbers=numbers))
+  write_text(output, to_csv(rows, columns, numbers=plain))
   print(
     f'{output}: {len(rows)} rows, {unread} of them unreadable, {len(passed_over)} files that '
     'are no pictures'

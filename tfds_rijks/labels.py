@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -89,15 +89,6 @@ def describe(values: Iterable[str | Sequence[str]], names: Vocabulary) -> dict[s
     'counts': dict(names.counts),
     'dropped_classes': dict(names.dropped),
   }
-
-
-def spellings(values: Iterable[str]) -> list[list[str]]:
-  """Values that differ only in case, accents or punctuation, as groups of two and more."""
-  groups: dict[str, set[str]] = defaultdict(set)
-  for value in values:
-    if value:
-      groups[skeleton(value)].add(value)
-  return sorted(sorted(group) for key, group in groups.items() if key and len(group) > 1)
 
 
 def skeleton(text: str) -> str:

@@ -9,9 +9,18 @@ from pathlib import Path
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import SUFFIXES
 
+# Of Synology and QNAP, macOS and Windows; and what people call such folders themselves.
+NOT_OURS = frozenset(
+  (
+    *('@eadir', '@recycle', '#recycle', '#snapshot', '__macosx', '$recycle.bin'),
+    *('system volume information', 'thumbs', 'thumbnails', '_thumbs', '_thumbnails'),
+  )
+)
+
 
 def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
-  """All files below `folder`, sorted; hidden ones and the folders in `without` are left out.
+  """All files below `folder`, sorted; hidden ones, folders in which programs keep thumbnails and
+  what was deleted, and the folders in `without` are left out.
 
   Links to folders are followed, each folder once: a link that points upwards ends the walk there.
   """
@@ -28,6 +37,8 @@ def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
         if entry.name.startswith('.'):
           continue
         if entry.is_dir():
+          if entry.name.casefold() in NOT_OURS:
+            continue
           yield from below(entry.path)
         elif entry.is_file():
           yield entry.path

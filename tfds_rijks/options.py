@@ -19,6 +19,7 @@ class Preparation(Protocol):
     image_size: short side in pixels of what is stored; None for the files as they are.
     max_pixels: height times width that a picture may have.
     processes: that read pictures; None: one a core.
+    summary: of what was read, to be printed before the estimate; '' for nothing.
     hidden: files below the source that are input although their names begin with a dot.
     KEPT: folders of the data_dir in which builds leave what they may need again; no input.
   """
@@ -30,6 +31,7 @@ class Preparation(Protocol):
   image_size: int | None
   max_pixels: int
   processes: int | None
+  summary: str
   hidden: list[Path]
 
   def __init__(self, config: str, manual_dir: Path, **options: Any): ...

@@ -82,6 +82,8 @@ def prepare(
         f'{"; ".join(different[:6])}; rebuild it with --overwrite, or choose '
         f'another --data_dir{_name_hint(dataset)}'
       )
+  if plan.summary:
+    print(f'\n{plan.summary}\n')
   estimate(plan, target)
   if dry_run:
     return path

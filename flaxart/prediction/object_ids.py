@@ -1,72 +1,79 @@
-"""Which picture belongs to which record of a museum: read from the museum's own table."""
+"""Which picture belongs to which record of a museum: the rules of `tfds_rijks.prepare`."""
 
 from __future__ import annotations
 
-import collections
-import os
-import unicodedata
+import dataclasses
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from tfds_rijks.collection import table
+from tfds_rijks.collection import embedded, matching, table
+from tfds_rijks.collection.column_names import Names
 from tfds_rijks.errors import UserError
+from tfds_rijks.labels import normalise
 
 
-def object_ids(metadata: Path, id_column: str, paths: Sequence[str]) -> dict[str, str]:
-  """`{picture: record number as text}` for the pictures that the table knows.
+@dataclasses.dataclass(frozen=True)
+class RecordNumbers:
+  """Where the numbers of records stand: in a column of a table, or in the pictures themselves.
 
-  The table is of any kind that `tfds_rijks.prepare` reads. It has a column `image` (a relative path
-  or a file name), or none: then a picture belongs to the record whose number its file name is. What
-  could mean two records, or a name two pictures, decides nothing. Numbers stay text, leading zeros
-  and all.
+  Attributes: `metadata` a table of any kind that `tfds_rijks.prepare` reads, `sheet` of a workbook;
+  `id_column` and `image_column` of it; `match` how a picture finds its row (by default `path` where
+  the table names files, else `stem`). Without a table `match` must be `iptc:...` or `xmp:...`.
   """
-  if not metadata.is_file():
-    raise UserError(f'--metadata: {metadata} is no file; give the table with the numbers')
-  try:
-    found = table.read(metadata)
-  except OSError as error:
-    raise UserError(
-      f'--metadata: {metadata} cannot be read ({error.strerror}); give the table with the numbers'
-    ) from None
-  if id_column not in found.columns:
-    raise UserError(
-      f'--id_column: {metadata} has no column {id_column!r}; its columns are '
-      f'{", ".join(found.columns)}'
-    )
-  numbers = [_text(cell) for cell in found.column(id_column)]
-  plain = {path: _plain(path) for path in paths}
-  if 'image' not in found.columns:
-    by_stem = {_plain(number).casefold(): number for number in numbers if number}
-    stems = {path: PurePosixPath(name).stem.casefold() for path, name in plain.items()}
-    return {path: by_stem[stem] for path, stem in stems.items() if stem in by_stem}
-  by_path: dict[str, set[str]] = {}
-  for cell, number in zip(found.column('image'), numbers, strict=True):
-    if name := _text(cell):
-      by_path.setdefault(_plain(name), set()).add(number)
-  by_name: dict[str, set[str]] = {}
-  for name, records in by_path.items():
-    by_name.setdefault(_last(name), set()).update(records)
-  # Another folder's file of a name whose own row is here is another picture.
-  here = {_last(name) for name in plain.values() if name in by_path}
-  pictures = collections.Counter(_last(name) for name in plain.values())
-  result = {}
-  for path, name in plain.items():
-    records = by_path.get(name, set())
-    if name not in by_path and _last(name) not in here and pictures[_last(name)] == 1:
-      records = by_name.get(_last(name), set())
-    if len(records) == 1:
-      (result[path],) = records
-  return result
+
+  metadata: str | None = None
+  id_column: str | None = None
+  match: str | None = None
+  image_column: str | None = None
+  sheet: str | None = None
+
+  def __bool__(self) -> bool:
+    return bool(self.metadata or self.match)
+
+  def check(self) -> None:
+    """Raises `UserError` for options that do not go together."""
+    if bool(self.metadata) != bool(self.id_column):
+      raise UserError('--metadata and --id_column go together: the file, and its column of numbers')
+    in_pictures = self.match is not None and matching.embedded_field(self.match) is not None
+    for flag, given in (
+      ('match', '' if in_pictures else self.match),
+      ('image_column', self.image_column),
+      ('sheet', self.sheet),
+    ):
+      if given and not self.metadata:
+        raise UserError(f'--{flag}={given} needs --metadata: the table that knows the numbers')
+
+  def of(self, paths: Sequence[str], *, folder: Path) -> dict[str, str]:
+    """`{picture: record number as text}`; what could mean two records is left out.
+
+    Numbers stay text, leading zeros and all; `paths` are relative to `folder`.
+    """
+    if self.metadata and self.id_column:
+      return self._of_table(Path(self.metadata), paths, folder=folder)
+    field = matching.embedded_field(self.match or '')
+    assert field is not None  # `check`
+    found = embedded.values([folder / path for path in paths], field)
+    return {path: number for path, number in zip(paths, found, strict=True) if number}
+
+  def _of_table(self, file: Path, paths: Sequence[str], *, folder: Path) -> dict[str, str]:
+    if not file.is_file():
+      raise UserError(f'--metadata: {file} is not a file; give the table with the numbers')
+    try:
+      content = table.read(file, sheet=self.sheet or '')
+    except OSError as error:
+      raise UserError(
+        f'--metadata: {file} cannot be read ({error.strerror}); give the table with the numbers'
+      ) from None
+    names_files = bool(Names(content).image(self.image_column))
+    match = self.match or (matching.PATH if names_files else matching.STEM)
+    by = matching.rule(content, match, id_column=self.id_column, image_column=self.image_column)
+    table.without_errors(content, [by.id_column])
+    table.check_ids(content, by.id_column)
+    rows = matching.rows_of(content, paths, by, folder=folder)
+    numbers = [_text(cell) for cell in content.column(by.id_column)]
+    meant = {path: {numbers[i] for i in found} for path, found in rows.items()}
+    return {path: next(iter(found)) for path, found in meant.items() if len(found) == 1}
 
 
 def _text(cell: table.Cell) -> str:
-  return (cell if isinstance(cell, str) else ' '.join(cell)).strip()
-
-
-def _plain(path: str) -> str:
-  """One spelling of a path: `a/b.png` for `a\\b.png` and `./a/b.png`, accents composed."""
-  return os.path.normpath(unicodedata.normalize('NFC', path.replace('\\', '/')))
-
-
-def _last(path: str) -> str:
-  return PurePosixPath(path).name
+  return normalise(cell if isinstance(cell, str) else ' '.join(cell))

@@ -13,7 +13,7 @@ from flaxart.net import Net
 from tfds_rijks.errors import UserError
 from tfds_rijks.formats import heif
 from tfds_rijks.images import SUFFIXES, ImageError
-from tfds_rijks.listing import is_picture
+from tfds_rijks.listing import is_picture, walk
 from tfds_rijks.passed_over import reason
 from tfds_rijks.progress import Progress
 
@@ -25,27 +25,25 @@ Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason wh
 def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
   """Relative paths of the pictures below `folder`, sorted, and why each other file is none.
 
-  Links to folders are not followed: they can lead in circles.
+  As `tfds_rijks.prepare` walks: without hidden files and folders of thumbnails.
   """
   if not folder.is_dir():
     raise UserError(f'--images: {folder} is no folder; give the folder that holds the pictures')
   paths: list[str] = []
   others: dict[str, str] = {}
 
-  def closed(error: OSError) -> None:
-    raise UserError(
-      f'--images: {error.filename} cannot be opened ({error.strerror}); let it be read, or move it '
-      'away'
-    )
-
-  for root, _, names in os.walk(folder, onerror=closed):
-    for name in names:
-      path = Path(root) / name
+  try:
+    for path in walk(folder):
       relative = path.relative_to(folder).as_posix()
       if is_picture(path):
         paths.append(relative)
       else:
         others[relative] = reason(path)
+  except OSError as error:
+    raise UserError(
+      f'--images: {error.filename} cannot be opened ({error.strerror}); let it be read, or move it '
+      'away'
+    ) from None
   if not paths:
     raise UserError(
       f'--images: {folder} holds no picture ({", ".join(sorted(SUFFIXES))}) among {len(others)} '

@@ -11,6 +11,7 @@ import shutil
 import unicodedata
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,12 +20,16 @@ from tiny_museum import draw_collection, tiny_config
 import flaxart
 from flaxart.machine.files import defuse
 from flaxart.predict import predict
-from flaxart.prediction.object_ids import object_ids
+from flaxart.prediction import table
+from flaxart.prediction.object_ids import RecordNumbers
 from flaxart.prediction.pictures import average_objects, find_pictures
 from flaxart.prediction.table import to_csv
+from flaxart.tasks.softmax import Softmax
 from flaxart.train import train_and_evaluate
+from tfds_rijks import build_report
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square, encode_jpeg
+from tfds_rijks.prepare import prepare
 
 
 @pytest.fixture(scope='module')
@@ -152,7 +157,7 @@ def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize, monkeypatch
 def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_path):
   table = tmp_path / 'export.csv'
   table.write_text('objectnummer,image\n0012,m.png\n0012,n.png\n0012,a c.png\n0007,café/0007.png\n')
-  predict(workdir, folder, tmp_path / 'out.csv', metadata=str(table), id_column='objectnummer')
+  predict(workdir, folder, tmp_path / 'out.csv', numbers=RecordNumbers(str(table), 'objectnummer'))
   rows = {row['image']: row for row in read(tmp_path / 'out.csv')}
   assert rows['m.png']['id'] == rows['a c.png']['id'] == '0012'
   assert rows['café/0007.png']['id'] == '0007' and rows['o.png']['id'] == ''
@@ -160,8 +165,7 @@ def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_p
     workdir,
     folder,
     tmp_path / 'objects.csv',
-    metadata=str(table),
-    id_column='objectnummer',
+    numbers=RecordNumbers(str(table), 'objectnummer'),
     per='object',
   )
   objects = read(tmp_path / 'objects.csv')
@@ -170,6 +174,10 @@ def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_p
   net = flaxart.load(workdir)
   both = net(np.stack([net.square((folder / p).read_bytes()) for p in ('m.png', 'n.png')]))
   assert float(one['artist_1_p']) == pytest.approx(float(both['artist'].mean(0).max()), abs=2e-4)
+
+
+def ids_of(table: Path, column: str, paths: list[str], **options: str) -> dict[str, str]:
+  return RecordNumbers(str(table), column, **options).of(paths, folder=table.parent)
 
 
 def test_averaging_keeps_pictures_without_a_number_apart():
@@ -189,7 +197,7 @@ def test_averaging_keeps_pictures_without_a_number_apart():
 def test_pictures_join_by_file_name_where_the_table_has_no_column_image(tmp_path):
   table = tmp_path / 'export.csv'
   table.write_text('\ufeffobjectnummer;title\n'.replace(';', ',') + 'SK-A-1,x\n007,y\n')
-  ids = object_ids(table, 'objectnummer', ['x/sk-a-1.jpg', '007.png', 'other.png'])
+  ids = ids_of(table, 'objectnummer', ['x/sk-a-1.jpg', '007.png', 'other.png'])
   assert ids == {'x/sk-a-1.jpg': 'SK-A-1', '007.png': '007'}
 
 
@@ -197,20 +205,20 @@ def test_a_file_name_that_two_pictures_share_decides_nothing(tmp_path):
   table = tmp_path / 'export.csv'
   table.write_text('id,image\nA,sub/10.png\nB,20.png\nC,d/30.png\nD,d/30.png\n')
   paths = ['sub/10.png', 'other/10.png', 'x/20.png', 'y/20.png', 'd/30.png']
-  assert object_ids(table, 'id', paths) == {'sub/10.png': 'A'}
+  assert ids_of(table, 'id', paths) == {'sub/10.png': 'A'}
 
 
 def test_tables_of_other_systems_find_their_pictures(tmp_path):
   table = tmp_path / 'export.csv'
   table.write_bytes('id;image\r\n1;b\\2.png\r\n2;./café.png\r\n'.encode('cp1252'))
   paths = ['b/2.png', unicodedata.normalize('NFD', 'café.png')]
-  assert list(object_ids(table, 'id', paths).values()) == ['1', '2']
+  assert list(ids_of(table, 'id', paths).values()) == ['1', '2']
 
 
 def test_a_file_name_that_two_records_share_decides_nothing(tmp_path):
   table = tmp_path / 'export.csv'
   table.write_text('id,image\n1,a/1.png\n2,b/1.png\n3,c/2.png\n')
-  assert object_ids(table, 'id', ['x/1.png', 'b/1.png', 'y/2.png']) == {
+  assert ids_of(table, 'id', ['x/1.png', 'b/1.png', 'y/2.png']) == {
     'b/1.png': '2',
     'y/2.png': '3',
   }
@@ -238,15 +246,17 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
     ({'output': workdir / 'results.csv'}, r'results\.json would stand beside the table'),
     ({'output': tmp_path / 'beside.csv'}, r'beside\.json would stand beside the table'),
     ({'output': table}, 'is there already, and no table of predictions'),
-    ({'output': table, 'metadata': str(table), 'id_column': 'number'}, 'the file of --metadata'),
-    ({'metadata': str(tmp_path), 'id_column': 'number'}, 'is no file'),
-    ({'metadata': str(tmp_path / 'no'), 'id_column': 'number'}, 'is no file'),
+    ({'output': table, 'numbers': RecordNumbers(str(table), 'number')}, 'the file of --metadata'),
+    ({'numbers': RecordNumbers(str(tmp_path), 'number')}, 'is not a file'),
+    ({'numbers': RecordNumbers(str(tmp_path / 'no'), 'number')}, 'is not a file'),
     (
-      {'metadata': str(table), 'id_column': 'id'},
+      {'numbers': RecordNumbers(str(table), 'id')},
       "has no column 'id'; its columns are number, image",
     ),
-    ({'metadata': str(table)}, 'go together'),
+    ({'numbers': RecordNumbers(str(table))}, 'go together'),
     ({'per': 'object'}, '--per=object needs --metadata'),
+    ({'numbers': RecordNumbers(match='stem')}, '--match=stem needs --metadata'),
+    ({'numbers': RecordNumbers(match='xmp:dc:title')}, 'a record number for none of'),
     ({'batch_size': 0}, '--batch_size: found 0'),
   ]:
     given = {'workdir': workdir, 'folder': folder, 'output': out, **arguments}
@@ -284,10 +294,54 @@ def test_a_name_that_is_not_utf8_keeps_its_row(workdir, folder, tmp_path):
   assert rows[r'caf\xe9.png']['artist_1_p'] == rows['m.png']['artist_1_p']
 
 
+@pytest.mark.parametrize(
+  ('columns', 'options'),
+  [
+    ('Nr,title', {}),  # by the file name
+    ('nr,Image', {}),
+    ('NR,file_name', {}),
+    ('nr,bestand', {'image_column': 'Bestand', 'match': 'path'}),
+  ],
+)
+def test_views_of_one_object_are_one_object_as_in_prepare(tmp_path, columns, options):
+  views = ['SK-A-1', 'sk_a_1_2', 'SK.A.1 (3)', 'x/sk a 1-verso']
+  paths = [f'{view}.jpg' for view in views]
+  for i, path in enumerate(paths):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    noise = np.random.default_rng(i).integers(0, 256, (24, 24, 3), np.uint8)
+    (tmp_path / path).write_bytes(encode_jpeg(noise))
+  named = not columns.endswith('title')
+  rows = [f'SK-A-1,{path}' for path in paths] if named else ['SK-A-1,x']
+  table = tmp_path / 'metadata.csv'
+  table.write_text('\n'.join([f'{columns},artist', *(f'{row},Ann' for row in rows)]))
+  assert ids_of(table, 'nr', paths, **options) == dict.fromkeys(paths, 'SK-A-1')
+  given = {'match': 'path' if named else 'stem', **options, 'id_column': 'nr', 'min_per_class': 1}
+  built = prepare('collection', manual_dir=tmp_path, data_dir=tmp_path / 'data', **given)
+  assert build_report.read(built)['groups']['groups'] == 1
+
+
+def test_hidden_files_and_thumbnails_are_passed_over_as_in_prepare(tmp_path):
+  for name in ('a.jpg', '._a.jpg', '.thumbs/a.jpg', '@eaDir/a.jpg/SYNO_M.jpg', 'Thumbs/a.jpg'):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b'x')
+  assert find_pictures(tmp_path) == (['a.jpg'], {})
+
+
+def test_a_class_for_nobody_is_never_suggested():
+  task = Softmax('artist', ('Ann', 'Bob', 'onbekend', 'rest'))
+  net = SimpleNamespace(tasks=(task,), decide=lambda answer: {'artist': [['onbekend']]})
+  cells = table.row(net, 'a.png', '', {'artist': np.array([0.1, 0.15, 0.7, 0.05])})
+  assert [cells[f'artist_{k}'] for k in (1, 2, 3)] == ['Bob', 'Ann', 'rest']
+  assert (cells['artist_1_p'], cells['artist_decision']) == ('0.1500', '')
+
+
 def test_a_row_of_the_table_without_a_number(tmp_path):
   table = tmp_path / 'export.csv'
   table.write_text('image,id\nx.png,\ny.png,007\n')
-  assert object_ids(table, 'id', ['x.png', 'y.png']) == {'x.png': '', 'y.png': '007'}
+  assert ids_of(table, 'id', ['x.png', 'y.png']) == {
+    'x.png': '',
+    'y.png': '007',
+  }
 
 
 def test_numbers_are_no_formulas():

@@ -12,7 +12,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from tfds_rijks.collection import Builder
 from tfds_rijks.prepare import prepare
+
+VERSION = str(Builder.VERSION)  # of a folder that is prepared
 
 
 def draw(path: Path, seed: int, *, size: tuple[int, int] = (24, 20), **options: Any) -> Path:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from collections_on_disk import build, draw, records, simple, write_collection
+from collections_on_disk import VERSION, build, draw, records, simple, write_collection
 from PIL import Image
 
 from tfds_rijks import pictures
@@ -90,13 +90,6 @@ def test_files_that_are_no_tables(source, name, data, message):
     build(source, metadata=name)
 
 
-def test_an_excel_file_that_is_none(source):
-  pytest.importorskip('openpyxl')
-  (source / 'metadata.xlsx').write_bytes(b'PK no')
-  with pytest.raises(UserError, match='not an Excel file'):
-    build(source)
-
-
 BAD_OPTIONS = {
   'a label column that is not there': (
     {'labels': 'artist,colour'},
@@ -109,7 +102,13 @@ BAD_OPTIONS = {
     'artist has no value on 50 or more pictures',
   ),
   'everything rare': ({'min_per_class': 50}, 'no column has a value on 50'),
-  'a match': ({'match': 'name'}, 'expected path or stem'),
+  'a match': ({'match': 'name'}, 'no such rule; expected path, stem, iptc:ObjectName or xmp'),
+  'a sheet of no workbook': ({'sheet': 'x'}, r'--sheet=x: .*metadata\.csv has no sheets'),
+  'a column in two roles': (
+    {'labels': 'type', 'text': 'Type'},
+    '--labels and --text both name type',
+  ),
+  'a column almost named': ({'labels': 'artits'}, "no column 'artits'; did you mean 'artist'"),
   'an empty separator': ({'multi_value_separator': ''}, 'expected a character'),
   'fractions': ({'fractions': '0.8,0.3,0.1'}, 'sum to 1'),
   'two fractions': ({'fractions': '0.8,0.2'}, 'expected three shares'),
@@ -172,7 +171,7 @@ def test_more_unreadable_pictures_than_the_budget(tmp_path):
     build(source, max_unreadable='4')
   with pytest.raises(UserError, match='expected at most 3'):
     build(source, max_unreadable='10%')
-  assert not (source.parent / 'prepared' / 'collection' / '1.3.0').exists()
+  assert not (source.parent / 'prepared' / 'collection' / VERSION).exists()
   assert len(records(build(source, max_unreadable='5'))) == 25
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import shutil
 import unicodedata
+from pathlib import Path
 
 import pytest
-from collections_on_disk import build, records, simple, write_collection
+from collections_on_disk import build, draw, records, simple, write_collection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tfds_rijks import build_report
-from tfds_rijks.collection import values
-from tfds_rijks.collection.numbers import middle, number
+from tfds_rijks.collection import aliases, values
+from tfds_rijks.collection.column_names import is_maker
+from tfds_rijks.collection.numbers import middle, number, year
 from tfds_rijks.errors import UserError
 
+CASES = Path(__file__).parents[2] / '../shared/cases'
 DOUBTFUL = [
   'workshop of Rembrandt',
   'Workshop of Rembrandt',
@@ -41,8 +46,14 @@ DOUBTFUL = [
   'attribué à Watteau',
   'école de Fontainebleau',
   'Jan Steen?',
-  '?',
   'Jan (?) Steen',
+  'Doe, John (attributed to)',
+  'Jan Luyken toegeschreven aan',
+  'Hals [follower of]',
+  'Ramberg, Johann (Atelier)',
+  'eisen (school)',
+  'Rembrandt, school',
+  'kopie naar Hals',
 ]
 CERTAIN = [
   'Rembrandt',
@@ -55,6 +66,35 @@ CERTAIN = [
   'Jan van de Omgeving',
   'Studio Drift',
   'Nachtwacht, Meester van de',
+  'Naar, Jan',
+  'Koning, Cornelis (?-1671)',
+  'Borch, Gerard ter (II)',
+  'd’Angers, David',
+  'Monogrammist AB',
+]
+NOBODY = [
+  *(
+    'unknown',
+    'Anoniem',
+    'onbekend',
+    'Unknown maker',
+    'N/A',
+    'NULL',
+    'nan',
+    'None',
+    '-',
+    '?',
+    'N.N.',
+  ),
+  *('Onbekende schilder', 'anoniem, Nederland', 'onbekend (vervaardiger)', 'Künstler unbekannt'),
+  *(
+    '[Unknown]',
+    'Anonymous (Dutch, 17th c.)',
+    'auteur inconnu',
+    'non identifié',
+    'n. v. t.',
+    'k.A.',
+  ),
 ]
 
 
@@ -62,7 +102,8 @@ def cleaner(**options) -> values.Cleaner:
   return values.Cleaner(
     aliases=options.get('aliases', {}),
     phrases=options.get('phrases') or values.read_phrases(options.get('distancing')),
-    maker_columns=options.get('maker_columns'),
+    nobodies=values.read_nobody(options.get('nobody')),
+    maker_columns=options.get('maker_columns', ()),
   )
 
 
@@ -82,8 +123,52 @@ def test_names_that_only_look_so_stay(text):
 def test_distancing_is_for_makers(column):
   assert cleaner().clean('naar Rubens', column=column) == ''
   assert cleaner().clean('naar Rubens', column='title') == 'naar Rubens'
-  assert cleaner(maker_columns='title').clean('naar Rubens', column='title') == ''
-  assert cleaner(maker_columns='title').clean('naar Rubens', column='artist') == 'naar Rubens'
+  assert cleaner(maker_columns=['title']).clean('naar Rubens', column='title') == ''
+  assert cleaner(maker_columns=['title']).clean('naar Rubens', column='artist') == 'naar Rubens'
+
+
+@pytest.mark.parametrize('text', NOBODY)
+def test_nobody_is_nobody(text):
+  clean = cleaner()
+  assert clean.clean(text, column='Artist Display Name') == ''
+  assert clean.nobody == {'Artist Display Name': {text: 1}}
+  assert cleaner(nobody='none', distancing='none').clean(text, column='artist') == text
+
+
+def test_nobody_in_other_columns_and_from_a_file(tmp_path):
+  clean = cleaner()
+  for text, label in [('unknown', ''), ('NaN', ''), ('unknown wood', 'unknown wood'), ('Sn', 'Sn')]:
+    assert clean.clean(text, column='material') == label
+  (tmp_path / 'n.txt').write_text('# ours\nniemand *\n')
+  clean = cleaner(nobody=str(tmp_path / 'n.txt'))
+  assert clean.clean('Niemand, NL', column='maker') == ''
+  assert clean.clean('unknown', column='maker') == 'unknown'
+
+
+@pytest.mark.parametrize(
+  ('column', 'makers'),
+  [
+    *[(name, True) for name in ('Artist', 'maker(s)', 'Artist Display Name', 'VERVAARDIGER')],
+    *[(name, False) for name in ('artist_died', 'Artist Nationality', 'name', 'painting')],
+  ],
+)
+def test_columns_of_makers(column, makers):
+  assert is_maker(column) == makers
+
+
+@pytest.mark.parametrize(
+  ('text', 'label'),
+  [
+    ('Jan &amp;amp; Caspar Luyken', 'Jan & Caspar Luyken'),
+    ('D&uuml;rer', 'Dürer'),
+    ('&#68;&#x00FC;rer', 'Dürer'),
+    ('Jan_x000D_\nSteen', 'Jan Steen'),
+    ('R&D &copy that', 'R&D &copy that'),
+    ('_x0041_', '_x0041_'),
+  ],
+)
+def test_what_other_programs_escaped(text, label):
+  assert cleaner().clean(text, column='artist') == label
 
 
 def test_distancing_off_and_from_a_file(tmp_path):
@@ -111,12 +196,12 @@ def test_bad_aliases(tmp_path, text, message):
   file = tmp_path / 'a.csv'
   file.write_text(text)
   with pytest.raises(UserError, match=message):
-    values.read_aliases(str(file))
+    aliases.read(str(file))
 
 
 def test_files_of_flags_that_are_not_there(tmp_path):
   with pytest.raises(UserError, match=r'--aliases=.*no such file'):
-    values.read_aliases(str(tmp_path / 'no.csv'))
+    aliases.read(str(tmp_path / 'no.csv'))
   with pytest.raises(UserError, match=r'--distancing=.*no such file'):
     values.read_phrases(str(tmp_path / 'no.txt'))
   for flag in ('aliases', 'distancing'):  # as a user comes there
@@ -131,10 +216,10 @@ def test_files_of_flags_that_are_not_there(tmp_path):
 def test_aliases_of_a_spreadsheet_on_a_mac(tmp_path):
   path = tmp_path / 'aliases.csv'
   path.write_bytes(b'from,to\rJ. Steen,Jan Steen\r')
-  assert values.read_aliases(str(path)) == {'J. Steen': 'Jan Steen'}
+  assert aliases.read(str(path)) == {'J. Steen': 'Jan Steen'}
   path.write_text('from,to\n"J. Steen,Jan Steen\n')
-  with pytest.raises(UserError, match='expected CSV with quotes in pairs'):
-    values.read_aliases(str(path))
+  with pytest.raises(UserError, match='expected a table with quotes in pairs'):
+    aliases.read(str(path))
 
 
 def test_columns_are_found_however_their_accents_are_written(tmp_path):
@@ -147,6 +232,47 @@ def test_columns_are_found_however_their_accents_are_written(tmp_path):
   assert json.loads((path / 'build_report.json').read_text())['distancing'] == {'umkreis von': 4}
   with pytest.raises(UserError, match=r"--maker_columns: .* has no column 'Kunstler'"):
     build(source, maker_columns='Kunstler')
+
+
+def test_spellings_of_one_name_are_proposed_and_given_back(tmp_path, capsys):
+  makers = ['Jan Luyken', 'Luyken, Jan', 'jan luyken', 'Jan Luyken (1649-1712)', 'Dürer', 'Durer']
+  makers += ['Borch, Gerard ter (I)', 'Borch, Gerard ter (II)', 'anoniem']
+  rows = [(f'{i}.png', name, 'a, b') for i, name in enumerate([*makers, 'Jan Luyken'])]
+  source = write_collection(tmp_path / 's', ['image', 'maker', 'type'], rows)
+  path = build(source)
+  text = (path / aliases.PROPOSED).read_bytes().decode('utf-8-sig')
+  assert sorted(text.splitlines()) == [
+    '"Luyken, Jan",Jan Luyken,order of the names,1',
+    'Durer,Dürer,"case, accents or signs",1',
+    'Jan Luyken (1649-1712),Jan Luyken,dates behind the name,1',
+    'from,to,why,works',
+    'jan luyken,Jan Luyken,"case, accents or signs",1',
+  ]
+  assert 'maker: 2 names seem to be spelt in several ways: Durer = Dürer' in capsys.readouterr().out
+  given = tmp_path / 'looked-through.csv'  # as a Dutch spreadsheet program saves it
+  given.write_text('from;to;why;works\nLuyken, Jan;Jan Luyken;x;1\njan luyken;Jan Luyken;x;1\n')
+  path = build(source, aliases=str(given), overwrite=True)
+  assert [r['maker'] for r in records(path)].count('Jan Luyken') == 4
+
+
+@pytest.mark.parametrize(
+  ('cells', 'option'),
+  [
+    (['A; B', 'C', 'A; C'], "--multi_value_separator=';'"),
+    (['A $ B', 'C', 'A'], "--multi_value_separator='$'"),
+    (['A\nB', 'C', 'A'], r"--multi_value_separator='\n'"),
+    (['Jan &amp; Caspar Luyken', 'Steen; ', 'A'], None),
+  ],
+)
+def test_several_values_in_a_cell_are_noticed_and_split(tmp_path, capsys, cells, option):
+  rows = [(f'{i}.png', cell) for i, cell in enumerate(cells)]
+  source = write_collection(tmp_path / 's', ['image', 'artist'], rows)
+  build(source)
+  out = capsys.readouterr().out
+  assert (f'{option} splits them' in out) if option else 'splits them' not in out
+  separator = shlex.split(option)[0].partition('=')[2] if option else ';'
+  found = records(build(source, multi_value_separator=separator, overwrite=True))
+  assert found[0]['artist'] == (['A', 'B'] if option else 'Jan & Caspar Luyken')
 
 
 def test_a_phrase_of_nothing_visible_matches_nothing():
@@ -202,6 +328,8 @@ def test_aliases_are_followed_to_the_end_and_travel_with_the_data(tmp_path):
     ('12.5', 12.5),
     ('1e39', None),
     ('12,5', 12.5),
+    ('1,234', None),
+    ('1.234', 1.234),
     ('1e3', 1000),
     ('17th century', None),
     ('1.234.567', None),
@@ -211,6 +339,55 @@ def test_aliases_are_followed_to_the_end_and_travel_with_the_data(tmp_path):
 )
 def test_numbers(text, value):
   assert number(text) == value
+
+
+@pytest.mark.parametrize(
+  ('text', 'value'),
+  [
+    *[
+      (text, None)
+      for text in ('1.650', '1,650', '0', '9999', '-500', '500 BC', '600 v. Chr.', '99')
+    ],
+    *[
+      (text, None)
+      for text in ('1650-1640', '300 av. J.-C.', '17e eeuw', '2101', '1650-9999', '12.5')
+    ],
+    *[('1642', 1642), ('ca. 1650', 1650), ('1640/50', 1645), ('1650.5', 1650.5), ('1650.0', 1650)],
+  ],
+)
+def test_years(text, value):
+  assert year(text) == value
+
+
+@pytest.mark.parametrize(
+  'columns', [('Datering',), ('Date',), ('Millésime',), ('Year begin', 'Object End Date')]
+)
+def test_years_by_their_names_and_those_that_are_none(tmp_path, columns):
+  cells = ['1650', '1.650', '1712', '-50', 'ca. 1700', '1800', '1900']
+  rows = [(f'{i}.png', 'AB'[i % 2], *[cell] * len(columns)) for i, cell in enumerate(cells)]
+  rows += [('7.png', 'A', *['0', '1700'][: len(columns)])]
+  path = build(write_collection(tmp_path / 's', ['image', 'artist', *columns], rows))
+  found = [r['year'] for r in records(path)]
+  assert [year for year in found if year == year] == [1650, 1712, 1700, 1800, 1900]
+  odd = build_report.read(path)['not_numbers']
+  assert odd[columns[0]] == ['1.650', '-50', '0']
+
+
+def test_cases_of_words_and_years(tmp_path):
+  for case, feature, key, value in (
+    ('18', 'artist', 'counts', {'Jan Steen': 20}),
+    ('18', 'type', 'counts', {'print': 30}),
+    ('19', 'year', 'labelled', 0),
+  ):
+    found = next(CASES.glob(f'{case}-*/metadata.csv'), None)
+    if found is None:
+      pytest.skip('the inputs are in ../shared/cases')
+    source = tmp_path / f'{case}{feature}'
+    for i in range(60):
+      draw(source / f'{i:03d}.png', i)
+    shutil.copy(found, source / 'metadata.csv')
+    path = build(source, overwrite=True)
+    assert build_report.read(path)['tasks'][feature][key] == value, case
 
 
 def test_missing_numbers_and_middles():
@@ -231,4 +408,17 @@ def test_cells_that_are_no_number_are_missing_and_listed(tmp_path, capsys):
   path = build(write_collection(tmp_path / 's', ['image', 'artist', 'year'], rows))
   assert math.isnan(records(path)[1]['year'])
   assert build_report.read(path)['not_numbers'] == {'year': ['17th century']}
-  assert 'year: 1 cells are no number: 17th century' in capsys.readouterr().out
+  assert 'year: 1 cells are no number or year: 17th century' in capsys.readouterr().out
+
+
+def test_doubt_in_a_column_of_its_own(tmp_path):
+  rows = [
+    ('a.png', 'Hals|Steen', 'Attributed to| '),
+    ('b.png', 'Hals', ''),
+    ('c.png', 'Steen', 'Workshop of'),
+    ('d.png', 'Steen', 'signed'),
+  ]
+  source = write_collection(tmp_path / 's', ['image', 'Artist Name', 'Artist Prefix'], rows)
+  path = build(source)
+  assert [r['Artist_Name'] for r in records(path)] == [['Steen'], ['Hals'], [], ['Steen']]
+  assert build_report.read(path)['distancing'] == {'attributed to': 1, 'workshop of': 1}

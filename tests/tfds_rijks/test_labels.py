@@ -67,10 +67,3 @@ def test_gini_is_the_mean_difference(sizes):
   x = np.asarray(sizes, float)
   expected = np.abs(x[:, None] - x).mean() / (2 * x.mean())
   assert labels.gini(sizes) == pytest.approx(expected)
-
-
-def test_spellings():
-  found = labels.spellings(
-    ['Jan Steen', 'jan steen', 'Jan-Steen', 'Dürer', 'Durer', 'Ruisdael', '']
-  )
-  assert found == [['Durer', 'Dürer'], ['Jan Steen', 'Jan-Steen', 'jan steen']]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from collections_on_disk import build, draw, records, simple, write_collection
+from collections_on_disk import VERSION, build, draw, records, simple, write_collection
 from prepare_command import files, run_command
 
 from tfds_rijks import build_report, fingerprint
@@ -146,7 +146,7 @@ def test_two_collections_share_a_folder_under_names_of_their_own(tmp_path, sourc
   path = command.prepare(
     'collection/other', manual_dir=other, data_dir=target, min_per_class=1, processes=1
   )
-  assert path == target / 'collection' / 'other' / '1.3.0'
+  assert path == target / 'collection' / 'other' / VERSION
   import tensorflow_datasets as tfds
 
   assert len(tfds.data_source('collection/other', split='all', data_dir=target)) == 12

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from collections_on_disk import build, draw, records, simple
+from collections_on_disk import VERSION, build, draw, records, simple
 from prepare_command import files, run_command
 
 from tfds_rijks import prepare as command
@@ -31,7 +31,7 @@ def staging(source: Path) -> Path:
 )
 @pytest.mark.parametrize('existing', [False, True])
 def test_an_interrupted_build_leaves_what_was_there(source, monkeypatch, error, existing):
-  path = source.parent / 'prepared' / 'collection' / '1.3.0'
+  path = source.parent / 'prepared' / 'collection' / VERSION
   if existing:
     build(source)
   before = files(path) if existing else None
@@ -115,12 +115,12 @@ def test_killing_the_command_leaves_no_half_built_version(tmp_path):
     time.sleep(0.005)
   process.send_signal(signal.SIGKILL)
   process.wait()
-  assert not (folder / '1.3.0').exists()
+  assert not (folder / VERSION).exists()
   done = run_command(*arguments)
   assert done.returncode == 0, done.stderr
   assert '.staging: left by a build that was killed; removed' in done.stdout
   assert not (folder / '.staging').exists()
-  assert len(records(folder / '1.3.0')) == 300
+  assert len(records(folder / VERSION)) == 300
 
 
 def test_a_rebuild_killed_between_its_two_renames_is_repaired(source, monkeypatch):

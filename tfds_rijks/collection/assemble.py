@@ -11,6 +11,7 @@ from typing import Any
 
 from tfds_rijks import labels, splits
 from tfds_rijks.build_report import examples
+from tfds_rijks.collection.aliases import PROPOSED, spellings
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection, Record
 from tfds_rijks.errors import UserError
@@ -47,6 +48,8 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     _check_given(groups, split_of, folder=folder)
   vocabularies, tasks = {}, {}
   for feature, kind in collection.kinds.items():
+    if kind == 'text':
+      continue
     if kind == 'number':
       tasks[feature] = _describe_number(records, feature)
       continue
@@ -86,12 +89,14 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
             if collection.kinds[feature] == 'label'
           },
           **record.numbers,
+          **record.texts,
         },
       )
     )
   sizes = Counter(groups.values())
   report: dict[str, Any] = {
     **collection.report,
+    'columns': [one._asdict() for one in collection.columns],
     'records': len(collection.records),
     'splits': counts,
     'split_rule': 'column split' if given else f'by group, {shares}, seed {flags.seed}',
@@ -105,9 +110,7 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     'picture_notes': dict(shelf.notes),
     'passed_over': passed_over(folder, used=_used(collection, flags)),
     'spellings': {
-      feature: found
-      for feature in vocabularies
-      if (found := labels.spellings(name for record in records for name in record.labels[feature]))
+      feature: spellings(proposed) for feature, proposed in collection.proposals.items()
     },
     'equal_pictures': _equal(records, shelf, list(vocabularies)),
   }
@@ -205,7 +208,7 @@ def _equal(records: Sequence[Record], shelf: Shelf, features: Sequence[str]) -> 
 
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
-  notes = []
+  notes = [*report['table']['notes']]
   if report['table']['encoding'] == 'cp1252':
     notes.append(f'{report["table"]["file"]}: not UTF-8, and read as Windows-1252')
   for feature, task in report['tasks'].items():
@@ -216,16 +219,24 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
   for feature, found in report['spellings'].items():
     shown = '; '.join(' = '.join(group) for group in found[:5])
     notes.append(
-      f'{feature}: {len(found)} values are spelt in several ways: {shown} (merge them '
-      'with --aliases)'
+      f'{feature}: {len(found)} names seem to be spelt in several ways: {shown}; look through '
+      f'{PROPOSED} beside the data, and give it back with --aliases'
     )
   for feature, n in report['equal_pictures']['with_different_labels'].items():
     notes.append(f'{feature}: {n} sets of equal pictures have different values')
   if phrases := report['distancing']:
     shown = ', '.join(f'{phrase} {n}' for phrase, n in list(phrases.items())[:8])
     notes.append(f'makers set to missing: {shown} (--distancing)')
+  for column, texts in report['nobody'].items():
+    shown = ', '.join(f'{text!r} {n}' for text, n in list(texts.items())[:8])
+    notes.append(f'{column}: nobody, and so missing: {shown} (--nobody)')
+  for column, seen in report['several_values'].items():
+    notes.append(
+      f'{column}: {seen["cells"]:,} cells seem to hold several values, such as '
+      f'{seen["example"]!r}; {seen["option"]} splits them'
+    )
   for column, odd in report['not_numbers'].items():
-    notes.append(f'{column}: {len(odd)} cells are no number: {examples(odd)}')
+    notes.append(f'{column}: {len(odd)} cells are no number or year: {examples(odd)}')
   if columns := report.get('columns_left_out'):
     notes.append(f'no class with enough pictures, left out: {", ".join(columns)}')
   return notes

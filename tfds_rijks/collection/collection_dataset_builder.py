@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_rijks import build_report
+from tfds_rijks.collection import aliases
 from tfds_rijks.collection.assemble import assemble
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection
@@ -36,8 +37,11 @@ class Config(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
   """A museum's own pictures and labels; prepared by `python -m tfds_rijks.prepare`."""
 
-  VERSION = tfds.core.Version('1.3.0')
+  VERSION = tfds.core.Version('2.0.0')
   RELEASE_NOTES: ClassVar = {
+    '2.0.0': 'Words for nobody (unknown, anoniem, n/a) are missing labels, and so are makers with '
+    'doubt behind the name. Titles, rights and the like, and what a label determines, are texts, '
+    'not tasks. Years from 100 to 2100 only. Workbooks are read as they are shown.',
     '1.3.0': 'Pictures mean what their files say (docs/pictures.md): deep, planar, inverted ones, '
     'palettes, profiles by content, transparency that is everywhere, orientation by EXIF alone.',
     '1.2.0': 'A folder is one class, whatever its name holds; #N/A is a missing label.',
@@ -102,6 +106,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       shelf.errors, total=len(paths), budget=self.flags.max_unreadable, where=str(source)
     )
     made = assemble(self.collection, shelf, self.flags, folder=source)
+    if self.collection.proposals:
+      build_report.write_text(
+        folder / aliases.PROPOSED,
+        aliases.proposals_as_csv(self.collection.proposals),
+        encoding='utf-8-sig',  # so that spreadsheet programs know it
+      )
     for feature, names in made.names.items():
       classes = self.info.features[feature]
       getattr(classes, 'feature', classes).names = list(names)
@@ -122,6 +132,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def _feature(kind: str) -> Any:
   label = tfds.features.ClassLabel()
+  if kind == 'text':
+    return tfds.features.Text()
   if kind == 'number':
     return tfds.features.Scalar(np.float32)
   return tfds.features.Sequence(label) if kind == 'labels' else label

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from tfds_rijks import images
+from tfds_rijks.collection.matching import embedded_field
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
 from tfds_rijks.pictures import allowed
@@ -23,15 +24,22 @@ class Flags:
   metadata: str | None = _flag(
     None,
     'the table in the folder (default: metadata.csv, .tsv, '
-    '.jsonl, .parquet or .xlsx; without one, or with none, a folder per class)',
+    '.jsonl, .parquet, .xlsx, .xls or .ods; without one, or with none, a folder per class)',
   )
+  sheet: str | None = _flag(None, 'of a workbook (default: the first that can be seen)')
   labels: str | None = _flag(
     None,
-    'columns that are labels, with commas between (default: every column that has no other use)',
+    'columns that are tasks to learn, with commas between, whatever they are like (default: every '
+    'column that has no other use, is no text and repeats no other)',
   )
-  multi_value_separator: str = _flag('|', 'between several values in one cell (default |)')
+  text: str | None = _flag(
+    None, 'columns that are carried as text, besides titles, rights, credit lines and the like'
+  )
+  multi_value_separator: str = _flag(
+    '|', r'between several values in one cell (default |); \n is a line end'
+  )
   min_per_class: int = _flag(20, 'rarer classes become missing labels (default 20)')
-  float_columns: str = _flag('', 'columns that are numbers, besides year, year_begin, year_end')
+  float_columns: str = _flag('', 'columns that are numbers, besides years')
   id_column: str | None = _flag(
     None,
     'the column with the object number (default: object_number '
@@ -39,8 +47,11 @@ class Flags:
   )
   match: str = _flag(
     'path',
-    'path: the column image names the files; stem: files are found by '
-    'the object number in their name',
+    'path: a column names the files; stem: files are found by the object number in their name; '
+    'iptc:ObjectName, xmp:dc:identifier and the like: by the number that a field inside them holds',
+  )
+  image_column: str | None = _flag(
+    None, 'the column that names the files (default: image or file_name)'
   )
   aliases: str | None = _flag(None, 'CSV with the columns from,to that merges spellings')
   distancing: str | None = _flag(
@@ -48,6 +59,11 @@ class Flags:
     'text file, a phrase a line, such as "workshop of": makers '
     'named so are missing (default: a list in Dutch, English, '
     'German and French; none: off)',
+  )
+  nobody: str | None = _flag(
+    None,
+    'text file, a word a line, such as "unknown": who is called so is nobody, a missing label '
+    '(default: nobody.txt, in the same languages; none: off)',
   )
   maker_columns: str | None = _flag(
     None, 'columns to which distancing applies (default: artist, maker, creator and the like)'
@@ -67,8 +83,7 @@ class Flags:
   processes: int | None = _flag(None, 'that read pictures (default: one a core)')
 
   def __post_init__(self):
-    if self.match not in ('path', 'stem'):
-      raise UserError(f'--match={self.match}: expected path or stem')
+    embedded_field(self.match)
     if not self.multi_value_separator:
       raise UserError('--multi_value_separator: found nothing; expected a character such as ;')
     for name, least in (
@@ -82,6 +97,11 @@ class Flags:
         raise UserError(f'--{name}={value}: expected {least} or more')
     self.shares()
     allowed(self.max_unreadable, 0)
+
+  @property
+  def separator(self) -> str:
+    """What stands between several values in a cell."""
+    return self.multi_value_separator.replace('\\n', '\n')
 
   def shares(self) -> dict[str, float]:
     """`fractions` as {'train': 0.8, 'val': 0.1, 'test': 0.1}."""

@@ -1,93 +1,177 @@
-"""Pairs pictures and rows by the object number in the file name, as museums' exports need it."""
+"""Which picture belongs to which row of a museum's table: one rule for preparing and predicting.
+
+By the path or file name in a column, by the object number in the file name, or by the number that a
+photographer's program has written into the file.
+"""
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import os
 import re
 import unicodedata
-from collections import defaultdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
-from tfds_rijks.build_report import examples
-from tfds_rijks.collection.table import Table
+from tfds_rijks.collection.column_names import Names
+from tfds_rijks.collection.embedded import Field, values
+from tfds_rijks.collection.table import Table, check_ids, without_errors
 from tfds_rijks.errors import UserError
-from tfds_rijks.listing import is_picture, name_of, walk
+from tfds_rijks.images import SUFFIXES
+from tfds_rijks.labels import normalise
 
-SHOWN = 10
-# What cameras and people put behind an object number: _1, -a, (2), _recto. Tried only where the
-# whole name is no object number, for many end in just such parts (BK-NM-13348-A).
+PATH, STEM = 'path', 'stem'
+EXPECTED = 'path, stem, iptc:ObjectName or xmp:dc:identifier'
+# What cameras and people put behind an object number: _1, -a, (2), _recto, _detail 2. Tried only
+# where the whole name is no object number, for many end in just such parts (BK-NM-13348-A).
+_VIEWS = (
+  'recto|verso|front|back|top|bottom|side|left|right|inside|overall|obverse|reverse|view|detail|det|'
+  'photo|img|voor|achter|voorzijde|achterzijde|binnen|boven|onder|links|rechts|foto|opname|'
+  'vorderseite|rückseite|seite|ansicht|aufnahme|bild|face|dos|revers|avers|vue|détail|vz|az|kz|vs|rs'
+)
 _SUFFIX = re.compile(
-  r'^(?P<base>.+?)'
-  r'(?:[ _-]*\(\d{1,3}\)|[ _.-]+(?:\d{1,3}|[a-z]|recto|verso|detail))$',
+  r'^(?P<base>.+?)(?:[ _-]*\(\d{1,3}\)|[ _.-]+(?:\d{1,3}|[a-z]|'
+  rf'(?:{_VIEWS})[ _.-]?\d{{0,3}}))$',
   re.IGNORECASE,
 )
 _SAME = re.compile(r'[\s._-]+')
 
 
-def match(
-  content: Table, *, id_column: str, folder: Path
-) -> tuple[list[tuple[str, int]], dict[str, Any]]:
-  """(path relative to the folder, row) for each picture that belongs to one row, and a report.
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """A `--match`, and the columns that it goes by ('' where there is none)."""
 
-  Case, `_`, `-`, blanks and dots are equal. A number that stands in several rows is ambiguous: its
-  pictures are left out and listed, as are pictures and rows without a partner.
+  match: str
+  id_column: str
+  image_column: str
+
+  @property
+  def field(self) -> Field | None:
+    """The field of embedded metadata that holds the object number, if one does."""
+    return embedded_field(self.match)
+
+
+def embedded_field(match: str) -> Field | None:
+  """The field that `iptc:NAME` or `xmp:NAME` means; `UserError` for what is no rule at all."""
+  if match in (PATH, STEM):
+    return None
+  try:
+    return Field.parse(match)
+  except ValueError as error:
+    raise UserError(f'--match={match}: {error}; expected {EXPECTED}') from None
+
+
+def rule(content: Table, match: str, *, id_column: str | None, image_column: str | None) -> Rule:
+  """Checks `--match` against the columns; raises `UserError` for one that the table lacks."""
+  embedded_field(match)
+  names = Names(content)
+  image, number = names.image(image_column), names.id(id_column)
+  if match == PATH and not image:
+    raise UserError(
+      f'{content.path}: has the columns {", ".join(content.columns)}; expected a '
+      f'column image with paths relative to the folder; {_like_files(content)}rename one, or pair '
+      'pictures and rows by object number (--match=stem --id_column=NAME)'
+    )
+  if match != PATH and not number:
+    raise UserError(
+      f'--match={match}: {content.path.name} has no column object_number or id; say '
+      f'which of {", ".join(content.columns)} it is with --id_column=NAME'
+    )
+  return Rule(match, number, image)
+
+
+def rows_of(
+  content: Table, pictures: Sequence[str], by: Rule, *, folder: Path
+) -> dict[str, list[int]]:
+  """Picture -> the rows that it may belong to: one, none, or several that cannot be told apart.
+
+  Args:
+    pictures: paths relative to `folder`, as `listing.name_of` writes them.
   """
-  at = content.columns.index(id_column)
-  rows: dict[str, list[int]] = defaultdict(list)
-  for i, row in enumerate(content.rows):
-    if isinstance(row[at], list):
+  if by.match == PATH:
+    without_errors(content, [by.image_column])
+    return by_path([_one(cell) for cell in content.column(by.image_column)], pictures)
+  rows = _by_number(content, by.id_column)
+  if by.field is None:
+    return {picture: _by_stem(PurePosixPath(picture).stem, rows) for picture in pictures}
+  found = values([folder / picture for picture in pictures], by.field)
+  return {picture: rows.get(key(value), []) for picture, value in zip(pictures, found, strict=True)}
+
+
+def by_path(names: Sequence[str], pictures: Sequence[str]) -> dict[str, list[int]]:
+  """Picture -> the places of the names that mean it: its path, else its file name alone.
+
+  Written as it is, else in other case. What could mean two pictures means none, and a picture that
+  was found by its path is not found again by its name.
+  """
+  result: dict[str, list[int]] = {picture: [] for picture in pictures}
+  left = [i for i, name in enumerate(names) if name]
+  for form in (plain, _folded, _last, _last_folded):
+    here: dict[str, list[str]] = collections.defaultdict(list)
+    for picture in pictures:
+      here[form(picture)].append(picture)
+    found = {
+      i: one[0] for i in left if len(one := here[form(names[i])]) == 1 and not result[one[0]]
+    }
+    for i, picture in found.items():
+      result[picture].append(i)
+    left = [i for i in left if i not in found]
+  return result
+
+
+def plain(path: str) -> str:
+  """One spelling of a path: `a/b.png` for `a\\b.png` and `./a/b.png`, accents composed."""
+  return os.path.normpath(unicodedata.normalize('NFC', path.strip().replace('\\', '/')))
+
+
+def key(text: str) -> str:
+  """What two spellings of one object number share: 'SK-A-1718', 'sk_a 1718', 'SK.A.1718'."""
+  return _SAME.sub('-', unicodedata.normalize('NFC', text).casefold()).strip('-')
+
+
+def _folded(path: str) -> str:
+  return plain(path).casefold()
+
+
+def _last(path: str) -> str:
+  return PurePosixPath(plain(path)).name
+
+
+def _last_folded(path: str) -> str:
+  return _last(path).casefold()
+
+
+def _one(cell: str | list[str]) -> str:
+  return cell if isinstance(cell, str) else cell[0] if len(cell) == 1 else ''
+
+
+def _by_number(content: Table, column: str) -> dict[str, list[int]]:
+  """Rows by the key of their object number; refuses numbers that only case tells apart."""
+  without_errors(content, [column])
+  check_ids(content, column)
+  rows: dict[str, list[int]] = collections.defaultdict(list)
+  first: dict[str, tuple[str, int]] = {}
+  for i, cell in enumerate(content.column(column)):
+    if isinstance(cell, list):
       raise UserError(
-        f'{content.path}: line {content.lines[i]}: several values in {id_column}; '
+        f'{content.path}: line {content.lines[i]}: several values in {column}; '
         'expected one object number'
       )
-    if found := key(str(row[at])):
-      rows[found].append(i)
-  pairs: list[tuple[str, int]] = []
-  unmatched: list[str] = []
-  ambiguous: list[str] = []
-  for path in walk(folder):
-    if not is_picture(path):
+    if not key(cell):
       continue
-    name = name_of(path, folder=folder)
-    here = _rows_of(path.stem, rows)
-    if not here:
-      unmatched.append(name)
-    elif len(here) > 1:
-      ambiguous.append(name)
-    else:
-      pairs.append((name, here[0]))
-  taken = {i for _, i in pairs}
-  without = [str(row[at]) for i, row in enumerate(content.rows) if i not in taken]
-  shown = pairs[:: max(1, len(pairs) // SHOWN)][:SHOWN]
-  print(
-    f'{content.path.name}: {len(pairs):,} pictures belong to {len(taken):,} of '
-    f'{len(content.rows):,} rows by {id_column}; for example'
-  )
-  for name, i in shown:
-    print(f'  {name}  ->  {content.rows[i][at]}')
-  for what, listed in (
-    ('pictures without a row', unmatched),
-    ('rows without a picture', without),
-    ('pictures whose number stands in several rows', ambiguous),
-  ):
-    if listed:
-      print(f'  {len(listed):,} {what}: {examples(listed)}')
-  if not pairs:
-    raise UserError(
-      f'--match=stem: no file name below {folder} holds a number from the column '
-      f'{id_column} (such as {without[0] if without else ""!r}); expected names such '
-      'as NUMBER.jpg or NUMBER_1.jpg; check --id_column'
-    )
-  return pairs, {
-    'pictures': len(pairs),
-    'objects': len(taken),
-    'pictures_without_row': unmatched,
-    'rows_without_picture': without,
-    'ambiguous': ambiguous,
-  }
+    rows[key(cell)].append(i)
+    number = normalise(cell)
+    other, line = first.setdefault(number.casefold(), (number, content.lines[i]))
+    if other != number:
+      raise UserError(
+        f'{content.path}: line {content.lines[i]}: {number!r} differs from {other!r} of line '
+        f'{line} only in case, which file names do not show reliably; rename one of them'
+      )
+  return rows
 
 
-def _rows_of(stem: str, rows: dict[str, list[int]]) -> list[int]:
+def _by_stem(stem: str, rows: Mapping[str, list[int]]) -> list[int]:
   """The rows of a file name: as it is, else with up to two suffixes taken off."""
   for _ in range(3):
     if key(stem) in rows:
@@ -99,6 +183,16 @@ def _rows_of(stem: str, rows: dict[str, list[int]]) -> list[int]:
   return []
 
 
-def key(text: str) -> str:
-  """What two spellings of one object number share: 'SK-A-1718', 'sk_a 1718', 'SK.A.1718'."""
-  return _SAME.sub('-', unicodedata.normalize('NFC', text).casefold()).strip('-')
+def _like_files(content: Table) -> str:
+  """A hint at columns whose cells look like names of pictures."""
+  like = [
+    column
+    for column in content.columns
+    if _share(_one(cell) for cell in content.column(column)) > 0.5
+  ]
+  return f'{like[0]!r} holds such names: --image_column={like[0]}; else ' if like else ''
+
+
+def _share(cells: Iterator[str]) -> float:
+  filled = [PurePosixPath(cell).suffix.lower() in SUFFIXES for cell in cells if cell]
+  return sum(filled) / max(1, len(filled))

@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tfds_rijks import labels
-from tfds_rijks.collection import records
+from tfds_rijks import build_report
+from tfds_rijks.collection import kinds, records
 from tfds_rijks.collection.collection_dataset_builder import Builder, Config
-from tfds_rijks.collection.flags import Flags, names
+from tfds_rijks.collection.flags import Flags
+from tfds_rijks.collection.records import Collection
 from tfds_rijks.collection.table import NONE
 from tfds_rijks.errors import UserError
 
@@ -40,11 +41,12 @@ class Preparation:
     self.max_pixels, self.processes = self.flags.max_pixels, self.flags.processes
     self.collection = records.read(manual_dir, self.flags)  # refuses files that are not there
     self.options = self.flags.content() | {
-      flag: _digest(getattr(self.flags, flag)) for flag in ('aliases', 'distancing')
+      flag: _digest(getattr(self.flags, flag)) for flag in ('aliases', 'distancing', 'nobody')
     }
     table = self.flags.metadata or NONE
     self.hidden = [] if table == NONE else [manual_dir / os.path.normpath(table)]
-    self._leave_out()
+    self.problem = self.collection.problem or self._without_tasks()
+    self.summary = _summary(self.collection, self.problem)
 
   @staticmethod
   def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -58,6 +60,8 @@ class Preparation:
 
   def place(self, data_dir: Path, *, dry_run: bool) -> None:
     """See `tfds_rijks.options.Preparation`; a build of a collection leaves nothing else."""
+    if self.problem and not dry_run:
+      raise UserError(self.problem)
 
   def pictures(self) -> list[Path]:
     """See `tfds_rijks.options.Preparation`."""
@@ -70,31 +74,37 @@ class Preparation:
     builder.collection, builder.flags = self.collection, self.flags
     return builder
 
-  def _leave_out(self) -> None:
-    """Drops columns without a class (titles, notes); one that was asked for must have some."""
-    kinds = self.collection.kinds
-    found = self.collection.records
-    empty = [
-      feature
-      for feature, kind in kinds.items()
-      if kind != 'number'
-      and not labels.vocabulary(
-        [record.labels[feature] for record in found], min_per_class=self.flags.min_per_class
-      ).names
-    ]
-    if empty and names(self.flags.labels):
-      raise UserError(
-        f'--labels: {empty[0]} has no value on {self.flags.min_per_class} or more '
+  def _without_tasks(self) -> str:
+    """What is wrong where there is no task, or one that was asked for has no class; else ''."""
+    least = self.flags.min_per_class
+    left_out = [one for one in self.collection.columns if one.becomes == 'left out']
+    self.collection.report['columns_left_out'] = [one.name for one in left_out]
+    empty = [one.name for one in left_out if one.why != records.NOT_ASKED]
+    if empty and self.flags.labels:
+      return (
+        f'--labels: {empty[0]} has no value on {least} or more '
         'pictures; lower --min_per_class or leave the column out'
       )
-    for feature in empty:
-      del kinds[feature]
-    self.collection.report['columns_left_out'] = empty
-    if not kinds:
-      raise UserError(
-        f'{self.manual_dir}: no column has a value on {self.flags.min_per_class} or '
+    if not {'label', 'labels', 'number'} & set(self.collection.kinds.values()):
+      return (
+        f'{self.manual_dir}: no column has a value on {least} or '
         'more pictures; lower --min_per_class, or add a column with labels'
       )
+    return ''
+
+
+def _summary(collection: Collection, problem: str) -> str:
+  """What each column becomes, as a table, and what was noticed of the cells."""
+  rows = kinds.as_rows(collection.columns)
+  lines = [build_report.table(rows, header=('column', 'becomes', 'why', 'other choice'))]
+  for column, seen in collection.report['several_values'].items():
+    lines.append(
+      f'{column}: {seen["cells"]:,} cells seem to hold several values, such as '
+      f'{seen["example"]!r}; {seen["option"]} splits them'
+    )
+  if problem:
+    lines.append(f'nothing to build: {problem}')
+  return '\n'.join(lines)
 
 
 def _digest(path: str | None) -> str | None:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import re
-import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tfds_rijks.collection import folders, matching, table, values
+from tfds_rijks.collection import aliases, columns, folders, kinds, matching, table, values
+from tfds_rijks.collection.column_names import Names, key
+from tfds_rijks.collection.columns import YEARS
 from tfds_rijks.collection.flags import Flags, names
-from tfds_rijks.collection.numbers import middle, number
-from tfds_rijks.collection.table import Cell, Table
+from tfds_rijks.collection.kinds import Column
+from tfds_rijks.collection.numbers import middle, number, year
+from tfds_rijks.collection.pairs import Pairs, pair
+from tfds_rijks.collection.separators import Noticed, notice, places, split_cell
+from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
-from tfds_rijks.labels import RARE, normalise
 from tfds_rijks.splits import SPLIT_NAMES
 
-Kind = Literal['label', 'labels', 'number']
-IMAGE, ID, GROUP, SPLIT = ('image', 'file_name'), ('object_number', 'id'), ('group',), ('split',)
-YEARS = ('year', 'year_begin', 'year_end')
-LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
-RESERVED = ('image', 'object_number', 'group')  # features that every collection has
+NOT_ASKED = '--labels names others'
+Kind = Literal['label', 'labels', 'number', 'text']
 
 
 @dataclasses.dataclass
@@ -37,233 +34,232 @@ class Record:
   split: str = ''
   labels: dict[str, list[str]] = dataclasses.field(default_factory=dict)
   numbers: dict[str, float] = dataclasses.field(default_factory=dict)
+  texts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
 class Collection:
-  """All records of a folder, what kind each feature is, and what there is to report."""
+  """All records of a folder, what kind each feature is, and what there is to report.
+
+  `columns` says what became of each column of the table, `proposals` which spellings of a feature
+  may be one name, `problem` why no picture has a row: a build ends with it.
+  """
 
   records: list[Record]
   kinds: dict[str, Kind]
+  columns: list[Column]
+  proposals: dict[str, list[aliases.Proposal]]
   report: dict[str, Any]
+  problem: str = ''
 
 
 def read(folder: Path, flags: Flags) -> Collection:
   """Reads the table of a folder, or the folder per class; raises `UserError` for bad input."""
   path = table.find(folder, flags.metadata)
-  content = folders.read(folder) if path is None else table.read(path)
-  cleaner = values.Cleaner(
-    aliases=values.read_aliases(flags.aliases),
-    phrases=values.read_phrases(flags.distancing),
-    maker_columns=flags.maker_columns,
+  content = folders.read(folder) if path is None else table.read(path, sheet=flags.sheet or '')
+  by = matching.rule(
+    content, flags.match, id_column=flags.id_column, image_column=flags.image_column
   )
-  roles = _roles(content, flags)
-  if path is not None:
-    single = [roles[name] for name in ('image', 'id', 'group', 'split') if roles[name]]
-    table.without_errors(content, [*single, *roles['labels'], *roles['numbers']])
-  report: dict[str, Any] = {
-    'table': {'file': content.path.name, 'rows': len(content.rows), 'encoding': content.encoding}
-  }
-  if flags.match == 'stem':
-    pairs, report['matching'] = matching.match(content, id_column=roles['id'], folder=folder)
-  else:
+  roles = columns.roles(
+    content,
+    by,
+    labels=names(flags.labels),
+    texts=names(flags.text),
+    numbers=names(flags.float_columns),
+  )
+  cleaner = _cleaner(content, flags)
+  if path is None:
     # Paths that were found need not be understood, as those do that somebody wrote down.
-    pairs = (
-      [(str(image), i) for i, image in enumerate(content.column(roles['image']))]
-      if path is None
-      else _named(content, column=roles['image'], folder=folder)
-    )
-    report['rows_without_picture'] = len(content.rows) - len(pairs)
-  if not pairs:
-    raise UserError(f'{content.path}: no row has a picture; expected at least one')
-  features = {column: _feature(column) for column in [*roles['labels'], *roles['numbers']]}
-  if len(set(features.values())) < len(features):
-    raise UserError(
-      f'{content.path}: columns {", ".join(features)} give the same feature name '
-      'twice; rename one of them'
-    )
-  for column, name in features.items():
-    if name in RESERVED:
-      raise UserError(
-        f'{content.path}: the column {column} would take the place of the feature {name}, which '
-        'every collection has; rename it, or leave it out by --labels'
-      )
-    if name.endswith(RARE) and name.removesuffix(RARE) in features.values():
-      raise UserError(
-        f'{content.path}: the column {column} has the name that is kept for rare values of '
-        f'{name.removesuffix(RARE)}; rename it'
-      )
-  at = {column: i for i, column in enumerate(content.columns)}
-  odd: dict[str, list[str]] = {}
-  records = []
-  for image, i in pairs:
-    row = content.rows[i]
-    record = Record(
+    found = Pairs([(str(image), i) for i, image in enumerate(content.column(roles.image))], {})
+  else:
+    table.without_errors(content, roles.used)
+    if roles.id:
+      table.check_ids(content, roles.id)
+    found = pair(content, by, folder=folder)
+  # A dry run without pictures shows what the columns of the whole table would become.
+  rows = [i for _, i in found.pairs] or list(range(len(content.rows)))
+  cells = _Cells(content, roles, rows, flags.separator)
+  labels = {column: cells.labels(column, cleaner) for column in roles.candidates}
+  numbers, odd = cells.numbers()
+  decided = _decide(roles, labels, numbers, odd, flags)
+  records = [
+    Record(
       image=image,
       path=folder / image,
-      object_number=_one(row, at, roles['id']) or image,
-      group=_one(row, at, roles['group']),
+      object_number=cells.text(roles.id, i) or image,
+      group=cells.text(roles.group, i),
+      split=cells.split(i),
     )
-    if roles['split']:
-      record.split = _split(
-        _one(row, at, roles['split']), where=f'{content.path}: line {content.lines[i]}'
-      )
-    for column in roles['labels']:
-      cleaned = (
-        cleaner.clean(text, column=column)
-        for text in _split_cell(row[at[column]], flags.multi_value_separator)
-      )
-      record.labels[features[column]] = list(dict.fromkeys(text for text in cleaned if text))
-    for column in roles['numbers']:
-      text = _one(row, at, column)
-      value = number(text)
-      if value is None:
-        odd.setdefault(column, []).append(text)
-      record.numbers[features[column]] = math.nan if value is None else value
-    records.append(record)
-  kinds: dict[str, Kind] = {
-    features[column]: 'labels'
-    if any(
-      len(_split_cell(row[at[column]], flags.multi_value_separator)) > 1 for row in content.rows
-    )
-    else 'label'
-    for column in roles['labels']
-  }
-  kinds.update({features[column]: 'number' for column in roles['numbers']})
-  if {'year_begin', 'year_end'} <= kinds.keys() and 'year' not in kinds:
-    kinds['year'] = 'number'
-    for record in records:
-      record.numbers['year'] = middle(record.numbers['year_begin'], record.numbers['year_end'])
-  report.update(
-    not_numbers=odd,
-    aliases=dict(cleaner.aliased),
-    alias_table=cleaner.aliases,  # travels with the data
-    distancing=dict(cleaner.distanced.most_common()),
+    for image, i in found.pairs
+  ]
+  features: dict[str, Kind] = {}
+  for one in decided:
+    name = columns.feature(one.name) if one.becomes == 'text' else roles.features[one.name]
+    if one.becomes == 'task':
+      features[name] = cells.kind(one.name)
+      for record, several in zip(records, labels[one.name], strict=False):
+        record.labels[name] = several
+    elif one.becomes == 'number':
+      features[name] = 'number'
+      for record, value in zip(records, numbers[one.name], strict=False):
+        record.numbers[name] = value
+    elif one.becomes == 'text':
+      features[name] = 'text'
+      for record, (_, i) in zip(records, found.pairs, strict=True):
+        record.texts[name] = cells.text(one.name, i)
+  if features.get('year_begin') == features.get('year_end') == 'number' and 'year' not in features:
+    features['year'] = 'number'
+    for k, record in enumerate(records):
+      # Where one end is no year, as in -50 to 120, the other is not the middle.
+      unread = any(k in odd.get(column, {}) for column in roles.years)
+      between = middle(record.numbers['year_begin'], record.numbers['year_end'])
+      record.numbers['year'] = math.nan if unread else between
+  tasks = [one.name for one in decided if one.becomes == 'task']
+  return Collection(
+    records,
+    features,
+    decided,
+    {
+      roles.features[column]: proposed
+      for column in tasks
+      if (proposed := aliases.propose(labels[column], makers=cleaner.makers(column)))
+    },
+    {
+      'table': {
+        'file': content.path.name,
+        'rows': len(content.rows),
+        'encoding': content.encoding,
+        'sheet': content.sheet,
+        'notes': content.notes,
+      },
+      **found.report,
+      'not_numbers': {column: list(cells_of.values()) for column, cells_of in odd.items()},
+      'several_values': {
+        column: seen._asdict() for column in tasks if (seen := cells.notice(column))
+      },
+      'aliases': dict(cleaner.aliased),
+      'alias_table': cleaner.aliases,  # travels with the data
+      'distancing': dict(cleaner.distanced.most_common()),
+      'nobody': {column: dict(texts.most_common()) for column, texts in cleaner.nobody.items()},
+    },
+    found.problem,
   )
-  return Collection(records, kinds, report)
 
 
-def _roles(content: Table, flags: Flags) -> dict[str, Any]:
-  """Which column is what; raises `UserError` for names that are not there."""
-  by_name = {_feature(name).casefold(): name for name in reversed(content.columns)}
+class _Cells:
+  """The cells of a table in the rows that count, by what their columns are."""
 
-  def find(wanted: Sequence[str]) -> str:
-    return next((by_name[name] for name in wanted if name in by_name), '')
+  def __init__(self, content: Table, roles: columns.Roles, rows: list[int], separator: str):
+    self.content, self.roles, self.rows, self.separator = content, roles, rows, separator
+    self.at = {column: i for i, column in enumerate(content.columns)}
 
-  def listed(flag: str, text: str | None) -> list[str]:
-    found = names(text)
-    for name in found:
-      if name not in content.columns:
-        raise UserError(
-          f'--{flag}: {content.path.name} has no column {name!r}; its columns are '
-          f'{", ".join(content.columns)}'
-        )
+  def text(self, column: str, row: int) -> str:
+    """The cell as one text; '' for the column ''."""
+    if not column:
+      return ''
+    cell = self.content.rows[row][self.at[column]]
+    return values.plain(', '.join(cell) if isinstance(cell, list) else cell)
+
+  def split(self, row: int) -> str:
+    """train, val or test, where the table says it."""
+    if not self.roles.split:
+      return ''
+    text = self.text(self.roles.split, row)
+    if text.casefold() not in SPLIT_NAMES:
+      raise UserError(
+        f'{self.content.path}: line {self.content.lines[row]}: split is {text!r}; expected train, '
+        'val or test'
+      )
+    return SPLIT_NAMES[text.casefold()]
+
+  def labels(self, column: str, cleaner: values.Cleaner) -> list[list[str]]:
+    """The labels of each row, each once; [] where it has none."""
+    beside = self.roles.doubts if cleaner.makers(column) else []
+    found = []
+    for row in self.rows:
+      cells = self.content.rows[row]
+      parts = places(cells[self.at[column]], self.separator)
+      doubted = {
+        i
+        for other in beside
+        for i, text in enumerate(places(cells[self.at[other]], self.separator))
+        if text and cleaner.doubts(text)
+      }
+      sure = [part for i, part in enumerate(parts) if part and i not in doubted]
+      cleaned = (cleaner.clean(part, column=column) for part in sure)
+      found.append(list(dict.fromkeys(one for one in cleaned if one)))
     return found
 
-  image = find(IMAGE)
-  if not image and flags.match == 'path':
-    raise UserError(
-      f'{content.path}: has the columns {", ".join(content.columns)}; expected a '
-      'column image with paths relative to the folder; rename one, or pair pictures '
-      'and rows by object number (--match=stem --id_column=NAME)'
+  def kind(self, column: str) -> Kind:
+    """Whether any row of the table has several labels."""
+    cells = self.content.column(column)
+    several = any(len(split_cell(cell, self.separator)) > 1 for cell in cells)
+    return 'labels' if several else 'label'
+
+  def numbers(self) -> tuple[dict[str, list[float]], dict[str, dict[int, str]]]:
+    """The numbers of each row, NaN for missing; and by column the texts that are no numbers."""
+    found: dict[str, list[float]] = {}
+    odd: dict[str, dict[int, str]] = {}
+    for column in [*self.roles.years, *self.roles.numbers]:
+      parse = year if self.roles.features[column] in YEARS else number
+      found[column] = []
+      for k, row in enumerate(self.rows):
+        value = parse(text := self.text(column, row))
+        if value is None:
+          odd.setdefault(column, {})[k] = text
+        found[column].append(math.nan if value is None else value)
+    return found, odd
+
+  def notice(self, column: str) -> Noticed | None:
+    """A separator that stands in the cells and does not split them."""
+    at = self.at[column]
+    return notice((self.content.rows[row][at] for row in self.rows), self.separator)
+
+
+def _cleaner(content: Table, flags: Flags) -> values.Cleaner:
+  lookup = Names(content)
+  return values.Cleaner(
+    aliases=aliases.read(flags.aliases),
+    phrases=values.read_phrases(flags.distancing),
+    nobodies=values.read_nobody(flags.nobody),
+    maker_columns=[lookup.asked('maker_columns', name) for name in names(flags.maker_columns)],
+  )
+
+
+def _decide(
+  roles: columns.Roles,
+  labels: dict[str, list[list[str]]],
+  numbers: dict[str, list[float]],
+  odd: dict[str, dict[int, str]],
+  flags: Flags,
+) -> list[Column]:
+  """What becomes of every column of the table."""
+  asked = bool(flags.labels)
+  decided = [
+    Column(column, 'record', what, option)
+    for column, what, option in (
+      (roles.image, 'names the picture', '--image_column'),
+      (roles.id, 'the object number', '--id_column'),
+      (roles.group, 'ties pictures together', ''),
+      (roles.split, 'train, val or test', ''),
     )
-  identity = (listed('id_column', flags.id_column) or [find(ID)])[0]
-  if flags.match == 'stem' and not identity:
-    raise UserError(
-      f'--match=stem: {content.path.name} has no column object_number or id; say '
-      f'which of {", ".join(content.columns)} it is with --id_column=NAME'
-    )
-  group, split = find(GROUP), find(SPLIT)
-  numbers = listed('float_columns', flags.float_columns)
-  numbers += [by_name[name] for name in YEARS if name in by_name and by_name[name] not in numbers]
-  chosen = listed('labels', flags.labels)
-  listed('maker_columns', flags.maker_columns)
-  taken = {image, identity, group, split, *numbers}
-  numbers = [name for name in numbers if name not in chosen or name in names(flags.float_columns)]
-  labels = chosen or [name for name in content.columns if name not in taken and name]
-  labels = [name for name in labels if name not in numbers]
-  return {
-    'image': image,
-    'id': identity,
-    'group': group,
-    'split': split,
-    'labels': labels,
-    'numbers': numbers,
-  }
-
-
-def _named(content: Table, *, column: str, folder: Path) -> list[tuple[str, int]]:
-  """(path relative to the folder, row) for each row that names a picture."""
-  at = content.columns.index(column)
-  seen: dict[str, int] = {}
-  for i, row in enumerate(content.rows):
-    where = f'{content.path}: line {content.lines[i]}'
-    if isinstance(row[at], list):
-      raise UserError(
-        f'{where}: several pictures in one cell; expected a row for each, with the '
-        'same object number'
-      )
-    name = _inside(str(row[at]).strip(), where=where, folder=folder)
-    if not name:
-      continue
-    if name in seen:
-      raise UserError(
-        f'{where}: {name} stands in line {content.lines[seen[name]]} already; expected '
-        'one row a picture; put several values of a column into one cell'
-      )
-    seen[name] = i
-  return list(seen.items())
-
-
-def _inside(name: str, *, where: str, folder: Path) -> str:
-  """A path below the folder in its plain form; '' stays ''."""
-  if not name:
-    return ''
-  if re.match(r'^[a-zA-Z][a-zA-Z0-9+.-]+://', name):
-    raise UserError(
-      f'{where}: image is the web address {name}; expected a file in the folder; '
-      'download the pictures first'
-    )
-  if '\0' in name:
-    raise UserError(f'{where}: image holds a zero byte; expected a path')
-  if max(len(part.encode()) for part in re.split(r'[/\\]', name)) > LONGEST_NAME:
-    raise UserError(
-      f'{where}: image is {name[:40]!r} and so on, longer than any file name; expected a path '
-      'relative to the folder'
-    )
-  if '\\' in name and not (folder / name).exists():
-    name = name.replace('\\', '/')  # a table that was made on Windows
-  plain = os.path.normpath(name)
-  if Path(name).is_absolute() or re.match(r'^[a-zA-Z]:', name) or plain.split('/')[0] == '..':
-    raise UserError(
-      f'{where}: image is {name}, which lies outside the folder; expected a path relative to it'
-    )
-  for form in (plain, *(unicodedata.normalize(form, plain) for form in ('NFC', 'NFD'))):
-    if (folder / form).exists():
-      return Path(form).as_posix()
-  return Path(plain).as_posix()
-
-
-def _split_cell(cell: Cell, separator: str) -> list[str]:
-  parts = cell if isinstance(cell, list) else cell.split(separator)
-  return [part for part in map(normalise, parts) if part]
-
-
-def _one(row: Sequence[Cell], at: dict[str, int], column: str) -> str:
-  if not column:
-    return ''
-  cell = row[at[column]]
-  return normalise(', '.join(cell) if isinstance(cell, list) else cell)
-
-
-def _split(text: str, *, where: str) -> str:
-  name = SPLIT_NAMES.get(text.casefold())
-  if name is None:
-    raise UserError(f'{where}: split is {text!r}; expected train, val or test')
-  return name
-
-
-def _feature(column: str) -> str:
-  """A column's name as feature and task: 'Object type' -> 'Object_type'."""
-  name = re.sub(r'\W+', '_', normalise(column)).strip('_') or 'column'
-  return name.lower() if name.lower() in YEARS else name
+    if column
+  ]
+  candidates = [kinds.Candidate(column, found, asked) for column, found in labels.items()]
+  decided += kinds.decide(candidates, min_per_class=flags.min_per_class)
+  for column, name in roles.years.items():
+    known = sum(value == value for value in numbers[column])
+    unread = len(odd.get(column, {}))
+    if unread > known and key(column) != name:
+      why = f'by its name a year, but {unread:,} of {known + unread:,} cells are none'
+      decided.append(Column(column, 'text', why, '--labels, --float_columns'))
+    else:
+      why = f'the {name.replace("_", " ")} of {known:,} works, by its name'
+      decided.append(Column(column, 'number', why, '--labels, --text'))
+  decided += [Column(column, 'number', '--float_columns', '') for column in roles.numbers]
+  decided += [
+    Column(column, 'text', '--text' if column in names(flags.text) else 'by its name', '--labels')
+    for column in roles.texts
+  ]
+  decided += [Column(column, 'left out', NOT_ASKED, '--labels') for column in roles.left_out]
+  return decided

@@ -1,10 +1,8 @@
-"""Reads the table of a collection: CSV, TSV, semicolons, JSON lines, Parquet, Excel."""
+"""Reads the table of a collection: CSV and its kin, JSON lines, Parquet, workbooks."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import re
@@ -13,22 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from tfds_rijks.build_report import examples
+from tfds_rijks.delimited import MAX_BYTES, decode, rows
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
+from tfds_rijks.sheets.cells import Fault, Remade
 
-NAMES = ('metadata.csv', 'metadata.tsv', 'metadata.jsonl', 'metadata.parquet', 'metadata.xlsx')
+NAMES = tuple(
+  f'metadata.{kind}' for kind in ('csv', 'tsv', 'jsonl', 'parquet', 'xlsx', 'xlsm', 'xls', 'ods')
+)
 NONE = 'none'  # for a table: folders are the classes, whatever else lies there
-MAX_BYTES = 1 << 30
-# A byte order mark says it; without one a table that is not UTF-8 comes from a Western Windows.
-_MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
-_DELIMITERS = ',;\t'
-_ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
-_SEPARATOR = re.compile(r'sep=([,;\t])\r?\n')  # a first line that Excel understands
-
 # What spreadsheets show where a formula failed, in the language of their user: that there is
 # nothing (English, Dutch, German), or that something is broken (#REF!, #VERW!, #BEZUG!, #DIV/0!).
 _NOT_AVAILABLE = frozenset({'#N/A', '#N/B', '#NV'})
-_BROKEN = re.compile(r'#[A-ZÀ-Ý0-9/]+[!?]')
+_BROKEN = re.compile(r'#[A-ZÀ-Ý0-9/]+[!?]|(?:Err|Fehler|Fout|Erreur) ?:\d{3}|#{3,}')
+# What they make of the object number 1E5; as text in a CSV that was exported from one.
+_SCIENTIFIC = re.compile(r'\d(?:[.,]\d+)?E\+\d+')
 
 Cell = str | list[str]
 
@@ -38,14 +35,17 @@ class Table:
   """Columns and rows as text; a list is a cell with several values (JSON and Parquet have them).
 
   `lines` are the places of the rows in the file, counted as an editor or a spreadsheet does;
-  `encoding` is how the text was read.
+  `encoding` is how the text was read, `sheet` the one of a workbook, `notes` what a user should
+  know of how it was read.
   """
 
   path: Path
   columns: list[str]
   rows: list[list[Cell]]
   lines: list[int]
-  encoding: str
+  encoding: str = ''
+  sheet: str = ''
+  notes: list[str] = dataclasses.field(default_factory=list)
 
   def column(self, name: str) -> list[Cell]:
     """All cells of a column."""
@@ -75,7 +75,7 @@ def find(folder: Path, name: str | None = None) -> Path | None:
       f'{folder}: holds {" and ".join(path.name for path in found)}; expected one '
       'table; remove the others or say --metadata=NAME'
     )
-  others = [path.name for path in files if path.suffix.lower() in {*_READERS, '.xls'} - {'.txt'}]
+  others = [path.name for path in files if path.suffix.lower() in {*_READERS} - {'.txt'}]
   if others and not found:
     raise UserError(
       f'{folder}: holds {examples(others)} and no metadata.csv; if it is the table, say '
@@ -84,8 +84,11 @@ def find(folder: Path, name: str | None = None) -> Path | None:
   return found[0] if found else None
 
 
-def read(path: Path) -> Table:
-  """Reads a table by its ending; raises `UserError` for one that cannot be read as such."""
+def read(path: Path, *, sheet: str = '') -> Table:
+  """Reads a table by its ending; raises `UserError` for one that cannot be read as such.
+
+  `sheet` names that of a workbook; otherwise it is the first that can be seen.
+  """
   reader = _READERS.get(path.suffix.lower())
   if reader is None:
     raise UserError(f'{path}: unknown kind of table; expected one of {", ".join(_READERS)}')
@@ -94,7 +97,9 @@ def read(path: Path) -> Table:
       f'{path}: {path.stat().st_size:,} bytes; expected a table of at most '
       f'{MAX_BYTES:,}; split it or leave columns out'
     )
-  table = _named(reader(path))
+  if sheet and reader is not _workbook:
+    raise UserError(f'--sheet={sheet}: {path} has no sheets; leave the option out')
+  table = _named(reader(path, sheet))
   twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
   if twice:
     raise UserError(
@@ -110,13 +115,31 @@ def without_errors(table: Table, columns: Iterable[str]) -> None:
   for at in [table.columns.index(name) for name in columns]:
     for row, line in zip(table.rows, table.lines, strict=True):
       cell = row[at]
-      if isinstance(cell, str) and cell in _NOT_AVAILABLE:
+      if isinstance(cell, list):
+        continue
+      where = f'{table.path}: line {line}: {table.columns[at]!r}'
+      if isinstance(cell, Fault):
+        raise UserError(f'{where} {cell}')
+      if cell in _NOT_AVAILABLE:
         row[at] = ''
-      elif isinstance(cell, str) and _BROKEN.fullmatch(cell):
+      elif _BROKEN.fullmatch(cell):
         raise UserError(
-          f'{table.path}: line {line}: {table.columns[at]!r} is {cell}, what a spreadsheet shows '
-          'where a formula failed; correct that cell, or empty it'
+          f'{where} is {cell}, what a spreadsheet shows where a formula failed or a column is too '
+          'narrow; correct that cell, or empty it'
         )
+
+
+def check_ids(table: Table, column: str) -> None:
+  """Refuses what a spreadsheet made of object numbers: a date of 1965-03, 1.00E+05 of 1E5."""
+  at = table.columns.index(column)
+  for row, line in zip(table.rows, table.lines, strict=True):
+    cell = row[at]
+    if isinstance(cell, Remade) or (isinstance(cell, str) and _SCIENTIFIC.fullmatch(cell)):
+      raise UserError(
+        f'{table.path}: line {line}: {column!r} is the date or number {cell}, which a spreadsheet '
+        'made of what was typed; expected an object number; format that column as text and enter '
+        'the number again'
+      )
 
 
 def _named(table: Table) -> Table:
@@ -128,77 +151,25 @@ def _named(table: Table) -> Table:
   return table
 
 
-def decode(data: bytes, *, path: Path) -> tuple[str, str]:
-  """Bytes -> (text, encoding): by mark, else UTF-8, else Windows-1252."""
-  encoding = next((name for mark, name in _MARKS if data.startswith(mark)), '')
-  if not encoding:
-    # UTF-16 without a mark: every plain letter has a zero beside it, always on the same side.
-    even, odd = data[:4096:2].count(0), data[1:4096:2].count(0)
-    if max(even, odd) > len(data[:4096]) // 4:
-      encoding = 'utf-16-le' if odd > even else 'utf-16-be'
-  try:
-    return data.decode(encoding or 'utf-8'), encoding or 'utf-8'
-  except UnicodeDecodeError as error:
-    if encoding:
-      raise UserError(
-        f'{path}: broken {encoding} at byte {error.start:,}; save the table as UTF-8'
-      ) from None
-    guessed = data.decode(errors='replace')
-    if len(_ACCENTED.findall(guessed)) > guessed.count('\ufffd'):
-      line = data.count(b'\n', 0, error.start) + 1
-      raise UserError(
-        f'{path}: line {line} is not UTF-8 as the rest is '
-        f'({data[error.start : error.end]!r}); correct that line, or save the table as UTF-8'
-      ) from None
-  try:
-    return data.decode('cp1252'), 'cp1252'
-  except UnicodeDecodeError as error:
-    raise UserError(
-      f'{path}: neither UTF-8 nor Windows-1252 (byte {error.start:,}); save the table as UTF-8'
-    ) from None
-
-
-def _delimited(path: Path) -> Table:
+def _delimited(path: Path, sheet: str) -> Table:
   text, encoding = decode(path.read_bytes(), path=path)
-  if '\0' in text:
-    raise UserError(f'{path}: holds zero bytes; expected text; is it really a table?')
-  said = _SEPARATOR.match(text)
-  header = next(
-    (line for line in text[said.end() if said else 0 :].splitlines() if line.strip()), ''
-  )
-  delimiter = '\t' if path.suffix.lower() == '.tsv' else max(_DELIMITERS, key=header.count)
-  reader = csv.reader(
-    io.StringIO(text, newline=''), delimiter=said[1] if said else delimiter, strict=True
-  )
-  if said:
-    next(reader)
   columns: list[str] = []
-  rows: list[list[Cell]] = []
-  lines: list[int] = []
-  line = 1
-  try:
-    for row in reader:
-      start, line = line, reader.line_num + 1
-      if not any(cell.strip() for cell in row):
-        continue
-      if not columns:
-        columns = list(row)
-      elif len(row) == len(columns):
-        rows.append([*row])
-        lines.append(start)
-      else:
-        raise UserError(
-          f'{path}: line {start} has {len(row)} cells, the header has {len(columns)}; '
-          'put cells that hold the delimiter or a line end into quotes'
-        )
-  except csv.Error as error:
-    raise UserError(
-      f'{path}: line {line}: {error}; expected a table with quotes in pairs'
-    ) from None
-  return Table(path, columns, rows, lines, encoding)
+  table = Table(path, columns, [], [], encoding)
+  for line, row in rows(text, path=path):
+    if not columns:
+      columns += row
+    elif len(row) == len(columns):
+      table.rows.append([*row])
+      table.lines.append(line)
+    else:
+      raise UserError(
+        f'{path}: line {line} has {len(row)} cells, the header has {len(columns)}; '
+        'put cells that hold the delimiter or a line end into quotes'
+      )
+  return table
 
 
-def _json_lines(path: Path) -> Table:
+def _json_lines(path: Path, sheet: str) -> Table:
   text, encoding = decode(path.read_bytes(), path=path)
   objects: list[dict[str, Any]] = []
   lines: list[int] = []
@@ -218,7 +189,7 @@ def _json_lines(path: Path) -> Table:
   return _from_objects(path, objects, lines, encoding)
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path, sheet: str) -> Table:
   try:
     import pyarrow.parquet
   except ImportError:
@@ -232,31 +203,46 @@ def _parquet(path: Path) -> Table:
   return _from_objects(path, objects, list(range(1, len(objects) + 1)), 'parquet')
 
 
-def _excel(path: Path) -> Table:
-  try:
-    import openpyxl
-  except ImportError:
-    raise UserError(
-      f'{path}: reading .xlsx needs openpyxl; pip install openpyxl, or save the table as CSV'
-    ) from None
-  try:
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    sheet = book.worksheets[0]
-    sheet.reset_dimensions()  # some programs write a size that leaves rows or columns out
-    values = [list(row) for row in sheet.iter_rows(values_only=True)]
-    book.close()
-  except Exception as error:  # openpyxl lets zip, XML and key errors through as they come
-    raise UserError(f'{path}: not an Excel file that can be read ({error})') from None
-  filled = [
-    (i, row) for i, row in enumerate(values, start=1) if any(cell is not None for cell in row)
-  ]
+def _workbook(path: Path, sheet: str) -> Table:
+  from tfds_rijks.sheets import read as workbooks  # here: other tables need none of it
+
+  found = workbooks.read(path, sheet)
+  width = max(map(len, found.rows), default=0)
+  cells = [[*row, *[''] * (width - len(row))] for row in found.rows]
+  for area in found.merged:
+    if area.top < len(cells) and area.left < width:
+      shown = cells[area.top][area.left]
+      if area.left == 0 and area.top == area.bottom and width <= area.right + 1 and area.top > 0:
+        shown = ''  # a heading between rows, as wide as the table
+      for row in cells[area.top : area.bottom + 1]:
+        row[area.left : area.right + 1] = [shown] * (min(area.right + 1, width) - area.left)
+  filled = [(i, row) for i, row in enumerate(cells) if any(row)]
+  where = f'sheet {found.name!r}'
   if not filled:
-    return Table(path, [], [], [], 'xlsx')
-  width = max(len(row) for _, row in filled)
-  columns, *rows = (
-    [_text(row[i], path=path) if i < len(row) else '' for i in range(width)] for _, row in filled
-  )
-  return Table(path, columns, [[*row] for row in rows], [i for i, _ in filled[1:]], 'xlsx')
+    raise UserError(
+      f'{path}: {where} has no rows; its other sheets are {", ".join(found.others) or "none"}; '
+      'name the one that is the table by --sheet=NAME'
+    )
+  header = filled[0][0]
+  for area in found.merged:
+    if area.top <= header <= area.bottom and header < len(cells) - 1:
+      raise UserError(
+        f'{path}: {where}: {area} is one merged cell in the header, row {header + 1}; expected a '
+        'name for each column in one row above the data; split that cell, or take the rows above '
+        'the header away'
+      )
+  columns = filled[0][1]
+  if fault := next((cell for cell in columns if isinstance(cell, Fault)), None):
+    raise UserError(f'{path}: {where}: a name in the header, row {header + 1}, {fault}')
+  table = Table(path, columns, [[*row] for _, row in filled[1:]], [i + 1 for i, _ in filled[1:]])
+  table.encoding, table.sheet = path.suffix.lower().removeprefix('.'), found.name
+  if found.others:
+    table.notes.append(f'{where} was read; not read: {", ".join(found.others)} (--sheet)')
+  if found.hidden_rows:
+    table.notes.append(f'{where}: {found.hidden_rows:,} hidden rows (a filter) are read as well')
+  if found.merged:
+    table.notes.append(f'{where}: {len(found.merged):,} merged cells fill their rows')
+  return table
 
 
 def _from_objects(
@@ -301,12 +287,12 @@ def _text(value: Any, *, path: Path) -> str:
   return text
 
 
-_READERS: dict[str, Callable[[Path], Table]] = {
+_READERS: dict[str, Callable[[Path, str], Table]] = {
   '.csv': _delimited,
   '.tsv': _delimited,
   '.txt': _delimited,
   '.jsonl': _json_lines,
   '.ndjson': _json_lines,
   '.parquet': _parquet,
-  '.xlsx': _excel,
+  **dict.fromkeys(('.xlsx', '.xlsm', '.xls', '.xlsb', '.ods'), _workbook),
 }

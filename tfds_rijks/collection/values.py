@@ -1,206 +1,134 @@
-"""Label texts of a table: normalised, spellings merged, doubtful makers set to missing."""
+"""Label texts of a table: normalised, spellings merged, doubtful makers and nobody missing."""
 
 from __future__ import annotations
 
-import csv
-import io
+import html
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tfds_rijks.collection.flags import names
-from tfds_rijks.collection.table import decode
+from tfds_rijks import nobody
+from tfds_rijks.collection.column_names import is_maker
+from tfds_rijks.delimited import decode
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
 
-# "Workshop of Rembrandt" is not Rembrandt. What stands here says that somebody else made it, or
-# that nobody knows; the same words are used by museums' own cataloguing rules (RKD, CCO, AAT).
-DISTANCING = (
-  # Dutch
-  'naar',
-  'naar ontwerp van',
-  'kopie naar',
-  'atelier van',
-  'werkplaats van',
-  'omgeving van',
-  'school van',
-  'navolger van',
-  'manier van',
-  'toegeschreven aan',
-  'mogelijk',
-  'verworpen',
-  'vermeld op object',
-  # English
-  'after',
-  'after design by',
-  'copy after',
-  'copy of',
-  'workshop of',
-  'studio of',
-  'circle of',
-  'school of',
-  'follower of',
-  'followers of',
-  'manner of',
-  'style of',
-  'imitator of',
-  'attributed to',
-  'attr. to',
-  'attr.',
-  'possibly',
-  'probably',
-  'formerly attributed to',
-  # German
-  'nach',
-  'nach entwurf von',
-  'kopie nach',
-  'werkstatt von',
-  'werkstatt des',
-  'umkreis von',
-  'schule von',
-  'schule des',
-  'nachfolger von',
-  'nachfolger des',
-  'art des',
-  'in der art von',
-  'zugeschrieben',
-  'möglicherweise',
-  'vermutlich',
-  # French
-  'd’après',
-  "d'après",
-  'atelier de',
-  'atelier d’',
-  "atelier d'",
-  'entourage de',
-  'cercle de',
-  'école de',
-  'suiveur de',
-  'manière de',
-  'à la manière de',
-  'attribué à',
-  'attribuée à',
-  'peut-être',
-  'copie d’après',
-  "copie d'après",
-  '?',
-)
-MAKER_COLUMNS = frozenset(
-  {
-    'artist',
-    'artists',
-    'maker',
-    'makers',
-    'creator',
-    'creators',
-    'author',
-    'painter',
-    'sculptor',
-    'kunstenaar',
-    'vervaardiger',
-    'maker(s)',
-    'schilder',
-    'künstler',
-    'kuenstler',
-    'hersteller',
-    'artiste',
-    'auteur',
-    'peintre',
-  }
-)
+NONE = 'none'  # in place of a file: the rule is off
+DISTANCING = Path(__file__).with_name('distancing.txt')
+_ENTITY = re.compile(r'&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});')
+_ESCAPED = re.compile(r'_x00(0[0-9A-Fa-f]|1[0-9A-Fa-f]|7F)_')  # a control character, by a workbook
+_LIFE = re.compile(r'\([^()]*\d[^()]*\)')
+
+
+def unescape(text: str) -> str:
+  """The text without what other programs escaped, up to twice: `&amp;amp;`, `_x000D_`."""
+  for _ in range(2):
+    if '&' in text:
+      text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+  return _ESCAPED.sub(lambda code: chr(int(code[1], 16)), text) if '_x00' in text else text
+
+
+def plain(text: str) -> str:
+  """The text unescaped and normalised."""
+  return normalise(unescape(text))
 
 
 class Cleaner:
-  """Cell text -> label text, with a count of what it changed (`aliased`, `distanced`)."""
+  """Cell text -> label text, with a count of what it changed.
 
-  def __init__(self, *, aliases: dict[str, str], phrases: Sequence[str], maker_columns: str | None):
-    self.aliases = aliases
-    self.makers = {name.casefold() for name in names(maker_columns)} or MAKER_COLUMNS
+  Attributes: `aliased` {text: n}, `distanced` {phrase: n}, `nobody` {column: {text: n}}.
+  """
+
+  def __init__(
+    self,
+    *,
+    aliases: dict[str, str],
+    phrases: Sequence[str],
+    nobodies: nobody.Nobody,
+    maker_columns: Sequence[str] = (),
+  ):
+    self.aliases, self.nobodies = aliases, nobodies
+    self._chosen = {name.casefold() for name in maker_columns}
     self._pattern = _pattern(phrases)
     self.aliased: Counter[str] = Counter()
     self.distanced: Counter[str] = Counter()
+    self.nobody: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+  def makers(self, column: str) -> bool:
+    """Whether the column is one of makers: by `--maker_columns`, else by its name."""
+    return column.casefold() in self._chosen if self._chosen else is_maker(column)
 
   def clean(self, text: str, *, column: str) -> str:
     """The label, or '' for a missing one."""
-    text = normalise(text)
+    text = plain(text)
     if text in self.aliases:
       self.aliased[text] += 1
       text = self.aliases[text]
-    if self._pattern and column.casefold() in self.makers and (found := self._pattern.search(text)):
-      self.distanced[found['phrase'].casefold()] += 1
+    makers = self.makers(column)
+    if text and self.nobodies(text, maker=makers):
+      self.nobody[column][text] += 1
       return ''
-    return text
+    return '' if makers and self.doubts(text) else text
+
+  def doubts(self, text: str) -> bool:
+    """Whether the text keeps a distance: in a maker's name, or in a column beside it."""
+    found = self._pattern.search(_LIFE.sub('', plain(text))) if self._pattern else None
+    if found:
+      self.distanced[next(filter(None, found.groups())).casefold()] += 1
+    return found is not None
 
 
 def _pattern(phrases: Iterable[str]) -> re.Pattern[str] | None:
-  """A phrase counts at the start, after a comma, or in brackets; one without letters anywhere."""
-  words = sorted(
-    {normalise(p) for p in phrases if any(c.isalpha() for c in p)}, key=len, reverse=True
-  )
-  signs = sorted({s for p in phrases if (s := normalise(p)) and not any(c.isalpha() for c in p)})
+  """See the head of `distancing.txt`; the first group that matched is the phrase."""
+  listed = [one for phrase in phrases if (one := normalise(phrase))]
+  words = [one for one in listed if any(c.isalpha() for c in one)]
+  inner = {one[1:-1].strip() for one in words if one.startswith('(') and one.endswith(')')}
+  outer = {one for one in words if not one.startswith('(')}
   parts = []
-  if words:
-    parts.append(
-      r'(?:^|[,(\[;:])\s*(?P<words>' + '|'.join(map(re.escape, words)) + r')(?:(?<=[’\'])|(?!\w))'
-    )
-  if signs:
-    parts.append('(?P<signs>' + '|'.join(map(re.escape, signs)) + ')')
-  if not parts:
-    return None
-  return re.compile(f'(?P<phrase>{"|".join(parts)})', re.IGNORECASE)
+  if outer:
+    one = rf'({_any(outer)})(?:(?<=[’\'])|(?=[\s:)\]]|$))'
+    parts.append(rf'(?:^|[,(\[;:])\s*{one}')
+  if inner:
+    parts.append(rf'[(\[]\s*({_any(inner)})\s*[)\],;]|,\s*({_any(inner)})$')
+  if at_the_end := outer - inner:
+    parts.append(rf'\s({_any(at_the_end)})$')
+  if signs := [one for one in listed if not any(c.isalpha() for c in one)]:
+    parts.append(f'({_any(signs)})')
+  return re.compile('|'.join(parts), re.IGNORECASE) if parts else None
+
+
+def _any(phrases: Iterable[str]) -> str:
+  return '|'.join(map(re.escape, sorted(phrases, key=lambda one: (-len(one), one))))
 
 
 def read_phrases(path: str | None) -> Sequence[str]:
   """The distancing phrases: of a file, the default list, or nothing for 'none'."""
   if path is None:
-    return DISTANCING
-  if path == 'none':
-    return ()
-  text = _read_text(path, flag='--distancing')
-  phrases = [line.strip() for line in text.splitlines() if line.strip() and line[0] != '#']
+    return _lines(DISTANCING.read_text(encoding='utf-8'))
+  return () if path == NONE else _phrases(path, flag='--distancing')
+
+
+def read_nobody(path: str | None) -> nobody.Nobody:
+  """The words for nobody: of a file, the default list, or nothing for 'none'."""
+  if path is None:
+    return nobody.KNOWN
+  return nobody.Nobody(() if path == NONE else _phrases(path, flag='--nobody'))
+
+
+def _phrases(path: str, *, flag: str) -> Sequence[str]:
+  phrases = _lines(read_text(path, flag=flag))
   if not phrases:
-    raise UserError(
-      f'--distancing={path}: holds no phrase; expected one a line, or --distancing=none'
-    )
+    raise UserError(f'{flag}={path}: holds no phrase; expected one a line, or {flag}=none')
   return phrases
 
 
-def read_aliases(path: str | None) -> dict[str, str]:
-  """`from,to` -> {from: to}, followed to the end where a target is itself renamed."""
-  if path is None:
-    return {}
-  text = io.StringIO(_read_text(path, flag='--aliases'), newline='')
-  try:
-    rows = [row for row in csv.reader(text, strict=True) if any(row)]
-  except csv.Error as error:
-    raise UserError(f'--aliases={path}: {error}; expected CSV with quotes in pairs') from None
-  if not rows or [normalise(cell).casefold() for cell in rows[0][:2]] != ['from', 'to']:
-    found = ', '.join(rows[0]) if rows else 'nothing'
-    raise UserError(f'--aliases={path}: begins with {found}; expected the columns from,to')
-  table: dict[str, str] = {}
-  for line, row in enumerate(rows[1:], start=2):
-    if len(row) < 2 or not normalise(row[0]):
-      raise UserError(f'--aliases={path}: row {line} is {",".join(row)}; expected from,to')
-    source, target = normalise(row[0]), normalise(row[1])
-    if table.get(source, target) != target:
-      raise UserError(
-        f'--aliases={path}: {source!r} becomes {table[source]!r} and {target!r}; '
-        'expected one of them'
-      )
-    table[source] = target
-  for source in table:
-    seen, target = {source}, table[source]
-    while target in table and target != table[target]:
-      if target in seen:
-        raise UserError(f'--aliases={path}: {source!r} leads back to itself; expected an end')
-      seen.add(target)
-      target = table[target]
-    table[source] = target
-  return table
+def _lines(text: str) -> Sequence[str]:
+  return [line.strip() for line in text.splitlines() if line.strip() and line[0] != '#']
 
 
-def _read_text(path: str, *, flag: str) -> str:
+def read_text(path: str, *, flag: str) -> str:
+  """The text of a file that a flag names."""
   file = Path(path).expanduser()
   if not file.is_file():
     raise UserError(f'{flag}={path}: no such file')

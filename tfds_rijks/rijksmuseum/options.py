@@ -67,6 +67,7 @@ class Preparation:
     }
     self.image_size, self.processes, self.max_pixels = self.config.image_size, processes, max_pixels
     self.max_unreadable = max_unreadable
+    self.summary = ''
     self.hidden: list[Path] = []
     self.unpack_into, self.unpack = manual_dir / survey.UNPACKED, False  # until it is placed
 

@@ -1,0 +1,165 @@
+"""What each column becomes, by what its cells hold: a task, a text, a number, or nothing.
+
+A label that another label gives away is no task to learn. An artist's year of death, number and
+biography are the artist once more: they are carried as text. A coarser label, such as the style of
+an artist, stays a task; that it is determined, and by what, is said.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from tfds_rijks.collection.column_names import is_label, is_maker
+
+Becomes = Literal['task', 'number', 'text', 'left out', 'record']
+COMMON = 0.5  # of the works with the one value must have the other
+AGREE = 0.95  # of the works whose value of the one stands on several have one value of the other
+EXPLAINED = 0.9  # of what always answering the most frequent value gets wrong
+REPEATED = 0.2  # of the works must share their value: an identifier gives everything away
+FEW = 20  # numbers that may be names of classes
+SEVERAL = 3  # values that two columns of words must have to be one thing under two names
+# Digits and what stands between them; codes such as Q42.
+_CODE = re.compile(r'[^\W\d]?[-+±~ ]?\d[\d.,/:\s–—-]*[^\W\d]?')
+_ADDRESS = re.compile(r'https?://\S+', re.IGNORECASE)
+
+
+class Column(NamedTuple):
+  """A row of the table that tells a user what became of each column."""
+
+  name: str
+  becomes: Becomes
+  why: str
+  option: str  # that would change it
+
+
+class Candidate(NamedTuple):
+  """A column that may become a task. `values` are the labels of each work, cleaned."""
+
+  name: str
+  values: Sequence[Sequence[str]]
+  asked: bool  # by --labels
+
+
+def decide(candidates: Sequence[Candidate], *, min_per_class: int) -> list[Column]:
+  """What becomes of the candidates, in their order."""
+  coded = [_Coded(one) for one in candidates]
+  decided: dict[str, Column] = {}
+  tasks: list[_Coded] = []
+  for one in sorted(coded, key=lambda one: one.rank):  # stable: then the order of the table
+    nothing = _no_label(one, min_per_class)
+    by = [other for other in tasks if not one.asked and other.gives_away(one)]
+    same = next((other for other in by if one.gives_away(other) and one.repeats(other)), None)
+    if same:
+      decided[one.name] = Column(one.name, 'text', f'one to one with {same.name}', '--labels')
+    elif by and one.is_code:
+      why = f'numbers or dates that {by[0].name} determines'
+      decided[one.name] = Column(one.name, 'text', why, '--labels')
+    elif nothing:
+      decided[one.name] = nothing
+    else:
+      tasks.append(one)
+  for one in tasks:
+    by = [other for other in tasks if other is not one and other.gives_away(one)]
+    decided[one.name] = _task(one, by, min_per_class)
+  return [decided[one.name] for one in coded]
+
+
+class _Coded:
+  """A candidate with its values as numbers: equal sets of values, equal number; -1 is missing."""
+
+  def __init__(self, candidate: Candidate):
+    self.name, self.asked = candidate.name, candidate.asked
+    self.counts = Counter(value for values in candidate.values for value in set(values))
+    texts = ['\n'.join(sorted(values)) for values in candidate.values]
+    numbers: dict[str, int] = {'': -1}
+    self.codes = np.array([numbers.setdefault(text, len(numbers) - 1) for text in texts], np.int64)
+    self.distinct = len(numbers) - 1
+    shown = [text for text in numbers if text]
+    self.is_address = _most(_ADDRESS, shown)
+    self.is_code = self.is_address or _most(_CODE, shown)
+    self.makers, self.named = is_maker(candidate.name), is_label(candidate.name)
+    self.rank = (not self.asked, not self.named, self.is_code)
+
+  def repeats(self, other: _Coded) -> bool:
+    """Whether a column one to one with `other` is the same thing, and not a label of its own."""
+    if self.named:
+      return self.makers and other.makers
+    return self.is_code or self.distinct >= SEVERAL
+
+  def gives_away(self, other: _Coded) -> float:
+    """How often the value of this column tells that of the other; 0 where it does not determine it.
+
+    Counted over works that share their value with others: one of its own tells anything.
+    """
+    both = (self.codes >= 0) & (other.codes >= 0)
+    mine, theirs = self.codes[both], other.codes[both]
+    often = np.bincount(mine, minlength=self.distinct)[mine] > 1
+    if both.sum() < COMMON * (other.codes >= 0).sum() or self.distinct < 2:
+      return 0.0
+    if not often.any() or often.mean() < REPEATED:
+      return 0.0
+    mine, theirs = mine[often], theirs[often]
+    pairs, counts = np.unique(mine * other.distinct + theirs, return_counts=True)
+    most = np.zeros(self.distinct, np.int64)
+    np.maximum.at(most, pairs // other.distinct, counts)
+    right, largest = int(most.sum()), int(np.bincount(theirs).max())
+    wrong, floor = len(mine) - right, len(mine) - largest
+    known = right >= AGREE * len(mine) and floor and wrong <= (1 - EXPLAINED) * floor
+    return right / len(mine) if known else 0.0
+
+
+def _most(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
+  return bool(texts) and sum(map(bool, map(pattern.fullmatch, texts))) >= 0.9 * len(texts)
+
+
+def _task(one: _Coded, by: Sequence[_Coded], min_per_class: int) -> Column:
+  classes = sum(n >= min_per_class for n in one.counts.values())
+  works = int((one.codes >= 0).sum())
+  why = f'{classes:,} classes with {min_per_class:,} works or more, {works:,} works with a value'
+  if by:
+    why += f'; determined by {by[0].name}: label-only reaches {by[0].gives_away(one):.0%}'
+  if one.is_code:
+    return Column(one.name, 'task', f'{why}; they are numbers', f'--float_columns={_quoted(one)}')
+  return Column(one.name, 'task', why, f'--text={_quoted(one)}')
+
+
+def _no_label(one: _Coded, min_per_class: int) -> Column | None:
+  """What becomes of a column that gives no classes, or none to be learnt; None for a label."""
+  if not one.counts:
+    return Column(one.name, 'left out', 'no work has a value', '')
+  value, most = one.counts.most_common(1)[0]
+  if most < min_per_class:
+    why = f'no value on {min_per_class:,} works; {_short(value)} on {most:,}'
+    lower = f'--min_per_class={most}, ' if most > 1 else ''
+    return Column(one.name, 'left out', why, f'{lower}--text={_quoted(one)}')
+  if one.asked or one.named:
+    return None
+  if sum(n >= min_per_class for n in one.counts.values()) < 2:
+    only = 'one value only' if one.distinct == 1 else f'one value only on {min_per_class:,} works'
+    return Column(one.name, 'left out', f'{only}, {_short(value)}', '--labels')
+  if one.is_address:
+    return Column(one.name, 'text', 'web addresses', '--labels')
+  if one.is_code and one.distinct > FEW:
+    why = f'{one.distinct:,} different numbers or dates, which name no classes'
+    return Column(one.name, 'left out', why, f'--float_columns={_quoted(one)}, --labels')
+  return None
+
+
+def _short(text: str) -> str:
+  return repr(text if len(text) < 40 else f'{text[:37]}...')
+
+
+def _quoted(one: _Coded) -> str:
+  return shlex.quote(one.name)
+
+
+def as_rows(columns: Sequence[Column]) -> list[Sequence[str]]:
+  """The rows of the table for the report: tasks first."""
+  order = ('record', 'task', 'number', 'text', 'left out')
+  return [list(one) for one in sorted(columns, key=lambda one: order.index(one.becomes))]

@@ -1,0 +1,103 @@
+"""Text tables: commas, semicolons, tabs or pipes, in any encoding that museums' programs write."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfds_rijks.errors import UserError
+
+MAX_BYTES = 1 << 30
+DELIMITERS = ',;\t|'
+# A byte order mark says it; without one a table that is not UTF-8 comes from a Western Windows.
+_MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
+_ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
+_SEPARATOR = re.compile(r'sep=([,;\t|])\r?\n')  # a first line that Excel understands
+_SAMPLE = 1 << 20  # characters in which the delimiter shows itself
+_SAMPLE_ROWS = 50
+
+
+def decode(data: bytes, *, path: Path) -> tuple[str, str]:
+  """Bytes -> (text, encoding): by mark, else UTF-8, else Windows-1252."""
+  encoding = next((name for mark, name in _MARKS if data.startswith(mark)), '')
+  if not encoding:
+    # UTF-16 without a mark: every plain letter has a zero beside it, always on the same side.
+    even, odd = data[:4096:2].count(0), data[1:4096:2].count(0)
+    if max(even, odd) > len(data[:4096]) // 4:
+      encoding = 'utf-16-le' if odd > even else 'utf-16-be'
+  try:
+    return data.decode(encoding or 'utf-8'), encoding or 'utf-8'
+  except UnicodeDecodeError as error:
+    if encoding:
+      raise UserError(
+        f'{path}: broken {encoding} at byte {error.start:,}; save the table as UTF-8'
+      ) from None
+    guessed = data.decode(errors='replace')
+    if len(_ACCENTED.findall(guessed)) > guessed.count('\ufffd'):
+      line = data.count(b'\n', 0, error.start) + 1
+      raise UserError(
+        f'{path}: line {line} is not UTF-8 as the rest is '
+        f'({data[error.start : error.end]!r}); correct that line, or save the table as UTF-8'
+      ) from None
+  try:
+    return data.decode('cp1252'), 'cp1252'
+  except UnicodeDecodeError as error:
+    raise UserError(
+      f'{path}: neither UTF-8 nor Windows-1252 (byte {error.start:,}); save the table as UTF-8'
+    ) from None
+
+
+def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
+  """(line, cells) of each row that is not empty; raises `UserError` for quotes without a pair.
+
+  The delimiter is the one of `sep=`, a tab in a `.tsv`, else the one that fits the first rows best.
+  """
+  if '\0' in text:
+    raise UserError(f'{path}: holds zero bytes; expected text; is it really a table?')
+  said = _SEPARATOR.match(text)
+  tab = '\t' if path.suffix.lower() == '.tsv' else ''
+  reader = _reader(text, said[1] if said else tab or _delimiter(text))
+  if said:
+    next(reader)
+  line = reader.line_num + 1
+  try:
+    for row in reader:
+      start, line = line, reader.line_num + 1
+      if any(cell.strip() for cell in row):
+        yield start, row
+  except csv.Error as error:
+    raise UserError(
+      f'{path}: line {line}: {error}; expected a table with quotes in pairs'
+    ) from None
+
+
+def _delimiter(text: str) -> str:
+  """Of the header's cells, not of its characters: a quoted name may hold any of them.
+
+  A name without quotes may, too; then the following rows decide.
+  """
+
+  def fit(delimiter: str) -> tuple[bool, float, int]:
+    widths: list[int] = []
+    try:
+      for row in _reader(text[:_SAMPLE], delimiter):
+        if any(cell.strip() for cell in row):
+          widths.append(len(row))
+        if len(widths) == _SAMPLE_ROWS:
+          break
+    except csv.Error:
+      pass  # an odd quote, perhaps where the sample ends
+    if not widths:
+      return False, 0.0, 0
+    return widths[0] > 1, widths.count(widths[0]) / len(widths), widths[0]
+
+  return max(DELIMITERS, key=fit)
+
+
+def _reader(text: str, delimiter: str) -> Any:
+  csv.field_size_limit(MAX_BYTES)  # a text of OCR in a cell that nobody asks for is no error
+  return csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)

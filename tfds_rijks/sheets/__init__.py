@@ -1,0 +1,1 @@
+"""Workbooks of spreadsheet programs as people see them: `read.read(path, sheet)`."""
