@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flaxart.machine.files import write_bytes
 from flaxart.report.figures.figure1 import draw_figure1
 from flaxart.report.figures.figure2 import draw_figure2
-from flaxart.report.figures.plotting import pyplot, write_bytes
+from flaxart.report.figures.plotting import pyplot
 from flaxart.report.html.page import page
 from flaxart.report.numbers.compare import differences
 from flaxart.report.numbers.experiments import sections

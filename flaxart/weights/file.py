@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from flaxart.machine.files import write_bytes
 from flaxart.models.preprocess import Preprocess
 from tfds_rijks.errors import UserError
 
@@ -104,17 +103,7 @@ def write(weights: Weights, path: Path) -> None:
   """Writes the file in one step: it is there whole or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
   tensors = {name: np.ascontiguousarray(t) for name, t in weights.tensors.items()}
-  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-  try:
-    os.close(handle)
-    safetensors.numpy.save_file(tensors, temporary, metadata=weights.about)
-    with open(temporary, 'rb+') as file:  # noqa: PTH123
-      os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)  # noqa: PTH101  (mkstemp's 0600 would shut out colleagues)
-    os.replace(temporary, path)  # noqa: PTH105
-  except BaseException:
-    Path(temporary).unlink(missing_ok=True)
-    raise
+  write_bytes(path, safetensors.numpy.save(tensors, metadata=weights.about))
 
 
 def read(path: Path | str) -> Weights:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tfds_rijks.errors import UserError
@@ -71,16 +69,6 @@ def render(fig: Any, kind: str, *, dpi: int = 150) -> bytes:
   metadata = {'Date': None} if kind == 'svg' else {'Software': None}
   fig.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
   return buffer.getvalue()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-  """Writes the whole file or nothing."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  try:
-    temporary.write_bytes(data)
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def data_uri(data: bytes, kind: str) -> str:
