@@ -27,6 +27,7 @@ from tfds_rijks.jpeg_header import read_header
 from tfds_rijks.orientation import FROM_BELOW, FROM_THE_RIGHT, orientation_of, upright
 from tfds_rijks.resizing import Resize, check_resize, resized
 
+DECODER = 2  # one more whenever a file may give other pixels: what was decoded before is stale
 MAX_PIXELS = 100_000_000
 LONGEST_JPEG = 65_500  # pixels of a side that libjpeg writes
 HEIC_SUFFIXES = frozenset({'.heic', '.heif', '.hif'})

@@ -22,7 +22,7 @@ from flaxart.data.source import Dataset, Split
 from flaxart.machine.locks import in_turn
 from tfds_rijks import fingerprint
 from tfds_rijks.errors import UserError
-from tfds_rijks.images import Square
+from tfds_rijks.images import DECODER, Square
 from tfds_rijks.progress import Progress
 
 LAYOUT = 1  # of the file and its name
@@ -32,8 +32,10 @@ log = logging.getLogger('flaxart')
 
 
 def data_sha256(folder: Path) -> str:
-  """Of what a prepared dataset says about its input, its options and the sizes of its files."""
-  digest = hashlib.sha256()
+  """Of what a prepared dataset says about its input, its options and the sizes of its files, and of
+  what reads its pictures.
+  """
+  digest = hashlib.sha256(f'decoder {DECODER}'.encode())
   for name in ('dataset_info.json', fingerprint.FILE):
     path = folder / name
     digest.update(path.read_bytes() if path.exists() else b'')

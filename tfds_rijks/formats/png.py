@@ -33,7 +33,9 @@ def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
   if bits == 16:
     import imagecodecs
 
-    samples = imagecodecs.png_decode(data)  # a colour that is transparent becomes alpha
+    # A colour that is transparent becomes alpha. Without what else the file says: libpng writes
+    # warnings of it to standard error.
+    samples = imagecodecs.png_decode(_pixels_alone(data))
     if samples.ndim == 2:
       samples = samples[..., None]
     alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
@@ -88,6 +90,17 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
       found.setdefault(kind, data[at + 8 : at + 8 + size])
     at += 12 + size
   return found
+
+
+def _pixels_alone(data: bytes) -> bytes:
+  """The file with the chunks that pixels are made from, as they are."""
+  out, at = [data[: len(MARK)]], len(MARK)
+  while at + 8 <= len(data):
+    size, kind = struct.unpack_from('>I4s', data, at)
+    if kind in (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'):
+      out.append(data[at : at + 12 + size])
+    at += 12 + size
+  return b''.join(out)
 
 
 def _profile(chunks: Mapping[bytes, bytes], *, name: str) -> tuple[bytes, tuple[str, ...]]:

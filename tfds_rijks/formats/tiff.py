@@ -18,6 +18,8 @@ from tfds_rijks.errors import ImageError
 from tfds_rijks.formats.jpeg import strict
 from tfds_rijks.formats.raster import CHANNELS, UNSUPPORTED, Model, Raster, check_size, full_scale
 from tfds_rijks.formats.tiff_colour import from_cielab, from_ycbcr, palette
+from tfds_rijks.jpeg_header import MARK as JPEG_MARK
+from tfds_rijks.jpeg_header import read_header
 from tfds_rijks.orientation import known
 
 MARKS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # the last two: BigTIFF
@@ -35,7 +37,8 @@ _MODELS: dict[int, Model] = {
 }
 _WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
 _RAW = (32803, 34892)  # of a camera's sensor
-_JPEG = (6, 7)
+_OLD_JPEG = 6
+_JPEG = (_OLD_JPEG, 7)
 _INTEGERS = {8: np.uint8, 16: np.uint16}
 _DEEPEST = 8  # bytes a pixel, beyond which a file with many channels is not decoded
 _PAGES = 64  # directories that are looked at for the picture
@@ -70,6 +73,10 @@ def _raster(page: Any, data: bytes, *, name: str, max_pixels: int) -> Raster:
   )
   if meanings is None and samples.shape[2] == count + 1:
     meanings, notes = [2], (UNDECLARED_ALPHA,)
+  elif meanings is None and samples.shape[2] > count:
+    raise ImageError(
+      name, UNSUPPORTED, f'{samples.shape[2]} channels, of which nothing says what they are'
+    )
   for at, meaning in enumerate(meanings or ()):
     if meaning in (1, 2) and count + at < samples.shape[2]:
       alpha, premultiplied = full_scale(samples[..., count + at], bits), meaning == 1
@@ -137,8 +144,8 @@ def _kind(page: Any, *, name: str) -> tuple[Model, int]:
     raise refused(f'photometric interpretation {int(photometric)}', 'grey, RGB, palette, CMYK, Lab')
   if photometric == _CMYK and page.tags.valueof(_INK_SET, 1) != 1:
     raise refused('inks of its own', 'cyan, magenta, yellow and black')
-  bits, kind = page.bitspersample, int(page.sampleformat or 1)
-  if kind not in (1, 4):
+  bits, kind = page.bitspersample, page.sampleformat or 1
+  if kind not in (1, 4):  # or one for each channel, which differ
     names = {2: 'signed integers', 3: 'floating point'}
     raise refused(f'{bits} bits, {names.get(kind, f"sample format {kind}")}', 'unsigned integers')
   if not isinstance(bits, int) or not 1 <= bits <= 16:
@@ -151,6 +158,8 @@ def _kind(page: Any, *, name: str) -> tuple[Model, int]:
 
 def _samples(page: Any, data: bytes, *, name: str, max_pixels: int) -> np.ndarray:
   """`[H, W, C]` as they are stored, all of them there."""
+  if page.compression == _OLD_JPEG:
+    return _old_jpeg(page, data, name=name)
   planes, depth, height, width, each = page.shaped
   if depth != 1:
     raise ImageError(name, UNSUPPORTED, f'a volume of {depth} slices')
@@ -181,6 +190,16 @@ def _samples(page: Any, data: bytes, *, name: str, max_pixels: int) -> np.ndarra
     raise ImageError(name, UNSUPPORTED, f'{values.dtype}')
   values = values[:, 0]
   return np.moveaxis(values[..., 0], 0, -1) if planes > 1 else values[0]
+
+
+def _old_jpeg(page: Any, data: bytes, *, name: str) -> np.ndarray:
+  """JPEG of TIFF 6.0, section 22, where it is a whole file (JPEGInterchangeFormat), as mostly."""
+  (start,), (size,) = (page.tags.valueof(tag, (0,)) for tag in (513, 514))
+  part = data[start : start + size]
+  header = read_header(part) if part.startswith(JPEG_MARK) else None
+  if header is None or (header.width, header.height) != (page.imagewidth, page.imagelength):
+    raise ImageError(name, UNSUPPORTED, 'JPEG of TIFF 6.0 in pieces')
+  return strict(part, 'RGB' if header.components == 3 else 'GRAY')
 
 
 def _check_jpeg(page: Any, part: bytes) -> None:
