@@ -12,7 +12,7 @@ if TYPE_CHECKING:
   from flaxart.net import load as load
   from flaxart.net import load_trunk as load_trunk
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 __all__ = ['__version__', 'load', 'load_trunk']
 _LAZY = {'load': 'flaxart.net', 'load_trunk': 'flaxart.net'}
 
