@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from tiny_museum import tiny_config
-from trainer import on_each_batch, stored, untimed_lines
+from trainer import stored
 
 import flaxart
 from flaxart.data.source import open_dataset
@@ -70,53 +70,6 @@ def test_eval_reproduces_the_results(finished):
   workdir, _, summary = finished
   again = evaluate_run(workdir, split='test')
   assert json.loads(json.dumps(again)) == json.loads(json.dumps(summary['test']))
-
-
-def test_five_steps_stop_five_steps_equal_ten_bit_for_bit(tiny, tmp_path, monkeypatch):
-  tiny.augment.flip, tiny.augment.zoom, tiny.model.dropout = True, 0.2, 0.1
-  straight, stopped = tmp_path / 'straight', tmp_path / 'stopped'
-  tiny.train.epochs = (
-    10 * 16 / len(open_dataset('collection', data_dir=tiny.data.data_dir, tasks=[]).split('train'))
-  )
-  tiny.checkpoint.every_steps = 5
-  drawn = record_draws(monkeypatch)
-  train_and_evaluate(tiny, straight)
-  ids_straight = drawn.pop('ids')
-
-  class StopError(Exception):
-    pass
-
-  # The interruption comes right after the sixth step, one beyond the checkpoint.
-  def stop_at_six(self, done, metrics, add=flaxart.training.step_meter.StepMeter.add):
-    add(self, done, metrics)
-    if done == 6:
-      raise StopError
-
-  with monkeypatch.context() as patch:
-    patch.setattr('flaxart.training.step_meter.StepMeter.add', stop_at_six)
-    with pytest.raises(StopError):
-      train_and_evaluate(tiny, stopped)
-  assert set(checkpoint.steps_on_disk(stopped)) == {5}
-  first = drawn.pop('ids')[:5]
-  with monkeypatch.context() as patch:
-    patch.delattr('flaxart.training.network_trainer.measured')
-    train_and_evaluate(tiny, stopped)
-  assert len(ids_straight) == 10
-  assert first + drawn.pop('ids') == ids_straight
-  assert_same_bits(stored(straight, 10), stored(stopped, 10))
-  assert untimed_lines(straight) == untimed_lines(stopped)
-
-
-def record_draws(monkeypatch):
-  """Keeps the record numbers of every batch that a training step is given."""
-  drawn = {}
-
-  def keep(batch):
-    drawn.setdefault('ids', []).append(batch['record'].tolist())
-    return batch
-
-  on_each_batch(monkeypatch, keep)
-  return drawn
 
 
 @pytest.mark.parametrize('trainable', ['heads', r'heads/.*|trunk/stage4/.*'])
@@ -226,24 +179,6 @@ def test_other_classes_are_refused_by_name(finished):
       train_and_evaluate(config, workdir)
   finally:
     path.write_text(text)
-
-
-def test_a_changed_checkpoint_is_found_and_refused(finished, tmp_path):
-  import shutil
-
-  workdir = tmp_path / 'copy'
-  shutil.copytree(finished[0], workdir)
-  step = checkpoint.best_on_disk(workdir)
-  stored_state = workdir / 'checkpoints' / str(step) / 'state'
-  data = max(stored_state.rglob('*'), key=lambda p: p.stat().st_size)
-  content = bytearray(data.read_bytes())
-  content[len(content) // 2] ^= 1
-  data.write_bytes(content)
-  with pytest.raises(UserError, match='content changed'):
-    flaxart.load(workdir)
-  from flaxart.verify import verify
-
-  assert [bool(lines) for lines in verify(workdir).values()].count(True) == 1
 
 
 @pytest.mark.parametrize(
