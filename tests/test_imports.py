@@ -74,6 +74,20 @@ def test_every_package_has_a_floor_and_imports_run_down():
   assert not up
 
 
+def test_no_function_takes_more_than_six_parameters():
+  many = []
+  for path in FILES:
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+      if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and 'flaxart' in path.parts:
+        given = node.args
+        rest = [argument for argument in (given.vararg, given.kwarg) if argument]
+        all_of_them = [*given.posonlyargs, *given.args, *given.kwonlyargs, *rest]
+        count = sum(argument.arg not in ('self', 'cls') for argument in all_of_them)
+        if count > 6:
+          many.append(f'{path.relative_to(ROOT)}:{node.lineno}: {node.name} takes {count}')
+  assert not many
+
+
 def test_files_lie_in_packages():
   assert len(list((ROOT / 'flaxart').glob('*.py'))) <= 12
 
