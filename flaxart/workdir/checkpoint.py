@@ -76,12 +76,12 @@ class Checkpointer:
       raise UserError(
         self._unwritten(f'needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free', step)
       )
-    finite = score is not None and math.isfinite(score)
+    score = float(score) if score is not None and math.isfinite(score) else None
     try:
       response = ocp.save_checkpointables_async(
         self._folder / str(step),
-        {STATE: tree[STATE], OPTIMIZER: tree[OPTIMIZER]},
-        custom_metadata={'score': float(score) if finite and score is not None else None},
+        tree,
+        custom_metadata={'score': score},
       )
     except _FAILURES as error:
       raise UserError(self._unwritten(_first_line(error), step)) from error
@@ -127,7 +127,7 @@ class Checkpointer:
 
   def best_step(self) -> int | None:
     """The checkpoint with the best score; the latest if none was ever scored."""
-    return next(iter(_best_first(_scores(self._folder))), None)
+    return next(iter(_best_first(steps_on_disk(self._workdir))), None)
 
   def restore(self, step: int, like: TrainState, *, mesh: Mesh) -> TrainState:
     """The stored state of `step`, in the shape and on the devices of `like`; files are checked."""
@@ -212,7 +212,7 @@ def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any
 
 def steps_on_disk(workdir: Path) -> dict[int, float]:
   """The checkpoints of a run and their scores, without opening it for writing."""
-  return _scores(workdir / FOLDER)
+  return {step: _score(workdir / FOLDER / str(step)) for step in steps_in(workdir / FOLDER)}
 
 
 def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
@@ -234,10 +234,6 @@ def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
   if not steps:
     raise UserError(f'{folder}: every checkpoint is damaged; restore one from a copy')
   return _best_first({step: _score(folder / str(step)) for step in steps})[0]
-
-
-def _scores(folder: Path) -> dict[int, float]:
-  return {step: _score(folder / str(step)) for step in steps_in(folder)}
 
 
 def _best_first(scores: dict[int, float]) -> list[int]:

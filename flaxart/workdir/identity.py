@@ -34,19 +34,17 @@ def write_run(workdir: Path, dataset: Dataset) -> None:
 
 def raise_format(workdir: Path) -> None:
   """Says of a run that an earlier version began that it goes on in the format of this one."""
-  entry = _read(workdir / RUN)
-  if entry.get('format', 1) < FORMAT:
-    entry |= {'format': FORMAT, 'flaxart': flaxart.__version__}
+  if format_of(workdir) < FORMAT:
+    entry = _read(workdir / RUN) | {'format': FORMAT, 'flaxart': flaxart.__version__}
     write_text(workdir / RUN, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
 
 
 def check_format(folder: Path) -> None:
   """Refuses a run or checkpoint of a later format, naming the version that can read it."""
-  entry = _read(folder / RUN)
-  if entry.get('format', 1) > FORMAT:
+  if (found := format_of(folder)) > FORMAT:
     raise UserError(
-      f'{folder}: has format {entry["format"]}, flaxart {flaxart.__version__} reads up to '
-      f'{FORMAT}; install flaxart {entry["flaxart"]} or later'
+      f'{folder}: has format {found}, flaxart {flaxart.__version__} reads up to {FORMAT}; install '
+      f'flaxart {_read(folder / RUN)["flaxart"]} or later'
     )
 
 

@@ -57,45 +57,38 @@ def problems(folder: Path, *, optimizer: bool = True) -> list[str]:
 
 def read(folder: Path, name: str) -> bytes:
   """A file of a checkpoint; refuses one that is sealed and not as it was written."""
-  path = folder / name
-  if not is_sealed(folder):
-    return path.read_bytes()
-  try:
-    expected = _expected(folder).get(name)
-  except ValueError as error:
-    _refuse([str(error)])
-  if not path.exists():
-    _refuse([f'{path}: missing'])
-  if _sha256(path) != expected:
-    _refuse([f'{path}: content changed (SHA-256 differs)'])
-  return path.read_bytes()
+  if is_sealed(folder):
+    _refuse(_problems(folder, name))
+  return (folder / name).read_bytes()
 
 
-def digests(folder: Path) -> dict[str, str]:
-  """`{relative path: SHA-256}` of all files below `folder` that its manifest covers."""
+def digests(folder: Path, name: str = '*') -> dict[str, str]:
+  """`{relative path: SHA-256}` of all files below `folder` that its manifest covers, or of one."""
   return {
     path.relative_to(folder).as_posix(): _sha256(path)
-    for path in sorted(folder.rglob('*'))
+    for path in sorted(folder.rglob('*') if name == '*' else [folder / name])
     if path.is_file() and path != folder / FILE and folder / OPTIMIZER not in path.parents
   }
 
 
-def _problems(folder: Path) -> list[str]:
+def _problems(folder: Path, name: str = '*') -> list[str]:
   try:
     expected = _expected(folder)
   except FileNotFoundError:
     return [f'{folder / FILE}: missing (the save was interrupted before it was complete)']
   except ValueError as error:
     return [str(error)]
-  found = digests(folder)
-  lines = [f'{folder / name}: missing' for name in sorted(expected.keys() - found.keys())]
+  if name != '*':
+    expected = {name: expected.get(name, '')}
+  found = digests(folder, name)
+  lines = [f'{folder / path}: missing' for path in sorted(expected.keys() - found.keys())]
   lines += [
-    f'{folder / name}: not in the manifest' for name in sorted(found.keys() - expected.keys())
+    f'{folder / path}: not in the manifest' for path in sorted(found.keys() - expected.keys())
   ]
   lines += [
-    f'{folder / name}: content changed (SHA-256 differs)'
-    for name in sorted(expected.keys() & found.keys())
-    if expected[name] != found[name]
+    f'{folder / path}: content changed (SHA-256 differs)'
+    for path in sorted(expected.keys() & found.keys())
+    if expected[path] != found[path]
   ]
   return lines
 

@@ -75,8 +75,7 @@ def check_trains(workdir: Path) -> None:
       f'--workdir: {workdir.resolve()} has *, ? or [ in its name, and Orbax, which reads them as '
       'patterns, loses what it saves there; give another folder'
     )
-  stored = workdir / CONFIG
-  gone = lost(stored) if stored.exists() else {}
+  gone = lost(workdir / CONFIG) if is_run(workdir) else {}
   if gone:
     fields = ', '.join(f'config.{field}={value!r}' for field, value in gone.items())
     raise UserError(

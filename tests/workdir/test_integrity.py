@@ -239,3 +239,10 @@ def test_what_only_training_needs_may_be_damaged_where_nothing_is_trained(run, t
   assert [len(lines) for lines in verify(run).values()] == [1, 1]
   with pytest.raises(UserError, match=r'16/optimizer/_METADATA: content changed'):
     train_and_evaluate(trained[1], run)
+
+
+def test_the_manifest_that_makes_a_checkpoint_sealed_comes_last(run, monkeypatch):
+  folder, written = run / 'checkpoints/16', []
+  monkeypatch.setattr(manifest, 'write_text', lambda path, text: written.append(path))
+  manifest.seal(folder)
+  assert written == [folder / 'optimizer' / manifest.FILE, folder / manifest.FILE]
