@@ -179,6 +179,41 @@ def jp2s() -> Iterator[Kind]:
     yield Kind('JPEG 2000', what, bits, f'{how}{" alpha" * over}', data, wanted, 1 + linear)
 
 
+def jp2_boxes() -> Iterator[Kind]:
+  """Palettes, channels in another order, alpha that was multiplied, alpha that nothing names."""
+  import imagecodecs
+
+  def stream(values: np.ndarray) -> bytes:
+    return imagecodecs.jpeg2k_encode(
+      np.squeeze(values).astype(np.uint8), level=0, reversible=True, codecformat='J2K', mct=False
+    )
+
+  def shorts(*numbers: int) -> bytes:
+    return written.struct.pack(f'>{len(numbers)}H', *numbers)
+
+  colours, index = samples(3, 8).reshape(-1, 3)[:180], samples(1, 8) % 180
+  pclr = shorts(180) + bytes([3, 7, 7, 7]) + colours.astype(np.uint8).tobytes()
+  cmap = b''.join(shorts(0) + bytes([1, i]) for i in range(3))
+  data = written.jp2(stream(index), written.enumerated(16), (b'pclr', pclr), (b'cmap', cmap))
+  wanted = colours[index[..., 0]].astype(np.uint8)
+  yield Kind('JPEG 2000', 'palette', 8, '', data, wanted)
+  rgb = samples(4, 8)
+  x, alpha = rgb[..., :3] / 255, rgb[..., 3:] / 255
+  cdef = shorts(4, 0, 1, 0, 1, 0, 3, 2, 0, 2, 3, 0, 1)  # alpha, blue, green, red
+  data = written.jp2(stream(rgb[..., ::-1]), written.enumerated(16), (b'cdef', cdef))
+  yield Kind('JPEG 2000', 'RGB', 8, 'in another order', data, meant(x, alpha=alpha))
+  data = written.jp2(stream(rgb), written.enumerated(16))
+  yield Kind('JPEG 2000', 'RGB', 8, 'undefined channel', data, meant(x, alpha=alpha))
+  rgb[..., :3] = np.rint(x * alpha * 255)
+  cdef = shorts(4, 0, 0, 1, 1, 0, 2, 2, 0, 3, 3, 2, 0)
+  data = written.jp2(stream(rgb), written.enumerated(16), (b'cdef', cdef))
+  wanted = meant(rgb[..., :3] / 255, alpha=alpha, premultiplied=True)
+  yield Kind('JPEG 2000', 'RGB', 8, 'premultiplied', data, wanted)
+  yield Kind(
+    'JPEG 2000', 'RGB', 8, 'bare codestream', stream(samples(3, 8)), meant(samples(3, 8) / 255)
+  )
+
+
 def others() -> Iterator[Kind]:
   grey, rgb, rgba = (samples(n, 8).astype(np.uint8) for n in (1, 3, 4))
   white = meant(rgba[..., :3] / 255, alpha=rgba[..., 3:] / 255)
@@ -210,7 +245,8 @@ def others() -> Iterator[Kind]:
     )
     x = np.asarray(flat).reshape(HEIGHT, WIDTH, -1) / 255
     x = (1 - x[..., :3]) * (1 - x[..., 3:]) if mode == 'CMYK' else x
-    for how in ({}, {'progressive': True}):
+    plain = {'RGB': {'keep_rgb': True}}.get(mode, {})
+    for how in ({}, {'progressive': True}, plain):
       data = encode(flat, 'JPEG', quality=100, subsampling=0, **how)
       yield Kind('JPEG', space, 8, str(how), data, meant(x), 3)
   import imagecodecs
@@ -220,7 +256,7 @@ def others() -> Iterator[Kind]:
 
 
 def all_kinds() -> list[Kind]:
-  return [*tiffs(), *pngs(), *jp2s(), *others()]
+  return [*tiffs(), *pngs(), *jp2s(), *jp2_boxes(), *others()]
 
 
 def found(kind: Kind) -> str:

@@ -183,6 +183,34 @@ def test_the_picture_of_a_tiff_is_no_thumbnail_and_no_mask():
     images.decode(directories(reduced, raw), name='x')
 
 
+@pytest.mark.parametrize(
+  ('compression', 'mode'),
+  [
+    *((c, m) for c in ('raw', 'tiff_lzw', 'packbits', 'zstd', 'lzma') for m in ('1', 'L', 'RGB')),
+    *((c, '1') for c in ('group3', 'group4', 'tiff_ccitt')),
+    ('jpeg', 'RGB'),
+    ('jpeg', 'CMYK'),
+  ],
+)
+def test_compressions_of_tiff(compression, mode):
+  image = Image.fromarray(picture()).convert(mode)
+  options = {'quality': 100} if compression == 'jpeg' else {}
+  data = encode(image, 'TIFF', compression=compression, **options)
+  wanted = np.asarray(image.convert('RGB')).astype(int)
+  assert np.abs(images.decode(data, name='x') - wanted).max() <= 4 * (compression == 'jpeg')
+  with pytest.raises(images.ImageError):
+    images.decode(data[: len(data) * 2 // 3], name='x')
+
+
+def test_exif_turns_a_jp2_too():
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  block = written.box(b'uuid', b'JpgTiffExif->JP2' + exif.tobytes()[6:])
+  (plain,) = (kind.data for kind in KINDS if kind.variant == 'bare codestream')
+  data = written.jp2(plain, written.enumerated(16), after=block)
+  assert images.decode(data, name='x').shape == (kinds.WIDTH, kinds.HEIGHT, 3)
+
+
 def refusals():
   values = kinds.samples(3, 8)
   without = written.tiff(values, 2, 8).replace(

@@ -37,6 +37,8 @@ def read(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> 
   try:
     samples = strict(data, space, least=least)
   except ValueError as warning:
+    if 'subsampling level' in str(warning):
+      raise ImageError(name, UNSUPPORTED, 'JPEG with colours finer than its light') from None
     # Metadata that libjpeg warns of, or damage: without the one, only the other is left.
     try:
       samples = strict(without_flaws(data), space, least=least)
