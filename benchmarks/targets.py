@@ -105,7 +105,8 @@ def verdict(result: Result, *, device: str = 'cpu') -> str:
     ratio = CPU.get((mode, peer))
     return '' if ratio is None else f'{ratio:.2f}: {_met(result["ratio"] >= ratio)}'
   shape = (result.get('dtype'), result.get('batch'), result.get('size'))
-  as_meant, words = shape == ('bfloat16', BATCH, cards()[model].image_size), []
+  card = cards().get(model)  # none of the loader
+  as_meant, words = card is not None and shape == ('bfloat16', BATCH, card.image_size), []
   ratio = ACCELERATOR.get((mode, peer, model), ACCELERATOR.get((mode, peer)))
   if ratio is not None and ((mode, peer) in EVERYWHERE or as_meant):
     words.append(f'{ratio:.2f}: {_met(result["ratio"] >= ratio)}')

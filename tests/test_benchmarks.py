@@ -71,7 +71,7 @@ def test_probe(tmp_path):
   results = benchmark('probe', *flags, '--models=vgg19', output=tmp_path / 'probe.json')
   first = results[0]['mode']
   assert [r['peer'] for r in results if r['mode'] == first] == peers
-  assert [r['peer'] for r in results if ',' in r['mode']] == ['jit_loop']
+  assert not [r for r in results if ',' in r['mode']]  # settings take turns: none are joint
 
 
 def test_each_side_leaves_room_on_a_gpu_and_the_environment_as_it_was(monkeypatch):

@@ -90,5 +90,7 @@ def test_every_command_works_from_it_with_a_config_given_by_name_or_path(install
   assert 'test split, best checkpoint' in table
   assert run('-m', 'flaxart.main', '--mode=eval', '--workdir=run', '--split=test') in table
   run('-m', 'flaxart.predict', '--workdir=run', '--images=source', '--output=names.csv')
-  assert len((folder / 'names.csv').read_text(encoding='utf-8-sig').splitlines()) == 161
+  assert (
+    len((folder / 'names.csv').read_text(encoding='utf-8-sig').splitlines()) == 162
+  )  # metadata.csv is passed over
   assert 'sound' in run('-m', 'flaxart.verify', '--workdir=run')

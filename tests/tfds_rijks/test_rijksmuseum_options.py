@@ -181,9 +181,7 @@ def test_options_are_refused_before_anything_is_read(options, message):
     Preparation('full', Path(), **options)
 
 
-@pytest.mark.parametrize(
-  'row', ['"0000001_a,train', '0000001_a,"train" x', f'{"x" * 140_000},train'], ids=len
-)
+@pytest.mark.parametrize('row', ['"0000001_a,train', '0000001_a,"train" x'], ids=len)
 def test_a_list_of_objects_that_is_no_table(tmp_path, row):
   (tmp_path / 'list.csv').write_text(f'stem,split\n{row}\n0000002_b,train\n')
   with pytest.raises(UserError, match='expected a table with quotes in pairs'):

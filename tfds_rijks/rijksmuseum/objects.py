@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tfds_rijks.delimited import MAX_BYTES
 from tfds_rijks.errors import UserError
 from tfds_rijks.rijksmuseum.oai import clean
 from tfds_rijks.splits import SPLIT_NAMES
@@ -51,6 +52,7 @@ def read(path: Path) -> ObjectList:
     raise UserError(
       f'--objects={path}: not UTF-8 (byte {error.start}); save it as CSV in UTF-8'
     ) from None
+  csv.field_size_limit(MAX_BYTES)  # of this process: another table may have raised it already
   try:
     rows = [row for row in csv.reader(io.StringIO(text, newline=''), strict=True) if row]
   except csv.Error as error:
