@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from tiny_museum import draw_collection
+
+import flaxart
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +53,7 @@ def installed(tmp_path_factory):
       env={**os.environ, 'PYTHONPATH': str(site)},
       timeout=600,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
   return folder, wheel, run
@@ -70,6 +73,15 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(installed):
   )
   if tracked.returncode == 0:
     assert inside >= set(tracked.stdout.split())
+
+
+def test_a_strict_type_checker_accepts_a_script_with_every_public_name(installed):
+  pytest.importorskip('mypy', reason='needs the extra `dev`')
+  folder, _, run = installed
+  script = Path(__file__).with_name('every_public_name.py').read_text()
+  assert set(flaxart.__all__) <= set(re.findall(r'flaxart\.(\w+)', script))
+  (folder / 'script.py').write_text(script)
+  run('-m', 'mypy', '--strict', 'script.py')
 
 
 def test_every_command_works_from_it_with_a_config_given_by_name_or_path(installed):

@@ -64,9 +64,9 @@ class Preprocess:
         'expected a positive size, and resize 0 or at least size'
       )
 
-  def apply(self, images: jax.Array, *, dtype: Any = jnp.float32) -> jax.Array:
+  def apply(self, images: jax.Array | np.ndarray, *, dtype: Any = jnp.float32) -> jax.Array:
     """`[B, H, W, 3]` uint8 RGB -> the network's input, same shape; any H and W."""
-    x = images.astype(dtype)
+    x = jnp.asarray(images, dtype)
     if self.channel_order == 'bgr':
       x = x[..., ::-1]
     return (x - jnp.array(self.mean, dtype)) * jnp.array(self.scale, dtype)

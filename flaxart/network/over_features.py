@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from flaxart.models.preprocess import Preprocess
@@ -18,7 +19,7 @@ class NoTrunk(nnx.Module):
   """Stands where the trunk was: its input is the features already."""
 
   def __call__(self, features: jax.Array, *, train: bool) -> jax.Array:
-    """`[B, D]` as it is."""
+    """Returns the features, `[B, D]`, unchanged."""
     return features
 
 
@@ -26,9 +27,9 @@ class NoTrunk(nnx.Module):
 class NoPreprocess(Preprocess):
   """Stands before `NoTrunk`: features were preprocessed as pictures."""
 
-  def apply(self, images: jax.Array, *, dtype: Any = jnp.float32) -> jax.Array:
-    """`[B, D]` as it is."""
-    return images
+  def apply(self, images: jax.Array | np.ndarray, *, dtype: Any = jnp.float32) -> jax.Array:
+    """Returns the features, `[B, D]`, unchanged."""
+    return jnp.asarray(images)
 
 
 def over_features(network: Network, state: TrainState) -> tuple[Network, TrainState]:
