@@ -1,4 +1,4 @@
-"""Checkpoints: the only file that knows Orbax.
+"""Checkpoints: with `read_back` the only file that knows Orbax.
 
 Step convention: checkpoint `n` holds the state after `n` updates; the run goes on with the batch of
 step `n`. The latest and the best checkpoint are kept, the best by a score that is always finite.
@@ -32,6 +32,7 @@ from flaxart.network.state import TrainState
 from flaxart.network.state_tree import abstract, fill, from_tree, state_tree
 from flaxart.workdir import checkpoint_folder, identity, manifest
 from flaxart.workdir.manifest import FOLDER, OPTIMIZER, steps_in
+from flaxart.workdir.read_back import missing_arrays
 from tfds_rijks.errors import UserError
 
 STATE = 'state'  # the item that `orbax.checkpoint.v1.load` takes where none is named
@@ -152,14 +153,21 @@ class Checkpointer:
   def _complete(self, response: Any, step: int) -> None:
     """Waits for Orbax and seals what it wrote, in a thread of its own."""
     response.result()
-    self._seal(step)
+    if missing := self._seal(step):
+      raise OSError(f'{len(missing)} arrays cannot be read back, such as {missing[0]}')
 
-  def _seal(self, step: int) -> None:
-    """Adds what is needed to read a finished save, and the manifests; process 0 writes."""
+  def _seal(self, step: int) -> list[str]:
+    """Adds what is needed to read a finished save, and the manifests; process 0 writes.
+
+    Leaves a save unsealed that lacks arrays, and returns them.
+    """
     folder = self._folder / str(step)
-    if jax.process_index() == 0 and not manifest.is_sealed(folder):
+    if jax.process_index() != 0 or manifest.is_sealed(folder):
+      return []
+    if not (missing := missing_arrays(folder)):
       identity.copy_into(folder, self._workdir)
       manifest.seal(folder)
+    return missing
 
   def _keep_best_and_latest(self) -> None:
     if jax.process_index() == 0:

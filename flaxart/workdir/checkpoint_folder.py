@@ -17,6 +17,7 @@ import numpy as np
 from flaxart.machine import processes
 from flaxart.workdir import manifest
 from flaxart.workdir.manifest import FOLDER, OPTIMIZER, steps_in
+from flaxart.workdir.read_back import missing_arrays
 from tfds_rijks.errors import UserError
 
 DAMAGED = 'checkpoints-damaged'  # where a fallback puts what it passes over
@@ -62,7 +63,7 @@ def shrink(folder: Path, step: int) -> None:
 def set_aside_damaged(workdir: Path) -> None:
   """Moves damaged checkpoints to `checkpoints-damaged/`, so that a run goes on from a sound one.
 
-  Nothing is deleted. A newest one without a manifest is left: its save was cut off before that.
+  Nothing is deleted. A newest one that lacks a manifest only is left: its save was cut off there.
   Raises `UserError` where none is sound: there is nothing to go on from.
   """
   folder = workdir / FOLDER
@@ -70,8 +71,9 @@ def set_aside_damaged(workdir: Path) -> None:
   if jax.process_index() == 0:
     for step in steps_in(folder):
       path = folder / str(step)
-      unsealed = step == steps_in(folder)[-1] and not manifest.is_sealed(path)
-      if not unsealed and (problems := manifest.problems(path)):
+      cut_off = step == steps_in(folder)[-1] and not manifest.is_sealed(path)
+      whole = cut_off and not missing_arrays(path)
+      if not whole and (problems := manifest.problems(path)):
         wrong[step] = problems[0]
   none_is_left = bool(wrong) and len(wrong) == len(steps_in(folder))
   if processes.from_first_process(np.bool_(none_is_left)):

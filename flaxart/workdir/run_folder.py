@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import glob
 import json
 import logging
 import shlex
@@ -29,6 +28,7 @@ from flaxart.workdir import identity
 from flaxart.workdir.identity import CONFIG, LABELS, RUN, TRUNK
 from tfds_rijks.errors import UserError
 
+PATTERN = '*?[]\\'  # a path with one of these means other paths to Orbax
 log = logging.getLogger('flaxart')
 
 
@@ -70,10 +70,10 @@ def check_trains(workdir: Path) -> None:
   """Refuses a folder that Orbax cannot save in, and a run that was told something which no setting
   says any more.
   """
-  if glob.has_magic(str(workdir.resolve())):
+  if any(mark in str(workdir.resolve()) for mark in PATTERN):
     raise UserError(
-      f'--workdir: {workdir.resolve()} has *, ? or [ in its name, and Orbax, which reads them as '
-      'patterns, loses what it saves there; give another folder'
+      f'--workdir: {workdir.resolve()} has one of {" ".join(PATTERN)} in its name; Orbax, which '
+      'reads them as a pattern, loses what it saves there; give another folder'
     )
   gone = lost(workdir / CONFIG) if is_run(workdir) else {}
   if gone:

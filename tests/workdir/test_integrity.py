@@ -17,6 +17,7 @@ from flaxart.tasks.kinds import labels_json
 from flaxart.train import train_and_evaluate
 from flaxart.verify import verify
 from flaxart.workdir import checkpoint, manifest, run_folder
+from flaxart.workdir.read_back import missing_arrays
 from tfds_rijks.errors import UserError
 
 
@@ -108,6 +109,28 @@ def test_missing_truncated_and_extra_files_are_named(run, change, line):
     with pytest.MonkeyPatch.context() as patch:
       patch.setattr(sys, 'argv', ['verify', f'--workdir={run}'])
       main()
+
+
+def test_a_save_that_orbax_cannot_read_again_is_not_sealed(collection, tmp_path, monkeypatch):
+  monkeypatch.setattr(run_folder, 'PATTERN', '')  # else refused before the first step
+  workdir = tmp_path / 'lr[0.1]'
+  with pytest.raises(UserError, match=r'could not be written \(\d+ arrays cannot be read back'):
+    train_and_evaluate(tiny_config(collection), workdir)
+  assert not list(workdir.rglob('manifest.json'))
+
+
+def test_a_newest_checkpoint_that_lacks_more_than_its_manifest_is_passed_over(run):
+  newest = run / 'checkpoints' / '16'
+  assert missing_arrays(newest) == []
+  shutil.rmtree(newest / 'optimizer' / 'd')
+  (newest / 'optimizer' / 'manifest.ocdbt').unlink()
+  manifest_of = newest / manifest.FILE
+  manifest_of.unlink()
+  assert missing_arrays(newest) == ['optimizer: all arrays']
+  checkpoint.Checkpointer(run).close()
+  assert not manifest_of.exists()
+  checkpoint.Checkpointer(run, fallback=True).close()
+  assert set(checkpoint.steps_on_disk(run)) == {8} and (run / 'checkpoints-damaged/16').exists()
 
 
 def test_a_missing_or_broken_manifest_is_damage(run):
