@@ -1,0 +1,152 @@
+"""The likely copies among the pictures of a build, from their sketches.
+
+Candidates by their descriptors, a first look at 64 pixels, a second look at 128 pixels in colour
+(for which only the candidates left are decoded again), then groups. docs/copies.md has the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tfds_rijks import images, pool
+from tfds_rijks.copies.align import same
+from tfds_rijks.copies.candidates import blocks, nearest
+from tfds_rijks.copies.groups import Pair, seeds
+from tfds_rijks.copies.looks import CHUNK, Looks, Source, enlarged, first_look, second_look, stored
+from tfds_rijks.copies.sketch import SIDE, TURNS, descriptors, turning
+
+Rule = Literal['equal', 'likely', 'doubtful']
+LIKELY, DOUBTFUL = 0.25, 0.45  # differences up to which a pair is so
+_LOOK_AGAIN = 0.6  # largest difference at the first look, which is coarser
+SHOWN = 500  # doubtful pairs of which the pictures are kept
+
+
+@dataclass(frozen=True)
+class Found:
+  """Pictures by their names.
+
+  Attributes:
+    seed_of: each picture that has a likely copy -> the picture around which its group was made.
+    likely: pairs that lie in one group, and how far they differ, the most alike first.
+    doubtful: pairs that do not, the most alike first.
+    small: JPEG files of the pictures of the first doubtful pairs, `SHOWN` at most.
+  """
+
+  seed_of: Mapping[str, str]
+  likely: Sequence[tuple[str, str, float]]
+  doubtful: Sequence[tuple[str, str, float]]
+  small: Mapping[str, bytes]
+
+
+def find(
+  sources: Sequence[Source], sketches: Path, *, rule: Rule, scratch: Path, processes: int | None
+) -> Found:
+  """Finds the copies among `sources`, whose sketches `[N, 64, 64]` lie in a file in that order.
+
+  Args:
+    rule: 'likely', or 'doubtful' to tie doubtful pairs, too.
+    scratch: a folder for files that may go with it.
+  """
+  if rule == 'equal' or len(sources) < 2:
+    return Found({}, (), (), {})
+  pictures = _Pictures(sources, sketches, scratch=scratch, processes=processes)
+  different = pictures.compare(pictures.candidates())
+  tie = DOUBTFUL if rule == 'doubtful' else LIKELY
+  seed_of = seeds(different, pictures.compare_more, tie=tie, stay=DOUBTFUL)
+  likely, doubtful = [], []
+  for (a, b), value in sorted(different.items(), key=lambda item: (item[1], item[0])):
+    alike = seed_of.get(a, a) == seed_of.get(b, b)
+    if value <= (tie if alike else DOUBTFUL):
+      (likely if alike else doubtful).append((sources[a].name, sources[b].name, round(value, 3)))
+  shown = dict.fromkeys(name for pair in doubtful[:SHOWN] for name in pair[:2])
+  return Found(
+    {sources[a].name: sources[b].name for a, b in seed_of.items()},
+    likely,
+    doubtful,
+    pictures.small(shown),
+  )
+
+
+class _Pictures:
+  """What has been read of the pictures so far, and how pairs of them are compared."""
+
+  def __init__(
+    self, sources: Sequence[Source], sketches: Path, *, scratch: Path, processes: int | None
+  ):
+    self.sources, self.sketches, self.processes = sources, sketches, processes
+    self.scratch, self.large = scratch, scratch / 'large'
+    every = np.memmap(sketches, np.uint8, 'r').reshape(-1, SIDE, SIDE)
+    self.descriptors = np.concatenate(
+      [descriptors(every[i : i + 256]) for i in range(0, len(every), 256)]
+    )
+    self.place = np.full(len(sources), -1)  # of a picture in the file `large`
+
+  def candidates(self) -> np.ndarray:
+    """Pairs `[P, 3]` to compare, each with its turn."""
+    file = self.scratch / 'descriptors'
+    self.descriptors.tofile(file)
+    tasks = blocks(file, len(self.sources))
+    what = 'looking for copies'
+    return np.concatenate(
+      [*pool.run(nearest, tasks, what=what, unit='block', processes=self.processes)]
+    )
+
+  def compare(self, pairs: np.ndarray) -> dict[Pair, float]:
+    """The differences of pairs `[P, 3]`; those that look unlike at first are left out."""
+    found = [*self._looked(first_look, self.sketches, pairs, same(len(pairs)))]
+    if not found:
+      return {}
+    placements, different = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    again = different <= _LOOK_AGAIN
+    pairs, placements = pairs[again], placements[again]
+    self._enlarge(np.unique(pairs[:, :2]))
+    there = (self.place[pairs[:, :2]] >= 0).all(axis=1)
+    pairs, placements = pairs[there], placements[there]
+    places = np.column_stack([self.place[pairs[:, :2]], pairs[:, 2]]).astype(np.int32)
+    seen = [*self._looked(second_look, self.large, places, placements)]
+    values = np.concatenate(seen).tolist() if seen else []
+    return {(a, b): value for (a, b, _), value in zip(pairs.tolist(), values, strict=True)}
+
+  def compare_more(self, pairs: Sequence[Pair]) -> dict[Pair, float]:
+    """The differences of pairs that were no candidates, infinite where they look unlike."""
+    if not pairs:
+      return {}
+    first, second = (self.descriptors[list(side)] for side in zip(*pairs, strict=True))
+    near = [(first * (second @ turning(turn))).sum(1) for turn in TURNS]
+    turned = np.column_stack([np.array(pairs), np.argmax(near, axis=0)]).astype(np.int32)
+    return dict.fromkeys(pairs, float('inf')) | self.compare(turned)
+
+  def small(self, names: Iterable[str]) -> dict[str, bytes]:
+    """Enlarged pictures as JPEG files."""
+    of = {source.name: i for i, source in enumerate(self.sources)}
+    return {
+      name: images.encode_jpeg(stored(self.large)[self.place[of[name]]].transpose(1, 2, 0), 85)
+      for name in names
+    }
+
+  def _looked(
+    self, look: Callable[[Looks], Any], file: Path, pairs: np.ndarray, placements: np.ndarray
+  ) -> Iterator[Any]:
+    """Yields what `look` finds of so many pairs at a time, in their order."""
+    tasks = [
+      Looks(f'pairs from {i:,}', str(file), pairs[i : i + CHUNK], placements[i : i + CHUNK])
+      for i in range(0, len(pairs), CHUNK)
+    ]
+    what = 'comparing likely copies'
+    return pool.run(look, tasks, what=what, unit='batch', processes=self.processes)
+
+  def _enlarge(self, pictures: np.ndarray) -> None:
+    """Adds pictures to the file `large`; one that can no longer be read is left out."""
+    new = pictures[self.place[pictures] < 0]
+    tasks = [self.sources[i] for i in new]
+    found = pool.run(enlarged, tasks, what='looking again', processes=self.processes)
+    with self.large.open('ab') as file:
+      for i, data in zip(new, found, strict=True):
+        if isinstance(data, bytes):
+          file.write(data)
+          self.place[i] = self.place.max() + 1

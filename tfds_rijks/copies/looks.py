@@ -1,0 +1,63 @@
+"""What worker processes do: look at pairs of pictures that lie in a file, and enlarge pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tfds_rijks import images
+from tfds_rijks.copies import difference, sketch
+from tfds_rijks.errors import ImageError
+
+CHUNK = 64  # pairs of one task
+
+
+class Source(NamedTuple):
+  """A picture that can be decoded again."""
+
+  name: str
+  path: str
+  max_pixels: int
+
+
+class Looks(NamedTuple):
+  """Pairs of pictures in a file: grey `[N, 64, 64]`, or RGB `[N, 128, 128, 3]`."""
+
+  name: str
+  file: str
+  pairs: np.ndarray  # int32 [P, 3]: places in the file, and the turn of the second picture
+  placements: np.ndarray  # float32 [P, 4] at which to begin
+
+
+def first_look(looks: Looks) -> tuple[np.ndarray, np.ndarray]:
+  """See `difference.first_look`."""
+  every = np.memmap(looks.file, np.uint8, 'r').reshape(-1, sketch.SIDE, sketch.SIDE)
+  first, second, turn = looks.pairs.T
+  other = np.stack([sketch.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
+  return difference.first_look(every[first], other)
+
+
+def second_look(looks: Looks) -> np.ndarray:
+  """See `difference.difference`."""
+  every = stored(looks.file)
+  first, second, turn = looks.pairs.T
+  other = np.stack([sketch.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
+  return difference.difference(every[first], other, looks.placements)
+
+
+def enlarged(source: Source) -> bytes:
+  """The picture, decoded again, as uint8 RGB `[3, 128, 128]` whatever its aspect ratio."""
+  try:
+    data = Path(source.path).read_bytes()
+  except OSError as error:  # it was there a moment ago
+    raise ImageError(source.name, 'file cannot be opened', error.strerror or '') from error
+  side = difference.SIDE
+  image = images.decode(data, name=source.name, short_side=side, max_pixels=source.max_pixels)
+  return np.ascontiguousarray(images.fit(image, side, how='squash').transpose(2, 0, 1)).tobytes()
+
+
+def stored(file: Path | str) -> np.ndarray:
+  """The enlarged pictures in a file, `[N, 3, 128, 128]`."""
+  return np.memmap(file, np.uint8, 'r').reshape(-1, 3, difference.SIDE, difference.SIDE)

@@ -1,0 +1,40 @@
+"""Arithmetic on square pictures, many at once: float32 `[P, N, N]`."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+_BORDER = (0.04, 0.16)  # of the side: where the weight of a pixel begins to rise, and is full
+
+
+@functools.cache
+def middles(size: int) -> np.ndarray:
+  """Where the pixels of a row of `size` lie in (0, 1), float32 `[size]`."""
+  return ((np.arange(size) + 0.5) / size).astype(np.float32)
+
+
+@functools.cache
+def centre_weights(size: int) -> np.ndarray:
+  """How much a pixel counts by its place in a row: nothing at the border, `[size]`.
+
+  A crop of a few per cent takes the border away, and frames and mounts lie there.
+  """
+  begin, full = _BORDER
+  inside = np.minimum(middles(size), 1 - middles(size))
+  return ((inside - begin) / (full - begin)).clip(0, 1).astype(np.float32)
+
+
+def slopes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Grey levels a pixel (across, down), from the two neighbours; 0 at the edges."""
+  across, down = np.zeros_like(image), np.zeros_like(image)
+  across[:, :, 1:-1] = (image[:, :, 2:] - image[:, :, :-2]) / 2
+  down[:, 1:-1] = (image[:, 2:] - image[:, :-2]) / 2
+  return across, down
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+  """`[P, N, N]` -> `[P, N/2, N/2]`, means of four."""
+  pairs, size = image.shape[0], image.shape[-1] // 2
+  return image.reshape(pairs, size, 2, size, 2).mean((2, 4))
