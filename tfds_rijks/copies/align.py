@@ -28,7 +28,7 @@ def align(a: np.ndarray, b: np.ndarray, placement: np.ndarray, *, steps: int) ->
   across, down = slopes(b)
   change = np.stack([across * x, across, down * x[:, None], down, b, np.ones_like(b)], axis=1)
   change[:, :4] *= size
-  change = (change * weight).reshape(pairs, 6, -1)
+  change = (change * weight).reshape(pairs, 6, size * size)
   curvature = change @ change.swapaxes(1, 2)  # [P, 6, 6]
   own = np.einsum('pii->pi', curvature)
   curvature += np.eye(6, dtype=np.float32) * (np.float32(1e-4) * own[:, None] + np.float32(1e-3))
@@ -37,7 +37,7 @@ def align(a: np.ndarray, b: np.ndarray, placement: np.ndarray, *, steps: int) ->
     laid, inside = lay(a, placement)
     inside = inside * weight
     left = matched(laid, b, inside, contrast=_CONTRAST) * inside
-    step = (solution @ (change @ left.reshape(pairs, -1, 1)))[:, :, 0]
+    step = (solution @ (change @ left.reshape(pairs, size * size, 1)))[:, :, 0]
     scale = placement[:, ::2] / (1 + step[:, ::2])
     shift = placement[:, 1::2] - scale * step[:, 1::2]
     scale = scale.clip(1 - _FARTHEST[0], 1 + _FARTHEST[0])

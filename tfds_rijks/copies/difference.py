@@ -1,53 +1,125 @@
 """How far two pictures differ once one is laid over the other: 0 for one picture, 1 for two.
 
-The measure is the worst place, not the mean: two prints of one plate, two faces of one set, two
-flags differ in one place and agree elsewhere. Light, contrast and tint are allowed to differ within
-bounds, for the picture as a whole.
+Two prints of one plate, two faces of one set, two medals on black velvet differ in one place, or in
+nothing but the grain, and agree elsewhere. So the measure is what is left at the worst place, as a
+share of what is seen there, divided by how well the fine detail agrees where it agrees least. And a
+copy is a whole or a crop: one of the two frames lies inside the other, and has the shape that the
+crop gives it. Light, contrast and tint may differ within bounds, for the picture as a whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfds_rijks.copies.align import align, lay, likeness, matched, same
-from tfds_rijks.copies.plane import halved
+from tfds_rijks.copies.plane import halved, places, tiles
 
 SIDE = 128  # pixels of the pictures that are compared at last
-LIKE = 0.85  # correlation at 32 pixels below which nobody looks again
+_LIKE = 0.7  # correlation at 16 and at 32 pixels below which nobody looks again
+_LEFT = 0.8  # of a place, at the first look: above it nobody looks again
+NEAR, FAR = 0.04, 0.12  # how far a frame may lie outside of the other at the first look, in sides
+_SLACK = 0.012  # and at last: the error of the alignment
+_SHAPE = 2  # slacks by which its shape may differ
+_SAME_FRAME = 0.02  # scale and shift up to which nothing was cropped
 _CONTRAST = (0.6, 1 / 0.6)  # between a picture and a tinted copy, in each colour
 _NOISE = 2 * 6.0**2  # variance in grey levels that two encoders and sizes may leave in a place
-_PLACES = 16  # a side; each 1/8 of a side wide, so neighbours share a half
 _PASSED_OVER = 2  # of the worst places: a speck lies in four of them
+_NO_DETAIL = 0.4  # grey levels of detail in a tile below which there is nothing to agree
+_LEAST_TILES = 4  # with detail
+_AGREE = 0.15  # agreement of detail without which two pictures differ by 1 at least
+_COARSE = 2.3  # by how much more two pictures must be alike that are compared at half the size
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow has it
 
 
-def first_look(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, differences `[P]`; infinite if unlike)."""
-  a, b = a.astype(np.float32), b.astype(np.float32)
-  halves = halved(a), halved(b)
-  placement = align(halved(halves[0]), halved(halves[1]), same(len(a)), steps=3)
-  placement = align(*halves, placement, steps=3)
-  laid, inside = lay(halves[0], placement)
-  like = np.flatnonzero(likeness(laid, halves[1], inside) >= LIKE)
-  different = np.full(len(a), np.inf, np.float32)
-  if len(like):
-    a, b = a[like], b[like]
-    placement[like] = align(a, b, placement[like], steps=2)
-    different[like] = _in_structure(a, b, placement[like])
-  return placement, different
+def first_look(
+  a: np.ndarray, b: np.ndarray, shape: np.ndarray, *, slack: float = NEAR
+) -> tuple[np.ndarray, np.ndarray]:
+  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, whether to look again `[P]`).
+
+  Args:
+    shape: width / height of the original of `b` divided by that of `a`, `[P]`.
+    slack: `FAR` for two crops of one picture, of which neither need hold the other.
+  """
+  pyramid = [(a.astype(np.float32), b.astype(np.float32))]
+  for _ in range(2):
+    pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
+  placement = _begun(pyramid)
+  at = np.flatnonzero(_alike(*pyramid[2], placement) >= _LIKE)  # the pairs that are still alike
+  for level, steps in ((1, 3), (0, 2)):
+    if not len(at):
+      break
+    first, second = (plane[at] for plane in pyramid[level])
+    found = placement[at] = align(first, second, placement[at], steps=steps)
+    if level:
+      alike = _alike(first, second, found) >= _LIKE
+    else:
+      alike = _in_structure(first, second, found) <= _LEFT
+    at = at[alike & (outside(found, shape[at]) <= slack)]
+  again = np.zeros(len(a), bool)
+  again[at] = True
+  return placement, again
 
 
-def difference(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
-  """uint8 RGB `[P, 3, 128, 128]` and placements to begin with -> differences `[P]`."""
+def _begun(pyramid: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+  """Placements at 16 pixels, of the first on the second or the other way round: one may go astray
+  in a pattern.
+  """
+  a, b = pyramid[2]
+  placement, back = (align(*pair, same(len(a)), steps=3) for pair in ((a, b), (b, a)))
+  scale, shift = back[:, ::2], back[:, 1::2]
+  back = np.stack([1 / scale, -shift / scale], axis=2).reshape(len(a), 4)
+  better = _alike(*pyramid[1], back) > _alike(*pyramid[1], placement)
+  return np.where(better[:, None], back, placement)
+
+
+def _alike(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
+  laid, inside = lay(a, placement)
+  return likeness(laid, b, inside)
+
+
+def difference(
+  a: np.ndarray, b: np.ndarray, placement: np.ndarray, shape: np.ndarray
+) -> np.ndarray:
+  """uint8 RGB `[P, 3, 128, 128]` and placements to begin with -> differences `[P]`.
+
+  1 at least where neither frame lies inside the other, and infinite where they lie far apart. See
+  `first_look` for `shape`.
+  """
   a, b = a.astype(np.float32), b.astype(np.float32)
+  half = halved(a), halved(b)
+  placement = align(_grey(half[0]), _grey(half[1]), placement, steps=3)
+  placement = align(_grey(a), _grey(b), placement, steps=2)
+  found = _compared(a, b, placement)
+  whole = np.abs(placement - same(1)).max(axis=1) <= _SAME_FRAME
+  if whole.any():  # a small picture, or one that was small, has no fine detail
+    again = _compared(half[0][whole], half[1][whole], placement[whole])
+    found[whole] = np.minimum(found[whole], _COARSE * again)
+  beyond = outside(placement, shape)
+  found = np.where(beyond <= _SLACK, found, np.maximum(found, 1))
+  return np.where(beyond <= FAR, found, np.inf)
+
+
+def outside(placement: np.ndarray, shape: np.ndarray) -> np.ndarray:
+  """By how much of its side the one frame lies outside the other, or has another shape, `[P]`.
+
+  Of the two ways the better one. See `first_look` for `shape`.
+  """
+  scale, shift = placement[:, ::2], placement[:, 1::2]
+  edges = np.abs(shift) - (1 - scale) / 2, np.abs(shift) - (scale - 1) / 2  # b in a, a in b
+  least = np.minimum(edges[0].max(axis=1), edges[1].max(axis=1))
+  other = np.abs(np.log(scale[:, 0] / scale[:, 1] / shape))
+  return np.maximum(np.maximum(least, other / _SHAPE), 0)
+
+
+def _compared(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
+  """`[P]`: what is left of the worst place, over the agreement of the detail."""
   grey = _grey(a), _grey(b)
-  placement = align(halved(grey[0]), halved(grey[1]), placement, steps=3)
-  placement = align(*grey, placement, steps=2)
-  return np.maximum(_in_structure(*grey, placement), _in_colour(a, b, placement))
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-  return np.einsum('pcij,c->pij', image, _GREY)
+  left = np.maximum(_in_structure(*grey, placement), _in_colour(a, b, placement))
+  agree = _in_detail(*grey, placement)
+  found = left / np.maximum(agree, _AGREE / 2)
+  return np.where(agree < _AGREE, np.maximum(found, 1), found)
 
 
 def _in_structure(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
@@ -55,40 +127,59 @@ def _in_structure(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.nda
   laid, inside = lay(a, placement)
   laid, b, inside = halved(laid), halved(b), np.floor(halved(inside))
   left = matched(laid, b, inside, contrast=_CONTRAST)
-  seen = _places(inside)
+  seen = places(inside)
   left_there, first, second = (_variance(x, inside, seen) for x in (left, left + b, b))
   return _worst(left_there / (first + second + _NOISE), seen)
 
 
 def _in_colour(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
   """`[P]`: by how much a place has another colour, squared, as a share of the variance of all."""
+  a, b = halved(halved(a)), halved(halved(b))
   left_there = variance = np.float32(0)
   for channel in range(3):
-    laid, inside = lay(halved(halved(a[:, channel])), placement)
-    other = halved(halved(b[:, channel]))
-    left = matched(laid, other, inside, contrast=_CONTRAST)
-    seen = _places(inside)
-    left_there = left_there + (_places(left * inside) / np.maximum(seen, 1e-3)) ** 2
+    laid, inside = lay(a[:, channel], placement)
+    left = matched(laid, b[:, channel], inside, contrast=_CONTRAST)
+    seen = places(inside)
+    left_there = left_there + (places(left * inside) / np.maximum(seen, 1e-3)) ** 2
     total = inside.sum((1, 2), keepdims=True)
-    for image in (left + other, other):
+    for image in (left + b[:, channel], b[:, channel]):
       mean = (image * inside).sum((1, 2), keepdims=True) / total
       variance = variance + ((image - mean) ** 2 * inside).sum((1, 2), keepdims=True) / total / 2
   return _worst(left_there / (variance + _NOISE), seen)
 
 
+def _in_detail(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
+  """`[P]`: correlation of the finest detail, grain included, in the tenth of tiles with least."""
+  laid, inside = lay(a, placement)
+  first, second = _detail(laid) * inside, _detail(b) * inside
+  own, other, both = tiles(first * first), tiles(second * second), tiles(first * second)
+  there = (tiles(inside) > 0.6) & (np.minimum(own, other) > _NO_DETAIL**2)
+  agree = np.where(there, both / np.sqrt(own * other + np.float32(1e-6)), np.inf)
+  agree = np.sort(agree.reshape(len(a), -1), axis=1)
+  number = there.sum((1, 2))
+  tenth = agree[np.arange(len(a)), np.maximum(number - 1, 0) // 10]
+  return np.where(number >= _LEAST_TILES, tenth, 0)
+
+
+def _detail(image: np.ndarray) -> np.ndarray:
+  """`[P, N, N]` without its means over 3 x 3 pixels, weighted 1, 2, 1."""
+  smooth = image.copy()
+  smooth[:, 1:-1] = (image[:, :-2] + 2 * image[:, 1:-1] + image[:, 2:]) / 4
+  rows = smooth.copy()
+  smooth[:, :, 1:-1] = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4
+  return image - smooth
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+  """RGB `[P, 3, N, N]` -> `[P, N, N]`."""
+  return np.einsum('pcij,c->pij', image, _GREY)
+
+
 def _variance(image: np.ndarray, inside: np.ndarray, seen: np.ndarray) -> np.ndarray:
   """Of `[P, N, N]` in each place, `[P, 15, 15]`."""
   seen = np.maximum(seen, np.float32(1e-3))
-  mean = _places(image * inside) / seen
-  return np.maximum(0, _places(image * image * inside) / seen - mean * mean)
-
-
-def _places(image: np.ndarray) -> np.ndarray:
-  """`[P, N, N]` -> means `[P, 15, 15]` over squares of N/8 pixels that overlap by half."""
-  step = image.shape[-1] // _PLACES
-  small = image.reshape(len(image), _PLACES, step, _PLACES, step).mean((2, 4))
-  rows = small[:, 1:] + small[:, :-1]
-  return (rows[:, :, 1:] + rows[:, :, :-1]) / 4
+  mean = places(image * inside) / seen
+  return np.maximum(0, places(image * image * inside) / seen - mean * mean)
 
 
 def _worst(different: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -6,23 +6,25 @@ Candidates by their descriptors, a first look at 64 pixels, a second look at 128
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from tfds_rijks import images, pool
+from tfds_rijks.copies import candidates
 from tfds_rijks.copies.align import same
-from tfds_rijks.copies.candidates import blocks, nearest
+from tfds_rijks.copies.difference import FAR, NEAR
 from tfds_rijks.copies.groups import Pair, seeds
 from tfds_rijks.copies.looks import CHUNK, Looks, Source, enlarged, first_look, second_look, stored
 from tfds_rijks.copies.sketch import SIDE, TURNS, descriptors, turning
 
 Rule = Literal['equal', 'likely', 'doubtful']
-LIKELY, DOUBTFUL = 0.25, 0.45  # differences up to which a pair is so
-_LOOK_AGAIN = 0.6  # largest difference at the first look, which is coarser
+LIKELY, DOUBTFUL = 0.7, 2.0  # differences up to which a pair is so
 SHOWN = 500  # doubtful pairs of which the pictures are kept
 
 
@@ -84,42 +86,56 @@ class _Pictures:
     self.descriptors = np.concatenate(
       [descriptors(every[i : i + 256]) for i in range(0, len(every), 256)]
     )
+    self.shapes = np.array([source.shape for source in sources], np.float32)
     self.place = np.full(len(sources), -1)  # of a picture in the file `large`
 
   def candidates(self) -> np.ndarray:
     """Pairs `[P, 3]` to compare, each with its turn."""
-    file = self.scratch / 'descriptors'
-    self.descriptors.tofile(file)
-    tasks = blocks(file, len(self.sources))
-    what = 'looking for copies'
+    tasks = candidates.write(self.scratch, self.descriptors, self.shapes)
     return np.concatenate(
-      [*pool.run(nearest, tasks, what=what, unit='block', processes=self.processes)]
+      [
+        *pool.run(
+          candidates.nearest,
+          tasks,
+          what='looking for copies',
+          unit='block',
+          processes=self.processes,
+        )
+      ]
     )
 
-  def compare(self, pairs: np.ndarray) -> dict[Pair, float]:
-    """The differences of pairs `[P, 3]`; those that look unlike at first are left out."""
-    found = [*self._looked(first_look, self.sketches, pairs, same(len(pairs)))]
+  def compare(self, pairs: np.ndarray, *, slack: float = NEAR) -> dict[Pair, float]:
+    """The differences of pairs `[P, 3]`, of several turns the least; without those that look
+    unlike at first.
+    """
+    found = [*self._looked(first_look, self.sketches, pairs, same(len(pairs)), slack=slack)]
     if not found:
       return {}
-    placements, different = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    again = different <= _LOOK_AGAIN
+    placements, again = (np.concatenate(parts) for parts in zip(*found, strict=True))
     pairs, placements = pairs[again], placements[again]
     self._enlarge(np.unique(pairs[:, :2]))
     there = (self.place[pairs[:, :2]] >= 0).all(axis=1)
     pairs, placements = pairs[there], placements[there]
-    places = np.column_stack([self.place[pairs[:, :2]], pairs[:, 2]]).astype(np.int32)
-    seen = [*self._looked(second_look, self.large, places, placements)]
-    values = np.concatenate(seen).tolist() if seen else []
-    return {(a, b): value for (a, b, _), value in zip(pairs.tolist(), values, strict=True)}
+    different: dict[Pair, float] = {}
+    values = [*self._looked(second_look, self.large, pairs, placements)]
+    for (a, b, _), value in zip(pairs.tolist(), chain.from_iterable(values), strict=True):
+      different[a, b] = min(float(value), different.get((a, b), math.inf))
+    return different
 
   def compare_more(self, pairs: Sequence[Pair]) -> dict[Pair, float]:
-    """The differences of pairs that were no candidates, infinite where they look unlike."""
+    """The differences of pairs that were no candidates, infinite where they look unlike.
+
+    Two crops of one picture need not hold each other, and are doubtful.
+    """
     if not pairs:
       return {}
-    first, second = (self.descriptors[list(side)] for side in zip(*pairs, strict=True))
-    near = [(first * (second @ turning(turn))).sum(1) for turn in TURNS]
-    turned = np.column_stack([np.array(pairs), np.argmax(near, axis=0)]).astype(np.int32)
-    return dict.fromkeys(pairs, float('inf')) | self.compare(turned)
+    of = np.array(pairs)
+    first, second = self.descriptors[of[:, 0]], self.descriptors[of[:, 1]]
+    near = np.stack([(first * (second @ turning(turn))).sum(1) for turn in TURNS], axis=1)
+    pair, turn = np.nonzero(near >= near.max(axis=1, keepdims=True) - candidates.MARGIN)
+    return dict.fromkeys(pairs, math.inf) | self.compare(
+      np.column_stack([of[pair], turn]), slack=FAR
+    )
 
   def small(self, names: Iterable[str]) -> dict[str, bytes]:
     """Enlarged pictures as JPEG files."""
@@ -130,13 +146,25 @@ class _Pictures:
     }
 
   def _looked(
-    self, look: Callable[[Looks], Any], file: Path, pairs: np.ndarray, placements: np.ndarray
+    self,
+    look: Callable[[Looks], Any],
+    file: Path,
+    pairs: np.ndarray,
+    placements: np.ndarray,
+    *,
+    slack: float = NEAR,
   ) -> Iterator[Any]:
     """Yields what `look` finds of so many pairs at a time, in their order."""
-    tasks = [
-      Looks(f'pairs from {i:,}', str(file), pairs[i : i + CHUNK], placements[i : i + CHUNK])
-      for i in range(0, len(pairs), CHUNK)
-    ]
+    large = file == self.large
+    first, second, turn = pairs.T
+    shapes = np.where(turn >= 4, 1 / self.shapes[second], self.shapes[second]) / self.shapes[first]
+    places = np.column_stack([self.place[pairs[:, :2]], turn]) if large else pairs
+    size = CHUNK // 4 if large else CHUNK
+    tasks = []
+    for i in range(0, len(pairs), size):
+      part = slice(i, i + size)
+      of = places[part], placements[part], shapes[part]
+      tasks.append(Looks(f'pairs from {i:,}', str(file), *of, slack))
     what = 'comparing likely copies'
     return pool.run(look, tasks, what=what, unit='batch', processes=self.processes)
 
@@ -148,5 +176,5 @@ class _Pictures:
     with self.large.open('ab') as file:
       for i, data in zip(new, found, strict=True):
         if isinstance(data, bytes):
+          self.place[i] = file.tell() // len(data)
           file.write(data)
-          self.place[i] = self.place.max() + 1

@@ -20,6 +20,7 @@ class Source(NamedTuple):
   name: str
   path: str
   max_pixels: int
+  shape: float  # width / height, upright
 
 
 class Looks(NamedTuple):
@@ -29,6 +30,8 @@ class Looks(NamedTuple):
   file: str
   pairs: np.ndarray  # int32 [P, 3]: places in the file, and the turn of the second picture
   placements: np.ndarray  # float32 [P, 4] at which to begin
+  shapes: np.ndarray  # float32 [P]: of the second, as turned, divided by that of the first
+  slack: float  # see `difference.first_look`
 
 
 def first_look(looks: Looks) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +39,7 @@ def first_look(looks: Looks) -> tuple[np.ndarray, np.ndarray]:
   every = np.memmap(looks.file, np.uint8, 'r').reshape(-1, sketch.SIDE, sketch.SIDE)
   first, second, turn = looks.pairs.T
   other = np.stack([sketch.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
-  return difference.first_look(every[first], other)
+  return difference.first_look(every[first], other, looks.shapes, slack=looks.slack)
 
 
 def second_look(looks: Looks) -> np.ndarray:
@@ -44,7 +47,7 @@ def second_look(looks: Looks) -> np.ndarray:
   every = stored(looks.file)
   first, second, turn = looks.pairs.T
   other = np.stack([sketch.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
-  return difference.difference(every[first], other, looks.placements)
+  return difference.difference(every[first], other, looks.placements, looks.shapes)
 
 
 def enlarged(source: Source) -> bytes:

@@ -35,6 +35,27 @@ def slopes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def halved(image: np.ndarray) -> np.ndarray:
-  """`[P, N, N]` -> `[P, N/2, N/2]`, means of four."""
-  pairs, size = image.shape[0], image.shape[-1] // 2
-  return image.reshape(pairs, size, 2, size, 2).mean((2, 4))
+  """`[..., N, N]` -> `[..., N/2, N/2]`, means of four."""
+  rows = image[..., ::2, :] + image[..., 1::2, :]
+  return (rows[..., ::2] + rows[..., 1::2]) / 4
+
+
+def tiles(image: np.ndarray) -> np.ndarray:
+  """`[P, N, N]` -> means `[P, 8, 8]`."""
+  means = _means(image.shape[-1])[::2]
+  return means @ image @ means.T
+
+
+def places(image: np.ndarray) -> np.ndarray:
+  """`[P, N, N]` -> means `[P, 15, 15]` over squares as of `tiles`, which overlap by half."""
+  means = _means(image.shape[-1])
+  return means @ image @ means.T
+
+
+@functools.cache
+def _means(size: int) -> np.ndarray:
+  """`[15, N]`: the mean over an eighth of a row, at each sixteenth of it."""
+  step = size // 16
+  starts = step * np.arange(15)[:, None]
+  inside = (np.arange(size) >= starts) & (np.arange(size) < starts + 2 * step)
+  return (inside / np.float32(2 * step)).astype(np.float32)

@@ -20,7 +20,7 @@ from tfds_rijks.copies.plane import centre_weights, halved, middles, slopes
 SIDE = 64  # pixels of a sketch
 TURNS = range(8)  # the ways to lay a picture: see `turned`
 FLAT = 4.0  # standard deviation in grey levels below which a picture is blank and like no other
-LENGTH, SCALE = 45, 200  # of a descriptor: how many numbers, and its length as a vector
+LENGTH, SCALE = 45, 127  # of a descriptor: how many numbers, and its length as a vector
 _CELLS, _BINS = 4, 8  # of the histogram
 _WAVES, _TURNS = 3, 2  # of it is kept: half waves along a side below, whole ones around up to these
 _HALF = SIDE // 2
@@ -55,7 +55,7 @@ def undone(turn: int) -> int:
 
 
 def descriptors(sketches: np.ndarray) -> np.ndarray:
-  """Sketches uint8 `[N, 64, 64]` -> int8 `[N, 45]`, vectors of length 200; zeros for a flat one.
+  """Sketches uint8 `[N, 64, 64]` -> int8 `[N, 45]`, vectors of length 127; zeros for a flat one.
 
   Whole numbers, so that the sums of their products are exact and the same on every machine.
   """
