@@ -18,7 +18,7 @@ from tfds_rijks.copies.plane import halved, places, tiles
 
 SIDE = 128  # pixels of the pictures that are compared at last
 _LIKE = 0.7  # correlation at 16 and at 32 pixels below which nobody looks again
-_LEFT = 0.8  # of a place, at the first look: above it nobody looks again
+_LEFT = 0.6  # of a place, at the first look: above it nobody looks again
 NEAR, FAR = 0.04, 0.12  # how far a frame may lie outside of the other at the first look, in sides
 _SLACK = 0.012  # and at last: the error of the alignment
 _SHAPE = 2  # slacks by which its shape may differ
@@ -36,7 +36,9 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow h
 def first_look(
   a: np.ndarray, b: np.ndarray, shape: np.ndarray, *, slack: float = NEAR
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, whether to look again `[P]`).
+  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, what is left at the worst place `[P]`).
+
+  The latter is infinite where nobody need look again.
 
   Args:
     shape: width / height of the original of `b` divided by that of `a`, `[P]`.
@@ -47,19 +49,20 @@ def first_look(
     pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
   placement = _begun(pyramid)
   at = np.flatnonzero(_alike(*pyramid[2], placement) >= _LIKE)  # the pairs that are still alike
+  left = np.full(len(a), np.inf, np.float32)
   for level, steps in ((1, 3), (0, 2)):
     if not len(at):
       break
     first, second = (plane[at] for plane in pyramid[level])
     found = placement[at] = align(first, second, placement[at], steps=steps)
+    alike = outside(found, shape[at]) <= slack
     if level:
-      alike = _alike(first, second, found) >= _LIKE
+      alike &= _alike(first, second, found) >= _LIKE
     else:
-      alike = _in_structure(first, second, found) <= _LEFT
-    at = at[alike & (outside(found, shape[at]) <= slack)]
-  again = np.zeros(len(a), bool)
-  again[at] = True
-  return placement, again
+      worst = _in_structure(first, second, found)
+      left[at] = np.where(alike & (worst <= _LEFT), worst, np.inf)
+    at = at[alike]
+  return placement, left
 
 
 def _begun(pyramid: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

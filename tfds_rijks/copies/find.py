@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from tfds_rijks import images, pool
 from tfds_rijks.copies import candidates
 from tfds_rijks.copies.align import same
 from tfds_rijks.copies.difference import FAR, NEAR
-from tfds_rijks.copies.groups import Pair, seeds
+from tfds_rijks.copies.groups import Groups, Pair
 from tfds_rijks.copies.looks import CHUNK, Looks, Source, enlarged, first_look, second_look, stored
 from tfds_rijks.copies.sketch import SIDE, TURNS, descriptors, turning
 
@@ -57,21 +57,45 @@ def find(
   if rule == 'equal' or len(sources) < 2:
     return Found({}, (), (), {})
   pictures = _Pictures(sources, sketches, scratch=scratch, processes=processes)
-  different = pictures.compare(pictures.candidates())
   tie = DOUBTFUL if rule == 'doubtful' else LIKELY
-  seed_of = seeds(different, pictures.compare_more, tie=tie, stay=DOUBTFUL)
+  groups = Groups(pictures.compare_more, tie=tie, stay=DOUBTFUL)
+  looks = pictures.first_looks(pictures.candidates())
+  begin = 0
+  for end in (len(sources), 4 * len(sources), len(looks.pairs)):
+    groups.add(
+      pictures.compare(
+        looks.of(
+          [
+            i
+            for i in range(begin, min(end, len(looks.pairs)))
+            if not groups.together(*looks.pairs[i, :2].tolist())
+          ]
+        )
+      )
+    )
+    begin = end
   likely, doubtful = [], []
-  for (a, b), value in sorted(different.items(), key=lambda item: (item[1], item[0])):
-    alike = seed_of.get(a, a) == seed_of.get(b, b)
-    if value <= (tie if alike else DOUBTFUL):
-      (likely if alike else doubtful).append((sources[a].name, sources[b].name, round(value, 3)))
+  for (a, b), value in sorted(groups.known.items(), key=lambda item: (item[1], item[0])):
+    if value <= (tie if groups.together(a, b) else DOUBTFUL):
+      pairs = likely if groups.together(a, b) else doubtful
+      pairs.append((sources[a].name, sources[b].name, round(value, 3)))
   shown = dict.fromkeys(name for pair in doubtful[:SHOWN] for name in pair[:2])
   return Found(
-    {sources[a].name: sources[b].name for a, b in seed_of.items()},
+    {sources[a].name: sources[b].name for a, b in groups.seed_of.items()},
     likely,
     doubtful,
     pictures.small(shown),
   )
+
+
+class _Looks(NamedTuple):
+  """Pairs that were looked at once and are alike, the most alike first."""
+
+  pairs: np.ndarray  # [P, 3], each with its turn
+  placements: np.ndarray  # [P, 4]
+
+  def of(self, chosen: Sequence[int]) -> _Looks:
+    return _Looks(self.pairs[chosen], self.placements[chosen])
 
 
 class _Pictures:
@@ -104,23 +128,27 @@ class _Pictures:
       ]
     )
 
-  def compare(self, pairs: np.ndarray, *, slack: float = NEAR) -> dict[Pair, float]:
-    """The differences of pairs `[P, 3]`, of several turns the least; without those that look
-    unlike at first.
-    """
+  def first_looks(self, pairs: np.ndarray, *, slack: float = NEAR) -> _Looks:
+    """Those of some pairs `[P, 3]` that look alike, each with the turn at which they do most."""
     found = [*self._looked(first_look, self.sketches, pairs, same(len(pairs)), slack=slack)]
     if not found:
-      return {}
-    placements, again = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    pairs, placements = pairs[again], placements[again]
-    self._enlarge(np.unique(pairs[:, :2]))
-    there = (self.place[pairs[:, :2]] >= 0).all(axis=1)
-    pairs, placements = pairs[there], placements[there]
-    different: dict[Pair, float] = {}
-    values = [*self._looked(second_look, self.large, pairs, placements)]
-    for (a, b, _), value in zip(pairs.tolist(), chain.from_iterable(values), strict=True):
-      different[a, b] = min(float(value), different.get((a, b), math.inf))
-    return different
+      return _Looks(pairs, same(0))
+    placements, left = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((left, pairs[:, 1], pairs[:, 0]))
+    order = order[np.isfinite(left[order])]
+    # Of the turns of one pair the best: a symmetric picture has up to eight.
+    first = np.any(np.diff(pairs[order, :2], axis=0, prepend=-1), axis=1)
+    best = order[first]
+    best = best[np.argsort(left[best], kind='stable')]
+    return _Looks(pairs[best], placements[best])
+
+  def compare(self, looks: _Looks) -> dict[Pair, float]:
+    """The differences of pairs."""
+    self._enlarge(np.unique(looks.pairs[:, :2]))
+    there = np.flatnonzero((self.place[looks.pairs[:, :2]] >= 0).all(axis=1))
+    pairs, placements = looks.of(there)
+    values = chain.from_iterable(self._looked(second_look, self.large, pairs, placements))
+    return {(a, b): float(value) for (a, b, _), value in zip(pairs.tolist(), values, strict=True)}
 
   def compare_more(self, pairs: Sequence[Pair]) -> dict[Pair, float]:
     """The differences of pairs that were no candidates, infinite where they look unlike.
@@ -133,9 +161,8 @@ class _Pictures:
     first, second = self.descriptors[of[:, 0]], self.descriptors[of[:, 1]]
     near = np.stack([(first * (second @ turning(turn))).sum(1) for turn in TURNS], axis=1)
     pair, turn = np.nonzero(near >= near.max(axis=1, keepdims=True) - candidates.MARGIN)
-    return dict.fromkeys(pairs, math.inf) | self.compare(
-      np.column_stack([of[pair], turn]), slack=FAR
-    )
+    looks = self.first_looks(np.column_stack([of[pair], turn]), slack=FAR)
+    return dict.fromkeys(pairs, math.inf) | self.compare(looks)
 
   def small(self, names: Iterable[str]) -> dict[str, bytes]:
     """Enlarged pictures as JPEG files."""
