@@ -98,7 +98,7 @@ def main() -> int | None:
 
       def ours(paths: dict[str, str] = paths, stored: list[int] = stored) -> int:
         shelf = pictures.read_all(
-          paths, image_size=SIZE, folder=folder, processes=arguments.processes
+          paths, pictures.Reading(SIZE, processes=arguments.processes), folder=folder
         )
         stored[:] = [len(shelf.data(name)) for name in list(shelf.pictures)[:50]]
         return len(shelf.pictures)

@@ -10,12 +10,13 @@ import math
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 
-from tfds_rijks import images, pool
+from tfds_rijks import copies, images, pool
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import ImageError
 
@@ -44,6 +45,7 @@ class _Task(NamedTuple):
   path: str
   image_size: int | None
   max_pixels: int
+  sketched: bool  # for likely copies
 
 
 class _Seen(NamedTuple):
@@ -52,16 +54,21 @@ class _Seen(NamedTuple):
   width: int
   look: bytes
   notes: tuple[str, ...]
+  sketch: bytes
   data: bytes  # what to store; empty if the file itself is
 
 
 class Shelf:
-  """The readable pictures by name (`pictures`), the others by name (`errors`), and their bytes."""
+  """The readable pictures by name (`pictures`), the others by name (`errors`), and their bytes.
+
+  `copies` are the likely copies among them, if they were looked for.
+  """
 
   def __init__(self, paths: Mapping[str, str], file: IO[bytes] | None):
     self.pictures: dict[str, Picture] = {}
     self.errors: dict[str, ImageError] = {}
     self.notes: dict[str, list[str]] = defaultdict(list)  # what was put up with -> names
+    self.copies = copies.Found()
     self._paths = paths
     self._file = file
 
@@ -81,29 +88,67 @@ class Shelf:
     return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
 
 
-def read_all(
-  paths: Mapping[str, str | Path],
-  *,
-  image_size: int | None,
-  folder: str | Path,
-  max_pixels: int = images.MAX_PIXELS,
-  processes: int | None = None,
-) -> Shelf:
+@dataclass(frozen=True)
+class Reading:
+  """How pictures are read.
+
+  Attributes:
+    image_size: short side in pixels to which larger pictures are reduced; None stores the files
+      as they are (they are decoded in full all the same: what cannot be read must be known now).
+    max_pixels: height times width that a picture may have.
+    processes: that read; None: one a core.
+    copies: which pictures count as copies besides equal ones.
+  """
+
+  image_size: int | None = None
+  max_pixels: int = images.MAX_PIXELS
+  processes: int | None = None
+  copies: copies.Rule = 'equal'
+
+
+def read_all(paths: Mapping[str, str | Path], reading: Reading, *, folder: str | Path) -> Shelf:
   """Reads, checks and reduces pictures.
 
   Args:
     paths: name (record id or relative path, for messages) -> file.
-    image_size: short side in pixels to which larger pictures are reduced; None stores the files
-      as they are (they are decoded in full all the same: what cannot be read must be known now).
-    folder: on the device where the dataset will lie; holds the temporary file.
+    folder: on the device where the dataset will lie; holds temporary files.
 
   Pictures that cannot be read are in `errors` of the result; see `check_budget`.
   """
-  tasks = [_Task(name, str(path), image_size, max_pixels) for name, path in paths.items()]
+  sketched = reading.copies != 'equal'
+  tasks = [
+    _Task(name, str(path), reading.image_size, reading.max_pixels, sketched)
+    for name, path in paths.items()
+  ]
   file: IO[bytes] | None = None
-  if image_size is not None:
+  if reading.image_size is not None:
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (lives as long as the shelf)
   shelf = Shelf({task.name: task.path for task in tasks}, file)
+  with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    sketches = Path(scratch) / 'sketches'
+    with sketches.open('wb') as sketch_file:
+      _read(tasks, shelf, file, sketch_file, processes=reading.processes)
+    sources = [
+      copies.Source(
+        name, str(paths[name]), reading.max_pixels, picture.width / picture.height, picture.digest
+      )
+      for name, picture in shelf.pictures.items()
+    ]
+    shelf.copies = copies.find(
+      sources, sketches, rule=reading.copies, scratch=Path(scratch), processes=reading.processes
+    )
+  return shelf
+
+
+def _read(
+  tasks: Sequence[_Task],
+  shelf: Shelf,
+  file: IO[bytes] | None,
+  sketches: IO[bytes],
+  *,
+  processes: int | None,
+) -> None:
+  """Puts the pictures on the shelf, their bytes and sketches into files."""
   looks: dict[str, bytes] = {}
   offset = 0
   for task, seen in zip(
@@ -114,6 +159,7 @@ def read_all(
       continue
     if file is not None:
       file.write(seen.data)
+    sketches.write(seen.sketch)
     shelf.pictures[task.name] = Picture(
       seen.digest, seen.height, seen.width, offset, len(seen.data)
     )
@@ -127,7 +173,6 @@ def read_all(
   for task, digest in zip(again, found, strict=True):
     if isinstance(digest, str):
       shelf.pictures[task.name] = shelf.pictures[task.name]._replace(digest=digest)
-  return shelf
 
 
 def sample_size(paths: Sequence[Path], *, image_size: int | None, max_pixels: int) -> int:
@@ -135,7 +180,7 @@ def sample_size(paths: Sequence[Path], *, image_size: int | None, max_pixels: in
   total = 0
   for path in paths:
     try:
-      seen = _see(_Task(str(path), str(path), image_size, max_pixels))
+      seen = _see(_Task(str(path), str(path), image_size, max_pixels, True))
     except ImageError:
       continue  # the build counts it
     total += len(seen.data) or path.stat().st_size
@@ -166,8 +211,9 @@ def _see(task: _Task) -> _Seen:
     if max(image.shape) > images.LONGEST_JPEG:
       raise ImageError(task.name, 'too long and narrow', f'{size[1]} x {size[0]}')
     stored = images.store(image, data=data, image_size=task.image_size, flawed=bool(notes))
+  sketch = copies.sketch(image) if task.sketched else b''
   height, width = size
-  return _Seen(digest, height, width, look, notes, stored)
+  return _Seen(digest, height, width, look, notes, sketch, stored)
 
 
 def _digest(task: _Task) -> str:

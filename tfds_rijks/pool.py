@@ -119,6 +119,8 @@ class _Worker:
 
   def _start(self) -> subprocess.Popen[bytes]:
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(p for p in sys.path if p)}
+    # A process a core: threads of the linear algebra would wait for each other.
+    environment |= {'OPENBLAS_NUM_THREADS': '1', 'OMP_NUM_THREADS': '1'}
     process = subprocess.Popen(
       [sys.executable, '-c', _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )

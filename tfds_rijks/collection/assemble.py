@@ -14,11 +14,13 @@ from tfds_rijks.build_report import examples
 from tfds_rijks.collection.aliases import PROPOSED, spellings
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection, Record
+from tfds_rijks.copies.report import note, summary
 from tfds_rijks.errors import UserError
 from tfds_rijks.passed_over import passed_over
 from tfds_rijks.pictures import Shelf
 
 LISTED = 200  # of long lists in the report
+TIE = 'the column group ties one, '
 
 
 @dataclasses.dataclass
@@ -28,6 +30,7 @@ class Assembled:
   examples: dict[str, list[tuple[str, dict[str, Any]]]]
   names: dict[str, tuple[str, ...]]
   report: dict[str, Any]
+  groups: dict[str, str]  # picture -> group
 
 
 def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path) -> Assembled:
@@ -35,9 +38,10 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
   records = [record for record in collection.records if record.image in shelf.pictures]
   if not records:
     raise UserError(f'{folder}: no picture could be read; expected at least one')
-  groups = _groups(records, shelf)
-  shares = flags.shares()
   given = any(record.split for record in records)
+  # A split that is given stands: copies that lie across it are reported.
+  groups = _groups(records, shelf, {} if given else shelf.copies.seed_of)
+  shares = flags.shares()
   split_of = {
     record.image: record.split
     if given
@@ -113,13 +117,21 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
       feature: spellings(proposed) for feature, proposed in collection.proposals.items()
     },
     'equal_pictures': _equal(records, shelf, list(vocabularies)),
+    'copies': summary(shelf.copies, rule=flags.rule(), groups=groups),
   }
   if not given:
     # By object, not by picture, would be the naive rule only where an object has one picture.
     report['leak'] = splits.leak(groups, seed=flags.seed, fractions=shares)
+  else:
+    torn = [(a, b) for a, b, _ in shelf.copies.likely if split_of[a] != split_of[b]]
+    report['copies']['across_the_given_split'] = len(torn)
+    report['copies']['first_across'] = torn[:LISTED]
   report['notes'] = _notes(report)
   return Assembled(
-    made, {feature: vocabulary.names for feature, vocabulary in vocabularies.items()}, report
+    made,
+    {feature: vocabulary.names for feature, vocabulary in vocabularies.items()},
+    report,
+    groups,
   )
 
 
@@ -135,14 +147,18 @@ def _used(collection: Collection, flags: Flags) -> set[str]:
   }
 
 
-def _groups(records: Sequence[Record], shelf: Shelf) -> dict[str, str]:
-  """Picture -> group: the value of `group`, else the object number, merged over equal pixels."""
+def _groups(records: Sequence[Record], shelf: Shelf, seed_of: Mapping[str, str]) -> dict[str, str]:
+  """Picture -> group: the value of `group`, else the object number, merged over equal pixels and
+  likely copies.
+  """
   keys: dict[str, list[str]] = defaultdict(list)
   for record in records:
     name = record.group or record.object_number
     keys[name].append(f'object:{record.object_number}')
     if digest := shelf.pictures[record.image].digest:
       keys[name].append(f'pixels:{digest}')
+    if seed := seed_of.get(record.image):
+      keys[name].append(f'copy:{seed}')
   named = splits.merge(keys)
   return {record.image: named[record.group or record.object_number] for record in records}
 
@@ -221,6 +237,13 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     notes.append(
       f'{feature}: {len(found)} names seem to be spelt in several ways: {shown}; look through '
       f'{PROPOSED} beside the data, and give it back with --aliases'
+    )
+  notes += note(report['copies'], tie=TIE)
+  if torn := report['copies'].get('first_across'):
+    a, b = torn[0]
+    notes.append(
+      f'{report["copies"]["across_the_given_split"]:,} likely copies lie across the split that the '
+      f'table gives, such as {a} and {b}; a test with them flatters'
     )
   for feature, n in report['equal_pictures']['with_different_labels'].items():
     notes.append(f'{feature}: {n} sets of equal pictures have different values')

@@ -12,12 +12,13 @@ import tensorflow_datasets as tfds
 
 from tfds_rijks import build_report
 from tfds_rijks.collection import aliases
-from tfds_rijks.collection.assemble import assemble
+from tfds_rijks.collection.assemble import TIE, assemble
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection
+from tfds_rijks.copies.report import write_sheet
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import RARE
-from tfds_rijks.pictures import Shelf, check_budget, read_all
+from tfds_rijks.pictures import Reading, Shelf, check_budget, read_all
 from tfds_rijks.progress import track
 
 DESCRIPTION = (
@@ -37,8 +38,10 @@ class Config(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
   """A museum's own pictures and labels; prepared by `python -m tfds_rijks.prepare`."""
 
-  VERSION = tfds.core.Version('2.0.0')
+  VERSION = tfds.core.Version('2.1.0')
   RELEASE_NOTES: ClassVar = {
+    '2.1.0': 'Likely copies (saved again, resized, tinted, cropped, turned) are one group, so they '
+    'lie in one split (docs/copies.md); --copies=equal gives the groups and splits of 2.0.0.',
     '2.0.0': 'Words for nobody (unknown, anoniem, n/a) are missing labels, and so are makers with '
     'doubt behind the name. Titles, rights and the like, and what a label determines, are texts, '
     'not tasks. Years from 100 to 2100 only. Workbooks are read as they are shown.',
@@ -95,17 +98,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       )
     folder, source = Path(self.data_path), Path(dl_manager.manual_dir)
     paths = {record.image: record.path for record in self.collection.records}
-    shelf = read_all(
-      paths,
+    reading = Reading(
       image_size=self.flags.image_size,
-      folder=folder,
       max_pixels=self.flags.max_pixels,
       processes=self.flags.processes,
+      copies=self.flags.rule(),
     )
+    shelf = read_all(paths, reading, folder=folder)
     check_budget(
       shelf.errors, total=len(paths), budget=self.flags.max_unreadable, where=str(source)
     )
     made = assemble(self.collection, shelf, self.flags, folder=source)
+    write_sheet(folder, shelf.copies, groups=made.groups, tie=TIE)
     if self.collection.proposals:
       build_report.write_text(
         folder / aliases.PROPOSED,

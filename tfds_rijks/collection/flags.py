@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, get_args
 
 from tfds_rijks import images
 from tfds_rijks.collection.matching import embedded_field
+from tfds_rijks.copies import Rule
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
 from tfds_rijks.pictures import allowed
@@ -80,10 +81,17 @@ class Flags:
     None,
     'unreadable pictures that are put up with: 20, or 2% (default: 1% or 20, whichever is larger)',
   )
+  copies: str = _flag(
+    'likely',
+    'pictures that are one group: equal pixels; likely copies, too (saved again, resized, tinted, '
+    'cropped by up to 5%, turned; default); or doubtful ones, too',
+  )
   processes: int | None = _flag(None, 'that read pictures (default: one a core)')
 
   def __post_init__(self):
     embedded_field(self.match)
+    if self.copies not in get_args(Rule):
+      raise UserError(f'--copies={self.copies}: expected {", ".join(get_args(Rule))}')
     if not self.multi_value_separator:
       raise UserError('--multi_value_separator: found nothing; expected a character such as ;')
     for name, least in (
@@ -102,6 +110,10 @@ class Flags:
   def separator(self) -> str:
     """What stands between several values in a cell."""
     return self.multi_value_separator.replace('\\n', '\n')
+
+  def rule(self) -> Rule:
+    """`copies`, which has been checked."""
+    return next(rule for rule in get_args(Rule) if rule == self.copies)
 
   def shares(self) -> dict[str, float]:
     """`fractions` as {'train': 0.8, 'val': 0.1, 'test': 0.1}."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfds_rijks.copies.sketch import LENGTH, SCALE, TURNS, turning
+from tfds_rijks.copies.sketches import LENGTH, SCALE, TURNS, turning
 
 NEAR = 0.75  # cosine of the descriptors of two candidates
 MARGIN = 0.03 * SCALE**2  # by which the best turn may be nearer than another that is looked at

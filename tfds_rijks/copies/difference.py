@@ -138,7 +138,7 @@ def _in_structure(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.nda
 def _in_colour(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
   """`[P]`: by how much a place has another colour, squared, as a share of the variance of all."""
   a, b = halved(halved(a)), halved(halved(b))
-  left_there = variance = np.float32(0)
+  left_there, variance = np.zeros(1, np.float32), np.zeros(1, np.float32)
   for channel in range(3):
     laid, inside = lay(a[:, channel], placement)
     left = matched(laid, b[:, channel], inside, contrast=_CONTRAST)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,7 +21,7 @@ from tfds_rijks.copies.align import same
 from tfds_rijks.copies.difference import FAR, NEAR
 from tfds_rijks.copies.groups import Groups, Pair
 from tfds_rijks.copies.looks import CHUNK, Looks, Source, enlarged, first_look, second_look, stored
-from tfds_rijks.copies.sketch import SIDE, TURNS, descriptors, turning
+from tfds_rijks.copies.sketches import SIDE, TURNS, descriptors, turning
 
 Rule = Literal['equal', 'likely', 'doubtful']
 LIKELY, DOUBTFUL = 0.7, 2.0  # differences up to which a pair is so
@@ -39,10 +39,10 @@ class Found:
     small: JPEG files of the pictures of the first doubtful pairs, `SHOWN` at most.
   """
 
-  seed_of: Mapping[str, str]
-  likely: Sequence[tuple[str, str, float]]
-  doubtful: Sequence[tuple[str, str, float]]
-  small: Mapping[str, bytes]
+  seed_of: Mapping[str, str] = field(default_factory=dict)
+  likely: Sequence[tuple[str, str, float]] = ()
+  doubtful: Sequence[tuple[str, str, float]] = ()
+  small: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def find(
@@ -50,12 +50,14 @@ def find(
 ) -> Found:
   """Finds the copies among `sources`, whose sketches `[N, 64, 64]` lie in a file in that order.
 
+  Of pictures with equal pixels only the first is compared.
+
   Args:
     rule: 'likely', or 'doubtful' to tie doubtful pairs, too.
     scratch: a folder for files that may go with it.
   """
   if rule == 'equal' or len(sources) < 2:
-    return Found({}, (), (), {})
+    return Found()
   pictures = _Pictures(sources, sketches, scratch=scratch, processes=processes)
   tie = DOUBTFUL if rule == 'doubtful' else LIKELY
   groups = Groups(pictures.compare_more, tie=tie, stay=DOUBTFUL)
@@ -74,7 +76,8 @@ def find(
       )
     )
     begin = end
-  likely, doubtful = [], []
+  likely: list[tuple[str, str, float]] = []
+  doubtful: list[tuple[str, str, float]] = []
   for (a, b), value in sorted(groups.known.items(), key=lambda item: (item[1], item[0])):
     if value <= (tie if groups.together(a, b) else DOUBTFUL):
       pairs = likely if groups.together(a, b) else doubtful
@@ -94,7 +97,7 @@ class _Looks(NamedTuple):
   pairs: np.ndarray  # [P, 3], each with its turn
   placements: np.ndarray  # [P, 4]
 
-  def of(self, chosen: Sequence[int]) -> _Looks:
+  def of(self, chosen: Sequence[int] | np.ndarray) -> _Looks:
     return _Looks(self.pairs[chosen], self.placements[chosen])
 
 
@@ -110,6 +113,11 @@ class _Pictures:
     self.descriptors = np.concatenate(
       [descriptors(every[i : i + 256]) for i in range(0, len(every), 256)]
     )
+    digests: set[str] = set()
+    for i, source in enumerate(sources):  # equal pictures are known: the first stands for all
+      if source.digest in digests:
+        self.descriptors[i] = 0
+      digests.add(source.digest or source.name)
     self.shapes = np.array([source.shape for source in sources], np.float32)
     self.place = np.full(len(sources), -1)  # of a picture in the file `large`
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfds_rijks import images
-from tfds_rijks.copies import difference, sketch
+from tfds_rijks.copies import difference, sketches
 from tfds_rijks.errors import ImageError
 
 CHUNK = 64  # pairs of one task
@@ -21,6 +21,7 @@ class Source(NamedTuple):
   path: str
   max_pixels: int
   shape: float  # width / height, upright
+  digest: str  # of the pixels; '' if no other picture can have the same
 
 
 class Looks(NamedTuple):
@@ -36,9 +37,9 @@ class Looks(NamedTuple):
 
 def first_look(looks: Looks) -> tuple[np.ndarray, np.ndarray]:
   """See `difference.first_look`."""
-  every = np.memmap(looks.file, np.uint8, 'r').reshape(-1, sketch.SIDE, sketch.SIDE)
+  every = np.memmap(looks.file, np.uint8, 'r').reshape(-1, sketches.SIDE, sketches.SIDE)
   first, second, turn = looks.pairs.T
-  other = np.stack([sketch.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
+  other = np.stack([sketches.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
   return difference.first_look(every[first], other, looks.shapes, slack=looks.slack)
 
 
@@ -46,7 +47,7 @@ def second_look(looks: Looks) -> np.ndarray:
   """See `difference.difference`."""
   every = stored(looks.file)
   first, second, turn = looks.pairs.T
-  other = np.stack([sketch.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
+  other = np.stack([sketches.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
   return difference.difference(every[first], other, looks.placements, looks.shapes)
 
 

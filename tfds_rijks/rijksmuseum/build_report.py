@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfds_rijks import labels, splits
+from tfds_rijks.copies.report import note, summary
 from tfds_rijks.pictures import Shelf
 from tfds_rijks.rijksmuseum import configs, groundtruth, protocols, survey
 from tfds_rijks.rijksmuseum.creators import PUBLISHERS, parse
@@ -62,6 +63,7 @@ def build_report(
       'split_by_group': by_group,
     },
     'siblings_in_train': {**siblings, 'share': siblings['leaked'] / max(1, siblings['test'])},
+    'copies': summary(shelf.copies, rule=config.copies, groups=groups),
     'comparable': comparable(config, objects=len(layout.stems)),
   }
   if report['groups']['split_by_group']:
@@ -120,6 +122,8 @@ def notes(report: Mapping[str, Any]) -> list[str]:
       + ', '.join(list(unknown)[:5])
       + '.'
     )
+  if report['groups']['split_by_group']:
+    found += note(report['copies'], tie='')
   siblings = report['siblings_in_train']
   found.append(
     f'{siblings["leaked"]:,} of {siblings["test"]:,} test objects ({siblings["share"]:.1%}) have a '

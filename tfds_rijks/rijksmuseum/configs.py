@@ -2,6 +2,7 @@
 
 Names: `PROTOCOL`, then `_strict` or `_as_published` where that is not the protocol's default,
 `_320px` where pictures are made smaller, `_seed1` where the split is drawn with another seed,
+`_copies-equal` where likely copies are not one group,
 `_list-1a2b3c4d` where only listed objects are taken. So sets that were made in different ways never
 lie in one folder.
 """
@@ -15,13 +16,17 @@ from typing import Any, get_args
 
 import tensorflow_datasets as tfds
 
+from tfds_rijks.copies import Rule
 from tfds_rijks.errors import UserError
 from tfds_rijks.rijksmuseum.creators import Attribution
 from tfds_rijks.rijksmuseum.objects import ObjectList
 from tfds_rijks.rijksmuseum.protocols import BALANCED_SEEDS, TASKS
 
-VERSION = '1.1.0'
+VERSION = '1.2.0'
 RELEASE_NOTES = {
+  '1.2.0': 'multitask and full: likely copies (saved again, resized, tinted, cropped, turned) are '
+  'one group, so they lie in one split (docs/copies.md); --copies=equal gives the splits of 1.1.0. '
+  'The published protocols stay as they are.',
   '1.1.0': 'No object changes its split. challenge2014: onbekend (95 objects) is an artist, as in '
   'the published 374. multitask and full: types and materials such as onbekend are missing labels. '
   'With attribution strict so are makers of whom only a word for nobody is written, and doubt '
@@ -33,7 +38,7 @@ RELEASE_NOTES = {
 }
 _NAME = re.compile(
   r'(?P<protocol>.+?)(?:_(?P<attribution>strict|as_published))?(?:_(?P<size>[1-9]\d{1,4})px)?'
-  r'(?:_seed(?P<seed>[1-9]\d*))?(?P<list>_list-[0-9a-f]{8})?'
+  r'(?:_seed(?P<seed>[1-9]\d*))?(?:_copies-(?P<copies>equal|doubtful))?(?P<list>_list-[0-9a-f]{8})?'
 )
 
 
@@ -48,6 +53,7 @@ class RijksConfig(tfds.core.BuilderConfig):
     image_size: short side in pixels of what is stored, None for the files as distributed.
     seed: of the split, where the protocol draws one.
     objects: the list that restricts the set, if any.
+    copies: which pictures are one group besides equal ones, where the split is drawn by group.
   """
 
   protocol: str = ''
@@ -57,6 +63,7 @@ class RijksConfig(tfds.core.BuilderConfig):
   image_size: int | None = None
   seed: int = 0
   objects: ObjectList | None = None
+  copies: Rule = 'equal'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +134,7 @@ def parse_name(name: str) -> tuple[str, dict[str, Any]]:
     'attribution': match['attribution'],
     'image_size': int(match['size']) if match['size'] else None,
     'seed': int(match['seed']) if match['seed'] else None,
+    'copies': match['copies'],
   }
   return match['protocol'], {field: value for field, value in options.items() if value is not None}
 
@@ -138,6 +146,7 @@ def make(
   image_size: int | None = None,
   seed: int = 0,
   objects: ObjectList | None = None,
+  copies: Rule | None = None,
 ) -> RijksConfig:
   """The config of a protocol with these options; one of `CONFIGS` where they are the defaults.
 
@@ -153,10 +162,15 @@ def make(
     raise UserError(f'--image_size={image_size}: expected 16 to 10000 pixels')
   if seed < 0 or (seed and protocol.startswith(('challenge2014', 'balanced30'))):
     raise UserError(f'--seed={seed}: {protocol} takes no such seed; leave the option out')
+  usual: Rule = 'likely' if about.by_group else 'equal'
+  if copies is not None and copies != usual and not (about.by_group and copies in get_args(Rule)):
+    expected = ', '.join(get_args(Rule)) if about.by_group else 'equal: its split is published'
+    raise UserError(f'--copies={copies}: {protocol} takes {expected}')
   name = protocol
   name += f'_{attribution}' if attribution != about.attribution else ''
   name += f'_{image_size}px' if image_size else ''
   name += f'_seed{seed}' if seed else ''
+  name += f'_copies-{copies}' if copies and copies != usual else ''
   name += f'_list-{objects.digest[:8]}' if objects else ''
   if name == protocol and CONFIGS:
     return next(config for config in CONFIGS if config.name == name)
@@ -172,6 +186,7 @@ def make(
     image_size=image_size,
     seed=seed,
     objects=objects,
+    copies=copies or usual,
   )
 
 

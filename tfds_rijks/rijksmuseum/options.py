@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tfds_rijks import images
+from tfds_rijks.copies import Rule
 from tfds_rijks.errors import UserError
 from tfds_rijks.pictures import allowed
 from tfds_rijks.rijksmuseum import configs, objects, survey
@@ -30,6 +31,7 @@ class Preparation:
     attribution: str | None = None,
     image_size: int | None = None,
     seed: int | None = None,
+    copies: str | None = None,
     objects_file: str | Path | None = None,
     max_pixels: int = images.MAX_PIXELS,
     max_unreadable: str | int | None = None,
@@ -42,7 +44,7 @@ class Preparation:
     listed = objects.read(Path(objects_file)) if objects_file else None
     bare, _, digest = config.partition('_list-')
     protocol, named = configs.parse_name(bare)
-    asked = {'attribution': attribution, 'image_size': image_size, 'seed': seed}
+    asked = {'attribution': attribution, 'image_size': image_size, 'seed': seed, 'copies': copies}
     chosen: dict[str, Any] = {**asked, **named}
     for field, value in asked.items():
       if value is not None and value != chosen[field]:
@@ -63,6 +65,7 @@ class Preparation:
       'image_size': self.config.image_size,
       'seed': self.config.seed,
       'objects': listed.digest if listed else None,
+      'copies': self.config.copies,
       'max_pixels': max_pixels,
     }
     self.image_size, self.processes, self.max_pixels = self.config.image_size, processes, max_pixels
@@ -90,6 +93,12 @@ class Preparation:
       '--objects',
       dest='objects_file',
       help='CSV with the stems to take, and a column split if wanted',
+    )
+    parser.add_argument(
+      '--copies',
+      choices=get_args(Rule),
+      help='multitask and full: which pictures are one group besides equal ones (default likely: '
+      'saved again, resized, tinted, cropped by up to 5%% or turned)',
     )
     parser.add_argument('--max_pixels', type=int, help='height times width of the largest picture')
     parser.add_argument(

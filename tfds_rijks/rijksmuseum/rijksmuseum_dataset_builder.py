@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from tfds_rijks import images, pictures
 from tfds_rijks.build_report import FILE, write_json
+from tfds_rijks.copies.report import write_sheet
 from tfds_rijks.errors import UserError
 from tfds_rijks.rijksmuseum import configs, groundtruth, layout, protocols, survey
 from tfds_rijks.rijksmuseum.build_report import build_report
@@ -63,17 +64,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if truth is not None:
       groundtruth.check_rows(truth, found.stems, records.by_stem, path=found.ground_truth)
     paths = {stem: found.pictures[stem] for stem in stems if stem in found.pictures}
-    shelf = pictures.read_all(
-      paths,
+    reading = pictures.Reading(
       image_size=config.image_size,
-      folder=folder,
       max_pixels=self.max_pixels,
       processes=self.processes,
+      copies=config.copies,
     )
+    shelf = pictures.read_all(paths, reading, folder=folder)
     pictures.check_budget(
       shelf.errors, total=len(paths), budget=self.max_unreadable, where=str(manual_dir)
     )
-    groups = survey.groups(shelf.pictures)
+    groups = survey.groups(shelf.pictures, shelf.copies.seed_of)
     choice = protocols.Choice(
       attribution=config.attribution,
       seed=config.seed,
@@ -100,6 +101,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     for task, names in outcome.classes.items():
       classes = self.info.features[task]
       getattr(classes, 'feature', classes).names = names
+    write_sheet(folder, shelf.copies, groups=groups, tie='')
     write_json(folder / FILE, {'dataset': self.info.full_name, **report})
     written = _Written(config, found, records, shelf, groups, outcome, truth)
     return {

@@ -69,13 +69,17 @@ def read_records(layout: layouts.Layout, stems: Iterable[str]) -> Records:
   return records
 
 
-def groups(pictures: Mapping[str, Picture]) -> dict[str, str]:
+def groups(pictures: Mapping[str, Picture], seed_of: Mapping[str, str]) -> dict[str, str]:
   """Stem to group: parts of one object number, and things with an equal picture, are one group.
+
+  So are likely copies: `seed_of` as of `copies.Found`.
 
   A group is named by its (smallest) object number without parts, so that a new part moves nothing.
   """
   keys: dict[str, list[str]] = defaultdict(list)
   for stem, picture in pictures.items():
-    keys[base_number(layouts.object_number(stem))] += [picture.digest] if picture.digest else []
+    ties = [picture.digest] if picture.digest else []
+    ties += [f'copy:{seed_of[stem]}'] if stem in seed_of else []
+    keys[base_number(layouts.object_number(stem))] += ties
   named = splits.merge(keys)
   return {stem: named[base_number(layouts.object_number(stem))] for stem in pictures}
