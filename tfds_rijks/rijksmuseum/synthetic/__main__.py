@@ -1,4 +1,4 @@
-"""`python -m tfds_rijks.rijksmuseum.synthetic --output=D [--objects=N] [--seed=S]`."""
+"""`python -m tfds_rijks.rijksmuseum.synthetic --output=D [--objects=N] [--seed=S] [--copies=N]`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ def main() -> None:
   parser.add_argument('--output', required=True, help='folder to write: jpg2/, xml2/, rijksgt.mat')
   parser.add_argument('--objects', type=int, default=1200, help='number of records (default 1200)')
   parser.add_argument('--seed', type=int, default=0, help='another seed is another museum')
+  parser.add_argument('--copies', type=int, default=0, help='records more, each a copy (default 0)')
   args = parser.parse_args()
-  folder = draw_museum(args.output, objects=args.objects, seed=args.seed)
+  folder = draw_museum(args.output, objects=args.objects, seed=args.seed, copies=args.copies)
   print(f'{folder}: {args.objects:,} objects in jpg2/ and xml2/, ground truth in rijksgt.mat')
 
 

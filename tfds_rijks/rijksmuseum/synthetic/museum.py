@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
@@ -20,9 +21,11 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
 from tfds_rijks.rijksmuseum.synthetic import drawing, makers, records
 from tfds_rijks.rijksmuseum.synthetic.canvas import PATTERNS, Hand
+from tfds_rijks.rijksmuseum.synthetic.copying import HOW, copied
 
 RECIPE = 2  # raised with every change of what is drawn, so that an older folder is not reused
 MARKER = 'synthetic.json'
+COPIES = 'copies.csv'
 MIN_OBJECTS = 20
 SIZES = (160, 240)  # pixels, each side
 ANONYMOUS_SHARE, TAIL_SHARE, SET_SHARE = 0.09, 0.04, 0.3
@@ -54,9 +57,12 @@ class Plan:
   hand: Hand
   subject: str
   twin_of: int | None = None
+  how: str = ''  # it was copied from its twin
 
 
-def draw_museum(folder: str | os.PathLike[str], *, objects: int = 1200, seed: int = 0) -> Path:
+def draw_museum(
+  folder: str | os.PathLike[str], *, objects: int = 1200, seed: int = 0, copies: int = 0
+) -> Path:
   """Writes `folder/jpg2`, `folder/xml2` and `folder/rijksgt.mat` as the challenge is distributed.
 
   A folder that this function wrote with the same arguments is kept as it is. Nothing half-written
@@ -66,6 +72,8 @@ def draw_museum(folder: str | os.PathLike[str], *, objects: int = 1200, seed: in
     folder: where to; must not exist or be empty otherwise.
     objects: number of records, at least 20.
     seed: another seed is another museum.
+    copies: so many records more, each with a copy of a picture under another number; `copies.csv`
+      says of which, and how it was made. Without them the museum is as it always was.
 
   Returns:
     `folder`.
@@ -79,6 +87,7 @@ def draw_museum(folder: str | os.PathLike[str], *, objects: int = 1200, seed: in
   if folder.exists() and not folder.is_dir():
     raise UserError(f'{folder}: is there already and no folder; choose another name')
   recipe = {'objects': objects, 'seed': seed, 'recipe': RECIPE}
+  recipe |= {'copies': copies} if copies else {}
   if folder.is_dir() and any(folder.iterdir()):
     marker = folder / MARKER
     if marker.is_file() and json.loads(marker.read_text()) == recipe:
@@ -91,7 +100,7 @@ def draw_museum(folder: str | os.PathLike[str], *, objects: int = 1200, seed: in
   temporary = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
   try:
     temporary.chmod(0o755)
-    _write(temporary, objects=objects, seed=seed)
+    _write(temporary, objects=objects, seed=seed, copies=copies)
     (temporary / MARKER).write_text(json.dumps(recipe) + '\n')
     if folder.is_dir():
       folder.rmdir()
@@ -102,7 +111,7 @@ def draw_museum(folder: str | os.PathLike[str], *, objects: int = 1200, seed: in
   return folder
 
 
-def _write(folder: Path, *, objects: int, seed: int) -> None:
+def _write(folder: Path, *, objects: int, seed: int, copies: int) -> None:
   rng = np.random.default_rng([seed, 1])
   plans = list(itertools.islice(_plan(rng), objects))
   rng.shuffle(plans)
@@ -119,9 +128,14 @@ def _write(folder: Path, *, objects: int, seed: int) -> None:
   pictures.mkdir()
   xmls.mkdir()
   damage = _damage(objects, rng)
+  if copies:
+    plans += _copies(plans, copies, damage=damage, seed=seed)
+    _write_copies(folder / COPIES, plans)
   for i, plan in enumerate(track(plans, 'drawing the museum', len(plans), unit='objects')):
     harm, stem = damage.get(i), plan.work.stem
     picture = _picture(plan, seed=seed, index=i if plan.twin_of is None else plan.twin_of)
+    if plan.how:
+      picture = copied(picture, plan.how, np.random.default_rng([seed, 4, i]))
     xml = _xml(plan.work, np.random.default_rng([seed, 2, i]))
     if harm != 'no xml':
       (xmls / f'{stem}.xml').write_bytes(
@@ -142,6 +156,28 @@ def _write(folder: Path, *, objects: int, seed: int) -> None:
   known = [None if damage.get(i) == 'no xml' else plan.work for i, plan in enumerate(plans)]
   names = {creator: _bare_name(creator) for plan in plans for creator in plan.work.creators}
   records.write_ground_truth(folder / 'rijksgt.mat', known, names=names, sets=sets)
+
+
+def _copies(plans: list[Plan], copies: int, *, damage: dict[int, str], seed: int) -> Iterator[Plan]:
+  """Records with a copy of a picture that is there, each way of copying as often."""
+  rng = np.random.default_rng([seed, 5])
+  sound = [i for i, plan in enumerate(plans) if i not in damage and plan.twin_of is None]
+  chosen = rng.choice(sound, copies, replace=copies > len(sound)).tolist()
+  for k, (i, how) in enumerate(zip(chosen, itertools.cycle(HOW), strict=False)):
+    number = f'RP-F-F{k:05d}'
+    work = replace(plans[i].work, number=number, stem=f'{len(plans) + k + 1:07d}_{number}')
+    yield replace(plans[i], work=work, twin_of=i, how=how)
+
+
+def _write_copies(path: Path, plans: list[Plan]) -> None:
+  with path.open('w', encoding='utf-8', newline='') as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(('copy', 'original', 'how'))
+    writer.writerows(
+      (plan.work.stem, plans[plan.twin_of].work.stem, plan.how)
+      for plan in plans
+      if plan.how and plan.twin_of is not None
+    )
 
 
 def _damage(objects: int, rng: np.random.Generator) -> dict[int, str]:
