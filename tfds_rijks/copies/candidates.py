@@ -14,11 +14,11 @@ import numpy as np
 
 from tfds_rijks.copies.sketches import LENGTH, SCALE, TURNS, turning
 
-NEAR = 0.75  # cosine of the descriptors of two candidates
+NEAR = 0.7  # cosine of the descriptors of two candidates
 MARGIN = 0.03 * SCALE**2  # by which the best turn may be nearer than another that is looked at
 _ROWS, _COLUMNS = 256, 2048  # pictures of one task, and of one matrix product
 _PER_PICTURE = (16, 64)  # candidates of one picture, in a small collection and at most
-_ONE_IN = 12  # pictures; in between
+_ONE_IN = 32  # pictures; in between
 _LEAST = 8  # candidates of one picture in a very large collection
 _ALL_TOGETHER = 1_200_000  # candidates that a large collection may have
 _STRETCH = 0.12  # by which a crop may change the shape, as a logarithm

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfds_rijks.copies.align import align, lay, likeness, matched, same
-from tfds_rijks.copies.plane import halved, places, tiles
+from tfds_rijks.copies.plane import centre_weights, halved, places, tiles
 
 SIDE = 128  # pixels of the pictures that are compared at last
 _LIKE = 0.7  # correlation at 16 and at 32 pixels below which nobody looks again
@@ -29,6 +29,9 @@ _PASSED_OVER = 2  # of the worst places: a speck lies in four of them
 _NO_DETAIL = 0.4  # grey levels of detail in a tile below which there is nothing to agree
 _LEAST_TILES = 4  # with detail
 _AGREE = 0.15  # agreement of detail without which two pictures differ by 1 at least
+_LITTLE = (0.2, 0.3)  # of a place above which they do, too; the latter for a crop
+_UNCROPPED = 0.03  # scale and shift up to which the former holds
+_AT_ONCE = 0.3  # correlation at 16 pixels, laid on each other as they are, below which nobody looks
 _COARSE = 2.3  # by how much more two pictures must be alike that are compared at half the size
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow has it
 
@@ -47,8 +50,14 @@ def first_look(
   pyramid = [(a.astype(np.float32), b.astype(np.float32))]
   for _ in range(2):
     pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
-  placement = _begun(pyramid)
-  at = np.flatnonzero(_alike(*pyramid[2], placement) >= _LIKE)  # the pairs that are still alike
+  placement = same(len(a))
+  a, b = pyramid[2]
+  weight = centre_weights(a.shape[-1])
+  weight = np.broadcast_to(weight[:, None] * weight, a.shape)
+  at = np.flatnonzero(likeness(a, b, weight) >= _AT_ONCE)  # the pairs that are still alike
+  if len(at):
+    placement[at] = _begun([(first[at], second[at]) for first, second in pyramid])
+    at = at[_alike(a[at], b[at], placement[at]) >= _LIKE]
   left = np.full(len(a), np.inf, np.float32)
   for level, steps in ((1, 3), (0, 2)):
     if not len(at):
@@ -121,8 +130,10 @@ def _compared(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray
   grey = _grey(a), _grey(b)
   left = np.maximum(_in_structure(*grey, placement), _in_colour(a, b, placement))
   agree = _in_detail(*grey, placement)
+  moved = np.abs(placement - same(1)).max(axis=1)
+  much = left > np.where(moved <= _UNCROPPED, *_LITTLE)
   found = left / np.maximum(agree, _AGREE / 2)
-  return np.where(agree < _AGREE, np.maximum(found, 1), found)
+  return np.where((agree < _AGREE) | much, np.maximum(found, 1), found)
 
 
 def _in_structure(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:

@@ -58,7 +58,7 @@ def enlarged(source: Source) -> bytes:
   except OSError as error:  # it was there a moment ago
     raise ImageError(source.name, 'file cannot be opened', error.strerror or '') from error
   side = difference.SIDE
-  image = images.decode(data, name=source.name, short_side=side, max_pixels=source.max_pixels)
+  image = images.decode(data, name=source.name, short_side=2 * side, max_pixels=source.max_pixels)
   return np.ascontiguousarray(images.fit(image, side, how='squash').transpose(2, 0, 1)).tobytes()
 
 

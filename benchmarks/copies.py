@@ -1,0 +1,187 @@
+"""How many planted copies are found, and how many other pairs, beside imagehash.
+
+  python -m benchmarks.copies --works=2000 --copies=440 --output=museum.json
+  python -m benchmarks.copies --pictures=FOLDER --works=2000 --copies=440 --output=folder.json
+  python -m benchmarks.copies --search=112039 --output=search.json
+
+The first two plant copies, of each way as many, among works of the synthetic museum or of a folder;
+a found pair is false if it is neither planted nor equal (in a folder it may be a copy that was
+there before). `--peers=imagehash` compares its hashes in eight orientations at several distances.
+The third times what comes after the reading, for so many sketches of coloured patches.
+"""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tfds_rijks import images, pictures
+from tfds_rijks.build_report import write_json
+from tfds_rijks.command import Parser, run
+from tfds_rijks.copies import Source, find
+from tfds_rijks.copies.sketches import SIDE, TURNS, turned
+from tfds_rijks.rijksmuseum.synthetic import draw_museum
+from tfds_rijks.rijksmuseum.synthetic.copying import HOW, copied
+
+DISTANCES = (4, 8, 12, 16)  # bits of 64
+
+
+def planted(folder: Path, works: list[Path], copies: int) -> dict[str, Path]:
+  """Works and copies by name; a copy is called by its work's number, and how it was made."""
+  rng = np.random.default_rng(0)
+  found: dict[str, Path] = {}
+  for i, path in enumerate(works):
+    try:
+      images.decode(path.read_bytes(), name=str(path))
+    except images.ImageError:
+      continue
+    found[f'{i:06d}'] = path
+  for k, name in enumerate(itertools.islice(itertools.cycle(list(found)), copies)):
+    how = HOW[k % len(HOW)]
+    picture = images.encode_jpeg(images.decode(found[name].read_bytes(), name=name))
+    copy = folder / f'{k:06d}.jpg'
+    copy.write_bytes(copied(picture, how, rng))
+    found[f'{name} {how}'] = copy
+  return found
+
+
+def measured(named: Mapping[str, Path], folder: Path, *, processes: int | None) -> dict[str, Any]:
+  """What `read_all` finds, and how long that takes more."""
+  seconds = {}
+  for rule in ('equal', 'likely'):
+    reading = pictures.Reading(processes=processes, copies=rule)
+    began = time.monotonic()
+    shelf = pictures.read_all(named, reading, folder=folder)
+    seconds[rule] = time.monotonic() - began
+  seed_of = shelf.copies.seed_of
+  equal = {name: picture.digest or name for name, picture in shelf.pictures.items()}
+  group = {name: seed_of.get(name, name) for name in named}
+  same = defaultdict(set)
+  for name in named:
+    same[equal.get(name, name)].add(group[name])
+  hits: Counter[str] = Counter()
+  ways: Counter[str] = Counter()
+  for copy in named:
+    name, _, how = copy.partition(' ')
+    if how:
+      ways[how] += 1
+      there = same[equal.get(name, name)] & same[equal.get(copy, copy)]
+      hits[how] += bool(there)
+  others = [pair for pair in shelf.copies.likely if work(pair[0]) != work(pair[1])]
+  works = len(named) - sum(ways.values())
+  return {
+    'works': works,
+    'copies': sum(ways.values()),
+    'recall': sum(hits.values()) / max(1, sum(ways.values())),
+    'recall_by_way': {how: hits[how] / ways[how] for how in ways},
+    'other_pairs_of_works': len({frozenset((work(a), work(b))) for a, b, _ in others}),
+    'other_pairs': others[:50],
+    'largest_group': max(Counter(seed_of.values()).values(), default=0),
+    'doubtful': len(shelf.copies.doubtful),
+    'seconds': seconds,
+  }
+
+
+def work(name: str) -> str:
+  """The work of which a picture is a copy, or itself."""
+  return name.partition(' ')[0]
+
+
+def imagehash_finds(named: Mapping[str, Path]) -> dict[str, Any]:
+  """The same of hashes of 64 bits, the nearest of eight orientations, at several distances."""
+  import imagehash  # type: ignore[import-untyped]
+
+  report = {}
+  for kind in ('phash', 'dhash', 'whash'):
+    bits = {}
+    for name, path in named.items():
+      grey = np.asarray(Image.fromarray(images.decode(path.read_bytes(), name=name)).convert('L'))
+      bits[name] = np.stack(
+        [getattr(imagehash, kind)(Image.fromarray(turned(grey, t))).hash.ravel() for t in TURNS]
+      )
+    names = list(bits)
+    every = np.stack([bits[name] for name in names]).astype(np.int16) * 2 - 1  # [N, 8, 64]
+    far = np.min([(64 - every[:, 0] @ every[:, t].T) // 2 for t in TURNS], axis=0)
+    works = np.array([work(name) for name in names])
+    upper = np.triu(np.ones(far.shape, bool), 1)
+    same = works[:, None] == works
+    originals = {name: i for i, name in enumerate(names)}
+    copies = [i for i, name in enumerate(names) if ' ' in name]
+    report[kind] = {
+      str(most): {
+        'recall': float(np.mean([far[i, originals[works[i]]] <= most for i in copies])),
+        'other_pairs': int((upper & ~same & (far <= most)).sum()),
+      }
+      for most in DISTANCES
+    }
+  return report
+
+
+def search(pictures_: int, *, processes: int | None) -> dict[str, Any]:
+  """Seconds and memory of all that comes after the reading but the second look."""
+  rng = np.random.default_rng(0)
+  with tempfile.TemporaryDirectory() as name:
+    file = Path(name) / 'sketches'
+    with file.open('wb') as out:
+      for begin in range(0, pictures_, 1000):
+        patches = rng.integers(0, 256, (min(1000, pictures_ - begin), 8, 8), dtype=np.uint8)
+        out.write(patches.repeat(SIDE // 8, 1).repeat(SIDE // 8, 2).tobytes())
+    sources = [Source(f'{i:06d}', '', 1, 1.0, '') for i in range(pictures_)]
+    began = time.monotonic()
+    found = find(sources, file, rule='likely', scratch=Path(name), processes=processes)
+    seconds = time.monotonic() - began
+  own, workers = (
+    resource.getrusage(of).ru_maxrss for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+  )
+  return {
+    'pictures': pictures_,
+    'seconds': seconds,
+    'likely': len(found.likely),
+    'megabytes': own // 1024,
+    'megabytes_of_the_largest_worker': workers // 1024,
+  }
+
+
+def main() -> None:
+  """The command."""
+  parser = Parser(prog='python -m benchmarks.copies', description=__doc__)
+  parser.add_argument('--pictures', help='folder; without it the synthetic museum')
+  parser.add_argument('--works', type=int, default=2000)
+  parser.add_argument('--copies', type=int, default=440)
+  parser.add_argument('--search', type=int, default=0, help='time the search among so many')
+  parser.add_argument('--peers', default='', help='imagehash')
+  parser.add_argument('--processes', type=int)
+  parser.add_argument('--output', required=True, help='JSON file')
+  arguments = parser.parse_args()
+  if arguments.search:
+    results = search(arguments.search, processes=arguments.processes)
+  else:
+    with tempfile.TemporaryDirectory() as name:
+      folder = Path(name)
+      if arguments.pictures:
+        root = Path(arguments.pictures)
+        every = sorted(p for p in root.rglob('*') if p.suffix.lower() in images.SUFFIXES)
+        chosen = np.random.default_rng(0).permutation(len(every))[: arguments.works]
+        works = [every[i] for i in sorted(chosen)]
+      else:
+        museum = draw_museum(folder / 'museum', objects=arguments.works)
+        works = sorted((museum / 'jpg2').iterdir())
+      named = planted(folder, works, arguments.copies)
+      results = measured(named, folder, processes=arguments.processes)
+      if arguments.peers == 'imagehash':
+        results['imagehash'] = imagehash_finds(named)
+  write_json(Path(arguments.output), results)
+  print({key: value for key, value in results.items() if key != 'other_pairs'})
+
+
+if __name__ == '__main__':
+  run(main)
