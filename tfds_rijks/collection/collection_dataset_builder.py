@@ -38,13 +38,13 @@ class Config(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
   """A museum's own pictures and labels; prepared by `python -m tfds_rijks.prepare`."""
 
-  VERSION = tfds.core.Version('2.1.0')
+  VERSION = tfds.core.Version('2.0.0')
   RELEASE_NOTES: ClassVar = {
-    '2.1.0': 'Likely copies (saved again, resized, tinted, cropped, turned) are one group, so they '
-    'lie in one split (docs/copies.md); --copies=equal gives the groups and splits of 2.0.0.',
     '2.0.0': 'Words for nobody (unknown, anoniem, n/a) are missing labels, and so are makers with '
     'doubt behind the name. Titles, rights and the like, and what a label determines, are texts, '
-    'not tasks. Years from 100 to 2100 only. Workbooks are read as they are shown.',
+    'not tasks. Years from 100 to 2100 only. Workbooks are read as they are shown. '
+    'Likely copies (saved again, resized, tinted, cropped, turned) are one group, so they lie in '
+    'one split (docs/copies.md); --copies=equal ties equal pixels only, as before.',
     '1.3.0': 'Pictures mean what their files say (docs/pictures.md): deep, planar, inverted ones, '
     'palettes, profiles by content, transparency that is everywhere, orientation by EXIF alone.',
     '1.2.0': 'A folder is one class, whatever its name holds; #N/A is a missing label.',

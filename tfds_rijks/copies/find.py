@@ -50,7 +50,8 @@ def find(
 ) -> Found:
   """Finds the copies among `sources`, whose sketches `[N, 64, 64]` lie in a file in that order.
 
-  Of pictures with equal pixels only the first is compared.
+  What is found hangs on the names, not on the order of the sources. Of pictures with equal pixels
+  only the first by name is compared.
 
   Args:
     rule: 'likely', or 'doubtful' to tie doubtful pairs, too.
@@ -58,7 +59,9 @@ def find(
   """
   if rule == 'equal' or len(sources) < 2:
     return Found()
-  pictures = _Pictures(sources, sketches, scratch=scratch, processes=processes)
+  place = np.array(sorted(range(len(sources)), key=lambda i: sources[i].name))
+  sources = [sources[i] for i in place]
+  pictures = _Pictures(sources, (sketches, place), scratch=scratch, processes=processes)
   tie = DOUBTFUL if rule == 'doubtful' else LIKELY
   groups = Groups(pictures.compare_more, tie=tie, stay=DOUBTFUL)
   looks = pictures.first_looks(pictures.candidates())
@@ -105,13 +108,19 @@ class _Pictures:
   """What has been read of the pictures so far, and how pairs of them are compared."""
 
   def __init__(
-    self, sources: Sequence[Source], sketches: Path, *, scratch: Path, processes: int | None
+    self,
+    sources: Sequence[Source],
+    sketches: tuple[Path, np.ndarray],  # file, place in it
+    *,
+    scratch: Path,
+    processes: int | None,
   ):
-    self.sources, self.sketches, self.processes = sources, sketches, processes
+    self.sources, self.processes = sources, processes
+    self.sketches, place = sketches
     self.scratch, self.large = scratch, scratch / 'large'
-    every = np.memmap(sketches, np.uint8, 'r').reshape(-1, SIDE, SIDE)
+    every = np.memmap(self.sketches, np.uint8, 'r').reshape(-1, SIDE, SIDE)
     self.descriptors = np.concatenate(
-      [descriptors(every[i : i + 256]) for i in range(0, len(every), 256)]
+      [descriptors(every[place[i : i + 256]]) for i in range(0, len(place), 256)]
     )
     digests: set[str] = set()
     for i, source in enumerate(sources):  # equal pictures are known: the first stands for all
@@ -119,7 +128,8 @@ class _Pictures:
         self.descriptors[i] = 0
       digests.add(source.digest or source.name)
     self.shapes = np.array([source.shape for source in sources], np.float32)
-    self.place = np.full(len(sources), -1)  # of a picture in the file `large`
+    # Of a picture in each file; -1 if it is not there.
+    self.places = {self.sketches: place, self.large: np.full(len(sources), -1)}
 
   def candidates(self) -> np.ndarray:
     """Pairs `[P, 3]` to compare, each with its turn."""
@@ -153,7 +163,7 @@ class _Pictures:
   def compare(self, looks: _Looks) -> dict[Pair, float]:
     """The differences of pairs."""
     self._enlarge(np.unique(looks.pairs[:, :2]))
-    there = np.flatnonzero((self.place[looks.pairs[:, :2]] >= 0).all(axis=1))
+    there = np.flatnonzero((self.places[self.large][looks.pairs[:, :2]] >= 0).all(axis=1))
     pairs, placements = looks.of(there)
     values = chain.from_iterable(self._looked(second_look, self.large, pairs, placements))
     return {(a, b): float(value) for (a, b, _), value in zip(pairs.tolist(), values, strict=True)}
@@ -174,9 +184,9 @@ class _Pictures:
 
   def small(self, names: Iterable[str]) -> dict[str, bytes]:
     """Enlarged pictures as JPEG files."""
-    of = {source.name: i for i, source in enumerate(self.sources)}
+    of = dict(zip((source.name for source in self.sources), self.places[self.large], strict=True))
     return {
-      name: images.encode_jpeg(stored(self.large)[self.place[of[name]]].transpose(1, 2, 0), 85)
+      name: images.encode_jpeg(stored(self.large)[of[name]].transpose(1, 2, 0), 85)
       for name in names
     }
 
@@ -190,11 +200,10 @@ class _Pictures:
     slack: float = NEAR,
   ) -> Iterator[Any]:
     """Yields what `look` finds of so many pairs at a time, in their order."""
-    large = file == self.large
     first, second, turn = pairs.T
     shapes = np.where(turn >= 4, 1 / self.shapes[second], self.shapes[second]) / self.shapes[first]
-    places = np.column_stack([self.place[pairs[:, :2]], turn]) if large else pairs
-    size = CHUNK // 4 if large else CHUNK
+    places = np.column_stack([self.places[file][pairs[:, :2]], turn])
+    size = CHUNK // 4 if file == self.large else CHUNK
     tasks = []
     for i in range(0, len(pairs), size):
       part = slice(i, i + size)
@@ -205,11 +214,12 @@ class _Pictures:
 
   def _enlarge(self, pictures: np.ndarray) -> None:
     """Adds pictures to the file `large`; one that can no longer be read is left out."""
-    new = pictures[self.place[pictures] < 0]
+    place = self.places[self.large]
+    new = pictures[place[pictures] < 0]
     tasks = [self.sources[i] for i in new]
     found = pool.run(enlarged, tasks, what='looking again', processes=self.processes)
     with self.large.open('ab') as file:
       for i, data in zip(new, found, strict=True):
         if isinstance(data, bytes):
-          self.place[i] = file.tell() // len(data)
+          place[i] = file.tell() // len(data)
           file.write(data)

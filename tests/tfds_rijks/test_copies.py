@@ -1,0 +1,188 @@
+"""Likely copies: what is found, what is told apart, and what a build makes of it."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from tfds_rijks import pictures
+from tfds_rijks.copies import Found, Rule
+from tfds_rijks.rijksmuseum.synthetic import draw_museum
+
+N = 200
+
+
+def found(
+  paths: dict[str, Path], scratch: Path, *, rule: Rule = 'likely', processes: int = 1
+) -> Found:
+  reading = pictures.Reading(processes=processes, copies=rule)
+  return pictures.read_all(paths, reading, folder=scratch).copies
+
+
+def groups(copies: Found) -> list[list[str]]:
+  members = defaultdict(list)
+  for name, seed in copies.seed_of.items():
+    members[seed].append(name)
+  return sorted(sorted(names) for names in members.values())
+
+
+def scene(seed: int, n: int = N) -> np.ndarray:
+  """A picture with the spectrum of natural ones, `[n, n, 3]`."""
+  rng = np.random.default_rng(seed)
+  at = np.fft.fftfreq(n)
+  steep = np.maximum(np.hypot(at, at[:, None]), 1 / n) ** 1.4
+  shared, own = rng.normal(size=(2, 3, n, n))
+  shared[:] = shared[0]
+  planes = np.fft.ifft2(np.fft.fft2(shared + 0.4 * own) / steep).real
+  planes = (planes - planes.mean((1, 2), keepdims=True)) / planes.std((1, 2), keepdims=True)
+  return np.clip(128 + 50 * planes.transpose(1, 2, 0), 0, 255).astype(np.uint8)
+
+
+def grained(image: np.ndarray, seed: int) -> np.ndarray:
+  noise = np.random.default_rng(seed).normal(0, 2, image.shape)
+  return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def paper(seed: int) -> np.ndarray:
+  return grained(np.full((N, N, 3), [240.0, 235, 220]), seed)
+
+
+def shaded(seed: int) -> np.ndarray:
+  return grained(np.full((N, N, 3), 235.0) - np.linspace(0, 60, N)[:, None, None], seed)
+
+
+def coin(seed: int) -> np.ndarray:
+  image = np.full((N, N, 3), 10.0)
+  far = np.hypot(*(np.mgrid[:N, :N] - N / 2))[:, :, None]
+  image = np.where(far < 84, 150.0, image)
+  image = np.where((far < 84) & (far > 77), 190.0, image)
+  relief = scene(seed).mean(axis=2, keepdims=True) - 128
+  return grained(np.where(far < 70, image + 0.7 * relief, image), seed)
+
+
+def text(seed: int) -> np.ndarray:
+  letters = np.random.default_rng(seed).choice([*'abcdefghijklmnopqrst   '], (13, 26))
+  image = Image.new('RGB', (N, N), (245, 240, 230))
+  for k, line in enumerate(letters):
+    ImageDraw.Draw(image).text((20, 12 + 13 * k), ''.join(line), fill=(30, 25, 20))
+  return np.asarray(image)
+
+
+def plate(state: int) -> np.ndarray:
+  """A print in its first state, with two areas hatched, and with an address below."""
+  rng = np.random.default_rng(1)
+  image = Image.new('RGB', (2 * N, 2 * N), (245, 240, 225))
+  draw = ImageDraw.Draw(image)
+  for x, y, turn, long in rng.uniform((20, 20, 0, 10), (370, 370, 6.3, 80), (350, 4)):
+    draw.line((x, y, x + long * np.cos(turn), y + long * np.sin(turn)), (30, 25, 20), width=2)
+  for k in range(40) if state == 1 else ():
+    draw.line((250, 60 + 3 * k, 370, 60 + 3 * k), (30, 25, 20))
+  if state == 2:
+    draw.text((150, 370), 'Rembrandt f. 1648', (30, 25, 20), font=ImageFont.load_default(20))
+  return grained(np.asarray(image.resize((N, N), Image.Resampling.BOX)), state)
+
+
+def icon(letter: int) -> np.ndarray:
+  image = Image.new('RGB', (N, N), 'white')
+  draw = ImageDraw.Draw(image)
+  draw.rounded_rectangle((12, 12, 188, 188), 30, fill=(60, 120, 200))
+  draw.text((N // 2, N // 2), chr(65 + letter), font=ImageFont.load_default(120), anchor='mm')
+  return np.asarray(image)
+
+
+def framed(seed: int) -> np.ndarray:
+  image = scene(99)
+  image[35:-35, 35:-35] = scene(seed)[35:-35, 35:-35]
+  return image
+
+
+@pytest.mark.parametrize(
+  'draw', [paper, shaded, coin, text, plate, icon, framed, scene], ids=lambda draw: draw.__name__
+)
+def test_works_that_look_alike_are_no_copies(draw: Callable[[int], np.ndarray], tmp_path):
+  paths = {}
+  for k in range(3 if draw is plate else 6):
+    paths[str(k)] = tmp_path / f'{k}.png'
+    Image.fromarray(draw(k)).save(paths[str(k)])
+  copies = found(paths, tmp_path)
+  assert not copies.seed_of and not copies.likely
+  # A state that differs by a line of writing only is doubtful; so are shadows on blank paper.
+  doubtful = {name for pair in copies.doubtful for name in pair[:2]}
+  assert doubtful <= set({plate: '02', shaded: '012345'}.get(draw, ''))
+  assert doubtful == set(copies.small) and (draw is not plate or doubtful)
+
+
+LIKELY = {
+  'mirrored': lambda a: a[:, ::-1],
+  'upside down': lambda a: a[::-1, ::-1],
+  'darker': lambda a: a * 0.7,
+  'browned': lambda a: a.mean(axis=2, keepdims=True) * 0.3 + a * [0.8, 0.7, 0.5],
+  'smaller, turned and cropped': lambda a: np.asarray(
+    Image.fromarray(a[8:, :-6]).resize((97, 96)).transpose(Image.Transpose.ROTATE_90)
+  ),
+}
+UNLIKE = {
+  'negative': lambda a: 255 - a,
+  'a detail': lambda a: a[:130, :130],
+  'two on one sheet': lambda a: np.concatenate([a, scene(3)], axis=1),
+  'another shape': lambda a: np.asarray(Image.fromarray(a).resize((N, N + N // 4))),
+}
+
+
+@pytest.mark.parametrize('rule', ['likely', 'doubtful'])
+@pytest.mark.parametrize('how', [*LIKELY, *UNLIKE, 'grey'])
+def test_what_was_done_to_a_picture(how: str, rule: Rule, tmp_path):
+  first = scene(5)
+  change = {**LIKELY, **UNLIKE, 'grey': lambda a: a.mean(axis=2, keepdims=True).repeat(3, 2)}[how]
+  paths = {name: tmp_path / name for name in ('a.png', 'b.png', 'c.png')}
+  other = np.clip(change(first), 0, 255).astype(np.uint8)
+  for path, image in zip(paths.values(), (first, scene(6), other), strict=True):
+    Image.fromarray(np.ascontiguousarray(image)).save(path)
+  tied = how in LIKELY or (how == 'grey' and rule == 'doubtful')  # without colour: look yourself
+  copies = found(paths, tmp_path, rule=rule)
+  assert groups(copies) == ([['a.png', 'c.png']] if tied else [])
+  assert [pair[:2] for pair in copies.doubtful] == (
+    [('a.png', 'c.png')] if how == 'grey' and not tied else []
+  )
+
+
+@pytest.fixture(scope='module')
+def museum(tmp_path_factory) -> Path:
+  return draw_museum(tmp_path_factory.mktemp('museum') / 'source', objects=120, copies=110)
+
+
+@pytest.fixture(scope='module')
+def planted(museum) -> list[dict[str, str]]:
+  with (museum / 'copies.csv').open(newline='') as file:
+    return list(csv.DictReader(file))
+
+
+def test_planted_copies_are_found_in_whatever_order(museum, planted, tmp_path):
+  paths = {path.stem: path for path in sorted((museum / 'jpg2').iterdir())}
+  copies = found(paths, tmp_path)
+  seed_of = copies.seed_of
+  together = [
+    row['copy'] in seed_of and seed_of[row['copy']] == seed_of.get(row['original'])
+    for row in planted
+  ]
+  made = Counter(row['how'] for row in planted)
+  hits = Counter(row['how'] for row, hit in zip(planted, together, strict=True) if hit)
+  assert len(made) == 11 and set(made.values()) == {10}
+  assert all(hits[how] >= 7 for how in made) and sum(together) >= 105
+  original = {row['copy']: row['original'] for row in planted}
+  works = [tuple(original.get(name, name) for name in pair[:2]) for pair in copies.likely]
+  digest = pictures.read_all(paths, pictures.Reading(processes=1), folder=tmp_path).pictures
+  false = [pair for pair in works if pair[0] != pair[1]]
+  assert all(digest[a].digest == digest[b].digest != '' for a, b in false)  # twins of the museum
+  order = np.random.default_rng(0).permutation(list(paths)).tolist()
+  again = found({name: paths[name] for name in order}, tmp_path, processes=2)
+  assert groups(again) == groups(copies)
+  assert {(*sorted(pair[:2]), pair[2]) for pair in again.likely} == {
+    (*sorted(pair[:2]), pair[2]) for pair in copies.likely
+  }
