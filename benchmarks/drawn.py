@@ -18,7 +18,7 @@ LABELS = {'artist': 40, 'type': 12, 'material': 8}  # classes of each
 def collection(
   folder: Path, count: int, size: tuple[int, int], *, labels: Mapping[str, int]
 ) -> list[Path]:
-  """JPEGs of `size` (width, height) and `metadata.csv` with random labels, so many of each task."""
+  """JPEGs of `size` (width, height) and `metadata.csv` with random labels."""
   folder.mkdir(parents=True)
   paths = [folder / f'{i:06d}.jpg' for i in range(count)]
   for _ in pool.run(_draw, [(path, i, size) for i, path in enumerate(paths)], what='drawing'):
@@ -39,7 +39,7 @@ def _draw(item: tuple[Path, int, tuple[int, int]]) -> None:
 
 @functools.cache
 def _grain(size: tuple[int, int]) -> np.ndarray:
-  """The same for all pictures, moved in each: to draw it anew takes longest."""
+  """One pattern for all pictures, shifted in each: drawing it is the slowest part."""
   return np.random.default_rng(0).normal(0, 6, (size[1], size[0], 3)).astype(np.int16)
 
 

@@ -2,12 +2,12 @@
 
   python -m benchmarks.end_to_end --models=resnet50 --pictures=3000 --output=F.json
 
-Draws scans of 2,000 x 1,500 pixels with three labels, and runs the three commands that a user runs:
+Draws scans of 2,000 x 1,500 pixels with three labels, and runs the three commands a user runs:
 `tfds_rijks.prepare --image_size=320`, `flaxart.main` with a frozen trunk at 224 px and three heads
-for 30 epochs, `flaxart.predict` on all scans. The trunk has random weights: that takes as long.
-Rates are pictures a second; memory is the most that the command and its children had.
-`hours_for` extrapolates openly to 30,000 pictures, by division: start-up and compilation are in the
-rates of a small trial, so that it errs on the high side.
+for 30 epochs, `flaxart.predict` on all scans. The trunk has random weights, which takes as long.
+Rates are pictures a second; memory is the peak of the command and its children. `hours_for`
+extrapolates linearly to 30,000 pictures: the rates of a small trial include start-up and
+compilation, so it errs on the high side.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ WANTED = 30_000
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-  """Seconds that a command took, the most memory that it and its children had (sampled), and what
-  it said on the error stream.
-  """
+  """Seconds and error stream of a command, and peak memory of it and its children (sampled)."""
 
   seconds: float
   memory_gb: float
@@ -44,9 +42,9 @@ class Timed:
 
 
 def timed(line: list[str], **environment: str) -> Timed:
-  """Runs a module with its flags; `UserError` with what it said if it fails."""
+  """Runs a module with its flags; raises `UserError` with its error stream if it fails."""
   began = time.monotonic()
-  with tempfile.TemporaryFile('w+', encoding='utf-8') as said:  # a pipe that is full would stop it
+  with tempfile.TemporaryFile('w+', encoding='utf-8') as said:  # a full pipe would stop it
     process = subprocess.Popen(
       [sys.executable, '-m', *line],
       stdout=subprocess.DEVNULL,
@@ -67,7 +65,7 @@ def timed(line: list[str], **environment: str) -> Timed:
 
 
 def memory_gb(pid: int) -> float:
-  """Proportional set size of a process and its children; 0 where the system does not tell."""
+  """Proportional set size of a process and its children; 0 where the system does not say."""
   total = 0
   for process in [pid, *children(pid)]:
     try:
@@ -88,7 +86,7 @@ def children(pid: int) -> list[int]:
 
 
 def folder_gb(folder: Path) -> float:
-  """What a folder takes on disk."""
+  """The size of a folder on disk."""
   return sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e9
 
 
@@ -134,7 +132,7 @@ def job(model: str, folder: Path, *, pictures: int, size: int, width: float) -> 
   with (folder / 'predictions.csv').open(encoding='utf-8-sig', newline='') as file:
     rows = sum(row['status'] == 'ok' for row in csv.DictReader(file))
   if rows != pictures:
-    raise UserError(f'predictions.csv: {rows} pictures of {pictures} have a prediction')
+    raise UserError(f'predictions.csv: {rows} of {pictures} pictures have a prediction')
   disk = {name: folder_gb(folder / name) for name in ('scans', 'data', 'features', 'run')}
   for result in results:
     result['disk_gb'] = {name: round(gb, 4) for name, gb in disk.items()}
@@ -145,7 +143,7 @@ def main() -> int | None:
   """The command."""
   parser = measure.parser('end_to_end', __doc__, peers=[], default='')
   parser.add_argument('--pictures', type=int, default=300)
-  parser.add_argument('--size', type=int, default=224, help='pixels that the network sees')
+  parser.add_argument('--size', type=int, default=224, help='pixels of the network input')
   parser.add_argument('--width', type=float, default=1.0, help='of the network; for trials')
   arguments = parser.parse_args()
   results: list[dict] = []

@@ -3,8 +3,8 @@
   python -m benchmarks.features --models=resnet50,vgg19 --peers=torch,keras --output=F.json
 
 Ours is the folded trunk of `flaxart.off_the_shelf.extractor`, from uint8 pictures on the device to
-pooled features; PyTorch has BatchNorm fused into its convolutions, too, and `channels_last`. Each
-peer meets ours in its own variant of the network, in the same `--dtype`, on the accelerator where
+pooled features; PyTorch also has BatchNorm fused into its convolutions, and `channels_last`. Each
+peer is compared in its own variant of the network, in the same `--dtype`, on the accelerator if
 there is one.
 """
 

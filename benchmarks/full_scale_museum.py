@@ -1,11 +1,11 @@
 """How long 112,039 objects take to prepare, in how much memory, and what each config counts.
 
 Writes a synthetic archive with the real file naming, the real long tails and small pictures; counts
-what every config takes of it; prepares some of them and measures the whole process tree:
+what every config selects; prepares some of them and measures the whole process tree:
 
   python -m benchmarks.full_scale_museum --folder=/tmp/full --output=full_scale.json
 
-The head of each distribution is what was counted on the real records (`prent` on two thirds of the
+The head of each distribution was counted on the real records (`prent` on two thirds of the
 objects, `papier` on 84 %: docs/published.md; a fifth is anonymous); the tail is a
 power law that gives the published number of labels. Pictures are coloured noise of about 60 pixels.
 """
@@ -102,7 +102,7 @@ def _works(objects: int, rng: np.random.Generator) -> Iterator[Work]:
   number = 0
   for i in range(objects):
     kind, material = kinds[i], materials[i]
-    if not parts:  # a new thing: one record, or the lettered parts of one object number
+    if not parts:  # a new group: one record, or the lettered parts of one object number
       number += 1
       count = int(rng.integers(2, 5)) if draws[i, 0] < PARTS else 1
       parts = [f'-{letter}' for letter in string.ascii_uppercase[:count]] if count > 1 else ['']
@@ -190,7 +190,7 @@ def measure(source: Path, data_dir: Path, config: str) -> dict[str, Any]:
 
 
 def count(source: Path) -> list[dict[str, Any]]:
-  """What every config makes of the records: objects, classes and siblings, without the pictures."""
+  """Objects, classes and siblings of every config, without the pictures."""
   found = layout.find(source)
   read = survey.read_records(found, found.stems)
   truth = groundtruth.read(source / layout.GROUND_TRUTH, rows=len(found.stems))
@@ -214,7 +214,7 @@ def count(source: Path) -> list[dict[str, Any]]:
 
 
 def _watched(command: list[str]) -> tuple[float, int]:
-  """Runs a command: (wall seconds, largest resident memory of it and its children in bytes)."""
+  """Runs a command: (wall seconds, peak resident memory of it and its children in bytes)."""
   began, peak, done = time.monotonic(), 0, threading.Event()
   process = subprocess.Popen(command)
 
@@ -254,10 +254,10 @@ def main() -> None:
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
-    '--folder', type=Path, required=True, help='for the archive and what is prepared'
+    '--folder', type=Path, required=True, help='for the archive and the prepared data'
   )
   parser.add_argument('--objects', type=int, default=OBJECTS)
-  parser.add_argument('--configs', default='full,challenge2014', help='that are prepared')
+  parser.add_argument('--configs', default='full,challenge2014', help='to prepare')
   parser.add_argument('--output', type=Path, required=True, help='JSON with the figures')
   args = parser.parse_args()
   source = args.folder / 'source'

@@ -4,11 +4,11 @@
 
 From drawn JPEGs of 2,500 x 1,900 and of 300 x 228 pixels to shuffled uint8 batches of squares. Ours
 is `flaxart.data.loader` over a prepared dataset (ArrayRecord); PyTorch's opens the same files with
-Pillow in as many worker processes as there are cores. From the large files ours is measured twice:
-decoding them each time (`large`), and as a user trains on them, re-encoded once by
-`tfds_rijks.prepare` with the short side at 320 pixels (`prepared`), whose one-time cost stands
-beside it. From the small files three times: each time (`small`), resized by SIMD instructions
-(`simd`: `config.data.resize=simd`), and decoded once into a memory-mapped file (`decoded`:
+Pillow in one worker process per core. On the large files ours is measured twice: decoding them each
+time (`large`), and as a user trains on them, re-encoded once by `tfds_rijks.prepare` with the short
+side at 320 pixels (`prepared`), with the one-time cost reported too. On the small files three
+times: decoding each time (`small`), resized by SIMD instructions (`simd`:
+`config.data.resize=simd`), and decoded once into a memory-mapped file (`decoded`:
 `config.data.cache=host`).
 """
 
@@ -40,11 +40,11 @@ from tfds_rijks.prepare import prepare
 from tfds_rijks.resizing import check_resize
 
 SIDES = {'large': (2500, 1900), 'small': (300, 228)}  # width, height
-# Small files for each large one: decoded, they must not all fit into the processor's cache.
+# Small files per large one: decoded, they must not all fit into the CPU cache.
 MANY = {'large': 1, 'small': 16}
 SIZE, BATCH = 224, 32
 SQUARE = Square(SIZE, 'squash')
-AHEAD = 10  # batches; neither loader holds more
+AHEAD = 10  # batches; neither loader buffers more
 
 
 class Files:
@@ -64,7 +64,7 @@ class Files:
 
 
 def torch_loader(paths: list[Path], *, draft: bool) -> Iterator[Any]:
-  """Endless batches of a DataLoader whose workers, one a core, live on from epoch to epoch."""
+  """Endless batches of a DataLoader whose workers, one per core, persist over epochs."""
   needs('torchvision')
   data = importlib.import_module('torch.utils.data')
   loader = data.DataLoader(
@@ -82,7 +82,7 @@ def torch_loader(paths: list[Path], *, draft: bool) -> Iterator[Any]:
 def our_loader(
   data_dir: Path, name: str, square: Square = SQUARE, *, decoded: Path | None = None
 ) -> Iterator[Any]:
-  """Endless batches as training gets them; `decoded`: from a file of decoded pictures there."""
+  """Endless batches as training gets them; `decoded`: a folder for a file of decoded pictures."""
   dataset = open_dataset(name, data_dir=str(data_dir), tasks=['type'])
   split = dataset.split('train')
   if decoded:
@@ -98,11 +98,11 @@ def batch_by_batch(loader: Callable[[], Iterator[Any]]) -> Callable[[], Any]:
 def main() -> int | None:
   """The command."""
   parser = measure.parser('input', __doc__, peers=['torch', 'torch_draft'], default='torch')
-  parser.add_argument('--pictures', type=int, default=128, help='large ones; 16 times small ones')
-  parser.add_argument('--seconds', type=float, default=4.0, help='of a turn, at the least')
+  parser.add_argument('--pictures', type=int, default=128, help='large ones; 16x as many small')
+  parser.add_argument('--seconds', type=float, default=4.0, help='minimum per turn')
   arguments = parser.parse_args()
   names = measure.chosen(arguments.peers, ['torch', 'torch_draft'], flag='--peers')
-  check_resize('simd')  # one of the inputs; not after the others have been measured
+  check_resize('simd')  # one of the inputs; checked before anything is measured
   results = []
   with tempfile.TemporaryDirectory() as name:
     folder = Path(name)

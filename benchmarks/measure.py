@@ -1,4 +1,4 @@
-"""What the benchmarks share: their command line and the file that they leave."""
+"""What the benchmarks share: their command line and their output file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PACKAGES = ('flaxart', 'jax', 'flax', 'optax', 'numpy', 'torch', 'torchvision', 
 
 
 def compared(model: str, mode: str, sides: Mapping[str, Side], **about: Any) -> list[dict]:
-  """The entries of `results` for `sides['ours']` against each of the others; printed, too."""
+  """The entries of `results` for `sides['ours']` against each of the others; also prints them."""
   ours, entries = sides['ours'], []
   for peer, side in sides.items():
     if peer == 'ours':
       continue
-    # Of the same round, because the machine changes in between.
+    # Within a round, because the machine's speed changes over time.
     ratio = statistics.median(a / b for a, b in zip(ours.rates, side.rates, strict=True))
     entries.append(
       {
@@ -56,7 +56,7 @@ def compared(model: str, mode: str, sides: Mapping[str, Side], **about: Any) -> 
 
 
 def parser(name: str, doc: str | None, *, peers: Sequence[str], default: str) -> Parser:
-  """`--models --peers --rounds --output`, as every benchmark has them."""
+  """A parser with the flags of every benchmark: `--models --peers --rounds --output`."""
   found = Parser(
     prog=f'python -m benchmarks.{name}',
     description=doc,
@@ -70,7 +70,7 @@ def parser(name: str, doc: str | None, *, peers: Sequence[str], default: str) ->
 
 
 def chosen(text: str, allowed: Sequence[str], *, flag: str) -> list[str]:
-  """A list with commas, every name of which exists."""
+  """Splits a comma-separated list; every name must be allowed."""
   names = [name for name in text.split(',') if name]
   for name in names:
     if name not in allowed:
@@ -84,7 +84,7 @@ def save(path: Path, results: Sequence[Mapping[str, Any]], *, command: str) -> N
 
 
 def about_here() -> dict[str, Any]:
-  """Machine, versions and commit that figures belong to."""
+  """Machine, versions and commit behind the figures."""
   git = lambda *words: subprocess.run(  # noqa: E731
     ['git', *words], capture_output=True, text=True, check=False
   ).stdout.strip()
@@ -109,8 +109,8 @@ def about_here() -> dict[str, Any]:
 
 
 def devices_here() -> tuple[str, int]:
-  """Kind and number of JAX's devices, from a process of its own: to ask for them is to take a TPU,
-  or most of a GPU's memory, from the sides that are still to be measured.
+  """Kind and number of JAX's devices, from a separate process: asking would take a TPU, or most of
+  a GPU's memory, away from the sides to be measured.
   """
   ask = 'import jax; print(jax.devices()[0].device_kind); print(jax.device_count())'
   options = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
@@ -122,8 +122,8 @@ def devices_here() -> tuple[str, int]:
 
 
 def processor() -> str:
-  """The processor's name with its family and model, where the system tells: a virtual machine may
-  say 'AMD EPYC' for several generations.
+  """The processor's name with family and model, where known: a virtual machine may say 'AMD EPYC'
+  for several generations.
   """
   try:
     lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
@@ -140,7 +140,7 @@ def processor() -> str:
 
 
 def installed(package: str) -> str | None:
-  """Its version, or None."""
+  """The version of a package, or None."""
   try:
     return version(package)
   except PackageNotFoundError:
@@ -148,5 +148,5 @@ def installed(package: str) -> str | None:
 
 
 def told(argv: Sequence[str]) -> str:
-  """The command line, as it would be typed again."""
+  """The command line, to be typed again."""
   return ' '.join(['python', '-m', f'benchmarks.{Path(argv[0]).stem}', *argv[1:]])

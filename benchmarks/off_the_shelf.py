@@ -2,11 +2,12 @@
 
   python -m benchmarks.off_the_shelf --models=resnet50 --pictures=3000 --output=F.json
 
-Draws pictures of the size that the network sees, with three labels, prepares them (not measured),
+Draws pictures at the network's input size, with three labels, prepares them (not measured),
 and runs `python -m flaxart.main` with a frozen trunk of random weights from the command to
-`results.json`, each time with an empty compilation cache. Its seconds are told apart: features
-(compiling the trunk among them), heads, and the rest (imports, evaluation of val and test). Nothing
-is extrapolated: with `--pictures=112039`, the number of the Rijksmuseum Challenge, it is the whole.
+`results.json`, each time with an empty compilation cache. Its seconds are split into features
+(including compilation of the trunk), heads, and the rest (imports, evaluation of val and test).
+Nothing is extrapolated: `--pictures=112039`, the number of the Rijksmuseum Challenge, measures the
+whole.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ EPOCHS = 30
 
 
 def experiment(command: list[str], workdir: Path) -> dict[str, float]:
-  """One run: seconds of the whole command and of its parts, and the most memory it had, in GB."""
+  """One run: seconds of the whole command and of its parts, and its peak memory in GB."""
   cache = str(workdir.with_suffix('.compiled'))
   took = timed([*command, f'--workdir={workdir}'], JAX_COMPILATION_CACHE_DIR=cache)
   train = json.loads((workdir / 'results.json').read_text(encoding='utf-8'))['train']
@@ -46,9 +47,9 @@ def main() -> int | None:
   """The command."""
   parser = measure.parser('off_the_shelf', __doc__, peers=[], default='')
   parser.add_argument('--pictures', type=int, default=3000)
-  parser.add_argument('--size', type=int, default=224, help='pixels that the network sees')
+  parser.add_argument('--size', type=int, default=224, help='pixels of the network input')
   parser.add_argument('--width', type=float, default=1.0, help='of the network; for trials')
-  parser.add_argument('--eval_batch', type=int, default=64, help='pictures that are one batch')
+  parser.add_argument('--eval_batch', type=int, default=64, help='pictures per batch')
   arguments = parser.parse_args()
   results: list[dict[str, Any]] = []
   with tempfile.TemporaryDirectory() as name:
@@ -72,7 +73,7 @@ def main() -> int | None:
         for i in range(arguments.rounds)
       ]
       rounds.sort(key=lambda each: each['seconds'])
-      found = rounds[(len(rounds) - 1) // 2]  # whole, so that its parts make up its sum
+      found = rounds[(len(rounds) - 1) // 2]  # one run in full, so that its parts add up
       results.append(
         {
           'model': model,

@@ -1,4 +1,4 @@
-"""Our side of the comparisons, built as a run builds it, and the plain way in the same networks."""
+"""Our side of the comparisons, built as a run builds it, and plain Flax with the same networks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADS = {'artist': CLASSES, 'material': 100, 'type': 80}
 
 
 def variant(model: str, peer: str) -> str:
-  """The variant that a peer computes, so that both sides compute the same."""
+  """The variant of the network that a peer computes."""
   card = cards()[model]
   return torch_source(card).variant if peer.startswith('torch') else card.variants[0]
 
@@ -39,13 +39,12 @@ def variant(model: str, peer: str) -> str:
 def create(
   model: str, size: int, *, variant: str, dtype: str, heads: int = 1
 ) -> tuple[ConfigDict, Network, TrainState]:
-  """A run before its first step, with the first so many heads of `HEADS`.
-
-  Raises `UserError` where JAX sees several devices: it would use them all, and the peers one.
+  """A run before its first step, with the first `heads` of `HEADS`. Raises `UserError` if JAX sees
+  several devices: it would use them all, and the peers one.
   """
   if jax.device_count() > 1:
     raise UserError(
-      f'benchmarks compare one device with one; JAX sees {jax.device_count()}: start them with '
+      f'benchmarks run on one device; JAX sees {jax.device_count()}: start them with '
       'CUDA_VISIBLE_DEVICES=0 (GPU) or TPU_VISIBLE_CHIPS=0'
     )
   config = default_config()
@@ -68,7 +67,7 @@ def create(
 
 
 def labelled(batch: int, size: int, heads: int) -> dict[str, Any]:
-  """A random batch on the device, as the loader gives it."""
+  """A random batch on the device, as from the loader."""
   images, labels = random_batch(batch, size)
   columns = {name: labels % count for name, count in list(HEADS.items())[:heads]}
   host = {'image': images, 'draw': np.arange(batch), **columns}
@@ -77,7 +76,7 @@ def labelled(batch: int, size: int, heads: int) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """Done when called; `traced()` is its program as JAX has it."""
+  """A step to call; `traced()` is its JAX program."""
 
   work: Callable[[], Any]
   traced: Callable[[], jax.stages.Traced]
@@ -113,7 +112,7 @@ def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> 
 
 
 def plain_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:
-  """The way of the Flax guides: `lax.conv`, `nnx.jit`, `nnx.Optimizer`; Keras's variant."""
+  """As in the Flax guides: `lax.conv`, `nnx.jit`, `nnx.Optimizer`; Keras's variant."""
   _, network, state = create(model, size, variant=variant(model, 'plain'), dtype=dtype)
   net = network.merge(state.trainable, state.frozen, state.batch_stats)
   tx = optax.sgd(RATE, momentum=MOMENTUM, nesterov=True)

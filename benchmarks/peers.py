@@ -1,7 +1,7 @@
-"""The other side of the comparisons: the same networks as PyTorch, Keras on JAX and plain Flax run
-them. Everything a careful user does is done for them: `channels_last`, fused BatchNorm for
-inference, compiled steps, pictures already normalised, in their own layout and on the device, and
-on a GPU convolutions chosen by trial and products in TF32, which is what JAX does by itself.
+"""The other side of the comparisons: the same networks in PyTorch, Keras on JAX and plain Flax.
+They get everything a careful user does: `channels_last`, fused BatchNorm for inference, compiled
+steps, pictures already normalised, in their own layout and on the device, and on a GPU autotuned
+convolutions and TF32 products, as JAX uses by default.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOMENTUM, RATE = 0.9, 1e-3
 
 
 def random_batch(batch: int, size: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-  """uint8 `[B, S, S, 3]` and labels `[B]`: random, because zeros compute faster than pictures."""
+  """uint8 `[B, S, S, 3]` and labels `[B]`: random, because zeros compute faster."""
   rng = np.random.default_rng(seed)
   return (
     rng.integers(0, 256, (batch, size, size, 3), np.uint8),
@@ -42,14 +42,14 @@ def normalised(images: np.ndarray) -> np.ndarray:
 
 
 def needs(source: str) -> None:
-  """Says what to install if a peer is missing."""
+  """Raises `UserError` with what to install if a peer is missing."""
   reason = missing_peer(source)
   if reason:
     raise UserError(f'--peers: {reason.replace("[parity]", "[benchmarks]")}')
 
 
 def torch_source(card: Card) -> Source:
-  """Where PyTorch's network comes from: torchvision if it has it, else timm."""
+  """The source of PyTorch's network: torchvision if it has it, else timm."""
   source = card.source('torchvision') or card.source('timm')
   if source is None:
     raise UserError(f'--peers: PyTorch has no {card.title}; leave out torch and torch_compile')
@@ -69,7 +69,7 @@ def torch_trunk(model: str) -> Any:
       module.reset_parameters()
   if hasattr(net, 'AuxLogits'):  # the auxiliary classifier, which ours does not have
     net.aux_logits, net.AuxLogits = False, None
-  if len(card.classifier) > 1:  # its trunk, as ours: pooled, without the large layers
+  if len(card.classifier) > 1:  # the trunk only, as ours: pooled, without the large layers
     pool = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     head = torch.nn.Linear(card.features, CLASSES)
     net = torch.nn.Sequential(getattr(net, source.maps[-1]), pool, head)
@@ -124,7 +124,7 @@ def torch_features(
 
 
 def on_device(thing: Any) -> Any:
-  """A tensor or module on the GPU, if PyTorch sees one, which is then set up."""
+  """Moves a tensor or module to the GPU, if PyTorch sees one, and sets that up."""
   torch: Any = importlib.import_module('torch')
   if torch.cuda.is_available():
     torch.backends.cudnn.benchmark = True
@@ -133,21 +133,21 @@ def on_device(thing: Any) -> Any:
 
 
 def autocast(dtype: str) -> Any:
-  """Where products are computed in `dtype`, on the device of `on_device`."""
+  """A context in which products are computed in `dtype`, on the device of `on_device`."""
   torch: Any = importlib.import_module('torch')
   kind = 'cuda' if torch.cuda.is_available() else 'cpu'
   return torch.autocast(kind, dtype=torch.bfloat16, enabled=dtype == 'bfloat16')
 
 
 def wait() -> None:
-  """Returns when the GPU has done what it was given."""
+  """Waits until the GPU has finished."""
   torch: Any = importlib.import_module('torch')
   if torch.cuda.is_available():
     torch.cuda.synchronize()
 
 
 def keras_net(model: str, size: int, dtype: str) -> Any:
-  """`keras.applications` with a head of our size for its classifier; bfloat16 by Keras's policy."""
+  """`keras.applications` with a head of our size as its classifier; bfloat16 by Keras's policy."""
   needs('keras')
   keras = import_keras()
   keras.config.set_dtype_policy('mixed_bfloat16' if dtype == 'bfloat16' else 'float32')

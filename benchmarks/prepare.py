@@ -1,12 +1,12 @@
-"""How many originals a second `prepare` reduces, beside the bare decode, resize and encode.
+"""How many originals a second `prepare` reduces, against bare decoding, resizing and encoding.
 
   python -m benchmarks.prepare --output=prepare.json
 
 draws pictures of 2,500 x 1,900 pixels with the byte size of photographs (about 0.9 MB at quality
 90, 4:2:0), and reduces them to a short side of 320: `ours` by `tfds_rijks.pictures.read_all` (file,
 decode, check, compare, resize, encode, keep), `theirs` by Pillow (draft, resize, save) in as many
-processes, with nothing else. Rates are pictures a second, the median of the rounds; the CPU time a
-picture, start-up of the processes included, says more where the machine has other work to do.
+processes, and nothing else. Rates are pictures a second, the median of the rounds; the CPU time a
+picture, start-up of the processes included, says more on a busy machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SUBSAMPLING = {'4:2:0': 2, '4:4:4': 0}
 
 
 def draw(folder: Path, *, count: int, subsampling: int) -> dict[str, str]:
-  """Pictures of soft shapes under film grain; the grain is what makes them as large as photos."""
+  """Pictures of soft shapes under film grain; the grain makes them as large as photos."""
   rng = np.random.default_rng(0)
   paths = {}
   grain = rng.normal(0, 4.0, (HEIGHT, WIDTH, 1))

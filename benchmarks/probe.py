@@ -4,8 +4,8 @@
 
 trains three softmax heads (375, 100 and 80 classes, a tenth of the labels missing) on random
 features of the model's width, batch 256: `ours` by `flaxart.off_the_shelf.passes` (an epoch is one
-loop on the device, where the features lie), `theirs` by a loop over batches that are gathered on
-the host: the same jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second.
+loop on the device, which holds the features), `theirs` by a loop over batches gathered on the host:
+the same jitted step (`jit_loop`), NumPy alone, or PyTorch. Rates are pictures a second.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ Epoch = Callable[[int], None]  # trains one epoch, given its number
 
 
 class Width(NoTrunk):
-  """A trunk of which nothing is needed but its width."""
+  """A trunk that only has a width."""
 
   def __init__(self, features: int):
     self.features = features
 
 
 class Museum:
-  """Random features and labels, and where each epoch's batches come from."""
+  """Random features and labels, and the batches of each epoch."""
 
   def __init__(self, pictures: int, width: int, batch: int):
     rng = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def heads_over(museum: Museum, setting: str) -> tuple[Run, TrainState]:
 
 
 def ours(museum: Museum, setting: str) -> Epoch:
-  """One loop on the device an epoch."""
+  """One loop on the device per epoch."""
   run, state = heads_over(museum, setting)
   data = train_data(run.dataset.split('train'), mesh=run.mesh)
   passes = Passes(run, room=len(museum.records(0)))
@@ -142,7 +142,7 @@ def jit_loop(museum: Museum, setting: str) -> Epoch:
 
 
 def numpy_loop(museum: Museum, setting: str) -> Epoch:
-  """SGD with Nesterov momentum, written out; the only optimizer that it knows."""
+  """SGD with Nesterov momentum, written out; no other optimizer."""
   rate = float(setting.removeprefix('sgd:'))
   shapes = [(museum.width + 1, count) for count in CLASSES.values()]
   kernels = [np.zeros(shape, np.float32) for shape in shapes]
@@ -219,7 +219,7 @@ def main() -> int | None:
   parser = measure.parser('probe', __doc__, peers=list(PEERS), default='numpy,jit_loop')
   parser.add_argument('--pictures', type=int, default=100_000)
   parser.add_argument('--batch', type=int, default=256)
-  parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, at the least')
+  parser.add_argument('--seconds', type=float, default=2.0, help='minimum per turn')
   arguments = parser.parse_args()
   models = measure.chosen(arguments.models, list(cards()), flag='--models')
   chosen = measure.chosen(arguments.peers, list(PEERS), flag='--peers')

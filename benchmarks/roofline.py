@@ -1,16 +1,16 @@
-"""How near a step comes to what the machine can do at most, and where its time goes.
+"""How near a step comes to the machine's limits, and where its time goes.
 
   python -m benchmarks.roofline --models=resnet50 --modes=train,features --output=F.json
 
 The ceilings are measured first: one large matrix product in the step's type, and reading and
-writing an array that no cache holds. What a picture costs is that of the network as it is written
-down, on every machine: the multiplications and additions of its convolutions (an algorithm that
-needs fewer, such as Winograd's, can pass the first ceiling), and the values that convolutions give,
-each as often as it is written and read if every convolution, statistic and normalisation is an
-operation of its own (`PASSES`; what stays in a cache between two of them can pass the second).
-Pooling, sums and concatenations of branches are not counted.
-`operations` are the shares of the time in a profile, by the name that XLA gave the operation
-without its number. Everything runs in processes of its own, one after the other.
+writing an array too large for any cache. A picture's cost is that of the network as written, the
+same on every machine: the multiplications and additions of its convolutions (an algorithm that
+needs fewer, such as Winograd's, can exceed the first ceiling), and the outputs of convolutions,
+each as often as it is written and read if every convolution, statistic and normalisation is a
+separate operation (`PASSES`; values that stay in a cache can exceed the second). Pooling, sums and
+concatenations of branches are not counted. `operations` are the shares of the time in a profile, by
+XLA's name of the operation without its number. Everything runs in separate processes, one after the
+other.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
 BUILD = {'train': ours.train, 'features': ours.features}
-# How often a value that a convolution gives is written and read: in features once each, BatchNorm
-# being part of the convolution. In training without BatchNorm: written, read by the next one; its
+# How often an output of a convolution is written and read: in features once each, BatchNorm being
+# part of the convolution. In training without BatchNorm: written, read by the next one; its
 # gradient by ReLU (two reads, a write), for the input (read, write of that) and for the kernel (two
-# reads). With BatchNorm besides: statistics (read), normalised and written; their gradients (two
+# reads). With BatchNorm also: statistics (read), normalised and written; their gradients (two
 # reads).
 PASSES = {'features': (2, 2), 'train': (9, 14)}  # plain, normalised
 PROFILED = 3  # steps
 SHOWN = 6  # operations; the rest are summed
-AROUND = ('while', 'call', 'conditional')  # whose time is that of the operations inside
+AROUND = ('while', 'call', 'conditional')  # their time is that of the operations inside
 
 
 def alone(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-  """The result of a function of this module, from a process that ends with it."""
+  """The result of a function of this module, run in a process of its own."""
   context = multiprocessing.get_context('spawn')
   with ProcessPoolExecutor(1, mp_context=context) as pool:
     return pool.submit(function, *args, **kwargs).result()
 
 
 def seconds(work: Callable[[], Any], *, least: float) -> float:
-  """Of one call, the median over calls of at least so many seconds, after two unmeasured ones."""
+  """Median seconds of a call over at least `seconds` of calls, after two unmeasured ones."""
   work()
   work()
   taken: list[float] = []
@@ -87,9 +87,9 @@ def ceilings(*, dtype: str, least: float, side: int) -> tuple[float, float]:
 
 
 def cost(model: str, mode: str, *, size: int, dtype: str) -> tuple[float, float]:
-  """FLOP and bytes of one picture, counted on a CPU: other backends do not tell."""
+  """FLOP and bytes of one picture, counted on a CPU: other backends do not say."""
   jax.config.update('jax_platforms', 'cpu')
-  with use_lowering('native'):  # the network as it is written down
+  with use_lowering('native'):  # the network as written
     shape = {'variant': cards()[model].variants[0], 'dtype': dtype}
     trunk = nnx.eval_shape(lambda: create_trunk(model, rngs=nnx.Rngs(0)))
     has_norms = any(True for _ in batch_norms(trunk))
@@ -124,14 +124,14 @@ def operations(work: Callable[[], Any]) -> list[tuple[str, float]]:
         work()
     (path,) = Path(name).rglob('*.xplane.pb')
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
-    # A device's own plane, where it has one: the host's says how long it took to start them.
+    # A device's own plane, if it has one: the host's has the time of launching them.
     devices = [_of_plane(plane) for plane in planes if plane.name.startswith('/device:')]
     found = sum(devices, collections.Counter()) or sum(
       map(_of_plane, planes), collections.Counter[str]()
     )
   if not found:
     raise UserError(
-      f'profile: found no operation in {", ".join(plane.name for plane in planes)}; expected '
+      f'profile: found no operations in {", ".join(plane.name for plane in planes)}; expected '
       'events that name one (hlo_op)'
     )
   total, most = sum(found.values()), found.most_common(SHOWN)
@@ -165,7 +165,7 @@ def main() -> int | None:
   parser.add_argument('--modes', default=','.join(BUILD), help=f'of {", ".join(BUILD)}')
   parser.add_argument('--batch', type=int, default=16)
   parser.add_argument('--size', type=int, default=0, help='pixels; 0 = typical for the network')
-  parser.add_argument('--seconds', type=float, default=5.0, help='of each measurement')
+  parser.add_argument('--seconds', type=float, default=5.0, help='per measurement')
   parser.add_argument('--dtype', choices=('float32', 'bfloat16'), default='float32')
   parser.add_argument('--matrix', type=int, default=4096, help='side, for the ceilings')
   arguments = parser.parse_args()

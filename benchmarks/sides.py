@@ -1,9 +1,7 @@
-"""Sides that take turns, A B A B, each in a process of its own.
-
-A side is one way to do a piece of work. Each is built in its own process, because frameworks in one
-process slow each other down (thread pools, the allocator), and because only so the memory of each
-can be told. A side whose turn it is not waits for a message and uses no processor. All do their
-work twice unmeasured, the first time being when they compile.
+"""Sides that take turns, A B A B, each in its own process. A side is one way to do a piece of work.
+Frameworks in one process slow each other down (thread pools, the allocator), and their memory could
+not be told apart. A side that is not on turn waits for a message and uses no CPU. All do their work
+twice unmeasured, compiling the first time.
 """
 
 from __future__ import annotations
@@ -28,12 +26,12 @@ Work = Callable[[], Any]
 
 @dataclasses.dataclass
 class Side:
-  """`build()` returns what does `pictures` pictures and returns when they are done.
+  """`build()` returns a function that processes `pictures` pictures.
 
   `build` must be picklable: a function of a module, or a `functools.partial` of one. `ahead`: how
   often the work is done at the beginning of a turn before the clock starts. Once, because a system
-  may have taken the memory of an idle process; or as often as the work can be done at once from
-  what was prepared while it was not its turn.
+  may have reclaimed the memory of an idle process; or often enough to use up what was prepared
+  between turns.
   """
 
   build: Callable[[], Work]
@@ -44,7 +42,7 @@ class Side:
   )
   rates: list[float] = dataclasses.field(default_factory=list)  # pictures a second, of each round
   first_s: float = 0.0  # the unmeasured first time
-  memory_gb: float = 0.0  # the most that its process had
+  memory_gb: float = 0.0  # peak of its process
 
   @property
   def rate(self) -> float:
@@ -58,7 +56,7 @@ class Side:
 
 
 def in_turns(sides: Mapping[str, Side], *, rounds: int, seconds: float = 2.0) -> None:
-  """One turn of at least so many seconds of each, `rounds` times over; fills in the sides."""
+  """Gives each side turns of at least `seconds`, `rounds` times over; fills in the sides."""
   context = multiprocessing.get_context('spawn')
   pipes: dict[str, Connection] = {}
   processes = []
@@ -69,7 +67,7 @@ def in_turns(sides: Mapping[str, Side], *, rounds: int, seconds: float = 2.0) ->
       with _environment(side):
         processes[-1].start()
       other.close()
-      side.first_s = _answer(pipes[name], name)  # before the next is built: none disturbs another
+      side.first_s = _answer(pipes[name], name)  # before the next is built
     for _ in range(rounds):
       for name, side in sides.items():
         pipes[name].send(seconds)
@@ -87,7 +85,7 @@ def in_turns(sides: Mapping[str, Side], *, rounds: int, seconds: float = 2.0) ->
 
 @contextlib.contextmanager
 def _environment(side: Side) -> Iterator[None]:
-  """The environment that a process of this side starts with."""
+  """The environment of a side's process."""
   added = {}
   if 'XLA_PYTHON_CLIENT_PREALLOCATE' not in os.environ:  # on a GPU, room for the other side
     added['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'
@@ -105,7 +103,7 @@ def _answer(pipe: Connection, name: str) -> float:
   try:
     answer = pipe.recv()
   except EOFError:
-    raise UserError(f'{name}: its process ended; its own message stands above') from None
+    raise UserError(f'{name}: its process ended; see its message above') from None
   if isinstance(answer, str):
     raise UserError(answer)
   return answer
@@ -114,7 +112,7 @@ def _answer(pipe: Connection, name: str) -> float:
 def _serve(side: Side, pipe: Connection) -> None:
   """The process of a side."""
   with tempfile.TemporaryDirectory() as folder:
-    # Kernels that an earlier run left would hide what a first call takes.
+    # Kernels of an earlier run would hide the cost of a first call.
     os.environ['TORCHINDUCTOR_CACHE_DIR'] = folder
     _take_turns(side, pipe)
 
@@ -125,7 +123,7 @@ def _take_turns(side: Side, pipe: Connection) -> None:
     began = time.monotonic()
     work()
     first_s = time.monotonic() - began
-    work()  # some trace or tune once more
+    work()  # some trace or tune again
   except UserError as error:
     pipe.send(str(error))
     return

@@ -2,9 +2,9 @@
 
   python -m benchmarks.startup --models=resnet50 --rounds=3 --output=F.json
 
-Each start is a process of its own: `python -m flaxart.main` on a small drawn collection, until the
-first line of `metrics.jsonl` is there. `cold` begins a run with an empty compilation cache, `warm`
-starts the same run again. `ratio` is cold over warm; imports alone stand beside it.
+Each start is a separate process: `python -m flaxart.main` on a small drawn collection, until
+`metrics.jsonl` has its first line. `cold` begins a run with an empty compilation cache, `warm`
+starts the same run again. `ratio` is cold over warm; imports alone are reported too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMIT_S = 900
 
 
 def draw(folder: Path, size: int) -> None:
-  """A collection of noise: what is in the pictures does not matter here."""
+  """A collection of noise: the content does not matter here."""
   rng = np.random.default_rng(0)
   folder.mkdir()
   rows = ['image,type']
@@ -42,8 +42,8 @@ def draw(folder: Path, size: int) -> None:
 
 
 def seconds_to_first_step(command: list[str], workdir: Path, *, cache: Path) -> float:
-  """Starts a run and stops it when its first step is written; a start before it may have been."""
-  with tempfile.TemporaryFile('w+', encoding='utf-8') as said:  # a pipe that is full would stop it
+  """Starts or continues a run and stops it when its first step is written."""
+  with tempfile.TemporaryFile('w+', encoding='utf-8') as said:  # a full pipe would stop it
     began, began_at = time.monotonic(), time.time()
     process = subprocess.Popen(
       [*command, f'--workdir={workdir}'],
@@ -67,7 +67,7 @@ def seconds_to_first_step(command: list[str], workdir: Path, *, cache: Path) -> 
 
 
 def written_since(time_s: float, path: Path) -> bool:
-  """Whether there is something in a file that was written after `time_s`."""
+  """Whether a file has content written after `time_s`."""
   try:
     about = path.stat()
   except FileNotFoundError:

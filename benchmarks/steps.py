@@ -12,12 +12,12 @@ from benchmarks.sides import Side, in_turns
 from flaxart.models import cards
 
 Step = Callable[..., Callable]
-# Pixels: the smallest size that is typical for networks published with 224, and with 299.
+# Pixels: the smallest typical size for networks published with 224, and with 299.
 SIZES = {224: 128, 299: 139}
 
 
 def typical_size(model: str) -> int:
-  """Pixels of a side at which two cores can measure the network."""
+  """The side in pixels at which two cores can measure the network."""
   own = cards()[model].image_size
   return SIZES.get(own, own)
 
@@ -28,12 +28,13 @@ def compare(
   """Parses the command line, measures every model against every peer, saves after each.
 
   `ours(model, batch, size, variant=..., dtype=...)` and `peers[...](model, batch, size, dtype=...)`
-  return what does one batch. Each peer meets ours in its own variant of the network.
+  return a function that processes one batch. Each peer is compared in its own variant of the
+  network.
   """
   parser = measure.parser(name, doc, peers=list(peers), default='torch,keras,plain')
   parser.add_argument('--batch', type=int, default=16)
   parser.add_argument('--size', type=int, default=0, help='pixels; 0 = typical for the network')
-  parser.add_argument('--seconds', type=float, default=2.0, help='of a turn, at the least')
+  parser.add_argument('--seconds', type=float, default=2.0, help='minimum per turn')
   parser.add_argument(
     '--dtype',
     choices=('float32', 'bfloat16'),

@@ -2,7 +2,7 @@
 
   python -m benchmarks.table [--results=benchmarks/results] [--output=docs/performance.md]
 
-No figure of that page is typed by hand. What has not been measured is named as missing.
+No figure of that page is typed by hand. What is not measured yet is listed as missing.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ PEERS = {
   'cold': 'with an empty compilation cache',
 }
 INPUT = {
-  'input_large': 'originals of 2,500 px, decoded anew each time',
+  'input_large': 'originals of 2,500 px, decoded each time',
   'input_prepared': 'originals of 2,500 px, ours prepared once at 320 px',
-  'input_small': 'files of 300 px, decoded anew each time',
+  'input_small': 'files of 300 px, decoded each time',
   'input_simd': 'the same, ours with `data.resize=simd`',
   'input_decoded': 'files of 300 px, ours decoded once (`data.cache=host`)',
 }
@@ -56,56 +56,56 @@ INTRODUCTION = """# Performance
 
 Written by `python -m benchmarks.table` from the files in `benchmarks/results/`; each section names
 the command that made its figures. The sides of a comparison take turns, each in a process of its
-own, after an unmeasured first call that holds the compilation. Rates are pictures a second, medians
-with the slowest and fastest round in brackets; the ratio is the median over rounds of ours over
-theirs; memory is the most that a side's process had. Ours start as flaxart's commands do, with
-large memory pages where the system has them (`flaxart/machine/hugepages.py`), the
-others as their users start them. What was tried to get there, and what holds the rest back:
+own, after an unmeasured first call, which includes compilation. Rates are pictures a second,
+medians with the slowest and fastest round in brackets; the ratio is the median over rounds of ours
+over theirs; memory is the peak of a side's process. Ours start as flaxart's commands do, with
+large memory pages where the system has them (`flaxart/machine/hugepages.py`), the others as their
+users start them. What was tried to get there, and the remaining bottlenecks:
 [performance-log.md](performance-log.md).
 """
-TRAINING = """One step, float32 unless said, SGD with Nesterov momentum, one head of 375 classes,
-random pictures; each peer meets ours in the variant of the network that it has."""
+TRAINING = """One step, float32 unless noted, SGD with Nesterov momentum, one head of 375 classes,
+random pictures; each peer is compared in its own variant of the network."""
 FEATURES = (
-  """Pooled features, BatchNorm folded into the convolutions on both sides, float32 unless said."""
+  """Pooled features, BatchNorm folded into the convolutions on both sides, float32 unless noted."""
 )
-LOADERS = """Shuffled uint8 batches of 32 squares of 224 px: as many worker processes for the
-DataLoader as there are cores, as many threads for ours (at most 16)."""
+LOADERS = """Shuffled uint8 batches of 32 squares of 224 px: one worker process per core for the
+DataLoader, one thread per core for ours (at most 16)."""
 WHOLE_JOB = """Scans of 2,000 x 1,500 px -> prepared -> frozen ResNet50 at 224 px -> three heads ->
-`predictions.csv`, by the three commands that a user runs."""
+`predictions.csv`, by the three commands a user runs."""
 WAITING = """Runs of `flaxart.main` over JPEGs of 300 px, float32 on a CPU, else bfloat16: the share
-of the training time in which the devices stood still for want of a batch (its way onto the device
-is not counted)."""
+of the training time in which the devices waited for a batch (its transfer to the device is not
+counted)."""
 WAYS = {
-  'waiting_pillow': 'decoded anew in every epoch',
+  'waiting_pillow': 'decoded in every epoch',
   'waiting_simd': 'the same with `data.resize=simd`',
   'waiting_host': 'decoded once into memory (`data.cache=host`)',
   'waiting_device': 'decoded once onto the device (`data.cache=device`)',
 }
-ROOFLINE = """The ceilings are measured beside it: one large product in the step's type, and reading
-and writing an array that no cache holds. A picture's cost is that of the network as it is written
-down, with every convolution, statistic and normalisation an operation of its own: an algorithm that
-needs fewer multiplications (Winograd's) may pass the first roof, a large cache or fewer and larger
-operations the second. Time is that of a profile, by the names that XLA gives its operations
-(`ynn_fusion`: its library's products and convolutions)."""
+ROOFLINE = """The ceilings are measured too: one large product in the step's type, and reading and
+writing an array too large for any cache. A picture's cost is that of the network as written, with
+every convolution, statistic and normalisation a separate operation: an algorithm that needs fewer
+multiplications (Winograd's) may exceed the first roof, a large cache or fewer and larger operations
+the second. Time is from a profile, by XLA's names of operations (`ynn_fusion`: its library's
+products and convolutions)."""
 OFF_THE_SHELF = """From the command to `results.json`: features of every picture by a frozen trunk
-of random weights (compiled anew), then 30 epochs of three heads. The rest is imports and evaluation
-of val and test; the number of pictures is that of the three splits."""
-NO_ACCELERATOR = """What follows has not been measured: no accelerator could be had. These
-commands have run on a CPU in small; on an accelerator they measure what is missing, and the file
-that they write gets its table above."""
+of random weights (compiled each time), then 30 epochs of three heads. The rest is imports and
+evaluation of val and test; the number of pictures is the sum over the splits."""
+NO_ACCELERATOR = """Not measured yet: no accelerator was available. These commands have run on a CPU
+at small scale; on an accelerator they measure what is missing, and the file they write gets its
+table above."""
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
   """`{name: document}` of every file of results."""
   if not folder.is_dir():
-    raise UserError(f'--results: {folder} is no folder; run a benchmark with --output there')
+    raise UserError(f'--results: {folder} not a folder; run a benchmark with --output there')
   found = {path.stem: json.loads(path.read_text('utf-8')) for path in folder.glob('*.json')}
-  # Those of preparing data stand in the builder's README.
+  # Those of preparing data are in the builder's README.
   return {name: found[name] for name in sorted(found) if name.split('-')[0] in KINDS}
 
 
 def number(value: float) -> str:
-  """Three digits that count, thousands with commas."""
+  """Three significant digits, thousands with commas."""
   if value >= 100:
     return f'{value:,.0f}'
   return f'{value:.1f}' if value >= 10 else f'{value:.2f}'
@@ -130,20 +130,20 @@ def rows(document: Mapping[str, Any], first: Callable[[Result], str]) -> list[st
 
 
 def against(result: Result) -> str:
-  """Who the other side is."""
+  """The name of the other side."""
   if result['mode'].startswith('input') and result['peer'] == 'torch':
     return 'DataLoader, Pillow'
   return PEERS.get(result['peer'], result['peer'])
 
 
 def network(result: Result) -> str:
-  """`resnet50, 128 px, batch 16`, and what is not float32."""
+  """`resnet50, 128 px, batch 16`, and the dtype unless it is float32."""
   dtype = '' if result['dtype'] == 'float32' else f', {result["dtype"]}'
   return f'{result["model"]}, {result["size"]} px, batch {result["batch"]}{dtype}'
 
 
 def device_of(document: Mapping[str, Any]) -> str:
-  """What a document was measured on, as JAX names it."""
+  """The device a document was measured on, as JAX names it."""
   return document['hardware']['device']
 
 
@@ -174,7 +174,7 @@ def steps(documents: Mapping[str, Any], kind: str, title: str, words: str) -> li
 def each(
   documents: Mapping[str, Any], kind: str, table: Callable[[Mapping[str, Any]], list[str]]
 ) -> list[str]:
-  """The tables of a benchmark, one for each machine (`KIND.json`, `KIND-MACHINE.json`)."""
+  """The tables of a benchmark, one per machine (`KIND.json`, `KIND-MACHINE.json`)."""
   found = [document for name, document in documents.items() if name.split('-')[0] == kind]
   return [line for document in found for line in table(document)] or ['Not measured yet.', '']
 
@@ -219,8 +219,8 @@ def whole_job(document: Mapping[str, Any]) -> list[str]:
   first, scale = results[0], int(wanted) / results[0]['pictures']
   disk = ', '.join(f'{k} {gb * scale:.1f} GB' for k, gb in first['disk_gb'].items() if k != 'run')
   about = (
-    f'Measured on {first["pictures"]:,} pictures, the rest is division (start-up included, so it '
-    f'errs on the high side). On disk for {int(wanted):,}: {disk}.'
+    f'Measured on {first["pictures"]:,} pictures, the rest is extrapolated (start-up included, '
+    f'so it errs on the high side). On disk for {int(wanted):,}: {disk}.'
   )
   return [*lines, '', about, '', where(document), '']
 
@@ -276,7 +276,7 @@ def off_the_shelf(document: Mapping[str, Any]) -> list[str]:
 
 
 def missing(documents: Mapping[str, Any]) -> list[str]:
-  """What an accelerator still has to measure, with the commands; empty if nothing is left."""
+  """The measurements missing on accelerators, with the commands; empty if nothing is missing."""
   left = [entry for entry in targets.MISSING if entry[1][2] not in documents]
   if not left:
     return []
@@ -297,7 +297,7 @@ def page(documents: Mapping[str, Any]) -> str:
   lines += ['## Heads on cached features', '', *each(documents, 'probe', probe)]
   lines += steps(documents, 'input', 'Input', LOADERS)
   lines += ['## Waiting for input', '', WAITING, '', *each(documents, 'waiting', waiting)]
-  lines += ['## Start-up', '', 'From the command to the first step, a process for each start.', '']
+  lines += ['## Start-up', '', 'From the command to the first step, one process per start.', '']
   lines += each(documents, 'startup', startup)
   lines += ["## A museum's whole job", '', WHOLE_JOB, '', *each(documents, 'end_to_end', whole_job)]
   lines += ['## Off the shelf, whole', '', OFF_THE_SHELF, '']

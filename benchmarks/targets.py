@@ -1,4 +1,4 @@
-"""What measurements should reach: on two cores in float32, on one accelerator in bfloat16."""
+"""Targets of the measurements: on two cores in float32, on one accelerator in bfloat16."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flaxart.models import cards
 
 Result = Mapping[str, Any]
 
-# Ours over theirs, at the least: of a mode and a peer, or of one model in it.
+# Minimum of ours over theirs: of a mode and a peer, or of one model in it.
 EVERYWHERE = {
   ('train', 'three_heads'): 1 / 1.03,
   ('input_large', 'torch'): 1.5,
@@ -33,7 +33,7 @@ ACCELERATOR = {
   ('train', 'torch_compile', 'resnet50'): 1.15,
   ('features', 'torch_compile'): 1.0,
 }
-BATCH = 256  # pictures of a step on an accelerator, in the network's own size
+BATCH = 256  # pictures of a step on an accelerator, at the network's own size
 H200 = 'H200'  # in the name of the device that absolute figures are for
 # Pictures a second there.
 RATES = {
@@ -43,7 +43,7 @@ RATES = {
   ('features', 'inception_v3'): 12_000,
   ('features', 'xception'): 7_000,
 }
-# Share of the time that an accelerator may wait for its pictures, with 16 cores beside it.
+# Largest share of the time that an accelerator may wait for pictures, with 16 cores.
 WAITING = {'waiting_device': 0.02, 'waiting_pillow': 0.1, 'waiting_simd': 0.1}
 WHOLE, OFF_THE_SHELF_S = 112_039, 60.0  # pictures of the whole experiment, seconds on one H200
 
@@ -51,7 +51,7 @@ _HALF = '--dtype=bfloat16 --batch=256'
 _PEERS = f'--peers=torch,torch_compile {_HALF}'
 _224 = '--models=resnet50,vgg19 --size=224'
 _299 = '--models=inception_v3,xception --size=299'
-# What only an accelerator can tell: what it is; benchmark, flags and file; what to reach.
+# Measurements that need an accelerator: name; benchmark, flags and file; target.
 MISSING = (
   (
     'training, 224 px',
@@ -76,12 +76,12 @@ MISSING = (
   (
     'share of the roofline, where the rest goes; 224 px',
     ('roofline', f'{_224} {_HALF} --matrix=8192', 'roofline-gpu224'),
-    'to be said',
+    'none yet',
   ),
   (
     'the same; 299 px',
     ('roofline', f'{_299} {_HALF} --matrix=8192', 'roofline-gpu299'),
-    'to be said',
+    'none yet',
   ),
   (
     'waiting for input, 16 cores',
@@ -97,8 +97,8 @@ MISSING = (
 
 
 def verdict(result: Result, *, device: str = 'cpu') -> str:
-  """The targets of a comparison on a `device`, and whether each is met; on an accelerator none for
-  steps of another shape than theirs.
+  """The targets of a comparison on a `device`, and whether each is met; on an accelerator, none for
+  steps of another shape.
   """
   mode, model, peer = result['mode'], result.get('model', ''), result['peer']
   if device == 'cpu':

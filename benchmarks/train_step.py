@@ -2,11 +2,11 @@
 
   python -m benchmarks.train_step --models=resnet50,vgg19 --peers=torch,keras --output=F.json
 
-Each peer meets ours in its own variant of the network (torchvision's strides, Keras's BatchNorm),
+Each peer is compared in its own variant of the network (torchvision's strides, Keras's BatchNorm),
 with one head of 375 classes, SGD with Nesterov momentum, the same batch of random pictures, the
-same `--dtype`, on the accelerator where there is one. Ours starts from uint8 pictures, the peers'
-are normalised already. `three_heads` compares our step of three heads with our step of one.
-`first_s` figures hold the compilation.
+same `--dtype`, on the accelerator if there is one. Ours starts from uint8 pictures, the peers' are
+normalised already. `three_heads` compares our step of three heads with our step of one. `first_s`
+includes compilation.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What share of training waits for its pictures, in runs as a user starts them.
+"""The share of training spent waiting for pictures, in runs as a user starts them.
 
   python -m benchmarks.waiting --models=resnet50 --inputs=pillow,simd,host,device --output=F.json
 
-Each is `python -m flaxart.main` on drawn JPEGs of 300 x 228 pixels: decoded anew in every epoch and
+Each is `python -m flaxart.main` on drawn JPEGs of 300 x 228 pixels: decoded in every epoch and
 resized by Pillow or by SIMD instructions (`config.data.resize`), or decoded once into memory or
 onto the device (`config.data.cache`). The inputs take turns, `rounds` times. Share and rate are
-those of `metrics.jsonl`, between its first line from step 30 on and its last: the steps before live
-on the batches that were made while the step was compiled. Medians over rounds.
+those of `metrics.jsonl`, between its first line from step 30 on and its last: earlier steps use
+batches made while the step was compiled. Medians over rounds.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ INPUTS = {
   'device': ['--config.data.cache=device'],
 }
 TRAIN_SHARE = 0.8  # of the collection, by its builder
-LOG_EVERY, AFTER = 10, 29  # steps; a line tells of the step before
+LOG_EVERY, AFTER = 10, 29  # steps; a line reports the step before
 
 
 def trained(command: list[str], kind: str, workdir: Path, *, batch: int) -> tuple[float, float]:
   """Share of the time that waited for input, and pictures a second, of one run."""
   took = timed([*command, *INPUTS[kind], f'--workdir={workdir}'])
   if kind in ('host', 'device') and f'decoded pictures: cache {kind} ' not in took.said:
-    raise UserError(f'data.cache={kind}: there is no room for so many pictures; give fewer')
+    raise UserError(f'data.cache={kind}: no room for that many pictures; give fewer')
   lines = map(json.loads, (workdir / 'metrics.jsonl').read_text('utf-8').splitlines())
   first, *_, last = [line for line in lines if line['split'] == 'train' and line['step'] >= AFTER]
   seconds = last['train_s'] - first['train_s']
@@ -54,7 +54,7 @@ def main() -> int | None:
   parser.add_argument('--inputs', default=','.join(INPUTS), help=f'of {", ".join(INPUTS)}')
   parser.add_argument('--pictures', type=int, default=2048)
   parser.add_argument('--batch', type=int, default=16)
-  parser.add_argument('--size', type=int, default=128, help='pixels that the network sees')
+  parser.add_argument('--size', type=int, default=128, help='pixels of the network input')
   parser.add_argument('--steps', type=int, default=90, help='of a run')
   parser.add_argument('--width', type=float, default=1.0, help='of the network; for trials')
   arguments = parser.parse_args()

@@ -1,6 +1,6 @@
-"""The defaults themselves: every field with its meaning stands in `flaxart/config.py`.
+"""The defaults: every field, with its meaning, is in `flaxart/config.py`.
 
-Trains: a ResNet50 around converted ImageNet weights, all of it, heads artist, type and material.
+Trains: all of a ResNet50 with converted ImageNet weights, and heads for artist, type and material.
 Command: python -m flaxart.main --config=configs/default.py --config.data.data_dir=T
 """
 

@@ -6,12 +6,12 @@ Command: python -m flaxart.main --workdir=runs/figure1/resnet50_artist_fine_tune
 
 launch/figure1.sh runs the whole grid: four networks, three tasks, three modes, three seeds.
 
-As the text of Sabatelli et al. (2018) has it: RMSprop at 1e-3 off the shelf, SGD at 1e-3 with
+As in the text of Sabatelli et al. (2018): RMSprop at 1e-3 off the shelf, SGD at 1e-3 with
 Nesterov momentum 0.9 otherwise; batches of 32, no augmentation, pictures squashed to each network's
 own size; until the val loss has not fallen for 7 epochs (100 at most), then the weights with the
-lowest val loss are tested. Three things differ. Pixels enter as the weights expect them, not as
+lowest val loss are tested. Three things differ. Pixels are scaled as the weights expect, not as
 x / 255 (--config.data.pixels=zero_one repeats the text); frozen BatchNorm stays frozen; and the
-split is by object, of the objects that carry all three labels (the paper's own selection is
+split is by object, over the objects that have all three labels (the paper's own selection is
 --config.data.dataset=rijksmuseum/eccv2018_artist). The paper trains only Inception-V3 from scratch.
 """
 
@@ -29,10 +29,10 @@ def get_config(arguments: str = ''):
   for part in filter(None, arguments.split(',')):
     name, _, value = part.partition('=')
     if name not in given:
-      raise UserError(f'--config: found {part!r} behind the file, expected {FORM}')
+      raise UserError(f'--config: found {part!r} after the file, expected {FORM}')
     if not value or value not in ALLOWED.get(name, (value,)):
       expected = f'one of {", ".join(ALLOWED[name])}' if name in ALLOWED else 'the name of a label'
-      raise UserError(f'--config: found {part!r} behind the file, expected for {name} {expected}')
+      raise UserError(f'--config: found {part!r} after the file, expected for {name} {expected}')
     given[name] = value
   if not given['seed'].isdecimal():
     raise UserError(f'--config: found seed={given["seed"]!r}, expected a whole number from 0')

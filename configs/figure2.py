@@ -7,8 +7,8 @@ launch/figure2.sh runs multi and the three single tasks, three seeds each.
 
 A matched comparison, which the abstract is not (its runs have validation sets of different sizes
 and stop at different epochs): the same objects and splits, the same seeds, the same settings, and
-the same number of images seen, so there is no early stopping. 43 epochs, as the published log of
-the multi-task network has; ResNet50, fine-tuned by SGD at 1e-3 with Nesterov momentum 0.9, batches
+the same number of pictures seen, so there is no early stopping. 43 epochs, as in the published log
+of the multi-task network; ResNet50, fine-tuned by SGD at 1e-3 with Nesterov momentum 0.9, batches
 of 32, losses summed 1:1:1; the weights with the lowest val loss are tested. The report puts the
 cost beside the scores: one network's time against the sum of the others'.
 """
@@ -24,15 +24,15 @@ FORM = 'run=R[,seed=N]'
 def get_config(arguments: str = ''):
   """See the module's docstring; `arguments` is `run=multi|TASK[,seed=..]`.
 
-  A task that is none of the three is passed on: the data says whether it exists.
+  Another task than these three is passed on: the dataset decides whether it exists.
   """
   given = {'run': 'multi', 'seed': '0'}
   for part in filter(None, arguments.split(',')):
     name, _, value = part.partition('=')
     if name not in given or not value:
       raise UserError(
-        f'--config: found {part!r} behind the file, expected {FORM}, R one of {", ".join(RUNS)} '
-        'or another label of the dataset'
+        f'--config: found {part!r} after the file, expected {FORM}, R one of '
+        f'{", ".join(RUNS)} or another label of the dataset'
       )
     given[name] = value
   if not given['seed'].isdecimal():

@@ -1,11 +1,11 @@
-"""Off the shelf: the trunk stays as it is, only the heads learn (Sabatelli et al., 2018).
+"""Off the shelf: the trunk is frozen, only the heads learn (Sabatelli et al., 2018).
 
 Command: python -m flaxart.main --config=configs/frozen.py --config.data.data_dir=T \
              [--config.init=WEIGHTS.safetensors | --config.init=WORKDIR]
 
 RMSprop with learning rate 1e-3, as in the paper's text. Needs weights; stops without them. The
-trunk sees each picture once; its features are kept, so that a second run trains heads at once.
-Several optimizers and learning rates are tried on them one after the other, and val chooses:
+trunk sees each picture once; its features are kept, so that a second run trains heads immediately.
+Several optimizers and learning rates can be tried on them in turn, and val chooses:
 --config.probe.settings=rmsprop:1e-3,adam:1e-3,adam:1e-4,sgd:0.1
 """
 

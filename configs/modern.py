@@ -1,8 +1,8 @@
-"""One multi-task network, trained the way that has become usual since the paper.
+"""One multi-task network, trained as has become usual since the paper.
 
 Trains: all of a converted ImageNet trunk (at a tenth of the heads' learning rate) and three heads:
 AdamW with warm-up and cosine, crops and flips, RandAugment, mixup, label smoothing, dropout, and a
-running average of the weights, which is what is evaluated.
+running average of the weights, which is evaluated.
 
 Command: python -m flaxart.main --config=configs/modern.py --config.data.data_dir=T \
              [--config.init=scratch --config.optim.multipliers= --config.model.bn_momentum=0.9]

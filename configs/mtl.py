@@ -1,10 +1,10 @@
-"""One multi-task network: a shared trunk, one head a task, the losses summed 1:1:1.
+"""One multi-task network: a shared trunk, one head per task, the losses summed 1:1:1.
 
 Command: python -m flaxart.main --config=configs/mtl.py --workdir=W --config.data.data_dir=T \
              [--config.data.dataset=collection --config.tasks=artist,type]
 
-Starts from scratch, so that it runs everywhere; with weights at hand, --config.init=imagenet,
---config.init=FILE or --config.init=WORKDIR starts from them.
+Starts from scratch, so that it runs everywhere; --config.init=imagenet, --config.init=FILE or
+--config.init=WORKDIR starts from weights.
 """
 
 from flaxart.config import default_config

@@ -1,6 +1,6 @@
 """The experiments of Sabatelli et al. (2018) as the text of the paper describes them.
 
-Trains: one network on one task, pictures squashed to the size that the network is used to, pixels
+Trains: one network on one task, pictures squashed to the network's usual size, pixels
 in [0, 1], no augmentation, batches of 32; until the val loss has not fallen for 7 epochs, then the
 best weights are tested. Modes: `off_the_shelf` (RMSprop, 1e-3, rho 0.9, epsilon 1e-8), `fine_tuned`
 (SGD, 1e-3, Nesterov momentum 0.9) and `scratch` (He-uniform, otherwise as fine-tuned).

@@ -1,4 +1,4 @@
-"""From scratch: everything learns from He-uniform random numbers, nothing is needed but the data.
+"""From scratch: everything learns from He-uniform initial values; only the data is needed.
 
 Command: python -m flaxart.main --config=configs/scratch.py --config.data.data_dir=T
 """

@@ -1,4 +1,4 @@
-"""flaxart's parts in code of your own: `python docs/own_code.py WORKDIR DATA_DIR DATASET`.
+"""Use flaxart's parts in your own code: `python docs/own_code.py WORKDIR DATA_DIR DATASET`.
 
 Takes the trunk of a finished run (or of a file of `flaxart weights convert`), puts a new head on
 it, and fine-tunes both on the records of a prepared dataset with a step written here.

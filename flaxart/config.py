@@ -205,7 +205,7 @@ def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:
     return default
   if name != 'mode' or mode not in modes:
     raise UserError(
-      f'--config: found {arguments!r} behind the file, expected mode=M, M one of {", ".join(modes)}'
+      f'--config: found {arguments!r} after the file, expected mode=M, M one of {", ".join(modes)}'
     )
   return mode
 

@@ -4,8 +4,8 @@
 #   DATA_DIR=prepared launch/figure1.sh [--dry_run] [-- FLAGS FOR EVERY flaxart.main]
 #
 # MODELS, TASKS, MODES and SEEDS are lists with spaces; paths are relative to the clone. DATASET may
-# contain {task}: DATASET='rijksmuseum/eccv2018_{task}' is the paper's own selection of objects. INIT is
-# where the trunks start that do not start from scratch: imagenet, a weights file or a run ({model}
+# contain {task}: DATASET='rijksmuseum/eccv2018_{task}' is the paper's own selection of objects. INIT
+# is where trunks start, except from scratch: imagenet, a weights file or a run ({model}
 # and {seed} in it become those of the run).
 #   MODELS=resnet50 SEEDS=0 launch/figure1.sh -- --config.data.image_size=96 --config.train.epochs=20
 set -euo pipefail
@@ -23,7 +23,7 @@ dataset=${DATASET:-rijksmuseum/multitask}
 init=${INIT:-imagenet}
 out=${OUT:-runs/figure1}
 if [[ " ${flags[*]-} " =~ ' --config.init'[=\ ] ]]; then
-  echo "error: found --config.init behind --, expected INIT=... : from scratch must stay from scratch" >&2
+  echo "error: found --config.init after --, expected INIT=... : runs from scratch must stay so" >&2
   exit 2
 fi
 

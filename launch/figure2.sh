@@ -3,8 +3,8 @@
 #
 #   DATA_DIR=prepared launch/figure2.sh [--dry_run] [-- FLAGS FOR EVERY flaxart.main]
 #
-# TASKS and SEEDS are lists with spaces; paths are relative to the clone. Every run takes the same
-# DATASET: that is the point of it. INIT is where the trunks start: imagenet, scratch, a weights file
+# TASKS and SEEDS are lists with spaces; paths are relative to the clone. Every run uses the same
+# DATASET, which is the point. INIT is where the trunks start: imagenet, scratch, a weights file
 # or a run ({seed} in it becomes the seed).
 #   DATASET=collection TASKS='artist type subject' INIT=scratch launch/figure2.sh
 set -euo pipefail

@@ -5,7 +5,7 @@
 # With GPUs each process takes one; on CPUs the processes talk through Gloo.
 # SIGTERM and Ctrl-C go to all of them: they save at the same step and exit with 75.
 set -euo pipefail
-set -m # a process group each: Ctrl-C comes here alone, and is passed on once
+set -m # a process group each: only this script gets Ctrl-C, and passes it on once
 
 if [[ $# -lt 1 || ! $1 =~ ^[1-9][0-9]*$ ]]; then
   echo "usage: launch/local.sh PROCESSES [flags of python -m flaxart.main]" >&2
@@ -23,7 +23,7 @@ gpus=0
 if command -v nvidia-smi >/dev/null && [[ ${JAX_PLATFORMS:-} != cpu ]]; then
   gpus=$(nvidia-smi --list-gpus | wc -l)
   if ((gpus > 0 && processes > gpus)); then
-    echo "launch/local.sh: $processes processes were asked for, $gpus GPUs are there; one process takes one" >&2
+    echo "launch/local.sh: requested $processes processes, found $gpus GPUs; each process takes one" >&2
     exit 2
   fi
 fi
@@ -50,7 +50,7 @@ for pid in "${pids[@]}"; do
   done
   if ((status != 0 && code == 0)); then
     code=$status
-    # The others would wait for the one that failed: 75 is a stop that all of them make together.
+    # The others would wait for the one that failed; with 75 all of them stop together.
     if ((status != 75)); then stop_all; fi
   fi
 done

@@ -1,5 +1,5 @@
 # Sourced by figure1.sh and figure2.sh: runs of flaxart.main one after the other.
-# A run with a results.json is skipped, one that was interrupted goes on where it was.
+# A run with a results.json is skipped, an interrupted one continues.
 
 flags=() failed=() dry_run=
 
@@ -12,7 +12,7 @@ parse_arguments() {
   if [ "${1:-}" = -- ]; then
     shift
   elif [ $# -gt 0 ]; then
-    echo "error: found '$1', expected --dry_run, or -- and flags for flaxart.main behind it" >&2
+    echo "error: found '$1', expected --dry_run, or -- followed by flags for flaxart.main" >&2
     exit 2
   fi
   flags=("$@")
@@ -31,12 +31,12 @@ run_one() {
   echo
   [ -z "$dry_run" ] || return 0
   "${command[@]}" || code=$?
-  # Ctrl-C ends the series; a run that fails is named at the end, and the others go on.
+  # Ctrl-C ends the series; a run that fails is named at the end, and the others continue.
   { [ "$code" -lt 128 ] && [ "$code" -ne 75 ]; } || exit "$code" # 75: saved and stopped on request
   [ "$code" -eq 0 ] || failed+=("$workdir")
 }
 
-# finish OUT: says how to make the report, and what failed.
+# finish OUT: prints the report's command and the failed runs.
 finish() {
   printf '%q ' python -m flaxart.report "--runs=$1/*" "--output=$1.report"
   echo

@@ -4,8 +4,8 @@
 # The hosts find each other by the TPU's metadata. flaxart must be installed on all of them, once:
 #   gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all \
 #     --command='git clone URL flaxart && pip install -e "flaxart[tpu]"'
-# The workdir and the prepared data must lie where every host sees them. A slice that was preempted
-# is created anew by its queued resource: run this again, it goes on from the latest checkpoint.
+# The workdir and the prepared data must be where every host sees them. A preempted slice is
+# created again by its queued resource: run this again to continue from the latest checkpoint.
 set -euo pipefail
 
 if [[ -z ${TPU:-} || -z ${ZONE:-} || $# -eq 0 ]]; then
@@ -13,7 +13,7 @@ if [[ -z ${TPU:-} || -z ${ZONE:-} || $# -eq 0 ]]; then
   exit 2
 fi
 
-# Quoted once more, because the remote shell takes the line apart again.
+# Quoted twice, because the remote shell splits the line again.
 printf -v flags '%q ' "$@"
 exec gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all \
   --command="cd flaxart && python -m flaxart.main $flags"

@@ -32,7 +32,7 @@ def test_every_shipped_config_is_valid_and_says_how_to_run_it(path):
   for mode in getattr(module, 'MODES', ()):
     validate(module.get_config(f'mode={mode}'))
   if hasattr(module, 'MODES'):
-    with pytest.raises(UserError, match=r"found 'mode=best' behind the file, expected mode=M"):
+    with pytest.raises(UserError, match=r"found 'mode=best' after the file, expected mode=M"):
       module.get_config('mode=best')
 
 

@@ -87,7 +87,7 @@ def test_local_gives_each_process_a_gpu_and_refuses_more_processes_than_gpus(tmp
   done = run(LAUNCH / 'local.sh', '2', **env)
   assert sorted(done.stdout.split()) == ['0', '1']
   done = run(LAUNCH / 'local.sh', '3', **env)
-  assert done.returncode == 2 and '3 processes were asked for, 2 GPUs are there' in done.stderr
+  assert done.returncode == 2 and 'requested 3 processes, found 2 GPUs' in done.stderr
 
 
 TRAINER = """

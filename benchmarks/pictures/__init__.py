@@ -1,1 +1,1 @@
-"""What the decoder makes of every kind of picture: written here, byte by byte, and read."""
+"""Tests of the decoder on every kind of picture, written here byte by byte."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.pictures`: writes the table of docs/pictures.md anew.
+"""`python -m benchmarks.pictures`: rewrites the table of docs/pictures.md.
 
 Every kind of picture in `kinds` is decoded and compared with the samples that were written.
 """
@@ -16,7 +16,7 @@ BEGIN, END = '<!-- table: begin -->\n', '<!-- table: end -->\n'
 
 
 def table(kinds: Sequence[Kind]) -> str:
-  """Formats x depths: read where every way of writing it gives the right pixels."""
+  """Formats x depths: `read` if every way of writing it gives the right pixels."""
   cells: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
   for kind in kinds:
     said = 'wrong' if found(kind) else 'refused' if kind.wanted is None else 'read'
@@ -32,7 +32,7 @@ def table(kinds: Sequence[Kind]) -> str:
 
 
 def main() -> None:
-  """Puts the table of today in the place of the one that is there."""
+  """Replaces the table."""
   before, rest = DOCS.read_text(encoding='utf-8').split(BEGIN)
   kinds = all_kinds()
   text = f'{before}{BEGIN}{table(kinds)}{END}{rest.split(END)[1]}'

@@ -1,4 +1,4 @@
-"""Every kind of picture that can be written here, and the pixels that it means."""
+"""Every kind of picture that can be written here, and its pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEPTHS = (1, 2, 4, 8, 10, 12, 16, 32)
 
 
 class Kind(NamedTuple):
-  """`wanted`: uint8 `[H, W, 3]`, or None where the picture is to be refused."""
+  """`wanted`: uint8 `[H, W, 3]`, or None if the picture is to be refused."""
 
   format: str
   what: str
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
 
 
 def samples(channels: int, bits: int) -> np.ndarray:
-  """`[H, W, C]` with both ends, their neighbours, a ramp, and all else at random."""
+  """`[H, W, C]` with both extremes, their neighbours, a ramp, and random values."""
   most = (1 << bits) - 1
   out = np.random.default_rng(bits).integers(0, most, (HEIGHT, WIDTH, channels), endpoint=True)
   out[0] = np.linspace(0, most, WIDTH).round()[:, None]
@@ -58,7 +58,7 @@ def tiffs() -> Iterator[Kind]:
   ):
     linear = bool(profile)
     if over == ' premultiplied alpha' and name == 'CMYK':
-      continue  # of inks: nobody agrees on what was multiplied
+      continue  # of inks: readers disagree on what was multiplied
     if linear and (name == 'CMYK' or over == ' premultiplied alpha' or layout not in layouts[1:3]):
       continue
     if over and layout not in layouts[:2]:
@@ -76,7 +76,7 @@ def tiffs() -> Iterator[Kind]:
       x = (1 - x[..., :3]) * (1 - x[..., 3:])
     icc = (linear_grey() if n == 1 else linear_rgb()) if linear else b''
     tags = [(338, 3, extra), (34675, 7, icc)]
-    # Where a white of 0 was multiplied, or depth is beyond what is read, nothing is guessed.
+    # Refused: white is 0 with premultiplied alpha, and unsupported depths.
     unread = bits > 16 or (premultiplied and photometric == 0)
     wanted = meant(
       x,
@@ -145,7 +145,7 @@ def pngs() -> Iterator[Kind]:
 
 
 def jp2s() -> Iterator[Kind]:
-  import imagecodecs  # writes what it was given: the values are known, whoever packs them
+  import imagecodecs  # stores the values it was given
 
   for bits, (name, (number, n)), over, how in itertools.product(
     DEPTHS,
@@ -180,7 +180,7 @@ def jp2s() -> Iterator[Kind]:
 
 
 def jp2_boxes() -> Iterator[Kind]:
-  """Palettes, channels in another order, alpha that was multiplied, alpha that nothing names."""
+  """Palettes, channels in another order, premultiplied alpha, undeclared alpha."""
   import imagecodecs
 
   def stream(values: np.ndarray) -> bytes:
@@ -260,7 +260,7 @@ def all_kinds() -> list[Kind]:
 
 
 def found(kind: Kind) -> str:
-  """'' if the decoder gives what is wanted, else what it gave."""
+  """'' if the decoder gives what is wanted, else its result."""
   try:
     image = images.decode(kind.data, name='x')
   except images.ImageError as error:

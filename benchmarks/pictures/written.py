@@ -1,4 +1,4 @@
-"""Files written byte by byte from known samples, so that no library's idea of a format is shared.
+"""Files written byte by byte from known samples, so that no library's idea of a format leaks in.
 
 `values`: unsigned integers `[H, W, C]`.
 """
@@ -14,14 +14,14 @@ from PIL import Image
 
 
 def encode(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
-  """By Pillow: for formats of which the samples, not the bytes, are in question."""
+  """Encodes with Pillow: for formats where only the samples are tested, not the bytes."""
   stream = io.BytesIO()
   (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, kind, **options)
   return stream.getvalue()
 
 
 def packed(values: np.ndarray, bits: int, order: str = '>') -> bytes:
-  """`[rows, samples]` -> rows of `bits` each, the highest first, filled up to whole bytes."""
+  """`[rows, samples]` -> rows of `bits` each, the highest bit first, padded to whole bytes."""
   if bits in (8, 16, 32):
     return values.astype(f'{order}u{bits // 8}').tobytes()
   shifts = np.arange(bits - 1, -1, -1)

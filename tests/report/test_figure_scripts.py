@@ -67,16 +67,16 @@ def test_figure2_differs_in_nothing_but_the_tasks():
 @pytest.mark.parametrize(
   ('name', 'arguments', 'line'),
   [
-    ('figure1', 'network=vgg19', "found 'network=vgg19' behind the file, expected model=M,task=T"),
+    ('figure1', 'network=vgg19', "found 'network=vgg19' after the file, expected model=M,task=T"),
     (
       'figure1',
       'model=vgg16',
-      "found 'model=vgg16' behind the file, expected for model one of vgg",
+      "found 'model=vgg16' after the file, expected for model one of vgg",
     ),
     ('figure1', 'mode=best', "found 'mode=best' .* expected for mode one of off_the_shelf, fine"),
     ('figure1', 'task=', "found 'task='"),
     ('figure1', 'seed=one', "found seed='one', expected a whole number"),
-    ('figure2', 'multi', "found 'multi' behind the file, expected run=R"),
+    ('figure2', 'multi', "found 'multi' after the file, expected run=R"),
     ('figure2', 'seed=-1', "found seed='-1'"),
   ],
 )
