@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from benchmarks.peers import CLASSES, MOMENTUM, RATE, random_batch, torch_source
 from flaxart.config import default_config
 from flaxart.machine.sharding import create_mesh, put_batch
+from flaxart.machine.target import use_target
 from flaxart.models import cards
-from flaxart.models.ops.convolution import use_lowering
 from flaxart.network.classifier import InitialTrunk, TrunkSpec
 from flaxart.network.state import Network, TrainState, create_train_state
 from flaxart.off_the_shelf.extractor import folded_trunk
@@ -130,7 +130,7 @@ def plain_train(model: str, batch: int, size: int, *, dtype: str) -> Callable:
     return loss
 
   def work() -> None:
-    with use_lowering('native'):
+    with use_target('tpu'):
       jax.block_until_ready(step(net, optimizer, data['image'], data['artist']))
 
   return work
@@ -147,7 +147,7 @@ def plain_features(model: str, batch: int, size: int, *, dtype: str) -> Callable
     return net.features(images)
 
   def work() -> None:
-    with use_lowering('native'):
+    with use_target('tpu'):
       jax.block_until_ready(forward(net, images))
 
   return work

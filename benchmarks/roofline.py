@@ -36,9 +36,9 @@ from flax import nnx
 from benchmarks import measure, ours
 from benchmarks.steps import typical_size
 from flaxart.machine import hugepages
+from flaxart.machine.target import use_target
 from flaxart.models import cards, create_trunk
 from flaxart.models.layers import batch_norms
-from flaxart.models.ops.convolution import use_lowering
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -89,7 +89,7 @@ def ceilings(*, dtype: str, least: float, side: int) -> tuple[float, float]:
 def cost(model: str, mode: str, *, size: int, dtype: str) -> tuple[float, float]:
   """FLOP and bytes of one picture, counted on a CPU: other backends do not say."""
   jax.config.update('jax_platforms', 'cpu')
-  with use_lowering('native'):  # the network as written
+  with use_target('tpu'):  # the network as written
     shape = {'variant': cards()[model].variants[0], 'dtype': dtype}
     trunk = nnx.eval_shape(lambda: create_trunk(model, rngs=nnx.Rngs(0)))
     has_norms = any(True for _ in batch_norms(trunk))

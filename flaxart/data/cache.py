@@ -26,6 +26,7 @@ from flaxart.data.source import Dataset
 from flaxart.machine.files import user_cache
 from flaxart.machine.log import log
 from flaxart.machine.sharding import over_batch, replicated
+from flaxart.machine.target import target
 
 CACHED = ('train', 'val')  # test is looked at once
 SHARE = 0.5  # of the free memory
@@ -81,7 +82,7 @@ def choose(
   fits_device = device_free is None or train_bytes <= SHARE * device_free
   on_host = f'{gb(all_bytes)} for train and val, {gb(host_free)} of memory free'
   on_device = f'{gb(train_bytes)} for train, {gb(device_free)} of device memory free'
-  if wanted == 'none' or (wanted == 'auto' and jax.default_backend() == 'cpu'):
+  if wanted == 'none' or (wanted == 'auto' and target() == 'cpu'):
     return 'none', 'decoding is a small part of a step on a CPU' if wanted == 'auto' else 'as asked'
   if not fits_host:
     return 'none', f'{on_host}: more than half of it'
@@ -113,7 +114,7 @@ def host_free() -> float | None:
 
 def device_free() -> float | None:
   """Bytes free on the fullest local device; on a CPU, the host's."""
-  if jax.default_backend() == 'cpu':
+  if target() == 'cpu':
     return host_free()
   stats = [device.memory_stats() or {} for device in jax.local_devices()]
   free = [s['bytes_limit'] - s['bytes_in_use'] for s in stats if 'bytes_limit' in s]

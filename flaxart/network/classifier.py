@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
+from flaxart.machine.target import target
 from flaxart.models import create_trunk
 from flaxart.models.preprocess import Preprocess
 from flaxart.settings import Settings
@@ -133,5 +134,5 @@ class Classifier(nnx.Module):
 def compute_dtype(config: ConfigDict) -> jnp.dtype:
   """`config.model.dtype` with `auto` decided by what the machine is good at."""
   if config.model.dtype == 'auto':
-    return jnp.float32 if jax.default_backend() == 'cpu' else jnp.bfloat16
+    return jnp.float32 if target() == 'cpu' else jnp.bfloat16
   return {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}[config.model.dtype]

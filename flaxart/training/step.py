@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from flaxart.data.augment import augment, mixup
 from flaxart.machine.sharding import CompiledStep, view
+from flaxart.machine.target import target
 from flaxart.network.state import Network, TrainState
 from flaxart.network.unfreeze import stage_number
 from flaxart.settings import Stage
@@ -171,7 +172,7 @@ def in_parts(
   )
   (loss, (_, of_task)), grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   # XLA's CPU backend runs a convolution inside a loop many times slower: unrolled there.
-  unroll = parts if jax.default_backend() == 'cpu' else 1
+  unroll = parts if target() == 'cpu' else 1
   (batch_stats, (grads, loss, of_task)), _ = lax.scan(
     one, (state.batch_stats, (grads, loss, of_task)), (cut, keys), unroll=unroll
   )

@@ -16,6 +16,7 @@ from flaxart.data import cache, decoded
 from flaxart.data.cache import choose
 from flaxart.data.decoded import path_of, with_decoded
 from flaxart.data.source import open_dataset
+from flaxart.machine.target import use_target
 from flaxart.train import train_and_evaluate
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square
@@ -132,7 +133,7 @@ GB = 10**9
 
 
 @pytest.mark.parametrize(
-  ('wanted', 'backend', 'host', 'device', 'place'),
+  ('wanted', 'target', 'host', 'device', 'place'),
   [
     ('none', 'gpu', 100, 100, 'none'),
     ('host', 'gpu', 22.1, 0, 'host'),
@@ -148,16 +149,16 @@ GB = 10**9
     ('device', 'cpu', 100, 100, 'device'),
   ],
 )
-def test_never_more_than_half_of_the_free_memory(monkeypatch, wanted, backend, host, device, place):
-  monkeypatch.setattr('flaxart.data.cache.jax.default_backend', lambda: backend)
+def test_never_more_than_half_of_the_free_memory(wanted, target, host, device, place):
   in_bytes = lambda n: None if n is None else n * GB  # noqa: E731
-  found, why = choose(
-    wanted,
-    all_bytes=11 * GB,
-    train_bytes=10 * GB,
-    host_free=in_bytes(host),
-    device_free=in_bytes(device),
-  )
+  with use_target(target):
+    found, why = choose(
+      wanted,
+      all_bytes=11 * GB,
+      train_bytes=10 * GB,
+      host_free=in_bytes(host),
+      device_free=in_bytes(device),
+    )
   assert found == place and why
 
 

@@ -1,19 +1,17 @@
-"""How a convolution is computed: decided per backend, here and nowhere else.
+"""How a convolution is computed: decided by the target, here and nowhere else.
 
 Shapes are `[B, H, W, C]` and kernels `[kh, kw, in, out]`. XLA's CPU backend is slow at the
 gradients of convolutions, at strided input gradients and 1x1 kernels most of all. There, 1x1
 convolutions, all kernel gradients and strided input gradients are matrix products, other input
 gradients are plain forward convolutions, and depthwise convolutions are shifted multiply-adds;
 their gradients are written by hand. 3x3 kernels of stride 1 go through
-`flaxart.models.ops.winograd`, long ones through `flaxart.models.ops.spectral`. Every other backend
+`flaxart.models.ops.winograd`, long ones through `flaxart.models.ops.spectral`. Every other target
 gets `lax.conv_general_dilated`.
-(Hand-written gradients have no forward mode: `jax.jvp` needs `use_lowering('native')`.)
+(Hand-written gradients have no forward mode: `jax.jvp` needs `use_target('tpu')`.)
 """
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import functools
 import itertools
 import math
@@ -25,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from flaxart.machine.target import target
 from flaxart.models.ops import kernel_forms, spectral, winograd
 
 Pads = winograd.Pads
@@ -39,27 +38,6 @@ WIDE = 192  # input channels from which a product over patches is faster than XL
 FEW_CHANNELS, SMALL = 64, 2**22
 
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
-_lowering: contextvars.ContextVar[str | None] = contextvars.ContextVar('lowering', default=None)
-
-
-@contextlib.contextmanager
-def use_lowering(name: str) -> Iterator[None]:
-  """Computes convolutions as `'matmul'` or `'native'` inside, whatever the backend.
-
-  It is read while a function is traced: what `jax.jit` has compiled before keeps its form.
-  """
-  if name not in ('matmul', 'native'):
-    raise ValueError(f'lowering: found {name!r}, expected matmul or native')
-  token = _lowering.set(name)
-  try:
-    yield
-  finally:
-    _lowering.reset(token)
-
-
-def lowering() -> str:
-  """How convolutions are computed here: `'matmul'` on CPU, else `'native'`."""
-  return _lowering.get() or ('matmul' if jax.default_backend() == 'cpu' else 'native')
 
 
 def explicit_pads(
@@ -92,7 +70,7 @@ def convolve(
 ) -> jax.Array:
   """`[B, H, W, I]` with `[kh, kw, I, O]` -> `[B, H', W', O]`; differentiable."""
   pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], stride)
-  if lowering() == 'matmul':
+  if target() == 'cpu':
     # Without gradients to write by hand, forms made before need not pass through `_matmul_conv`.
     return (_forward if kernel_forms.in_inference() else _matmul_conv)(x, kernel, stride, pads)
   return _native(x, kernel, stride, pads)
@@ -101,7 +79,7 @@ def convolve(
 def convolve_depthwise(x: jax.Array, kernel: jax.Array, *, padding: Padding = 'SAME') -> jax.Array:
   """Each channel by itself: `[B, H, W, C]` with `[kh, kw, 1, C]` -> `[B, H', W', C]`."""
   pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], 1)
-  if lowering() == 'matmul':
+  if target() == 'cpu':
     return _shifted_depthwise(x, kernel, pads)
   return lax.conv_general_dilated(
     x, kernel, (1, 1), pads, dimension_numbers=_DIMENSIONS, feature_group_count=x.shape[-1]

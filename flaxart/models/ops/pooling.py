@@ -1,8 +1,9 @@
 """Pooling layers, `[B, H, W, C]`.
 
 XLA's CPU backend finds the place of each maximum with loops over integers that fill four times the
-input's memory. There, a maximum is taken over shifted pictures, and a byte for each output
-remembers which of them had it. Every other backend gets `lax.reduce_window`.
+input's memory; on GPUs it writes each value in float32 with an integer beside it, and scatters
+gradients. There, a maximum is taken over shifted pictures, and a byte for each output remembers
+which of them had it. A TPU has instructions for it and gets `lax.reduce_window`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from flaxart.machine.target import target
 from flaxart.models.ops.convolution import (
   Padding,
   Pads,
   convolve_depthwise,
   explicit_pads,
-  lowering,
   taps,
 )
 
@@ -29,7 +30,7 @@ from flaxart.models.ops.convolution import (
 def max_pool(x: jax.Array, window: int, *, stride: int, padding: Padding = 'VALID') -> jax.Array:
   """Largest value of each window; padding never wins. Of equal ones the first has the gradient."""
   pads = explicit_pads(padding, x.shape[1:3], (window, window), stride)
-  if lowering() == 'matmul':
+  if target() != 'tpu':
     return _shifted_max(x, window, stride, pads, x.shape[1:3])
   # NumPy constants: reduce_window has a gradient only where it can see that they are neutral.
   return lax.reduce_window(
@@ -50,7 +51,7 @@ def average_pool(x: jax.Array, window: int, *, count_padding: bool) -> jax.Array
   pads = explicit_pads('SAME', x.shape[1:3], (window, window), 1)
 
   def add(a: jax.Array) -> jax.Array:
-    if lowering() == 'matmul':  # a sum is a convolution with ones, which XLA multiplies by nothing
+    if target() == 'cpu':  # a sum is a convolution with ones, which XLA multiplies by nothing
       return convolve_depthwise(a, jnp.ones((window, window, 1, a.shape[3]), a.dtype), padding=pads)
     return lax.reduce_window(
       a,

@@ -7,14 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flaxart.machine.target import use_target
 from flaxart.models.ops import convolution, winograd
 from flaxart.models.ops.convolution import (
   FEW_CHANNELS,
   convolve,
   convolve_depthwise,
   explicit_pads,
-  lowering,
-  use_lowering,
 )
 
 MANY = FEW_CHANNELS + 1  # channels on the other side of the switch in the kernel gradient
@@ -62,7 +61,7 @@ def assert_float32_loses_no_more(x: np.ndarray, kernel: np.ndarray, pads) -> Non
   with jax.enable_x64(True):
     exact = value_and_gradients(theirs(pads), x, kernel)
   single = [a.astype(np.float32) for a in (x, kernel)]
-  with use_lowering('matmul'):
+  with use_target('cpu'):
     ours = value_and_gradients(lambda *a: convolve(*a, padding=pads), *single)
   native = value_and_gradients(theirs(pads), *single)
   for a, b, c in zip(exact, ours, native, strict=True):
@@ -90,7 +89,7 @@ def test_matrix_products_equal_the_convolution(
         x, kernel, (stride, stride), pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
       )
 
-    with use_lowering('matmul'):
+    with use_target('cpu'):
       ours = value_and_gradients(
         lambda x, k: convolve(x, k, stride=stride, padding=padding), x, kernel
       )
@@ -103,8 +102,8 @@ def test_depthwise_equals_the_grouped_convolution(padding):
   with jax.enable_x64(True):
     x, kernel = rng.normal(size=(2, 7, 8, 5)), rng.normal(size=(3, 3, 1, 5))
     results = []
-    for name in ('matmul', 'native'):
-      with use_lowering(name):
+    for name in ('cpu', 'tpu'):
+      with use_target(name):
         results.append(
           value_and_gradients(lambda x, k: convolve_depthwise(x, k, padding=padding), x, kernel)
         )
@@ -123,7 +122,7 @@ def test_kernel_gradients_in_bfloat16_lose_no_more_in_large_batches(depthwise, m
 
   def kernel_gradient(*arrays):
     (x, kernel, dy) = arrays
-    with use_lowering('matmul'):
+    with use_target('cpu'):
       return jax.vjp(convolution_of, x, kernel)[1](dy)[1]
 
   half = kernel_gradient(x, kernel, dy)
@@ -139,15 +138,6 @@ def test_same_padding_is_tensorflows(size, window, stride):
   pads = explicit_pads('SAME', (size, size), (window, window), stride)
   theirs = jax.lax.padtype_to_pads((size, size), (window, window), (stride, stride), 'SAME')
   assert [tuple(p) for p in pads] == [tuple(p) for p in theirs]
-
-
-def test_lowering_follows_the_backend_unless_told():
-  assert lowering() == 'matmul'  # tests run on CPU
-  with use_lowering('native'):
-    assert lowering() == 'native'
-  assert lowering() == 'matmul'
-  with pytest.raises(ValueError, match='expected matmul or native'), use_lowering('fast'):
-    pass
 
 
 def test_unknown_padding_is_refused():

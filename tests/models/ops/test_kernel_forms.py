@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from flaxart.machine.target import use_target
 from flaxart.models.layers import Conv, Window, pointwise
 from flaxart.models.ops import winograd
-from flaxart.models.ops.convolution import convolve, use_lowering
+from flaxart.models.ops.convolution import convolve
 from flaxart.models.ops.kernel_forms import Inference, kernel_form
 
 WINDOWS = [(3, 3), (7, 1), (1, 7)]  # Winograd's, and two by spectra, one of them turned
@@ -28,7 +29,7 @@ def network(window):
 @pytest.mark.parametrize('window', WINDOWS)
 def test_results_are_those_without(window):
   arrays, x = network(window)
-  with use_lowering('matmul'):
+  with use_target('cpu'):
     inference = Inference(two_layers, arrays)
     for batch in (x, x[::-1], x[:, :, :9]):  # the last one has another shape
       expected = np.asarray(jax.jit(two_layers)(arrays, batch))
@@ -39,7 +40,7 @@ def test_results_are_those_without(window):
 @pytest.mark.parametrize('window', WINDOWS)
 def test_forms_made_before_are_what_is_multiplied(window):
   arrays, x = network(window)
-  with use_lowering('matmul'):
+  with use_target('cpu'):
     inference = Inference(two_layers, arrays)
     once = np.asarray(inference(x))
     shape, forms = inference._made
@@ -60,7 +61,7 @@ def test_kernels_that_are_joined_have_one_form():
     wide, narrow = pointwise(convs, convolve(x, arrays['first']))
     return convolve(wide, arrays['second']), narrow
 
-  with use_lowering('matmul'):
+  with use_target('cpu'):
     inference = Inference(branches, {**arrays, 'convs': kernels})
     found, expected = inference(x), jax.jit(branches)(inference.arrays, x)
   assert len(inference._made[1]) == 3
@@ -74,7 +75,7 @@ def test_it_is_made_once_for_a_shape(monkeypatch):
   inference = Inference(two_layers, arrays)
   make = inference._make
   monkeypatch.setattr(inference, '_make', lambda *a: made.append(1) or make(*a))
-  with use_lowering('matmul'):
+  with use_target('cpu'):
     for batch in (x, x + 1, x[:4], x[:4], x):
       inference(batch)
   assert len(made) == 3
@@ -82,7 +83,7 @@ def test_it_is_made_once_for_a_shape(monkeypatch):
 
 def test_no_form_is_made_where_kernels_are_used_as_they_are():
   arrays, x = network((3, 3))
-  with use_lowering('native'):
+  with use_target('tpu'):
     inference = Inference(two_layers, arrays)
     inference(x)
   assert inference._made[1] == []

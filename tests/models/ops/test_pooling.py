@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_convolution import assert_same, value_and_gradients
 
-from flaxart.models.ops.convolution import use_lowering
+from flaxart.machine.target import use_target
 from flaxart.models.ops.pooling import average_pool, global_average, max_pool
 
 
@@ -44,16 +44,19 @@ def test_global_average_sums_in_float32():
   ('window', 'stride', 'padding'),
   [(3, 2, 1), (3, 2, 'SAME'), (3, 2, 'VALID'), (2, 2, 'VALID'), (3, 1, ((0, 2), (1, 1)))],
 )
-def test_the_form_for_a_cpu_equals_xlas(window, stride, padding, size, ties):
+def test_the_form_for_cpus_and_gpus_equals_that_for_tpus(window, stride, padding, size, ties):
   x = np.random.default_rng(0).normal(size=(2, *size, 3))
   x = np.round(x) if ties else x  # the first of equal ones has the gradient
   results = []
   with jax.enable_x64(True):
-    for name in ('matmul', 'native'):
-      with use_lowering(name):
-        pool = lambda x: max_pool(x, window, stride=stride, padding=padding)  # noqa: E731
+    pool = jax.jit(lambda x: max_pool(x, window, stride=stride, padding=padding))
+    for name, scatters in (('cpu', 0), ('gpu', 0), ('tpu', 1)):
+      with use_target(name):
         results.append(value_and_gradients(pool, x))
-  assert_same(*results)
+        program = str(jax.make_jaxpr(lambda x: jax.vjp(pool, x)[1](pool(x)))(x))
+        assert program.count('select_and_scatter') == scatters
+  assert_same(results[0], results[1])
+  assert_same(results[0], results[2])
   np.testing.assert_array_equal(results[0][0], results[1][0])
 
 
@@ -62,8 +65,8 @@ def test_average_pool_for_a_cpu_equals_xlas(count_padding):
   x = np.random.default_rng(0).normal(size=(2, 7, 6, 3))
   results = []
   with jax.enable_x64(True):
-    for name in ('matmul', 'native'):
-      with use_lowering(name):
+    for name in ('cpu', 'tpu'):
+      with use_target(name):
         results.append(
           value_and_gradients(lambda x: average_pool(x, 3, count_padding=count_padding), x)
         )

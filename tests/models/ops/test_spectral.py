@@ -12,8 +12,9 @@ from test_convolution import (
   value_and_gradients,
 )
 
+from flaxart.machine.target import use_target
 from flaxart.models.ops import spectral
-from flaxart.models.ops.convolution import convolve, use_lowering
+from flaxart.models.ops.convolution import convolve
 
 SAME = {(1, 7): ((0, 0), (3, 3)), (7, 1): ((3, 3), (0, 0)), (5, 5): ((2, 2), (2, 2))}
 CASES = [  # window, padding of each side, (height, width): even and odd lengths of the transform
@@ -30,7 +31,7 @@ CASES = [  # window, padding of each side, (height, width): even and odd lengths
 @pytest.mark.parametrize(('window', 'pads', 'size'), CASES)
 def test_it_equals_the_convolution(window, pads, size):
   rng = np.random.default_rng(0)
-  with jax.enable_x64(True), use_lowering('matmul'):
+  with jax.enable_x64(True), use_target('cpu'):
     x, kernel = rng.normal(size=(16, *size, 100)), rng.normal(size=(*window, 100, 101))
     assert spectral.worth_while(x.shape, kernel.shape, 1, pads)
     ours = value_and_gradients(lambda *a: convolve(*a, padding=pads), x, kernel)
@@ -69,6 +70,6 @@ def test_inception_v3_takes_it_at_both_of_its_usual_sizes():
 
 def test_a_program_of_it_has_no_convolution():
   x, kernel = np.ones((8, 17, 17, 64), np.float32), np.ones((1, 7, 64, 64), np.float32)
-  with use_lowering('matmul'):
+  with use_target('cpu'):
     text = str(jax.make_jaxpr(lambda *a: convolve(*a, padding=SAME[1, 7]))(x, kernel))
   assert 'conv_general_dilated' not in text and text.count('dot_general') == 4

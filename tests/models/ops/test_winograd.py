@@ -12,8 +12,9 @@ from test_convolution import (
   value_and_gradients,
 )
 
+from flaxart.machine.target import use_target
 from flaxart.models.ops import winograd
-from flaxart.models.ops.convolution import convolve, use_lowering
+from flaxart.models.ops.convolution import convolve
 
 INPUTS, OUTPUTS = winograd.CHANNELS, winograd.CHANNELS + 1
 CASES = [  # padding of each side, (height, width): even, odd and both
@@ -27,7 +28,7 @@ CASES = [  # padding of each side, (height, width): even, odd and both
 @pytest.mark.parametrize(('pads', 'size'), CASES)
 def test_it_equals_the_convolution(pads, size):
   rng = np.random.default_rng(0)
-  with jax.enable_x64(True), use_lowering('matmul'):
+  with jax.enable_x64(True), use_target('cpu'):
     x, kernel = rng.normal(size=(3, *size, INPUTS)), rng.normal(size=(3, 3, INPUTS, OUTPUTS))
     assert winograd.worth_while(x.shape, kernel.shape, 1, pads)
     ours = value_and_gradients(lambda *a: convolve(*a, padding=pads), x, kernel)
@@ -47,7 +48,7 @@ def test_a_large_batch_in_parts_gives_the_same(pads, size, monkeypatch):
   x, kernel = rng.normal(size=(6, *size, INPUTS)), rng.normal(size=(3, 3, INPUTS, OUTPUTS))
   monkeypatch.setattr(winograd, 'LARGE', x.size - 1)
   monkeypatch.setattr(winograd, 'NARROW', 0)
-  with jax.enable_x64(True), use_lowering('matmul'):
+  with jax.enable_x64(True), use_target('cpu'):
     for part, parts in ((x.size // 2, 3), (1, 6)):
       monkeypatch.setattr(winograd, 'PART', part)
       assert winograd._parts(x, OUTPUTS) == parts
@@ -82,6 +83,6 @@ def test_what_it_cannot_do_or_not_faster_is_left_alone(x, kernel, stride):
 def test_a_program_of_it_has_no_convolution():
   x, kernel = np.ones((3, 8, 8, 32), np.float32), np.ones((3, 3, 32, 32), np.float32)
   pads = ((1, 1), (1, 1))
-  with use_lowering('matmul'):
+  with use_target('cpu'):
     text = str(jax.make_jaxpr(lambda *a: convolve(*a, padding=pads))(x, kernel))
   assert 'conv_general_dilated' not in text and text.count('dot_general') == 16
