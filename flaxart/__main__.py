@@ -1,4 +1,4 @@
-"""`flaxart NAME ...`: one command that hands over to the module of that name.
+"""`flaxart NAME ...`: one command for all modules.
 
 `flaxart train --config=mtl` and `python -m flaxart.main --config=mtl` are the same.
 """
@@ -15,7 +15,7 @@ from tfds_rijks.errors import UserError
 COMMANDS = {  # what a user types: the module, and what it does
   'train': ('flaxart.main', 'train, validate and test a network, or continue a run'),
   'prepare': ('tfds_rijks.prepare', 'build a dataset from pictures and a table'),
-  'predict': ('flaxart.predict', 'name artist, material and type of the pictures of a folder'),
+  'predict': ('flaxart.predict', 'name artist, material and type of the pictures in a folder'),
   'report': ('flaxart.report', 'make tables, figures and one page from finished runs'),
   'verify': ('flaxart.verify', 'check every file of every checkpoint of a run'),
   'weights convert': ('flaxart.weights.convert', 'convert ImageNet weights'),
@@ -24,7 +24,7 @@ COMMANDS = {  # what a user types: the module, and what it does
 
 
 def main() -> None:
-  """Finds the command in the arguments and runs its module in this process."""
+  """Runs the module of the command in this process."""
   arguments = sys.argv[1:]
   if not arguments or arguments[0] in ('-h', '--help'):
     print(usage())
@@ -39,15 +39,15 @@ def main() -> None:
 
 
 def unknown(arguments: list[str]) -> str:
-  """The line for a command that does not exist, with the nearest one that does."""
+  """The error for a command that does not exist, with the nearest one that does."""
   asked = ' '.join(arguments[:2] if arguments[0] == 'weights' else arguments[:1])
   like = difflib.get_close_matches(asked, [*COMMANDS, 'weights'], n=1)
   hint = f'did you mean {like[0]!r}? ' if like else ''
-  return f'flaxart: found the command {asked!r}; {hint}expected one of {", ".join(COMMANDS)}'
+  return f'flaxart: found command {asked!r}; {hint}expected one of {", ".join(COMMANDS)}'
 
 
 def usage() -> str:
-  """What `flaxart --help` prints."""
+  """The text of `flaxart --help`."""
   width = max(map(len, COMMANDS))
   lines = [f'  flaxart {name:{width}}  {about}' for name, (_, about) in COMMANDS.items()]
   return '\n'.join(

@@ -1,22 +1,20 @@
 """Every setting of a run with its meaning and default.
 
-What is refused is in `config_checks`, the grammar of settings that are lists or patterns in
-`settings`.
+Checks are in `config_checks`, the grammar of settings that are lists or patterns in `settings`.
+`configs/*.py` start from `default_config()` and change some of them. A run's settings are stored as
+`config.json` in its workdir, from which it is continued and evaluated: config files are Python,
+stored runs are not.
 
-`configs/*.py` start from `default_config()` and change what they are about. A run's settings are
-stored as `config.json` in its workdir, and from there it is continued and evaluated: config files
-are Python, a stored run is not.
+A setting must not change when a run is continued, and runs that differ in one are two experiments
+in the report, unless its default is marked:
 
-A setting may not change when a run is continued, and runs that differ in one are two experiments in
-the report, unless its default is marked:
-
-* `free(...)`: how the run is carried out. It may change, and makes no other experiment.
+* `free(...)`: how the run is carried out. It may change, and does not make another experiment.
 * `folder(...)`: the same; a path on this machine, which the report does not show.
-* `aside(...)`: names the run, or what is kept of it. It may not change, but makes no other
-  experiment.
-* `of_network(...)`, `of_mode(...)`, `of_tasks(...)`: goes with another network, another mode (the
-  paper has another optimizer for another mode), or other tasks. Experiments that differ in both
-  differ in one thing.
+* `aside(...)`: names the run, or what is kept of it. It must not change, but does not make another
+experiment.
+* `of_network(...)`, `of_mode(...)`, `of_tasks(...)`: changes along with the network, the mode (the
+paper has another optimizer for each mode), or the tasks. Experiments that differ in both differ in
+one thing.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ OPTIMIZERS = ('sgd', 'adam', 'adamw', 'rmsprop')
 
 @dataclasses.dataclass(frozen=True)
 class _Marked:
-  """A default with what its field is to a run that is continued, and to the report."""
+  """A default, and what its field means to a continued run and to the report."""
 
   mark: str
   default: Any
@@ -61,7 +59,7 @@ def _all(section: ConfigDict, mark: Callable[[Any], _Marked]) -> None:
 
 def default_config() -> ConfigDict:
   """The defaults: fine-tuning a converted ImageNet trunk, three heads."""
-  return _plain(_defaults()).lock()  # a name that is not below is a mistake
+  return _plain(_defaults()).lock()  # unknown names are refused
 
 
 def _defaults() -> ConfigDict:
@@ -74,7 +72,7 @@ def _defaults() -> ConfigDict:
   # Where the trunk starts: 'scratch', 'imagenet', a weights file, or the workdir of another run.
   config.init = of_mode('imagenet')
 
-  # How a step runs on several devices: jit (one program over the global batch) | shard_map (one a
+  # How a step runs on several devices: jit (one program over the global batch) | shard_map (one per
   # device, with explicit sums).
   config.parallelism = free('jit')
 
@@ -96,28 +94,28 @@ def _defaults() -> ConfigDict:
 
   config.data = data = ConfigDict()
   data.dataset = 'rijksmuseum/multitask'  # a TFDS name
-  data.data_dir = folder('~/tensorflow_datasets')  # where prepared datasets lie
-  # The source folder; given, the dataset is prepared when it is not there yet.
+  data.data_dir = folder('~/tensorflow_datasets')  # where prepared datasets are
+  # The source folder; if given, the dataset is prepared when it does not exist yet.
   data.manual_dir = folder('')
-  # Pictures enter the network as squares of so many pixels; 0 = what its weights were made on, or
-  # the network was published with.
+  # Side in pixels of the squares that enter the network; 0 = the size its weights were trained at,
+  # or the network was published with.
   data.image_size = of_network(0)
   data.fit = 'squash'  # how a picture becomes a square: squash (the paper), crop, or pad with white
-  # What resizes it: pillow, or simd, four times as fast (extra `simd`); values differ by rounding.
+  # Resizer: pillow, or simd, four times as fast (extra `simd`); values differ by rounding.
   data.resize = 'pillow'
   data.pixels = 'network'  # what enters the network: its own preprocessing, or zero_one (x / 255)
-  data.shuffle = True  # False: the same order in every epoch, as the paper's released code has it
+  data.shuffle = True  # False: the same order in every epoch, as in the paper's released code
   data.workers = free(0)  # decoding processes; 0 = threads of this process
   # Decoded pictures: none, host (in memory), device, or auto: flaxart/data/cache.py.
   data.cache = free('none')
   data.cache_dir = folder('')  # of their files; empty = ~/.cache/flaxart/decoded ($XDG_CACHE_HOME)
-  # Draw a museum of so many objects into manual_dir first (the demo).
+  # First draw a museum of this many objects into manual_dir (the demo).
   data.synthetic_objects = aside(0)
 
   config.augment = augment = ConfigDict()
   augment.flip = False  # mirror half of the training pictures
   augment.zoom = 0.0  # random crop of at least 1 - zoom of each side, resized back
-  augment.randaugment = 0  # operations a picture, drawn from flaxart/data/randaugment.py
+  augment.randaugment = 0  # operations per picture, drawn from flaxart/data/randaugment.py
   augment.magnitude = 9.0  # of these operations, 0 to 10
   # Alpha of the Beta distribution that mixes pairs of pictures; 0 = off.
   augment.mixup = 0.0
@@ -127,25 +125,24 @@ def _defaults() -> ConfigDict:
   train.epochs = of_mode(20.0)
   train.batch_size = 32  # global: over all devices and processes
   train.eval_every_epochs = 1.0
-  # A loss, gradient or update that is not a number: abort = stop, skip = leave the update out.
+  # If a loss, gradient or update is NaN or infinite: abort = stop, skip = drop the update.
   train.on_nonfinite = 'abort'
-  train.max_skipped = 10  # updates that skip leaves out before it stops, too
-  # Parts in which a batch is computed, one after the other, to save memory.
+  train.max_skipped = 10  # updates that skip drops before it stops as well
+  # Number of parts in which a batch is computed, to save memory.
   train.accumulate = aside(1)
   # Evaluations without a lower val loss; 0 = never (the paper: 7).
   train.early_stop_patience = of_mode(0)
   # '0:heads/.*;3:.*': what learns from which epoch on; empty = all at once.
   train.unfreeze = of_mode('')
 
-  # What is minimised; the paper sums the tasks' plain losses.
+  # The training loss; the paper sums the tasks' plain losses.
   config.loss = loss = ConfigDict()
   loss.label_smoothing = 0.0
-  # Weight of each task: 'artist=1,type=0.5' (not named = 1), or 'learned' (homoscedastic
-  # uncertainty).
+  # Weight of each task: 'artist=1,type=0.5' (others = 1), or 'learned' (homoscedastic uncertainty).
   loss.task_weights = of_tasks('')
   # Weight of each class: none | sqrt | inverse | effective, for all tasks or 'artist=sqrt'.
   loss.class_weights = ''
-  loss.class_weight_cap = 10.0  # no class counts more than so many average records
+  loss.class_weight_cap = 10.0  # the largest weight of a class
   loss.logit_adjustment = 0.0  # times the log of the class's share (Menon et al., 2021); 0 = off
 
   config.optim = optim = ConfigDict()
@@ -155,7 +152,7 @@ def _defaults() -> ConfigDict:
   optim.nesterov = True
   optim.weight_decay = 0.0  # decoupled, on kernels only
   optim.schedule = 'constant'  # constant | cosine (to zero at the last step) | plateau
-  optim.plateau_patience = 2  # evaluations without a lower val loss before the rate falls
+  optim.plateau_patience = 2  # evaluations without a lower val loss before the rate drops
   optim.plateau_factor = 0.1
   optim.warmup_epochs = 0.0
   optim.clip_norm = 0.0  # global gradient norm; 0 = off
@@ -174,8 +171,8 @@ def _defaults() -> ConfigDict:
 
   config.checkpoint = checkpoint = ConfigDict()
   checkpoint.every_steps = aside(0)  # saves between evaluations; 0 = only after each evaluation
-  checkpoint.asynchronous = free(True)  # write while training goes on; False: wait for each save
-  # True: a finished run keeps best and latest, as they were.
+  checkpoint.asynchronous = free(True)  # save in the background; False: wait for each save
+  # True: a finished run keeps best and latest in full.
   checkpoint.keep_optimizer = aside(False)
   checkpoint.best = 'score'  # on val: score (mean main score of the tasks) | loss; or last
 
@@ -193,13 +190,13 @@ def _defaults() -> ConfigDict:
 
 
 def square_of(config: ConfigDict) -> Square:
-  """How pictures become squares in this run, whose picture size is resolved (`image_size`)."""
+  """How pictures become squares in this run; `image_size` must be resolved."""
   assert config.data.image_size > 0
   return Square(config.data.image_size, config.data.fit, config.data.resize)
 
 
 def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:
-  """The mode in `--config=configs/X.py:mode=MODE`; a mistake is named with what there is."""
+  """The mode in `--config=configs/X.py:mode=MODE`; `UserError` lists the modes for any other."""
   name, _, mode = arguments.partition('=')
   if not arguments:
     return default
@@ -211,12 +208,12 @@ def config_mode(arguments: str, modes: tuple[str, ...], *, default: str) -> str:
 
 
 def read(path: Path) -> ConfigDict:
-  """The settings of a stored run; fields that are newer than the run get their default."""
+  """The settings of a stored run; fields newer than the run get their default."""
   return _read(path)[0]
 
 
 def lost(path: Path) -> dict[str, object]:
-  """`{'head_devices': 4}`: what a stored run was told and `read` leaves out (`config_format`)."""
+  """`{'head_devices': 4}`: settings of a stored run that no longer exist, which `read` drops."""
   return _read(path)[1]
 
 
@@ -228,24 +225,22 @@ def _read(path: Path) -> tuple[ConfigDict, dict[str, object]]:
   except (FileNotFoundError, NotADirectoryError):
     raise not_a_run(path) from None
   except (TypeError, ValueError, AttributeError, KeyError) as error:
-    raise UserError(f'{path}: is not the settings of a run ({error})') from None
+    raise UserError(f'{path}: does not hold the settings of a run ({error})') from None
   return config, gone
 
 
 def not_a_run(missing: Path) -> UserError:
-  """What to raise where a file that every run has is not there."""
-  return UserError(
-    f'{missing}: not found; expected the folder of a run instead of {missing.parent}'
-  )
+  """The error for a missing file that every run has."""
+  return UserError(f'{missing}: not found; expected {missing.parent} to be the folder of a run')
 
 
 def to_json(config: ConfigDict) -> str:
-  """The settings as text, the way they are stored."""
+  """The settings as text, as they are stored."""
   return json.dumps(config.to_dict(), indent=2, sort_keys=True) + '\n'
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[object, object]]:
-  """Fields whose values differ and may not: `{'optim.learning_rate': (0.1, 0.2)}`."""
+  """Fields that must not differ but do: `{'optim.learning_rate': (0.1, 0.2)}`."""
   a, b = flat(old), flat(new)
   may_change = MAY_CHANGE - _counts_here(old)
   return {
@@ -256,7 +251,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[object, obj
 
 
 def _counts_here(config: ConfigDict) -> set[str]:
-  """Of `MAY_CHANGE`, what may change the arithmetic of this run."""
+  """Fields of `MAY_CHANGE` that change the arithmetic of this run."""
   fields = set()
   # Under shard_map each device draws its own dropout, mixes its own pictures and may have its own
   # statistics.
@@ -288,7 +283,7 @@ def _plain(section: ConfigDict) -> ConfigDict:
 
 
 def _marked(*marks: str) -> frozenset[str]:
-  """The fields whose defaults have one of these marks."""
+  """Fields whose defaults have one of these marks."""
   return frozenset(
     field
     for field, value in flat(_defaults()).items()
@@ -298,5 +293,5 @@ def _marked(*marks: str) -> frozenset[str]:
 
 FOLDERS = _marked('folder')
 MAY_CHANGE = _marked('free', 'folder')  # when a run is continued; but see `_counts_here`
-NO_PART = _marked('free', 'folder', 'aside')  # of what makes an experiment
+NO_PART = _marked('free', 'folder', 'aside')  # of what defines an experiment
 OF_NETWORK, OF_MODE, OF_TASKS = _marked('of_network'), _marked('of_mode'), _marked('of_tasks')

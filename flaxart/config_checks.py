@@ -1,4 +1,4 @@
-"""The checks of a run's settings that no type can make; the settings themselves: `config`."""
+"""Checks of a run's settings beyond their types; the settings themselves: `config`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tfds_rijks.resizing import check_resize
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """What a value has to be, in words and as a test."""
+  """What a value must be, in words and as a test."""
 
   expected: str
   holds: Callable[[Any], bool]
 
 
 def one_of(*allowed: str) -> Rule:
-  """One of these words."""
+  """A rule: one of these words."""
   return Rule(f'one of {", ".join(allowed)}', lambda value: value in allowed)
 
 
 def number(expected: str, holds: Callable[[float], bool]) -> Rule:
-  """A number in a range; NaN and infinity are outside every range."""
+  """A rule: a number in a range; NaN and infinity are outside every range."""
   return Rule(f'a finite number {expected}', lambda value: math.isfinite(value) and holds(value))
 
 
@@ -38,7 +38,7 @@ POSITIVE = number('above 0', lambda x: x > 0)
 NOT_NEGATIVE = number('of at least 0', lambda x: x >= 0)
 SHARE = number('of at least 0 and below 1', lambda x: 0 <= x < 1)
 RULES = {
-  # The number behind the seed is a seed, too.
+  # seed + 1 is used as a seed as well.
   'seed': number('of at least 0 and below 2**63 - 1', lambda x: 0 <= x < 2**63 - 1),
   'init': Rule('scratch, imagenet, a weights file or the workdir of a run', bool),
   'parallelism': one_of('jit', 'shard_map'),
@@ -84,7 +84,7 @@ RULES = {
   'eval.batch_size': POSITIVE,
   'log.every_steps': POSITIVE,
 }
-# What a field has to be beside another: the field, when it is right, and what is expected.
+# Rules between fields: the field, the test, and what is expected.
 TOGETHER: tuple[tuple[str, Callable[[ConfigDict], bool], str], ...] = (
   (
     'train.accumulate',
@@ -94,13 +94,13 @@ TOGETHER: tuple[tuple[str, Callable[[ConfigDict], bool], str], ...] = (
   (
     'data.workers',
     lambda c: c.data.cache == 'none' or c.data.workers == 0,
-    '0 under config.data.cache={0.data.cache}: there is nothing left to decode',
+    '0 with config.data.cache={0.data.cache}, which leaves nothing to decode',
   ),
 )
 
 
 def validate(config: ConfigDict) -> Settings:
-  """What the settings say that are languages of their own.
+  """Checks all settings and returns the parsed ones.
 
   Raises `UserError` naming field, value found, and values allowed.
   """
@@ -120,19 +120,20 @@ def validate(config: ConfigDict) -> Settings:
 def out_of_reach(
   config: ConfigDict, settings: Settings, *, steps: int, steps_per_epoch: float
 ) -> list[str]:
-  """What a run of so many steps never comes to, one line each: a short trial may well be meant."""
+  """One line for each setting that a run of `steps` never reaches: warnings, as a short trial may
+  be intended."""
   ends = f'the run ends after {steps} steps, {steps / steps_per_epoch:g} epochs'
   lines = [
-    f'config.train.unfreeze: {stage.pattern.text!r} learns from epoch {stage.epoch:g} on, and '
-    f'{ends}'
+    f'config.train.unfreeze: {stage.pattern.text!r} learns from epoch {stage.epoch:g} on, '
+    f'but {ends}'
     for stage in settings.stages
     if round(stage.epoch * steps_per_epoch) >= steps
   ]
   if round(config.optim.warmup_epochs * steps_per_epoch) >= steps:
     lines.append(
       f'config.optim.warmup_epochs: the learning rate rises for {config.optim.warmup_epochs:g} '
-      f'epochs, and {ends}'
+      f'epochs, but {ends}'
     )
   if settings.profile and settings.profile[0] > steps:
-    lines.append(f'config.log.profile: step {settings.profile[0]} is to be traced, and {ends}')
+    lines.append(f'config.log.profile: step {settings.profile[0]} is to be traced, but {ends}')
   return lines

@@ -1,7 +1,5 @@
-"""What the fields of an earlier `config.json` are called now, and which of them are gone.
-
-A name that was given up is not used again for something else: that is why the table needs no format
-number to be read by.
+"""Renamed and removed fields of earlier `config.json` files. A name that was dropped is never
+reused for something else, so the table needs no format numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Moved:
-  """The field stands under `now`; of its values, those in `without` are gone."""
+  """The field is now called `now`; its values in `without` are gone."""
 
   now: str
   without: tuple[object, ...] = ()
@@ -22,7 +20,7 @@ class Moved:
 
 @dataclasses.dataclass(frozen=True)
 class Removed:
-  """The field is gone. A run that left it at `default` loses nothing by it."""
+  """The field is gone. A run that left it at `default` loses nothing."""
 
   default: object
 
@@ -39,19 +37,18 @@ OLD_FIELDS: dict[str, Moved | Removed] = {
 
 
 def said_now(name: str) -> str | None:
-  """What became of the setting `name`, with or without its section; None if there never was one."""
+  """What became of the setting `name`, with or without its section; None if it never existed."""
   for old, entry in OLD_FIELDS.items():
     if name in (old, old.rpartition('.')[2]) and entry != Moved(old):
       return (
-        f'it is now config.{entry.now}' if isinstance(entry, Moved) else 'it is gone: leave it out'
+        f'it is now config.{entry.now}' if isinstance(entry, Moved) else 'it is gone: remove it'
       )
   return None
 
 
 def up_to_date(stored: dict[str, Any]) -> tuple[dict[str, Any], dict[str, object]]:
-  """A stored config with the fields of today, and `{old field: value}` of what no field says now.
-
-  What is left out has its default then: enough to load and evaluate the run, not to train it on.
+  """Returns a stored config with today's fields, and `{old field: value}` of those that are gone.
+  Missing fields get their defaults: enough to load and evaluate the run, not to continue it.
   """
   tree, lost = copy.deepcopy(stored), {}
   for old, entry in OLD_FIELDS.items():
@@ -70,6 +67,6 @@ def up_to_date(stored: dict[str, Any]) -> tuple[dict[str, Any], dict[str, object
 
 
 def _section(tree: dict[str, Any], field: str) -> tuple[dict[str, Any], str]:
-  """The part of a config that a field like `optim.name` stands in, and its name there."""
+  """The section of a config that holds a field like `optim.name`, and its name there."""
   *path, name = field.split('.')
   return functools.reduce(lambda section, part: section.setdefault(part, {}), path, tree), name

@@ -1,4 +1,4 @@
-"""`--mode=eval`: the best checkpoint of a run, evaluated again from what its workdir holds."""
+"""`--mode=eval`: evaluates the best checkpoint of a run again from its workdir."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
   """`{task: scores}` of `split`, printed and written to `eval_<split>.json`.
 
-  Equal to the entry of `results.json`, digit for digit, on the same data and machine; to rounding
-  where the trunk was frozen, whose features were computed with BatchNorm folded in. `fallback`
-  passes over damaged checkpoints, `remap_classes` takes other data and matches classes by name.
+  Equal to the entry of `results.json`, digit for digit, on the same data and machine, or up to
+  rounding for a frozen trunk, whose features were computed with BatchNorm folded in. `fallback`
+  skips damaged checkpoints, `remap_classes` accepts other data and matches classes by name.
   """
   stored, tasks = run_folder.read_run(workdir)
   config = config or stored
@@ -76,11 +76,10 @@ def evaluate_run(
 
 
 def with_classes(tasks: list[Task], dataset: Dataset) -> list[Task]:
-  """The same tasks as the dataset describes them now."""
+  """The same tasks with the dataset's present classes."""
   missing = [task.name for task in tasks if task.name not in dataset.features]
   if missing:
     raise UserError(
-      f'{dataset.path}: has no feature {", ".join(missing)}; '
-      'give the data that the run was trained on'
+      f'{dataset.path}: no feature {", ".join(missing)}; give the data that the run was trained on'
     )
   return tasks_from_features(dataset.features, {task.name: task.weight for task in tasks})

@@ -36,7 +36,7 @@ def run(*arguments, cwd=ROOT):
     ),
     (
       ['--config=configs/mtl.py', '--config.head_devices=4'],
-      '--config.head_devices: no such setting; it is gone: leave it out',
+      '--config.head_devices: no such setting; it is gone: remove it',
     ),
     (['--config=configs/mtl.py', '--config.seed.x=1'], 'no such setting; config.seed has no parts'),
     (
@@ -93,7 +93,7 @@ def test_a_config_file_with_a_name_that_is_not_a_setting(tmp_path):
     ('flaxart', ['verify', '--workdir=nowhere'], 'nowhere holds no checkpoints'),
     ('flaxart', ['train', '--config=mlt'], 'did you mean mtl?'),
     ('flaxart', ['weights', 'convrt'], "did you mean 'weights convert'?"),
-    ('flaxart', ['predit'], "found the command 'predit'; did you mean 'predict'?"),
+    ('flaxart', ['predit'], "found command 'predit'; did you mean 'predict'?"),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md/x'], 'README.md: is there'),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md'], 'README.md: is there already and'),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=x', '--objects=0'], 'needs at least 20'),

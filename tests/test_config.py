@@ -158,7 +158,7 @@ def test_a_wrong_value_is_one_line_that_names_the_field(field):
     ),
     (
       {'data.workers': 2, 'data.cache': 'host'},
-      'config.data.workers: found 2, expected 0 under config.data.cache=host: there is nothing',
+      'config.data.workers: found 2, expected 0 with config.data.cache=host, which leaves nothing',
     ),
     ({'trainable': '(?!a)'}, "config.trainable: found '(?!a)' (RE2 has no look-ahead)"),
   ],
@@ -177,11 +177,11 @@ def test_the_ends_of_each_range_are_allowed():
 @pytest.mark.parametrize(
   ('field', 'value', 'line'),
   [
-    ('train.unfreeze', '0:heads/.*;2:.*', r"unfreeze: '\.\*' learns from epoch 2 on, and the run"),
+    ('train.unfreeze', '0:heads/.*;2:.*', r"unfreeze: '\.\*' learns from epoch 2 on, but the run"),
     ('train.unfreeze', '0:heads/.*;1.5:.*', None),
-    ('optim.warmup_epochs', 2.0, r'warmup_epochs: the learning rate rises for 2 epochs, and the'),
+    ('optim.warmup_epochs', 2.0, r'warmup_epochs: the learning rate rises for 2 epochs, but the'),
     ('optim.warmup_epochs', 1.5, None),
-    ('log.profile', '21:22', r'log.profile: step 21 is to be traced, .* after 20 steps'),
+    ('log.profile', '21:22', r'log.profile: step 21 is to be traced, but .* after 20 steps'),
     ('log.profile', '20', None),
   ],
 )
@@ -198,10 +198,10 @@ def test_what_a_run_never_comes_to_is_said(field, value, line):
 )
 def test_a_damaged_config_is_refused(tmp_path, content):
   (tmp_path / 'config.json').write_bytes(content)
-  with pytest.raises(UserError, match='is not the settings of a run'):
+  with pytest.raises(UserError, match='does not hold the settings of a run'):
     c.read(tmp_path / 'config.json')
 
 
 def test_a_config_that_is_not_there_is_no_run(tmp_path):
-  with pytest.raises(UserError, match='not found; expected the folder of a run'):
+  with pytest.raises(UserError, match=r'not found; expected .* to be the folder of a run'):
     c.read(tmp_path / 'nothing' / 'config.json')

@@ -1,4 +1,4 @@
-"""Augmentation inside the jitted step, keyed by the example, not the device."""
+"""Augmentation inside the jitted step, keyed by example, not by device."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def mixup(
   """Each picture mixed with the one before it in the batch: Zhang et al., "mixup", 2018.
 
   Returns float32 pictures, the share `[B]` of the picture itself (at least one half, drawn from
-  Beta(alpha, alpha) for each example), and the partners' labels. The order of a batch is random
-  already, so the neighbour is as good as a drawn partner.
+  Beta(alpha, alpha) for each example), and the partners' labels. A batch is already in random
+  order, so the neighbour is as good as a drawn partner.
   """
   keys = jax.vmap(jax.random.fold_in, (0, None))(example_keys(draws, seed=seed), 1000)
   share = jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(keys)
@@ -71,7 +71,7 @@ def mixup(
 
 
 def example_keys(draws: jax.Array, *, seed: int) -> jax.Array:
-  """One random key an example, a pure function of (seed, draw)."""
+  """One random key per example, a pure function of (seed, draw)."""
   return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), draws)
 
 

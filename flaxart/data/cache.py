@@ -1,9 +1,8 @@
-"""`data.cache`: where the decoded pictures of a run lie, by what there is room for.
-
-`host`: decoded once into a file that is mapped into memory. `device`: that, and the training split
-on every device, so that a batch is gathered there and only record numbers travel. `auto`: `device`
-on an accelerator where it fits, else `host` where that fits; on a CPU, which decodes small pictures
-in a fraction of a step, none. Nothing takes more than half of the memory that is free.
+"""`data.cache`: where the decoded pictures of a run are kept, depending on free memory. `host`:
+decoded once into a file that is mapped into memory. `device`: also the training split on every
+device, so that batches are gathered there and only record numbers are transferred. `auto`: `device`
+on an accelerator if it fits, else `host` if that fits; on a CPU, which decodes small pictures in a
+fraction of a step, none. Nothing takes more than half of the free memory.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from flaxart.machine.log import log
 from flaxart.machine.sharding import over_batch, replicated
 from flaxart.machine.target import target
 
-CACHED = ('train', 'val')  # test is looked at once
+CACHED = ('train', 'val')  # test is read once
 SHARE = 0.5  # of the free memory
 
 AddPictures = Callable[[dict[str, Any]], dict[str, Any]]
@@ -37,9 +36,8 @@ AddPictures = Callable[[dict[str, Any]], dict[str, Any]]
 def cached(
   config: ConfigDict, dataset: Dataset, *, mesh: Mesh, dry_run: bool = False
 ) -> tuple[Dataset, AddPictures]:
-  """The dataset as training reads it, and what adds the pictures to a batch of record numbers.
-
-  Says in one line what was chosen and why; decodes nothing in a dry run.
+  """The dataset as training reads it, and a function that adds the pictures to a batch of record
+  numbers. Logs the choice and its reason; decodes nothing in a dry run.
   """
   splits = {name: dataset.splits[name] for name in CACHED if name in dataset.splits}
   square = square_of(config)
@@ -64,7 +62,7 @@ def cached(
 
 
 def no_pictures(batch: dict[str, Any]) -> dict[str, Any]:
-  """Batches bring their own."""
+  """Returns a batch that already has its pictures."""
   return batch
 
 
@@ -76,7 +74,7 @@ def choose(
   host_free: float | None,
   device_free: float | None,
 ) -> tuple[str, str]:
-  """`none`, `host` or `device`, and why; bytes that are not known are taken for enough."""
+  """`none`, `host` or `device`, and why; unknown amounts of memory count as enough."""
   gb = lambda n: '?' if n is None else f'{n / 1e9:.2f} GB'  # noqa: E731
   fits_host = host_free is None or all_bytes <= SHARE * host_free
   fits_device = device_free is None or train_bytes <= SHARE * device_free
@@ -99,7 +97,7 @@ def on_device(pictures: Any, *, mesh: Mesh) -> AddPictures:
 
 
 def host_free() -> float | None:
-  """Bytes of memory that could be had without swapping; None where the system does not tell."""
+  """Bytes of memory available without swapping; None where the system does not say."""
   try:
     text = Path('/proc/meminfo').read_text(encoding='utf-8')
   except OSError:

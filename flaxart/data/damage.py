@@ -1,4 +1,4 @@
-"""Prepared data that cannot be read: one line with the file, and what to do."""
+"""Errors for prepared data that cannot be read: the file, and what to do."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from tfds_rijks import fingerprint
 from tfds_rijks.errors import UserError
 
 ADVICE = (
-  'check that the disk is sound, then rebuild it: python -m tfds_rijks.prepare with the options of '
-  'before and --overwrite'
+  'check the disk, then rebuild it: python -m tfds_rijks.prepare with the same '
+  'options and --overwrite'
 )
 
 
 def check_files(folder: Path) -> None:
-  """Raises `UserError` where a file is gone or has another size than when it was written."""
+  """Raises `UserError` if a file is gone or its size differs from when it was written."""
   found, damage = fingerprint.examine(folder)
-  if found and damage:  # data that something else prepared have no fingerprint
-    raise UserError(f'{folder}: is damaged: {"; ".join(damage[:6])}; {ADVICE}')
+  if found and damage:  # only `tfds_rijks.prepare` writes fingerprints
+    raise UserError(f'{folder}: is damaged: {"; ".join(damage[:6])};  {ADVICE}')
 
 
 def explained(folder: Path, error: Exception, *, record: str = '') -> UserError:
-  """What went wrong while `folder` was read, with the file that is to blame."""
+  """The error for an exception while reading `folder`, with the file to blame."""
   if isinstance(error, UserError):
     return error
   first = str(error).strip().split('\n')[0][:200] or type(error).__name__
   what = f'record {record}, ' if record else ''
-  return UserError(f'{_culprit(folder)}: is damaged, or out of reach ({what}{first}); {ADVICE}')
+  return UserError(f'{_culprit(folder)}: is damaged or unreachable ({what}{first}); {ADVICE}')
 
 
 def _culprit(folder: Path) -> Path:
@@ -44,7 +44,7 @@ def _culprit(folder: Path) -> Path:
         json.loads(path.read_bytes())
       elif '.array_record-' in path.name:
         _read_through(path)
-    except Exception:  # whatever a damaged file gives its reader
+    except Exception:  # damaged files make readers raise anything
       return path
   return folder
 

@@ -1,7 +1,6 @@
-"""Decoded pictures of a split on disk, read by memory mapping: decode once, train many epochs.
-
-One file a split, `<name>.npy`, uint8 `[N, S, S, 3]` in the order of the split. Its name ends in a
-hash of everything that the pixels depend on. It appears under that name when it is complete.
+"""Decoded pictures of a split on disk, read by memory mapping: decode once, train many epochs. One
+file per split, `<name>.npy`, uint8 `[N, S, S, 3]` in the order of the split. Its name ends in a
+hash of everything the pixels depend on, and appears only when the file is complete.
 """
 
 from __future__ import annotations
@@ -27,14 +26,12 @@ from tfds_rijks.progress import Progress
 
 LAYOUT = 1  # of the file and its name
 BATCH = 64
-RESERVE = 50e6  # bytes of the disk that stay free
+RESERVE = 50e6  # bytes of disk to keep free
 log = logging.getLogger('flaxart')
 
 
 def data_sha256(folder: Path) -> str:
-  """Of what a prepared dataset says about its input, its options and the sizes of its files, and of
-  what reads its pictures.
-  """
+  """Hash of a prepared dataset's input, options and file sizes, and of the picture decoder."""
   digest = hashlib.sha256(f'decoder {DECODER}'.encode())
   for name in ('dataset_info.json', fingerprint.FILE):
     path = folder / name
@@ -43,7 +40,7 @@ def data_sha256(folder: Path) -> str:
 
 
 def size_of(split: Split, square: Square) -> int:
-  """Bytes of the decoded pictures."""
+  """The size of the decoded pictures in bytes."""
   return math.prod(_shape(split, square))
 
 
@@ -52,7 +49,7 @@ def _shape(split: Split, square: Square) -> tuple[int, ...]:
 
 
 def path_of(folder: Path, dataset: Dataset, split: Split, square: Square) -> Path:
-  """Where the decoded pictures of a split are, or will be."""
+  """The file of a split's decoded pictures."""
   key = {
     'layout': LAYOUT,
     'data': data_sha256(dataset.path),
@@ -65,9 +62,8 @@ def path_of(folder: Path, dataset: Dataset, split: Split, square: Square) -> Pat
 
 
 def with_decoded(split: Split, folder: Path, dataset: Dataset, square: Square) -> Split:
-  """`split` with its pictures decoded, from the file or, if there is none yet, into it.
-
-  Raises `UserError` if the folder cannot be written or has no room.
+  """Returns `split` with decoded pictures from the file, which is written first if missing. Raises
+  `UserError` if the folder cannot be written or has no room.
   """
   path, shape = path_of(folder, dataset, split, square), _shape(split, square)
   try:
@@ -80,28 +76,26 @@ def with_decoded(split: Split, folder: Path, dataset: Dataset, square: Square) -
         assert pictures is not None  # it was just written
   except OSError as error:
     raise UserError(
-      f'config.data.cache_dir: {folder} cannot be used ({error.strerror or error}); give a folder '
-      'that can be written, or config.data.cache=none'
+      f'config.data.cache_dir: {folder} cannot be used ({error.strerror or error}); give a '
+      'writable folder, or config.data.cache=none'
     ) from error
   return dataclasses.replace(split, decoded=pictures)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-  """The pictures of a whole file; None where there is none, which is said of a damaged one."""
+  """The pictures of a complete file; None if there is none. Logs and ignores a damaged one."""
   try:
     pictures = np.load(path, mmap_mode='r')
   except FileNotFoundError:
     return None
-  except (ValueError, EOFError) as error:  # cut, or something else under its name
+  except (ValueError, EOFError) as error:  # truncated, or something else
     found = str(error)
   else:
     if pictures.shape == shape and pictures.dtype == np.uint8:
       return pictures
     found = f'{pictures.dtype} {list(pictures.shape)}'
-  log.warning(
-    '%s: is damaged (found %s, expected uint8 %s): decoding anew', path, found, list(shape)
-  )
-  path.unlink()  # its place is needed; whoever has mapped it keeps it
+  log.warning('%s: is damaged (%s, expected uint8 %s): decoding again', path, found, list(shape))
+  path.unlink()  # frees its space; processes that mapped it keep it
   return None
 
 

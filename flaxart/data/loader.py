@@ -1,9 +1,8 @@
-"""Host batches: which record comes when, decoding, and padding. No JAX of its own.
-
-A batch is a pure function of its step: a run that starts at step s makes the batches from s on. The
-order (`flaxart.data.order`) does not depend on the number of workers, processes or restarts, so a
-checkpoint needs only the step. Threads and workers make whole batches: what Python does for each
-picture holds the interpreter's lock, and the others wait.
+"""Host batches: order of records, decoding, and padding. Does not import JAX. A batch is a pure
+function of its step: a run that starts at step s makes the batches from s on. The order
+(`flaxart.data.order`) does not depend on the number of workers, processes or restarts, so a
+checkpoint needs only the step. Threads and workers make whole batches, because Python's work for
+each picture holds the interpreter lock.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tfds_rijks.pool import default_processes
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """Which part of every global batch this process loads."""
+  """The part of every global batch that this process loads."""
 
   index: int = 0
   count: int = 1
@@ -46,7 +45,7 @@ class Decode:
 
   def __call__(self, records: np.ndarray) -> dict[str, np.ndarray]:
     """`{'image': uint8 [b, S, S, 3], 'record': int32 [b], task: label [b, ...]}` of records `[b]`;
-    no image if on the devices.
+    without `image` if the pictures are on the devices.
     """
     batch = {task: column[records] for task, column in self.split.labels.items()}
     batch['record'] = records.astype(np.int32)
@@ -65,7 +64,7 @@ class Decode:
     name = self.split.ids[record]
     try:
       encoded = self.split.picture(record)
-    except Exception as error:  # ArrayRecord's reader raises what its C++ gives it
+    except Exception as error:  # ArrayRecord's reader raises whatever its C++ does
       raise explained(self.split.folder, error, record=name) from None
     try:
       return self.square(encoded, name=name)
@@ -79,8 +78,8 @@ def train_batches(
   batch: TrainBatch, *, start_step: int, workers: int = 0
 ) -> Iterator[dict[str, np.ndarray]]:
   """Endless batches from step `start_step` on: `image` uint8 `[b, S, S, 3]`, labels `[b, ...]`,
-  `record` `[b]` (number within the split) and `draw` `[b]` (how many examples the run had drawn
-  before this one: the key of its random augmentation). `b = batch.size / batch.shard.count`.
+  `record` `[b]` (number within the split) and `draw` `[b]` (examples drawn in the run before this
+  one: the key of its random augmentation). `b = batch.size / batch.shard.count`.
   """
   split, shard = batch.decode.split, batch.shard
   if batch.size % shard.count:
@@ -89,13 +88,13 @@ def train_batches(
       f'processes; choose a multiple of {shard.count}'
     )
   if not len(split):
-    raise UserError(f'split {split.name}: holds no records; prepare the dataset again')
+    raise UserError(f'split {split.name}: has no records; prepare the dataset again')
   steps = grain.MapDataset.range(start_step, MANY).map(batch)
   return _prefetched(steps, workers, batch.size // shard.count)
 
 
-MANY = 2**40  # no run takes so many steps
-THREADS = 16  # at most: what they make is held in memory, too
+MANY = 2**40  # more than any run takes
+THREADS = 16  # at most: their batches are held in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +139,8 @@ def eval_batches(
 
 @dataclasses.dataclass(frozen=True)
 class EvalBatch:
-  """Step -> this process's part of the records, past the end the first one with `mask` False."""
+  """Step -> this process's part of the records, past the end, the first record with `mask`
+  False."""
 
   decode: Decode
   size: int  # of the global batch
@@ -159,12 +159,12 @@ def _prefetched(
 ) -> Iterator[dict[str, np.ndarray]]:
   """Batches ahead of time, by threads (decoding releases the interpreter lock) or by processes."""
   threads = min(THREADS, default_processes())
-  # Batches; enough to hide one slow picture, not more memory. Each thread makes one of them.
+  # Batches, one per thread: enough to hide a slow picture without much memory.
   ahead = max(2, threads, min(8, 512 // batch))
   if not workers:
     read = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
     return iter(batches.to_iter_dataset(read))
-  # Grain's workers read absl flags, which nobody has parsed outside absl.app (fixed upstream).
+  # Grain's workers read absl flags, which are not parsed outside absl.app (fixed upstream).
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
   return _of_workers(
@@ -176,7 +176,7 @@ def _prefetched(
 
 
 def _of_workers(batches: grain.IterDataset, workers: int) -> Iterator[dict[str, np.ndarray]]:
-  """The batches; a worker that was killed, perhaps because memory ran out, is one line."""
+  """The batches; raises `UserError` if a worker was killed, perhaps for memory."""
   try:
     yield from batches
   except RuntimeError as error:
@@ -184,7 +184,7 @@ def _of_workers(batches: grain.IterDataset, workers: int) -> Iterator[dict[str, 
     if not gone:
       raise
     raise UserError(
-      f'config.data.workers: one of {workers} decoding processes ended with code {gone[1]} (-9: it '
-      'was killed, perhaps for memory); give fewer, or 0 for threads, and start the run again: it '
-      'goes on from its latest checkpoint'
+      f'config.data.workers: one of {workers} decoding processes ended with code {gone[1]} (-9: '
+      'killed, perhaps for memory); give fewer, or 0 for threads, and start the run again: it '
+      'continues from its latest checkpoint'
     ) from None

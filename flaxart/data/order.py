@@ -1,4 +1,4 @@
-"""Which record every training example is: a pure function of (seed, n). No JAX of its own."""
+"""The record of every training example: a pure function of (seed, n). Does not import JAX."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def example_order(
 ) -> np.ndarray:
   """The record `[count]` int64 of each example of a run from its `first`-th on.
 
-  Every epoch is a permutation of its own, which depends on (seed, epoch) alone: not on the size of
-  batches, on workers, processes or restarts.
+  Every epoch is a permutation that depends on (seed, epoch) alone, not on batch size, workers,
+  processes or restarts.
   """
   if not shuffle:
     return np.arange(first, first + count) % records

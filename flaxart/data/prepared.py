@@ -1,4 +1,4 @@
-"""Prepares the dataset of a config when it is not there yet, so that one command is enough."""
+"""Prepares the dataset of a config if it does not exist yet, so that one command is enough."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from flaxart.data.source import find
 
 
 def prepare_if_missing(config: ConfigDict, *, dry_run: bool = False) -> bool:
-  """Draws the synthetic museum and prepares the dataset where `config.data` asks for it.
-
-  Returns False if a dry run ends here: what is not prepared cannot be measured further.
+  """Draws the synthetic museum and prepares the dataset if `config.data` asks for it. Returns False
+  if a dry run ends here because the dataset is not prepared.
   """
   data = config.data
   if not data.manual_dir:
-    return True  # the dataset has been prepared by its own command, or opening it says what to do
+    return True  # prepared by its own command, or opening it says what to do
   from tfds_rijks.prepare import prepare
 
   manual_dir = Path(data.manual_dir).expanduser()
   if data.synthetic_objects:
     from tfds_rijks.rijksmuseum.synthetic import draw_museum
 
-    # What was drawn with the same arguments is reused.
+    # A museum drawn with the same arguments is reused.
     draw_museum(manual_dir, objects=data.synthetic_objects, seed=0)
   missing = find(data.dataset, data.data_dir) is None
   prepare(

@@ -2,8 +2,8 @@
 
 Each picture gets a few operations drawn at random, all of one magnitude. Thirteen of the paper's
 fourteen operations are here; histogram equalisation is not (it does not vectorise). Geometric
-operations repeat the border, because white or black corners would be a mark of augmentation on
-pictures of objects. Ranges are those of torchvision's `RandAugment`.
+operations repeat the border, because white or black corners would mark augmented pictures. Ranges
+are those of torchvision's `RandAugment`.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def randaugment(
 ) -> jax.Array:
   """`[B, H, W, 3]` float32 in [0, 255] -> the same shape and range.
 
-  `keys` `[B]` are one key an example; `magnitude` is 0 (nothing changes) to 10.
+  `keys` `[B]` are one key per example; `magnitude` is 0 (nothing changes) to 10.
   """
 
   def one(i: jax.Array, images: jax.Array) -> jax.Array:
     choice, sign = jax.vmap(lambda key: _draw(jax.random.fold_in(key, 2 + i)))(keys)
     return _apply(images, choice, sign, magnitude / 10)
 
-  # A loop and not repeated code: its operands lie in memory (see `_apply`).
+  # A loop, not repeated code, so that its operands are in memory (see `_apply`).
   return jax.lax.fori_loop(0, operations, one, images)
 
 
 def _apply(x: jax.Array, choice: jax.Array, sign: jax.Array, strength: float) -> jax.Array:
-  # A picture gets one of the two, so the order does not change it. The geometric one comes first:
-  # XLA would compute the tonal one anew for each of the values that a bilinear sample gathers.
+  # A picture gets one of the two, so the order does not matter. The geometric one comes first: XLA
+  # would recompute the tonal one for each value that a bilinear sample gathers.
   return _tonal(_geometric(x, choice, sign, strength), choice, sign, strength)
 
 
@@ -54,7 +54,7 @@ def _draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def apply(images: jax.Array, operation: str, *, sign: float, magnitude: float) -> jax.Array:
-  """One named operation on all pictures; what the tests look at."""
+  """One named operation on all pictures; for tests."""
   count = images.shape[0]
   choice = jnp.full(count, OPERATIONS.index(operation))
   signs = jnp.full(count, sign, jnp.float32)
@@ -62,7 +62,7 @@ def apply(images: jax.Array, operation: str, *, sign: float, magnitude: float) -
 
 
 def _tonal(x: jax.Array, choice: jax.Array, sign: jax.Array, strength: float) -> jax.Array:
-  """Operations on values; every picture keeps the one that was drawn for it."""
+  """Operations on values; every picture gets the one drawn for it."""
   if not strength:
     return x
   factor = (1 + sign * 0.9 * strength)[:, None, None, None]
@@ -102,7 +102,8 @@ def _smooth(x: jax.Array) -> jax.Array:
 
 
 def _geometric(x: jax.Array, choice: jax.Array, sign: jax.Array, strength: float) -> jax.Array:
-  """Affine maps about the centre, bilinear; pictures with another operation stay bit for bit."""
+  """Affine maps about the centre, bilinear; pictures with another operation are unchanged, bit for
+  bit."""
   if not strength:
     return x
 

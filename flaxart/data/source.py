@@ -32,9 +32,9 @@ class Split:
   ids: list[str]
   groups: list[str]
   labels: dict[str, np.ndarray]
-  # What batches hold in place of the encoded pictures, where it is there beforehand: uint8
-  # `[N, S, S, 3]` (`flaxart.data.cache`) or features, float32 `[N, D]` (`flaxart.off_the_shelf`);
-  # and whether it is on the devices, so that batches need none.
+  # What batches hold instead of decoding: pictures, uint8 `[N, S, S, 3]` (`flaxart.data.cache`), or
+  # features, float32 `[N, D]` (`flaxart.off_the_shelf`); and whether they are on the devices, so
+  # that batches leave them out.
   decoded: np.ndarray | None = None
   on_device: bool = False
 
@@ -43,7 +43,7 @@ class Split:
 
   @property
   def folder(self) -> Path:
-    """Where the prepared data lie."""
+    """The folder of the prepared data."""
     return Path(self.records.dataset_info.data_dir)
 
   def picture(self, i: int) -> bytes:
@@ -53,14 +53,14 @@ class Split:
 
   @functools.cached_property
   def _image(self) -> Any:
-    """Parses the picture alone: the other features take longer than it takes to read a record."""
+    """Parses the picture alone: parsing the other features takes longer than reading a record."""
     import tensorflow_datasets as tfds
 
     return tfds.features.FeaturesDict({'image': self.records.dataset_info.features['image']})
 
   @property
   def sha256(self) -> str:
-    """Of the sorted record ids: equal hashes mean the same split."""
+    """SHA-256 of the sorted record ids: equal hashes mean the same split."""
     return hashlib.sha256('\n'.join(sorted(self.ids)).encode()).hexdigest()
 
   @functools.cached_property
@@ -68,22 +68,21 @@ class Split:
     return sorted(range(len(self)), key=lambda i: self.ids[i])
 
   def labels_sha256(self, task: str) -> str:
-    """Of the labels of `task` in the order of the sorted ids: with equal `sha256`, equal hashes
-    mean that every record has the same label.
+    """SHA-256 of the labels of `task` in the order of the sorted ids: with equal `sha256`, equal
+    hashes mean that every record has the same label.
     """
     digest, labels, order = hashlib.sha256(), self.labels[task], self._by_id
-    for first in range(0, len(order), 4096):  # multi-hot rows are wide: never all of them twice
+    for first in range(0, len(order), 4096):  # multi-hot rows are wide: never copied all at once
       digest.update(np.ascontiguousarray(labels[order[first : first + 4096]]).tobytes())
     return digest.hexdigest()
 
 
 @dataclasses.dataclass
 class Context:
-  """What else is known of a split's records: for baselines and scores, never for the network.
-
-  `others`: the label features that are no tasks of the run, as in `Split.labels` (multi-hot as a
-  sparse matrix). `rare` `{task: [N] bool}`: whose label is missing only because too few works have
-  it (empty for a dataset that does not say).
+  """Other facts about a split's records, for baselines and scores, never for the network. `others`:
+  the label features that are not tasks of the run, as in `Split.labels` (multi-hot as a sparse
+  matrix). `rare` `{task: [N] bool}`: whose label is missing only because too few works have it
+  (empty for a dataset without that information).
   """
 
   others: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -92,7 +91,7 @@ class Context:
 
 @dataclasses.dataclass
 class Dataset:
-  """A prepared dataset: where it lies, what its labels are, its splits."""
+  """A prepared dataset: its folder, labels and splits."""
 
   name: str
   version: str
@@ -102,16 +101,14 @@ class Dataset:
   contexts: dict[str, Context]  # of each split
 
   def split(self, name: str) -> Split:
-    """The split, or a line that names those there are."""
+    """The split; `UserError` lists the splits if there is no such one."""
     if name not in self.splits:
-      raise UserError(
-        f'{self.name}: has no split {name!r}; its splits are {", ".join(self.splits)}'
-      )
+      raise UserError(f'{self.name}: no split {name!r}; its splits are {", ".join(self.splits)}')
     return self.splits[name]
 
   @property
   def build(self) -> dict[str, Any]:
-    """The build report that `tfds_rijks.prepare` left beside the data (empty if there is none)."""
+    """The build report of `tfds_rijks.prepare` (empty if there is none)."""
     report = self.path / 'build_report.json'
     try:
       return json.loads(report.read_text(encoding='utf-8')) if report.exists() else {}
@@ -135,10 +132,10 @@ def open_dataset(
 ) -> Dataset:
   """Opens a prepared dataset and reads the labels of `tasks` into memory.
 
-  Raises `UserError` if it is not there, names what is, and says how to prepare it; names the file
-  that is damaged.
+  Raises `UserError` if it does not exist (lists those that do, and how to prepare it) or a file is
+  damaged.
   """
-  # The folder says all there is to know; the builder's code is not needed to read it.
+  # The folder is enough; the builder's code is not needed to read it.
   import tensorflow_datasets as tfds
 
   path = find(dataset, data_dir)
@@ -214,7 +211,7 @@ def _read_split(
 
 
 def _compact(labels: np.ndarray) -> Any:
-  """Multi-hot rows are nearly all zero; a thousand classes a record would not fit otherwise."""
+  """Multi-hot rows are nearly all zero; a thousand classes per record would not fit otherwise."""
   return scipy.sparse.csr_array(labels) if labels.ndim == 2 else labels
 
 

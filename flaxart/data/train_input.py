@@ -1,6 +1,4 @@
-"""The training batches of a run, on its devices: made here alone, so that what is measured before
-a run is what the run does.
-"""
+"""The training batches of a run, on its devices; also used to measure a run beforehand."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from flaxart.machine.sharding import put_batch
 
 @dataclasses.dataclass(frozen=True)
 class TrainInput:
-  """Where the batches of a training split come from, and how they come onto the devices."""
+  """The source of a training split's batches, and their way onto the devices."""
 
   config: ConfigDict
   split: Split
@@ -30,7 +28,7 @@ class TrainInput:
   add_pictures: AddPictures = no_pictures
 
   def batches(self, start: int) -> Iterator[dict[str, np.ndarray]]:
-    """This process's part of every batch from step `start` on, in its memory."""
+    """This process's part of every batch from step `start` on, in host memory."""
     config = self.config
     batch = TrainBatch(
       Decode(self.split, square_of(config)),

@@ -1,4 +1,4 @@
-"""What a decoding process does at its start: it outlives signals, but not its trainer."""
+"""Start-up of a decoding process: it survives signals, but not its trainer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import time
 def start(index: int, count: int) -> None:
   """Called in each worker before its first record.
 
-  Ctrl-C and a cluster's SIGTERM go to the whole process group. The trainer still needs its batches
-  then, up to the step after which it saves; it ends its workers itself. A trainer that is killed
-  cannot, so a worker ends when its parent is another one.
+  Ctrl-C and a cluster's SIGTERM go to the whole process group. The trainer still needs batches
+  then, up to the step after which it saves, and ends its workers itself. A killed trainer cannot,
+  so a worker ends when its parent process changes.
   """
   del index, count
   signal.signal(signal.SIGINT, signal.SIG_IGN)

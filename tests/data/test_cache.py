@@ -114,7 +114,7 @@ def test_a_damaged_file_is_decoded_anew(tiny, tmp_path, caplog):
     path.write_bytes(damaged)
     again = with_decoded(split, tmp_path, dataset, SQUARE)
     np.testing.assert_array_equal(again.decoded, whole)
-    assert re.search(f'is damaged .*{found}.*: decoding anew', caplog.text)
+    assert re.search(f'is damaged .*{found}.*: decoding again', caplog.text)
 
 
 def test_what_cannot_be_used_is_one_line(tiny, tmp_path, monkeypatch):
