@@ -28,7 +28,7 @@ def test_the_trunk_of_a_run_gives_the_features_of_the_run(trunk):
   loaded, net = flaxart.load_trunk(trunk), flaxart.load(trunk)
   ours = loaded(loaded.preprocess.apply(images))
   np.testing.assert_allclose(ours, net.features(images), rtol=1e-3, atol=1e-4)
-  with pytest.raises(UserError, match='holds no classifier; convert it with --top'):
+  with pytest.raises(UserError, match='has no classifier; convert it with --top'):
     loaded.logits(np.zeros((1, 32, 32, 3), np.float32))
 
 

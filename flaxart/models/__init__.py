@@ -24,7 +24,7 @@ def cards() -> dict[str, Card]:
 
 
 def card_of(name: str, *, field: str = 'config.model.name') -> Card:
-  """The card of a network; `field` is what named it, for the `UserError` if there is none."""
+  """The card of a network; raises `UserError` that names `field` if there is none."""
   if name not in cards():
     raise UserError(f'{field}: found {name!r}, expected one of {", ".join(cards())}')
   return cards()[name]
@@ -42,19 +42,19 @@ def create_trunk(
   """A network without its classifier, with He-uniform kernels.
 
   `trunk(images, train=...)` maps preprocessed `[B, H, W, 3]` to pooled `[B, D]` float32.
-  `trunk.features` is D, `trunk.preprocess` what its originals put before it, and `trunk.card` what
-  else is known of it.
+  `trunk.features` is D, `trunk.preprocess` the preprocessing of its originals, and `trunk.card`
+  other facts.
 
   Args:
     name: one of `cards()`.
-    rngs: the stream `params` is used.
+    rngs: uses the stream `params`.
     dtype: of the computation; parameters and statistics are float32.
     width: multiplies every channel count; 1 is the published network.
     shallow: one block per stage, for tests and trials.
-    variant: whose details, one of `card.variants` (see the network's docstring); None = the first.
+    variant: one of `card.variants` (see the network's docstring); None = the first.
 
   Raises:
-    UserError: for a network or variant that does not exist.
+    UserError: if the network or variant does not exist.
   """
   variants = card_of(name).variants
   variant = variants[0] if variant is None else variant

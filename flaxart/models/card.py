@@ -1,5 +1,5 @@
-"""What is known of a network beside its arithmetic: its pictures, its paper, its published weights,
-its looks. Each network's file has one; whoever needs a fact about a network asks its card.
+"""The facts about a network beside its arithmetic: picture size, paper, published weights, colour
+and marker. Each network's file has one; all other code takes facts about networks from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TORCHVISION_LICENCE = 'BSD-3-Clause (torchvision); trained on ImageNet, see its 
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
-  """What to cite; the fields are those of BibTeX, `authors` as `Last, First and Last, First`."""
+  """A paper to cite; the fields are BibTeX's, `authors` as `Last, First and Last, First`."""
 
   key: str
   authors: str
@@ -42,7 +42,7 @@ class Paper:
 class File:
   """Published weights: a file, or a repository on the Hugging Face hub.
 
-  `preprocess`: what stands before them, where it is not what stands before others of their source.
+  `preprocess`: their preprocessing, if it differs from others of their source.
   """
 
   url: str
@@ -55,19 +55,19 @@ class File:
 
   @property
   def sha256(self) -> str | None:
-    """How the hash of the file begins, which torchvision writes into its name."""
+    """The start of the file's SHA-256, which torchvision writes into its name."""
     found = re.search(r'-([0-9a-f]{8})\.pth$', self.name)
     return found[1] if found else None
 
   @property
   def repository(self) -> str:
-    """`timm/resnet50.a1_in1k`, of a repository."""
+    """The repository, such as `timm/resnet50.a1_in1k`."""
     return urlsplit(self.url).path.strip('/')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Official(File):
-  """A file whose publisher gives its `size` in bytes and its hash: fetched where it is missing."""
+  """A file whose publisher gives its `size` in bytes and its hash: downloaded if missing."""
 
   size: int
   md5: str
@@ -75,10 +75,9 @@ class Official(File):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A library that has the network, with weights.
-
-  `variant` of ours computes what it computes; `builder` makes the network there. `classifier` are
-  its names of our classifier's layers, `maps` those of the maps of `Card.maps` and of the last one.
+  """A library that has the network, with weights. Our `variant` computes the same; `builder` makes
+  the network there. `classifier` has its names of our classifier's layers, `maps` those of the maps
+  in `Card.maps` and of the last one.
   """
 
   library: str  # keras | torchvision | timm
@@ -88,7 +87,7 @@ class Source:
   files: tuple[File, ...]  # best first
   maps: tuple[str, str, str]
   classifier: tuple[str, ...] = ('fc',)
-  preprocess: Preprocess | None = None  # None: what stands before the variant
+  preprocess: Preprocess | None = None  # None: the variant's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,41 +95,41 @@ class Card:
   """The facts of one network.
 
   `features` and `parameters` (without the classifier) are those of the first variant at full width.
-  `preprocess` says what stands before each variant, the first being the one without weights.
+  `preprocess` is that of each variant; networks without weights use the first.
   """
 
   name: str  # of config.model.name
   title: str  # in print
-  min_size: int  # smallest height and width that its originals take, pixels
+  min_size: int  # smallest height and width that its originals accept, pixels
   features: int
   parameters: int
   preprocess: Mapping[str, Preprocess]
   paper: Paper
-  colour: str  # in figures, with the shape of its points as Matplotlib names it
+  colour: str  # in figures, with Matplotlib's name of the marker
   marker: str
   sources: tuple[Source, ...] = ()  # in the order in which their files are looked for
-  maps: tuple[str, str] | None = None  # two feature maps on the way, to compare with the sources'
-  # The dense layers of its ImageNet classifier; `classifier_map`: the side of the last feature map
-  # where the first of them takes that instead of pooled features.
+  maps: tuple[str, str] | None = None  # two inner feature maps, to compare with the sources'
+  # The dense layers of its ImageNet classifier; `classifier_map`: the side of the last feature map,
+  # if the first of them takes that instead of pooled features.
   classifier: tuple[str, ...] = ('predictions',)
   classifier_map: int = 1
 
   @property
   def variants(self) -> tuple[str, ...]:
-    """Whose details the network can follow."""
+    """The names of the variants."""
     return tuple(self.preprocess)
 
   @property
   def image_size(self) -> int:
-    """The side of the pictures that it was published with, pixels."""
+    """The picture size it was published with, pixels."""
     return self.preprocess[self.variants[0]].size
 
   def source(self, library: str) -> Source | None:
-    """What a library has of it."""
+    """The network in a library."""
     return next((source for source in self.sources if source.library == library), None)
 
   @property
   def official(self) -> tuple[Source, Official] | None:
-    """The weights that can be fetched from here."""
+    """The weights that can be downloaded."""
     files = ((source, file) for source in self.sources for file in source.files)
     return next(((source, file) for source, file in files if isinstance(file, Official)), None)

@@ -12,7 +12,7 @@ M = TypeVar('M', bound=nnx.Module)
 
 
 def fold_batchnorm(network: M) -> M:
-  """An equal network without BatchNorm, for inference; the given one is left as it is.
+  """Returns an equal network without BatchNorm, for inference; the given one is unchanged.
 
   With running statistics BatchNorm is `x * scale + offset` per channel, which a convolution absorbs
   as `kernel * scale` and `bias * scale + offset`. It is done in float32, before any cast to the

@@ -97,7 +97,8 @@ class InceptionV3(Trunk):
     divide by the pixels inside the picture;
   * `torchvision` (`torchvision/models/inception.py`; timm's `inception_v3` is the same): BatchNorm
     has a scale, and average pools count the padding. torchvision's `transform_input`, which undoes
-    its usual normalisation, is no part of the network: here pictures are scaled to [-1, 1] at once.
+    its usual normalisation, is not part of the network: here pictures are scaled to [-1, 1]
+    directly.
   """
 
   card = CARD
@@ -114,7 +115,7 @@ class InceptionV3(Trunk):
     count_padding = variant != 'keras'
 
     def conv(inputs: int, outputs: int, *window: Any) -> Conv:
-      # Channels inside blocks are scaled here; `inputs` is what a block really receives.
+      # Channels inside blocks are scaled here; `inputs` is the scaled count already.
       outputs = scaled(outputs, width)
       norm = BatchNorm(outputs, epsilon=1e-3, use_scale=variant != 'keras')
       return Conv(inputs, outputs, Window(*window), rngs=rngs, norm=norm)
@@ -231,8 +232,8 @@ class InceptionV3(Trunk):
 class Chain(nnx.Module):
   """Convolutions one after the other, a ReLU after each.
 
-  `convs` are `(outputs, size[, stride[, padding]])`, as in `Window`. With `split` the last two
-  stand side by side on the same input, and their outputs are concatenated.
+  `convs` are `(outputs, size[, stride[, padding]])`, as in `Window`. With `split` the last two are
+  parallel on the same input, and their outputs are concatenated.
   """
 
   conv1: Conv
@@ -252,7 +253,7 @@ class Chain(nnx.Module):
     return self.after(self.conv1(x, train=train), train=train)
 
   def after(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """The chain from the first convolution's output on, which is not rectified yet."""
+    """The chain after the first convolution's output, before its ReLU."""
     x = nnx.relu(x)
     for i in range(2, self.convs + 1 - 2 * self.split):
       x = nnx.relu(getattr(self, f'conv{i}')(x, train=train))
@@ -265,7 +266,7 @@ class Chain(nnx.Module):
     """Distance of each convolution from the block's concatenation, in Keras's layers.
 
     A convolution, its BatchNorm and its ReLU are three; a split chain ends in a concatenation of
-    its own, and its last two convolutions are level.
+    its own, and its last two convolutions are at equal depth.
     """
     levels = self.convs - self.split
     return [3 * (levels - min(k, levels - 1)) + self.split for k in range(self.convs)]

@@ -30,8 +30,8 @@ class BatchNorm(nnx.Module):
   pictures unlike ImageNet undo what the weights were trained for (Keras's transfer-learning guide
   gives the same advice), and the only choice for a layer whose parameters do not learn.
 
-  A frozen layer with `keras2` uses the statistics of the batch in training all the same, and leaves
-  the running ones alone: what `trainable=False` meant in Keras 2 before TensorFlow 2.
+  A frozen layer with `keras2` still uses the statistics of the batch in training, and leaves the
+  running ones alone: the meaning of `trainable=False` in Keras 2 before TensorFlow 2.
 
   `axis_name` is for `shard_map` and averages the statistics over that mesh axis; under `jit` they
   are over the global batch without it.
@@ -59,8 +59,8 @@ class BatchNorm(nnx.Module):
     if train and not self.frozen:
       for running, batch in ((self.mean, mean), (self.var, var)):
         moved = self.momentum * running[...] + (1 - self.momentum) * lax.stop_gradient(batch)
-        # `running[...] =` compares shardings, for which JAX traces each value back to its origin:
-        # half of the time that tracing a step of ResNet50 took.
+        # `running[...] =` compares shardings, for which JAX traces each value to its origin: that
+        # took half of the time of tracing a step of ResNet50.
         running.set_value(moved)
     scale, offset = self.scale_and_offset(mean, var)
     return (x * scale + offset).astype(x.dtype)
@@ -89,7 +89,7 @@ class BatchNorm(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-  """The pixels that an output of a convolution sees: how many, and how far apart two outputs are.
+  """The window of a convolution: its size, and the stride between outputs.
 
   `size` is one side, or height and width.
   """
@@ -105,7 +105,7 @@ class Window:
 
 
 class Conv(nnx.Module):
-  """Convolution, then its bias and its BatchNorm where it has them.
+  """Convolution, then its bias and its BatchNorm if it has them.
 
   The norm belongs to the convolution that it follows, which lets it be folded into the kernel: see
   `flaxart.models.fold`.
@@ -124,7 +124,7 @@ class Conv(nnx.Module):
     self.window = window
     init = jax.nn.initializers.he_uniform()
     self.kernel = nnx.Param(init(rngs.params(), (*window.sides, inputs, outputs), jnp.float32))
-    # `data`: folding sets a bias where there was none.
+    # `data`: folding adds a bias to layers without one.
     self.bias = nnx.data(nnx.Param(jnp.zeros(outputs)) if use_bias else None)
     self.norm = norm
 
@@ -135,7 +135,7 @@ class Conv(nnx.Module):
     return self.finish(x, train=train)
 
   def finish(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """What follows the convolution itself: bias and norm."""
+    """Applies what follows the convolution itself: bias and norm."""
     if self.bias is not None:
       x = x + self.bias[...].astype(x.dtype)
     return x if self.norm is None else self.norm(x, train=train)
@@ -179,7 +179,7 @@ class SeparableConv(nnx.Module):
 
 
 def batch_norms(module: nnx.Module) -> Iterator[tuple[tuple[Any, ...], BatchNorm]]:
-  """Every BatchNorm of a network with its path."""
+  """Every BatchNorm of a network, with its path."""
   for path, node in nnx.iter_graph(module):
     if isinstance(node, BatchNorm):
       yield path, node

@@ -1,4 +1,4 @@
-"""From a picture to what a network was trained to see: size, channel order, offset and scale."""
+"""Preprocessing as a network was trained with: size, channel order, offset and scale."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHITE = (255, 255, 255)
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-  """What stands before a network; travels with its weights.
+  """The preprocessing of a network; stored with its weights.
 
   `size` is the side of the square input in pixels. `fit` says how a picture becomes a square:
   `crop` (short side to `resize`, middle `size` x `size`), `squash` (both sides to `size`, the
@@ -74,8 +74,8 @@ class Preprocess:
   def square(self, image: Image.Image) -> np.ndarray:
     """A picture of any size -> `[size, size, 3]` uint8 RGB, as `fit` says.
 
-    Pillow's antialiased resize, which is also what torchvision's `Resize` and Keras's `load_img`
-    call on a decoded picture; sides and crop offsets are rounded as torchvision rounds them.
+    Pillow's antialiased resize, which torchvision's `Resize` and Keras's `load_img` also use on
+    decoded pictures; sides and crop offsets are rounded as in torchvision.
     """
     image = image.convert('RGB')
     how = _RESAMPLING[self.interpolation]
@@ -101,12 +101,12 @@ class Preprocess:
     return np.asarray(canvas)
 
   def to_json(self) -> str:
-    """One line of JSON; `from_json` reads it back."""
+    """One line of JSON."""
     return json.dumps(dataclasses.asdict(self))
 
   @classmethod
   def from_json(cls, text: str) -> Preprocess:
-    """Strict: an unknown or missing field is refused."""
+    """The inverse of `to_json`; refuses unknown or missing fields."""
     try:
       fields = json.loads(text)
       known = {f.name for f in dataclasses.fields(cls)}
@@ -118,7 +118,7 @@ class Preprocess:
       return cls(**values)
     except (ValueError, TypeError) as error:
       raise UserError(
-        f'preprocess: {text[:200]!r} is not readable ({error}); convert the weights again'
+        f'preprocess: {text[:200]!r} cannot be read ({error}); convert the weights again'
       ) from None
 
 

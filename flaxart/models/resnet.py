@@ -85,7 +85,7 @@ CARD = Card(
 )
 
 BLOCKS = (3, 4, 6, 3)
-CHANNELS = (64, 128, 256, 512)  # of the inner convolutions; a stage puts out four times as many
+CHANNELS = (64, 128, 256, 512)  # of the inner convolutions; a stage outputs four times as many
 
 
 class ResNet50(Trunk):

@@ -1,4 +1,4 @@
-"""What all networks have in common: pictures in, pooled features out."""
+"""The base class of all networks: pictures in, pooled features out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Trunk(nnx.Module):
   """A network without its classifier.
 
   A subclass has a `card`, takes `rngs`, `width`, `shallow` and `variant` (see `create_trunk`), and
-  says what it computes in `activations`; where its card names sources of weights, also which of
-  their layers are its own.
+  computes its feature maps in `activations`; if its card names sources of weights, it also maps
+  their layers to its own.
   """
 
   card: ClassVar[Card]
@@ -30,11 +30,11 @@ class Trunk(nnx.Module):
 
   @property
   def preprocess(self) -> Preprocess:
-    """What the originals of this variant put before it."""
+    """The preprocessing of this variant's originals."""
     return self.card.preprocess[self.variant]
 
   def activations(self, images: jax.Array, *, train: bool) -> Iterator[tuple[str, jax.Array]]:
-    """The named feature maps on the way, `[B, h, w, C]` each, the last one last.
+    """The named feature maps, `[B, h, w, C]` each, in order.
 
     In the dtype of `images`.
     """
@@ -44,13 +44,13 @@ class Trunk(nnx.Module):
     """Paths of all convolutions, separable ones as one, in the order of Keras's `model.layers`.
 
     Keras sorts by depth (distance from the output) and, at equal depth, by time of creation. It
-    numbers unnamed layers in a running count that depends on what was built before, so only their
-    order tells which is which: convolutions, separable ones and BatchNorms, each kind by itself.
+    numbers unnamed layers with a global counter that depends on what was built before, so only
+    their order identifies them: convolutions, separable ones and BatchNorms, each kind separately.
     """
     raise NotImplementedError
 
   def torch_layer(self, path: str) -> tuple[str, str]:
-    """Names of a convolution and of its BatchNorm ('' if none) in torchvision and timm."""
+    """Names of a convolution and its BatchNorm ('' if none) in torchvision and timm."""
     raise NotImplementedError
 
   def feature_map(self, images: jax.Array, *, train: bool) -> jax.Array:

@@ -88,7 +88,7 @@ CHANNELS = (64, 128, 256, 512, 512)
 class VGG19(Trunk):
   """16 convolutions of 3x3 with bias, five max-pools, 512 features, total stride 32.
 
-  The paper's three dense layers are no part of the trunk. Both variants compute the same:
+  The paper's three dense layers are not part of the trunk. Both variants compute the same:
   * `keras` (`keras/src/applications/vgg19.py`) expects BGR minus ImageNet's mean;
   * `torchvision` (`torchvision/models/vgg.py`; timm's `vgg19` is the same) expects RGB, normalised.
   """

@@ -1,1 +1,1 @@
-"""ImageNet weights: where they are found, how they become ours, and how they are loaded."""
+"""ImageNet weights: finding, downloading, converting and loading them."""

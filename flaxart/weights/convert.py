@@ -1,11 +1,11 @@
-"""Converts ImageNet weights of Keras, torchvision or timm to one file that carries its own meaning.
+"""Converts ImageNet weights of Keras, torchvision or timm to one self-describing file.
 
     python -m flaxart.weights.convert --model=resnet50 --source=keras \\
         --input=resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 --output=resnet50.safetensors
 
 Sources: Keras `.h5`, `.weights.h5` and `.keras`; torchvision `.pth`; timm `.safetensors`. Neither
-Keras nor PyTorch needs to be installed. Every array of the source must have its place and every
-place its array, else nothing is written.
+Keras nor PyTorch needs to be installed. Every array of the source must match one of the network and
+vice versa, else nothing is written.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ Tensors = dict[str, np.ndarray]
 
 
 def convert(model: str, *, source: str, path: Path, keep_top: bool = False) -> Weights:
-  """Reads the weights of an original and gives each array its path in our network.
+  """Reads the weights of an original and names each array by its path in our network.
 
   Args:
-    model: a network, as `config.model.name` has it.
+    model: a network, as in `config.model.name`.
     source: `keras`, `torchvision` or `timm`.
     path: the original's own file.
     keep_top: keep the classifier, if the file has one, under `top/`.
 
   Raises:
     UserError: wrong network, format, dtype or shape, or a damaged file; with the two-sided
-      difference where there is one.
+    difference if there is one.
   """
   origin = source_of(model, source)
   trunk = names.abstract_trunk(model, origin.variant)
@@ -62,7 +62,7 @@ def convert(model: str, *, source: str, path: Path, keep_top: bool = False) -> W
     if any(name.startswith('res2a_branch') for name, _ in layers['conv']):
       raise UserError(
         f'{path}: is the ResNet50 of early Keras (until 2018, layers res2a_branch2a and so on) '
-        "under the name of today's: it lists each shortcut behind the third convolution and has "
+        "under today's name: it lists each shortcut after the third convolution and has "
         "another epsilon; fetch today's: python -m flaxart.weights.download --model=resnet50"
       )
     tensors, top = from_keras(trunk, layers, what=what)
@@ -87,7 +87,7 @@ def convert(model: str, *, source: str, path: Path, keep_top: bool = False) -> W
 
 
 def source_of(model: str, source: str) -> Source:
-  """What the library `source` has of a network; `UserError` if there is no such thing."""
+  """The network in the library `source`; `UserError` if it does not have it."""
   card = card_of(model, field='--model')
   if source not in SOURCES:
     raise UserError(f'--source: found {source!r}, expected one of {", ".join(SOURCES)}')
@@ -96,7 +96,7 @@ def source_of(model: str, source: str) -> Source:
     there = ' or '.join(one.library for one in card.sources)
     raise UserError(
       f'--source: {source} has no {card.title}; '
-      + (f'use {there}' if there else 'nobody has published weights of it')
+      + (f'use {there}' if there else 'no weights of it are published')
     )
   return found
 
@@ -198,15 +198,14 @@ def _spatial(kernel: np.ndarray) -> np.ndarray:
 def _dense(kernel: np.ndarray, *, side: int) -> np.ndarray:
   """`[out, in]`, or timm's `[out, C, side, side]` -> `[in, out]`.
 
-  Where the input is a flattened map, PyTorch has it as `[C, side, side]`, we and Keras as
-  `[side, side, C]`.
+  PyTorch flattens a map as `[C, side, side]`, Keras and flaxart as `[side, side, C]`.
   """
   maps = kernel.reshape(kernel.shape[0], -1, side, side)
   return maps.transpose(2, 3, 1, 0).reshape(-1, kernel.shape[0])
 
 
 def check_top(what: str, trunk: Trunk, top: Tensors) -> None:
-  """The classifier, where there is one, fits the trunk; the sizes of its layers are free."""
+  """Checks that the classifier, if any, fits the trunk; the sizes of its layers are free."""
   if not top:
     return
   inputs = trunk.features * trunk.card.classifier_map**2
@@ -219,9 +218,8 @@ def check_top(what: str, trunk: Trunk, top: Tensors) -> None:
 
 
 def preprocess_of(model: str, library: str, path: Path) -> Preprocess:
-  """What the original puts before these weights; of timm's, as the `config.json` beside them says.
-
-  Without that file it is what timm's own `pretrained_cfg` says of the first weights of the card.
+  """The original's preprocessing for these weights; for timm, from the `config.json` beside them,
+  or without that file from timm's `pretrained_cfg` of the card's first weights.
   """
   source, config = source_of(model, library), path.parent / 'config.json'
   if library == 'timm' and config.is_file():
@@ -231,21 +229,22 @@ def preprocess_of(model: str, library: str, path: Path) -> Preprocess:
 
 
 def timm_preprocess(names: set[str], config: Path) -> Preprocess:
-  """From a `config.json` as the Hugging Face hub has it, of a network with one of the names."""
+  """The preprocessing in a `config.json` of the Hugging Face hub, for a network with one of the
+  names."""
   try:
     found = json.loads(config.read_text(encoding='utf-8'))
     cfg, architecture = found['pretrained_cfg'], str(found.get('architecture', min(names)))
     if architecture not in names:
       raise UserError(
-        f'{config}: is of {architecture}, but lies beside weights of {" or ".join(sorted(names))}; '
-        'put the config.json of the weights there, or move it away to use the defaults of the model'
+        f'{config}: is of {architecture}, beside weights of {" or ".join(sorted(names))}; '
+        'replace it with that of the weights, or move it away to use the defaults of the model'
       )
     size, mode = int(cfg['input_size'][-1]), cfg.get('crop_mode') or 'center'
     whole = mode == 'squash' and cfg['crop_pct'] == 1
     if mode != 'center' and not whole:
       raise UserError(
         f'{config}: crop_mode is {mode!r} with crop_pct {cfg["crop_pct"]}, expected center, or '
-        'squash with crop_pct 1, which are the pictures that flaxart makes; take other weights'
+        'squash with crop_pct 1, which flaxart can do; use other weights'
       )
     return Preprocess(
       size,

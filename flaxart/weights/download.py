@@ -1,10 +1,10 @@
-"""Fetches the official Keras file of a network, checks its size and hash, and converts it.
+"""Downloads the official Keras file of a network, checks its size and hash, and converts it.
 
     python -m flaxart.weights.download --model=resnet50 --output=resnet50.safetensors
 
 An interrupted download is resumed from `<file>.part` in the cache folder
-(`~/.cache/flaxart/weights`, or under `$XDG_CACHE_HOME`). Without network the command says what to
-fetch, from where, and where to put it.
+(`~/.cache/flaxart/weights`, or under `$XDG_CACHE_HOME`). Without network access the command says
+what to fetch, from where, and where to put it.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> 
   """The official file in `folder`, whole and checked; an earlier part of it is continued.
 
   Raises:
-    UserError: no network, the server has another file, or the transfer broke off (what came is
-      kept and continued by the next call).
+    UserError: no network, the server has another file, or the transfer was interrupted (the next
+    call continues it).
   """
   path = folder / official.name
   if not path.exists():
     try:
       folder.mkdir(parents=True, exist_ok=True)
-      # Every process of a run comes here, and other runs do.
+      # Every process of a run comes here, and so may other runs.
       with in_turn(folder / f'.{official.name}.lock', f'downloading {official.name}'):
         if not path.exists():
           _download(official, path, timeout_s=timeout_s)
           return path
     except OSError as error:
       raise UserError(
-        f'{folder}: cannot be written ({error.strerror or error}); set XDG_CACHE_HOME to a folder '
-        'that can'
+        f'{folder}: cannot be written ({error.strerror or error}); set XDG_CACHE_HOME to a '
+        'writable folder'
       ) from None
   check(official, path)
   return path
 
 
 def _download(official: Official, path: Path, *, timeout_s: float) -> None:
-  """Receives the file beside `path`, checks it, and gives it its name."""
+  """Receives the file beside `path`, checks it, and renames it."""
   folder, part = path.parent, path.with_name(f'{path.name}.part')
   free = shutil.disk_usage(folder).free
   if free < official.size:
@@ -74,7 +74,7 @@ def _download(official: Official, path: Path, *, timeout_s: float) -> None:
   try:
     check(official, part)
   except UserError:
-    part.unlink()  # a wrong file is not worth continuing
+    part.unlink()  # a wrong file is not continued
     raise
   part.replace(path)
 
@@ -88,7 +88,7 @@ def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
   request = urllib.request.Request(official.url, headers=headers)
   with urllib.request.urlopen(request, timeout=timeout_s) as response:
     if have and response.status != 206:
-      have = 0  # a server that cannot continue sends everything again
+      have = 0  # a server that cannot resume sends everything again
     progress = Progress(
       f'downloading {official.name}', official.size >> 20, unit='MiB', start=have >> 20
     )
@@ -107,11 +107,13 @@ def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
       os.fsync(file.fileno())
     progress.close()
   if have < official.size:
-    raise OSError(f'broke off after {have:,} of {official.size:,} bytes; run it again to continue')
+    raise OSError(
+      f'interrupted after {have:,} of {official.size:,} bytes; run it again to continue'
+    )
 
 
 def by_hand(official: Official, folder: Path) -> str:
-  """What to do on a machine without network, in one sentence."""
+  """Instructions for a machine without network access, in one sentence."""
   return (
     f'fetch {official.url} on another machine ({official.name}, {official.size:,} bytes, MD5 '
     f'{official.md5}) and put it in {folder}'
@@ -119,10 +121,10 @@ def by_hand(official: Official, folder: Path) -> str:
 
 
 def official_weights(model: str, *, folder: Path | None = None) -> Weights:
-  """The official Keras weights of a network, downloaded if need be, converted."""
+  """The official Keras weights of a network, downloaded if needed, converted."""
   card = card_of(model, field='--model')
   if card.official is None:
-    raise UserError(f'--model: no weights of {model} can be downloaded; convert a file of them')
+    raise UserError(f'--model: no weights of {model} to download; convert a file of them')
   source, file = card.official
   path = fetch(file, folder or user_cache('weights'))
   return convert(model, source=source.library, path=path)

@@ -1,8 +1,7 @@
-"""The converted weights file: safetensors, with everything that its numbers need to be used right.
+"""The converted weights file: safetensors, with everything needed to use its numbers correctly.
 
-Tensors are named by their path in the trunk (`stage2/block1/conv3/kernel`); a classifier that was
-kept lies under `top/`. The metadata says which model and variant they are, where they come from,
-what preprocessing they expect, under which licence they are and what to cite.
+Tensors are named by their path in the trunk (`stage2/block1/conv3/kernel`); a kept classifier is
+under `top/`. The metadata has model and variant, source, preprocessing, licence and citation.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tfds_rijks.errors import UserError
 FORMAT = 'flaxart-weights-1'
 TOP = 'top/'
 MAX_HEADER_BYTES = 16 << 20  # of a safetensors file; ours have about 100 kB
-# Of safetensors, what NumPy has, too.
+# The dtypes of safetensors that NumPy has as well.
 _DTYPES = {'F64', 'F32', 'F16', 'I64', 'I32', 'I16', 'I8', 'U64', 'U32', 'U16', 'U8', 'BOOL'}
 _FIELDS = (
   'format',
@@ -46,7 +45,7 @@ class Weights:
   """A converted file in memory.
 
   `tensors` are float32 by path; `source` is `keras`, `torchvision` or `timm`; `source_file` and
-  `source_sha256` say what was converted. `about` is all of it but the tensors, ready for JSON.
+  `source_sha256` say what was converted. `about` is everything but the tensors, ready for JSON.
   """
 
   model: str
@@ -100,7 +99,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def write(weights: Weights, path: Path) -> None:
-  """Writes the file in one step: it is there whole or not at all."""
+  """Writes the file whole or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
   tensors = {name: np.ascontiguousarray(t) for name, t in weights.tensors.items()}
   write_bytes(path, safetensors.numpy.save(tensors, metadata=weights.about))
@@ -110,8 +109,7 @@ def read(path: Path | str) -> Weights:
   """Reads a converted file and checks it against its own hash.
 
   Raises:
-    UserError: no such file, not a converted file, truncated, or its tensors are not those that
-      were written.
+    UserError: no such file, not a converted file, truncated, or changed tensors.
   """
   path = Path(path).expanduser()
   metadata, tensors = read_safetensors(path)
@@ -137,20 +135,20 @@ def read(path: Path | str) -> Weights:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-  """Metadata and tensors of any safetensors file; what cannot be one is refused unread."""
+  """Metadata and tensors of any safetensors file; other files are refused unread."""
   size = file_size(path)
   with path.open('rb') as file:
     start = file.read(9)
   header = int.from_bytes(start[:8], 'little')
   if len(start) < 9 or start[8:9] not in (b'{', b' '):
     raise UserError(
-      f'{path}: not a safetensors file; expected one; python -m flaxart.weights.convert makes them '
-      'of the files of Keras, torchvision and timm'
+      f'{path}: not a safetensors file; python -m flaxart.weights.convert makes one '
+      'from a file of Keras, torchvision or timm'
     )
   if header > min(MAX_HEADER_BYTES, size - 8):
     raise UserError(
       f'{path}: safetensors header of {header:,} bytes in a file of {size:,}; '
-      'the file is damaged or was not downloaded whole: fetch it again'
+      'the file is damaged or incomplete: fetch it again'
     )
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
@@ -158,19 +156,19 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
       kinds = {file.get_slice(name).get_dtype() for name in names}
       if unread := sorted(kinds - _DTYPES):
         raise UserError(
-          f'{path}: holds {", ".join(unread)}, which is not read here; save the tensors as float32 '
-          '(tensor.float()) and convert that'
+          f'{path}: holds {", ".join(unread)}, which flaxart does not read; save the tensors as '
+          'float32 (tensor.float()) and convert that'
         )
       return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
   except (safetensors.SafetensorError, TypeError, ValueError, json.JSONDecodeError) as error:
     raise UserError(
-      f'{path}: not readable as safetensors ({error}); the file is damaged or was '
-      'not downloaded whole: fetch it again'
+      f'{path}: cannot be read as safetensors ({error}); the file is damaged '
+      'or incomplete: fetch it again'
     ) from None
 
 
 def file_size(path: Path) -> int:
-  """Bytes of an existing file; anything else is refused in one line."""
+  """The size of a file in bytes; raises `UserError` if it does not exist or is a folder."""
   if not path.is_file():
     raise UserError(
       f'{path}: {"is a folder" if path.is_dir() else "no such file"}, expected a weights file'
@@ -183,8 +181,7 @@ def check_names(
 ) -> None:
   """Raises `UserError` with the two-sided difference of names, shapes and dtypes.
 
-  `-` is what the network has and the file lacks, `+` what the file has and the network does not,
-  `!` what both have in different form.
+  `-`: only in the network, `+`: only in the file, `!`: different in both.
   """
   lines = [f'- {name} {shape}' for name, shape in expected.items() if name not in found]
   lines += [f'+ {name} {t.shape}' for name, t in found.items() if name not in expected]
@@ -198,24 +195,24 @@ def check_names(
 
 
 def check_values(what: str, tensors: Mapping[str, np.ndarray]) -> None:
-  """Raises `UserError` for NaN, infinity, or a running variance below zero: names the tensor."""
+  """Raises `UserError`, naming the tensor, for NaN, infinity or a negative running variance."""
   for name, tensor in tensors.items():
     if tensor.dtype.kind != 'f':
-      continue  # `check_names` speaks of it
+      continue  # reported by `check_names`
     if not np.isfinite(tensor).all():
       raise UserError(
-        f'{what}: {name} holds NaN or infinity, expected numbers; the run that it comes from '
-        'diverged, or the file is damaged: take other weights'
+        f'{what}: {name} holds NaN or infinity; the run it comes from '
+        'diverged, or the file is damaged: use other weights'
       )
     if name.endswith('/var') and tensor.size and tensor.min() < 0:
       raise UserError(
         f'{what}: {name} holds {tensor.min():.4g}, expected variances of 0 or more; the file is '
-        'damaged or its arrays are in another order: take other weights'
+        'damaged or its arrays are in another order: use other weights'
       )
 
 
 def difference(lines: list[str], *, most: int = 6) -> str:
-  """The beginning of a two-sided difference in one line, some of each side, with the counts."""
+  """The start of a two-sided difference in one line: some of each side, with the counts."""
   sides = [[line for line in lines if line[0] == sign] for sign in '-+!']
   counts = ', '.join(
     f'{len(side)} {word}'

@@ -1,4 +1,4 @@
-"""`init=imagenet`: finds ImageNet weights where other programs left them, or downloads them."""
+"""`init=imagenet`: finds ImageNet weights in the caches of other programs, or downloads them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def find_imagenet(model: str, *, download: bool = True) -> Path:
   """A converted weights file of the network.
 
   Looks in `$FLAXART_WEIGHTS` (a converted file, or a folder with `MODEL.safetensors` or an official
-  file), then in Keras's, torch-hub's and Hugging Face's caches, and last downloads Keras's official
-  file. Originals are checked against their published hash and converted into the cache folder.
+  file), then in Keras's, torch-hub's and Hugging Face's caches, and finally downloads Keras's
+  official file. Originals are checked against their published hash and converted into the cache
+  folder.
 
   Raises:
-    UserError: nothing was found; says what to fetch, from where, and where to put it.
+    UserError: nothing found; says what to fetch, from where, and where to put it.
   """
   card = card_of(model, field='model')
   given = _given(card)
@@ -52,13 +53,13 @@ def find_imagenet(model: str, *, download: bool = True) -> Path:
 
 
 def _given(card: Card) -> Path | None:
-  """What `$FLAXART_WEIGHTS` points to; a file or folder without this network is an error."""
+  """The file that `$FLAXART_WEIGHTS` names; raises `UserError` if it lacks this network."""
   value = os.environ.get(ENVIRONMENT)
   if not value:
     return None
   path = Path(value).expanduser()
   if path.is_file():
-    return path  # which network it holds is checked when it is loaded
+    return path  # its network is checked when it is loaded
   if not path.is_dir():
     raise UserError(
       f'${ENVIRONMENT}: {path} does not exist; set it to a folder or a file, or unset it'
@@ -76,7 +77,7 @@ def _given(card: Card) -> Path | None:
 
 
 def cached_originals(card: Card) -> Iterator[Candidate]:
-  """Originals that other programs have downloaded, in the order of preference, hashes checked."""
+  """Originals downloaded by other programs, in order of preference, with checked hashes."""
   home = Path('~').expanduser()
   cache = Path(os.environ.get('XDG_CACHE_HOME') or home / '.cache')
   keras = Path(os.environ.get('KERAS_HOME') or home / '.keras') / 'models'
@@ -98,7 +99,7 @@ def cached_originals(card: Card) -> Iterator[Candidate]:
 
 
 def _in_folder(card: Card, folder: Path) -> Iterator[Candidate]:
-  """Official files by their own names."""
+  """Official files under their own names."""
   for library, file in _files(card):
     if (folder / file.name).is_file():
       check(file, folder / file.name)
@@ -106,12 +107,12 @@ def _in_folder(card: Card, folder: Path) -> Iterator[Candidate]:
 
 
 def _files(card: Card) -> list[tuple[str, File]]:
-  """Library and file of all that is published as a file of its own; timm's are repositories."""
+  """Library and file of all single published files; timm's are repositories."""
   return [(s.library, file) for s in card.sources if s.library != 'timm' for file in s.files]
 
 
 def _converted(model: str, source: str, path: Path) -> Path:
-  """The converted form of an original, from the cache folder if it was converted before."""
+  """The converted form of an original, from the cache folder if converted before."""
   digest = sha256_of_file(path)[:16]
   target = user_cache('weights') / f'{model}-{source}-{digest}.safetensors'
   if not target.exists():

@@ -22,9 +22,9 @@ def read_layers(path: Path) -> dict[str, list[Layer]]:
   """Layers that have weights, by kind (`conv`, `separable`, `norm`, `dense`), in the file's order.
 
   Raises:
-    UserError: not a Keras file, damaged, or with a layer that no network here has.
+    UserError: not a Keras file, damaged, or with an unknown kind of layer.
   """
-  import h5py  # its shared library takes a third of a second to load, and only this needs it
+  import h5py  # its shared library takes a third of a second to load, and is only needed here
 
   file_size(path)
   try:
@@ -32,7 +32,7 @@ def read_layers(path: Path) -> dict[str, list[Layer]]:
       layers = _layers(file, path)
   except (OSError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
     raise UserError(
-      f'{path}: not readable as Keras weights ({error}); expected .h5, .weights.h5 '
+      f'{path}: cannot be read as Keras weights ({error}); expected .h5, .weights.h5 '
       'or .keras: fetch it again, or check --source'
     ) from None
   kinds: dict[str, list[Layer]] = {'conv': [], 'separable': [], 'norm': [], 'dense': []}
@@ -72,7 +72,7 @@ def _layers(file: Any, path: Path) -> list[Layer]:
   }:
     return _keras3(windows, path)
   raise UserError(
-    f'{path}: HDF5 with {", ".join(list(file)[:5]) or "nothing"} in it, expected '
+    f'{path}: HDF5 with {", ".join(list(file)[:5]) or "nothing"}, expected '
     'Keras weights (layer_names, model_weights or layers)'
   )
 
@@ -110,7 +110,7 @@ def _keras3(group: dict[str, Any], path: Path) -> list[Layer]:
     layer = group[key]
     if 'layers' in layer or '\\' in key:
       raise UserError(
-        f'{path}: layer {key} is a model itself; save that inner model alone and convert it'
+        f'{path}: layer {key} is itself a model; save that inner model alone and convert it'
       )
     names = layer.get('vars', {})
     arrays = [_array(names[i]) for i in sorted(names, key=int)]
@@ -124,7 +124,7 @@ def _array(dataset: Any) -> np.ndarray:
 
 
 def _kind(path: Path, name: str, arrays: list[np.ndarray]) -> str:
-  """What a layer is, from the shapes of its arrays."""
+  """The kind of a layer, from the shapes of its arrays."""
   ranks = tuple(a.ndim for a in arrays)
   kinds = {
     (4,): 'conv',
@@ -137,7 +137,7 @@ def _kind(path: Path, name: str, arrays: list[np.ndarray]) -> str:
   }
   if ranks not in kinds:
     raise UserError(
-      f'{path}: layer {name} has arrays {[a.shape for a in arrays]}, which no '
-      'network here has; expected convolutions, BatchNorm and dense layers'
+      f'{path}: layer {name} has arrays {[a.shape for a in arrays]}, expected '
+      'convolutions, BatchNorm and dense layers'
     )
   return kinds[ranks]

@@ -21,9 +21,9 @@ from tfds_rijks.errors import UserError
 class LoadedTrunk:
   """A trunk in inference mode: `trunk(images)`.
 
-  `about` is a dictionary that says where it comes from (model, source, SHA-256; of a converted file
-  also variant, licence and citation); `preprocess` maps uint8 pictures to what the network expects;
-  `module` is the network itself, an NNX module to build on.
+  `about` is a dictionary of its origin (model, source, SHA-256; for a converted file also variant,
+  licence and citation); `preprocess` maps uint8 pictures to the network's input; `module` is the
+  network itself, an NNX module to build on.
   """
 
   def __init__(
@@ -50,7 +50,7 @@ class LoadedTrunk:
     """Preprocessed float `[B, H, W, 3]` -> `[B, classes]`, from a file converted with `--top`."""
     if not self._top:
       raise UserError(
-        f'{self.about.get("source_file", "the trunk")}: holds no classifier; convert it with --top'
+        f'{self.about.get("source_file", "the trunk")}: has no classifier; convert it with --top'
       )
     card = self.module.card
     if card.classifier_map == 1:
@@ -60,7 +60,7 @@ class LoadedTrunk:
       if maps.shape[1:3] != (card.classifier_map,) * 2:
         raise UserError(
           f'{card.name}: found pictures of {images.shape[1]}x{images.shape[2]} '
-          f'pixels; its classifier takes {card.image_size}x{card.image_size} only'
+          f'pixels; its classifier takes only {card.image_size}x{card.image_size}'
         )
       x = maps.reshape(len(maps), -1)
     for name in card.classifier[:-1]:
@@ -82,10 +82,10 @@ def load_trunk(path: Path | str) -> LoadedTrunk:
 
 
 def read_trunk(path: Path | str, *, model: str | None = None) -> tuple[Trunk, Weights]:
-  """The network of a converted file with the file's arrays, and what the file says of itself.
+  """The network of a converted file with its arrays, and the file's `about`.
 
   Raises:
-    UserError: as `load_trunk`, or the file is not of the network `model`.
+    UserError: as `load_trunk`, or the file is of another network than `model`.
   """
   weights = file.read(path)
   if model not in (None, weights.model):
@@ -99,7 +99,7 @@ def read_trunk(path: Path | str, *, model: str | None = None) -> tuple[Trunk, We
 
 
 def _fill(trunk: Trunk, weights: Weights, *, what: str) -> None:
-  """Puts every tensor in its place; refuses if names, shapes or dtypes differ on either side."""
+  """Puts every tensor in its place; raises `UserError` if names, shapes or dtypes differ."""
   file.check_names(what, expected=names.expected_shapes(trunk), found=weights.trunk)
   file.check_values(what, weights.trunk)
   state = nnx.state(trunk, (nnx.Param, nnx.BatchStat))
@@ -109,7 +109,7 @@ def _fill(trunk: Trunk, weights: Weights, *, what: str) -> None:
 
 
 def _checked(images: Any) -> jax.Array:
-  """Pictures that were not preprocessed would give plausible nonsense, so they are refused."""
+  """Refuses pictures that were not preprocessed, which would give plausible nonsense."""
   if getattr(images, 'ndim', 0) != 4 or images.shape[-1] != 3:
     raise UserError(f'images: found shape {getattr(images, "shape", None)}, expected [B, H, W, 3]')
   if not jnp.issubdtype(images.dtype, jnp.floating):

@@ -1,4 +1,4 @@
-"""A network's parameters by their paths, and its structure without arrays."""
+"""A network's parameters by path, and its structure without arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def abstract_trunk(model: str, variant: str) -> Trunk:
 
 
 def expected_shapes(trunk: Trunk) -> dict[str, tuple[int, ...]]:
-  """Shape of every parameter and statistic by its path."""
+  """The shape of every parameter and statistic, by path."""
   flat = nnx.to_flat_state(nnx.state(trunk, (nnx.Param, nnx.BatchStat)))
   return {'/'.join(map(str, path)): tuple(leaf.shape) for path, leaf in flat}
 

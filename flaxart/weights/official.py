@@ -1,7 +1,7 @@
-"""Whether a file is the one that its publisher has: by its size and hash.
+"""Checks by size and hash that a file is its publisher's.
 
-Keras publishes MD5 hashes only (`keras/src/applications/*.py`); torchvision puts the beginning of
-the SHA-256 into the file name, and the Hugging Face hub's cache names large files by it.
+Keras publishes MD5 hashes only (`keras/src/applications/*.py`); torchvision puts the start of the
+SHA-256 into the file name, and the Hugging Face hub's cache names large files by it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tfds_rijks.errors import UserError
 
 
 def check(file: File, path: Path) -> None:
-  """Raises `UserError` if what lies at `path` is not `file`."""
+  """Raises `UserError` unless `path` holds `file`."""
   if isinstance(file, Official):
     size = path.stat().st_size
     if size != file.size:
@@ -35,7 +35,7 @@ def check(file: File, path: Path) -> None:
 
 
 def check_sha256(path: Path, *, begins: str) -> None:
-  """Raises `UserError` unless the file's SHA-256 begins so."""
+  """Raises `UserError` unless the file's SHA-256 starts with `begins`."""
   found = sha256_of_file(path)
   if not found.startswith(begins):
     raise UserError(

@@ -1,4 +1,4 @@
-"""The originals (Keras, torchvision, timm) that the networks are compared with, at random weights.
+"""The originals (Keras, torchvision, timm) of the networks, with random weights, for comparison.
 
 Their statistics, scales and offsets are far from their initial values, so that nothing agrees by
 chance. Needs the extra `parity`.
@@ -27,7 +27,8 @@ Outputs = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-  """An original with random weights: `save(folder)` its file, `run(images)` its outputs.
+  """An original with random weights: `save(folder)` writes its file, `run(images)` gives its
+  outputs.
 
   `run` takes preprocessed `[B, H, W, 3]` and returns `features`, two inner maps under our names,
   and with `top=True` (224 or 299 pixels only) `logits`.
@@ -41,7 +42,7 @@ class Original:
 
 
 def missing_peer(source: str) -> str | None:
-  """Why originals of `source` cannot be built here; None if they can."""
+  """The reason why originals of `source` cannot be built here; None if they can."""
   needed = {
     'keras': ('keras', 'h5py'),
     'torchvision': ('torch', 'torchvision'),
@@ -52,7 +53,7 @@ def missing_peer(source: str) -> str | None:
 
 
 def original(model: str, source: str, *, seed: int = 0) -> Original:
-  """Builds an original; raises `UserError` where its package is missing."""
+  """Builds an original; raises `UserError` if its package is missing."""
   reason = missing_peer(source)
   if reason:
     raise UserError(f'parity with {source}: {reason}')
@@ -89,7 +90,7 @@ def import_keras() -> Any:
 
 
 def keras_application(model: str) -> Callable[..., Any]:
-  """What builds the network in `keras.applications`."""
+  """The function in `keras.applications` that builds the network."""
   return getattr(import_keras().applications, source_of(model, 'keras').builder)
 
 
@@ -109,7 +110,7 @@ def keras_original(model: str, *, seed: int) -> Original:
   trunk = build(weights=None, include_top=False, input_shape=(None, None, 3))
   trunk.set_weights([np.asarray(w) for w in whole.weights[: len(trunk.weights)]])
   names = source_of(model, 'keras').maps
-  # Layers of sums have no names of their own; the card gives their number among them.
+  # Sum layers have no names of their own; the card gives their index.
   adds = [layer.name for layer in trunk.layers if type(layer).__name__ == 'Add']
   layers = [adds[int(name[4:])] if name.startswith('Add ') else name for name in names]
   maps = keras.Model(trunk.input, [trunk.get_layer(name).output for name in layers])
@@ -135,17 +136,17 @@ def named(model: str, maps: Sequence[np.ndarray]) -> Outputs:
 
 
 def inner_maps(model: str) -> tuple[str, str]:
-  """Our names of the two maps that are compared."""
+  """Our names of the two maps to compare."""
   maps = card_of(model).maps
   assert maps is not None  # every network with sources names them
   return maps
 
 
 def import_torchvision() -> Any:
-  """torchvision beside a PyTorch that its compiled operators were not built for.
+  """Imports torchvision with a PyTorch that its compiled operators were not built for.
 
   Those operators (for detection) are not needed here, but registering their shapes would fail, so
-  that one registration is skipped.
+  it is skipped.
   """
   if 'torchvision' not in sys.modules:
     sys.modules['torchvision._meta_registrations'] = types.ModuleType('_meta_registrations')
@@ -153,10 +154,10 @@ def import_torchvision() -> Any:
 
 
 def torch_net(model: str, library: str, **options: Any) -> Any:
-  """The network of `torchvision.models` or `timm.create_model`; its arrays are yet to be filled."""
+  """The network of `torchvision.models` or `timm.create_model`, with empty arrays."""
   torch: Any = importlib.import_module('torch')
   vision, builder = import_torchvision(), source_of(model, library).builder
-  with torch.device('meta'):  # their own initialisation takes longer than all the rest
+  with torch.device('meta'):  # their own initialisation takes longer than everything else
     if library == 'timm':
       net = importlib.import_module('timm').create_model(builder, pretrained=False, **options)
     else:

@@ -38,13 +38,13 @@ def pairs() -> list[tuple[str, str]]:
 
 
 def odd_size(model: str) -> tuple[int, int]:
-  """A height and a width that no stride divides."""
+  """A height and a width that the stride does not divide."""
   size = card_of(model).image_size
   return size * 3 // 4 - 1, size * 8 // 9
 
 
 def our_outputs(trunk: LoadedTrunk, images: np.ndarray, *, top: bool) -> Outputs:
-  """What `Original.run` returns, from the converted network."""
+  """The same as `Original.run`, from the converted network."""
   module: Trunk = trunk.module
   inner = inner_maps(module.card.name)
   graphdef, state = importlib.import_module('flax.nnx').split(module)
@@ -90,7 +90,7 @@ def measure(model: str, source: str, *, seed: int = 0) -> dict[str, Any]:
   for (height, width), top, suffix in (((size, size), True, ''), (odd_size(model), False, ' odd')):
     uint8 = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     images = np.asarray(trunk.preprocess.apply(jax.numpy.asarray(uint8)))
-    # Pictures of one brightness each, so that features differ between pictures, not only by noise.
+    # Each picture has its own brightness, so that features differ by more than noise.
     images = images * np.linspace(0.3, 1, len(images), dtype=np.float32)[:, None, None, None]
     a, b = theirs.run(images, top=top), our_outputs(trunk, images, top=top)
     result |= {name + suffix: relative(a[name], b[name]) for name in a}

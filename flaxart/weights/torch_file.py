@@ -1,8 +1,8 @@
 """Reads PyTorch state dicts without PyTorch: `.pth` in both of its formats, and safetensors.
 
 A `.pth` file is a pickle, and an ordinary unpickler runs whatever code a pickle names. This one
-knows the few names that a dictionary of tensors needs and refuses the rest, as
-`torch.load(weights_only=True)` does.
+allows only the few names that a dictionary of tensors needs, as `torch.load(weights_only=True)`
+does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
   """Name -> array, as in the state dict.
 
   Raises:
-    UserError: another format, a damaged file, or a pickle that names anything but tensors.
+    UserError: another format, a damaged file, or a pickle with anything but tensors.
   """
   if path.suffix == '.safetensors':
     return read_safetensors(path)[1]
@@ -48,7 +48,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     raise
   except Exception as error:  # a damaged pickle can raise anything
     raise UserError(
-      f'{path}: not readable as a PyTorch state dict ({type(error).__name__}: '
+      f'{path}: cannot be read as a PyTorch state dict ({type(error).__name__}: '
       f'{error}); expected .pth or .safetensors: fetch it again, or check '
       '--source'
     ) from None
@@ -68,7 +68,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class _Storage:
-  """Stands for `torch.FloatStorage` and its kind, which a pickle only names."""
+  """A stand-in for `torch.FloatStorage` and the like, which a pickle names."""
 
   dtype: Any
 
@@ -92,8 +92,9 @@ class _Unpickler(pickle.Unpickler):
       return _Storage(_DTYPES[name])
     if module == 'torch' and name.endswith('Storage'):
       raise UserError(
-        f'{self.path}: holds {name.removesuffix("Storage")} tensors, which are not read here; save '
-        'them as float32: {name: tensor.float() for name, tensor in model.state_dict().items()}'
+        f'{self.path}: holds {name.removesuffix("Storage")} tensors, which flaxart does not '
+        'read; save them as float32: '
+        '{name: tensor.float() for name, tensor in model.state_dict().items()}'
       )
     raise UserError(
       f'{self.path}: the pickle wants to run {module}.{name}, expected tensors only; '
@@ -152,7 +153,7 @@ def _read_legacy(path: Path) -> Any:
   with path.open('rb') as file:
     load = lambda: _Unpickler(file, path, storage).load()  # noqa: E731
     if load() != _LEGACY_MAGIC:
-      raise ValueError('it does not begin as one')
+      raise ValueError('it does not start like one')
     load()  # protocol version
     load()  # sizes of C types on the machine that wrote it
     state = load()
@@ -160,7 +161,7 @@ def _read_legacy(path: Path) -> Any:
       count = int.from_bytes(file.read(8), 'little')
       target = storages[key]
       if count != target.size or file.readinto(target.data.cast('B')) != target.nbytes:
-        raise ValueError(f'storage {key} is cut off')
+        raise ValueError(f'storage {key} is truncated')
   return state
 
 

@@ -62,7 +62,7 @@ def test_json_round_trip():
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
-    ('{', 'not readable'),
+    ('{', 'cannot be read'),
     ('[1]', 'expected fields'),
     ('{"size": 224}', 'expected fields'),
     (caffe().to_json().replace('bgr', 'hsv'), "found 'hsv', expected one of rgb, bgr"),

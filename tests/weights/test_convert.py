@@ -133,7 +133,7 @@ def test_configuration_beside_a_timm_file_decides_the_preprocessing(tmp_path):
     '{"architecture": "inception_v3", "pretrained_cfg": {"input_size": [3, 299, 299]}}',
     encoding='utf-8',
   )
-  with pytest.raises(UserError, match='is of inception_v3, but lies beside weights of resnet50'):
+  with pytest.raises(UserError, match='is of inception_v3, beside weights of resnet50'):
     convert('resnet50', source='timm', path=source)
   (tmp_path / 'config.json').write_text('{}', encoding='utf-8')
   with pytest.raises(UserError, match='not a timm configuration'):
@@ -202,7 +202,7 @@ BAD = {
   'a nested model': (
     'vgg19',
     'keras',
-    'is a model itself',
+    'is itself a model',
     lambda d: sources.write_keras3(
       d / 'x.weights.h5', [('functional/layers/conv2d', [np.zeros((3, 3, 3, 4), np.float32)])]
     ),
@@ -210,7 +210,7 @@ BAD = {
   'a truncated h5': (
     'vgg19',
     'keras',
-    'not readable as Keras weights',
+    'cannot be read as Keras weights',
     lambda d: cut(
       sources.write_legacy(d / 'x.h5', sources.numbered(sources.keras_layers('vgg19'))), 0.5
     ),
@@ -218,7 +218,7 @@ BAD = {
   'a truncated archive': (
     'vgg19',
     'keras',
-    'not readable as Keras weights',
+    'cannot be read as Keras weights',
     lambda d: cut(
       sources.write_keras3(d / 'x.keras', [('conv2d', [np.zeros((3, 3, 3, 4), np.float32)])]), 0.9
     ),
@@ -226,14 +226,14 @@ BAD = {
   'text': (
     'vgg19',
     'keras',
-    'not readable as Keras weights',
+    'cannot be read as Keras weights',
     lambda d: wrong(d, 'x.h5', b'hello, I am not HDF5'),
   ),
   'nothing': ('vgg19', 'torchvision', 'is empty', lambda d: wrong(d, 'x.pth', b'')),
   'a text as pth': (
     'vgg19',
     'torchvision',
-    'not readable as a PyTorch state dict',
+    'cannot be read as a PyTorch state dict',
     lambda d: wrong(d, 'x.pth', b'hello, I am not a pickle'),
   ),
   'a hostile pickle': (
@@ -372,7 +372,7 @@ def bfloat16_pickle(path: Path) -> Path:
     ('is the ResNet50 of early Keras', 'keras', lambda f: old_resnet(f / 'a.h5')),
     ('holds BFloat16 tensors.*as float32', 'torchvision', lambda f: bfloat16_pickle(f / 'a.pth')),
     (
-      'holds BF16, which is not read here; save the tensors as float32',
+      'holds BF16, which flaxart does not read; save the tensors as float32',
       'timm',
       lambda f: state_with(f / 'a.safetensors', like=ml_dtypes.bfloat16),
     ),

@@ -1,13 +1,13 @@
-"""How a convolution is computed: decided by the target, here and nowhere else.
+"""How a convolution is computed on each target; decided only here.
 
 Shapes are `[B, H, W, C]` and kernels `[kh, kw, in, out]`. XLA's CPU backend is slow at the
-gradients of convolutions, at strided input gradients and 1x1 kernels most of all. There, 1x1
+gradients of convolutions, most of all at strided input gradients and 1x1 kernels. There, 1x1
 convolutions, all kernel gradients and strided input gradients are matrix products, other input
 gradients are plain forward convolutions, and depthwise convolutions are shifted multiply-adds;
 their gradients are written by hand. 3x3 kernels of stride 1 go through
 `flaxart.models.ops.winograd`, long ones through `flaxart.models.ops.spectral`. Every other target
-gets `lax.conv_general_dilated`.
-(Hand-written gradients have no forward mode: `jax.jvp` needs `use_target('tpu')`.)
+gets `lax.conv_general_dilated`. (Hand-written gradients have no forward mode: `jax.jvp` needs
+`use_target('tpu')`.)
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Padding = str | int | Pads  # 'SAME', 'VALID', the same number on all sides, or 
 TINY = 4  # pixels, of the shorter side of a feature map
 FLAT = 4  # input channels up to which a row of pixels is one row of values
 WIDE = 192  # input channels from which a product over patches is faster than XLA at a stride
-# In a kernel gradient all taps go into one product where there are few input channels, because
-# narrow products are slow, or where the taps are small together (values). Elsewhere each tap has
-# its own, which is as fast and holds one tap at a time instead of kh * kw of them.
+# In a kernel gradient all taps go into one product if there are few input channels, because narrow
+# products are slow, or if the taps together are small (values). Otherwise each tap has its own
+# product, which is as fast and holds one tap at a time instead of kh * kw.
 FEW_CHANNELS, SMALL = 64, 2**22
 
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
@@ -71,7 +71,7 @@ def convolve(
   """`[B, H, W, I]` with `[kh, kw, I, O]` -> `[B, H', W', O]`; differentiable."""
   pads = explicit_pads(padding, x.shape[1:3], kernel.shape[:2], stride)
   if target() == 'cpu':
-    # Without gradients to write by hand, forms made before need not pass through `_matmul_conv`.
+    # Without gradients, forms made beforehand need not pass through `_matmul_conv`.
     return (_forward if kernel_forms.in_inference() else _matmul_conv)(x, kernel, stride, pads)
   return _native(x, kernel, stride, pads)
 
@@ -96,7 +96,7 @@ def _native(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Arr
 def taps(
   x: jax.Array, window: Sequence[int], stride: int, pads: Pads, *, fill: float = 0
 ) -> Iterator[jax.Array]:
-  """The pixels that each of the `kh * kw` window positions meets, `[B, H', W', C]` each."""
+  """The pixels under each of the `kh * kw` window positions, `[B, H', W', C]` each."""
   x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
   height, width = ((n - k) // stride + 1 for n, k in zip(x.shape[1:3], window, strict=True))
   for i, j in itertools.product(*map(range, window)):
@@ -118,7 +118,7 @@ def _direct(x: jax.Array, kernel: jax.Array, stride: int, pads: Pads) -> jax.Arr
   product is at least as fast, and with a stride, where patches are few, from `WIDE` channels on.
   """
   kh, kw, inputs, outputs = kernel.shape
-  if inputs <= FLAT:  # three channels at a time are too few for the processor's vectors
+  if inputs <= FLAT:  # three channels at a time are too few for the CPU's vectors
     x = jnp.pad(x, ((0, 0), *pads, (0, 0))).reshape(x.shape[0], x.shape[1] + sum(pads[0]), -1, 1)
     return lax.conv_general_dilated(
       x,
@@ -151,11 +151,11 @@ def _input_gradient(
   """The gradient of the input of height and width `size`."""
   (top, bottom), (left, right) = pads
   (kh, kw, inputs, _), (height, width) = kernel.shape, size
-  if stride == 1 and (kh, kw) != (1, 1):  # dy convolved with the turned kernel
+  if stride == 1 and (kh, kw) != (1, 1):  # dy convolved with the rotated kernel
     edges = ((kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right))
     return _direct(dy, kernel[::-1, ::-1].swapaxes(2, 3), 1, edges)
-  # What each tap gives back, from one product, added where it came from. With a stride that is
-  # little memory, and no zeros between pixels are multiplied.
+  # Each tap's part, from one product, is added where it came from. With a stride that takes little
+  # memory, and no zeros between pixels are multiplied.
   back = _product(dy, kernel.reshape(-1, kernel.shape[3]).T)
   rows, columns = ((n - 1) * stride + 1 for n in dy.shape[1:3])
   zero, dx = jnp.zeros((), dy.dtype), []
@@ -188,7 +188,7 @@ def _kernel_gradient(
     under = lax.dynamic_slice(x, start, (x.shape[0], height, width, x.shape[3]))
     return product(under[:, ::stride, ::stride])
 
-  # A loop, because unrolled XLA gathers all taps before the first product: twice the memory.
+  # A loop, because unrolled, XLA gathers all taps before the first product: twice the memory.
   return lax.map(of_tap, jnp.array(list(np.ndindex(*shape[:2])))).reshape(shape)
 
 
@@ -205,9 +205,9 @@ def _matmul_conv_backward(stride: int, pads: Pads, saved: Any, dy: jax.Array) ->
   x, kernel = saved
   shape = (x.shape, kernel.shape, stride, pads)
   if not winograd.fits(*shape) and spectral.worth_while(*shape):
-    # The pixels' spectra are computed again rather than kept, and nothing else of the forward pass.
+    # Only the pixels' spectra are computed again, rather than kept.
     return jax.vjp(functools.partial(spectral.convolve, pads=pads), x, kernel)[1](dy)
-  # Under jit an input gradient that nobody asks for (the first layer's) is not computed.
+  # Under jit an unused input gradient (the first layer's) is not computed.
   dx = (
     winograd.input_gradient(kernel, dy, pads)
     if winograd.worth_while(*shape)
@@ -259,9 +259,9 @@ def _depthwise_kernel_gradient(
 ) -> jax.Array:
   """The sum over pictures and pixels of each tap times dy, `[kh * kw, C]`.
 
-  Picture by picture: products are added up where they are made. XLA's sums over everything at once
-  want each tap times dy in memory first, nine times the activations. In float32 at least: a sum of
-  bfloat16 loses more the larger the batch is.
+  Picture by picture, adding products as they are made: XLA's sums over everything at once need each
+  tap times dy in memory first, nine times the activations. In float32 at least: a sum of bfloat16
+  loses more the larger the batch is.
   """
   wide = jnp.promote_types(dy.dtype, jnp.float32)
 

@@ -1,9 +1,8 @@
-"""What convolutions make of their kernels, made once for a network that does not learn.
-
-`winograd` and `spectral` turn a kernel into other matrices before they multiply by it, and
-`layers.pointwise` joins several. While a network learns that is new with every step. Where it does
-not, `Inference` computes them before the first batch and hands them in with every batch; they are
-two to three times as many values as the kernels.
+"""Transformed kernels of convolutions, made once for a network that does not learn. `winograd` and
+`spectral` transform a kernel before they multiply by it, and `layers.pointwise` joins several.
+While a network learns, the result changes with every step. Otherwise `Inference` computes it before
+the first batch and passes it in with every batch; it has two to three times as many values as the
+kernels.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ _provider: contextvars.ContextVar[Callable[..., Any] | None] = contextvars.Conte
 
 
 def kernel_form(make: Callable[[Any], Any], kernel: Any) -> Any:
-  """`make(kernel)`, or the form of it that was made before; `kernel`: an array, or several."""
+  """`make(kernel)`, or its form made beforehand; `kernel`: an array, or several."""
   provider = _provider.get()
   return make(kernel) if provider is None else provider(make, kernel)
 
 
 def in_inference() -> bool:
-  """Whether kernels' forms are made ahead or handed in; nothing is differentiated then."""
+  """Whether kernels' forms are made beforehand or passed in; nothing is differentiated then."""
   return _provider.get() is not None
 
 
 class Inference:
   """`function(arrays, batch)` under `jax.jit`, called with batches only.
 
-  `arrays` never change, so neither do the forms of the kernels among them, which are made once for
-  the batches' shape of the last call. `options` are those of `jax.jit`.
+  `arrays` never change, nor do the forms of the kernels among them, which are made once for the
+  shape of the last batch. `options` are those of `jax.jit`.
   """
 
   def __init__(self, function: Callable[[Any, Any], Any], arrays: Any, **options: Any):
@@ -63,16 +62,16 @@ class Inference:
     self._make, self._apply = jax.jit(make), jax.jit(apply, **options)
 
   def __call__(self, batch: Any) -> Any:
-    """`function` of a batch."""
+    """Applies `function` to a batch."""
     return self._apply(self.arrays, self._forms(batch), batch)
 
   def traced(self, batch: Any) -> jax.stages.Traced:
-    """The program of a call with such a batch, as JAX has it."""
+    """JAX's program of a call with such a batch."""
     return self._apply.trace(self.arrays, self._forms(batch), batch)
 
   def _forms(self, batch: Any) -> Forms:
     shape = jax.tree.map(lambda x: (x.shape, x.dtype), batch)
-    of_shape, forms = self._made  # read once: another thread may come with another shape
+    of_shape, forms = self._made  # read once: another thread may set another shape
     if shape != of_shape:
       forms = self._make(self.arrays, batch)
       self._made = (shape, forms)

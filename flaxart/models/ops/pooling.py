@@ -28,11 +28,12 @@ from flaxart.models.ops.convolution import (
 
 
 def max_pool(x: jax.Array, window: int, *, stride: int, padding: Padding = 'VALID') -> jax.Array:
-  """Largest value of each window; padding never wins. Of equal ones the first has the gradient."""
+  """Largest value of each window; padding never wins. Of equal values the first gets the
+  gradient."""
   pads = explicit_pads(padding, x.shape[1:3], (window, window), stride)
   if target() != 'tpu':
     return _shifted_max(x, window, stride, pads, x.shape[1:3])
-  # NumPy constants: reduce_window has a gradient only where it can see that they are neutral.
+  # NumPy constants: reduce_window only has a gradient if it can see that they are neutral.
   return lax.reduce_window(
     x,
     np.array(-np.inf, x.dtype),
@@ -51,7 +52,7 @@ def average_pool(x: jax.Array, window: int, *, count_padding: bool) -> jax.Array
   pads = explicit_pads('SAME', x.shape[1:3], (window, window), 1)
 
   def add(a: jax.Array) -> jax.Array:
-    if target() == 'cpu':  # a sum is a convolution with ones, which XLA multiplies by nothing
+    if target() == 'cpu':  # as a convolution with ones, which XLA does not multiply by
       return convolve_depthwise(a, jnp.ones((window, window, 1, a.shape[3]), a.dtype), padding=pads)
     return lax.reduce_window(
       a,

@@ -1,12 +1,12 @@
 """Convolutions with long kernels as products of spectra, along one axis of the pictures.
 
-A row of W pixels and a kernel of k taps, filled up with zeros to n = W + k // 2 values, are
-convolved by multiplying their discrete Fourier transforms: each of the n // 2 + 1 frequencies is
-one complex number, three real multiplications (Karatsuba's), so that a pixel costs about 1.5
-products of matrices `[I, O]` where the definition has k. Where the kernel has taps along the other
-axis, too, those are added up within the products. The transforms of so short rows are themselves
-products with small constant matrices; Fourier's are orthogonal, so that rounding errors are about
-the definition's (tested against `lax.conv`). Inception-V3's 1x7, 7x1 and 5x5 convolutions gain.
+A row of W pixels and a kernel of k taps, padded with zeros to n = W + k // 2 values, are convolved
+by multiplying their discrete Fourier transforms: each of the n // 2 + 1 frequencies is one complex
+number, three real multiplications (Karatsuba's), so that a pixel costs about 1.5 products of
+matrices `[I, O]` instead of k. Taps along the other axis are added up within the products. The
+transforms of such short rows are themselves products with small constant matrices; Fourier matrices
+are orthogonal, so rounding errors are about those of the definition (tested against `lax.conv`).
+Inception-V3's 1x7, 7x1 and 5x5 convolutions gain.
 
 Shapes are `[B, H, W, C]` and kernels `[kh, kw, in, out]`. Stride is 1.
 """
@@ -25,15 +25,15 @@ from flaxart.models.ops.kernel_forms import kernel_form
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
-# The most multiplications, as a share of the definition's, with which it is faster (those of the
-# transforms count twice, because their matrices are small), and the fewest rows of a product.
+# Faster up to this share of the definition's multiplications (those of the transforms count twice,
+# because their matrices are small) and from this many rows of a product.
 SHARE, ROWS = 0.6, 64
 
 
 def worth_while(
   x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads: Pads
 ) -> bool:
-  """Whether this convolution is one that this module does, and faster."""
+  """Whether this module can do the convolution, and faster."""
   if stride != 1 or tuple(kernel_shape[:2]) == (1, 1):
     return False
   (kh, kw, inputs, outputs), (batch, height, width, _) = kernel_shape, x_shape
@@ -74,9 +74,9 @@ def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
 def transforms(
   width: int, taps: int, before: int, columns: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Constant matrices for rows of `width` pixels, so many `taps`, of which `before` are left of a
-  pixel, and `columns` of output: pixels to points `[P, width]`, taps to points `[P, taps]`,
-  products at points to output `[columns, P]`, float64.
+  """Constant matrices for rows of `width` pixels, `taps` of which `before` are left of a pixel, and
+  `columns` of output: pixels to points `[P, width]`, taps to points `[P, taps]`, products at points
+  to output `[columns, P]`, float64.
   """
   n = _length(width, taps, before, columns)
   pixels, offsets, places = np.arange(width), np.arange(taps) - before, np.arange(columns)
@@ -98,10 +98,10 @@ def transforms(
 
 
 def _length(width: int, taps: int, before: int, columns: int) -> int:
-  """How many values are transformed: what is wrapped around must not meet the output."""
+  """The number of values to transform: wrapped values must not reach the output."""
   return max(width + before, columns + taps - 1 - before)
 
 
 def _apply(matrix: jax.Array, x: jax.Array) -> jax.Array:
-  """The first axis, `[n, ...]`, through `[m, n]` -> `[m, ...]`."""
+  """Maps the first axis, `[n, ...]` by `[m, n]` -> `[m, ...]`."""
   return (matrix @ x.reshape(x.shape[0], -1)).reshape(-1, *x.shape[1:])

@@ -1,12 +1,12 @@
-"""3x3 convolutions at stride 1 with 16 multiplications where the definition takes 36.
+"""3x3 convolutions at stride 1 with 16 multiplications instead of 36.
 
 Winograd's F(2x2, 3x3), as in Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
-2016. The input is cut into tiles of 4x4 pixels, two apart. Tile and kernel go through small linear
-maps (additions, mostly) into 16 points each; there a convolution is one product per point, and 16
-points give 2x2 pixels of output. The kernel's gradient is the transposed algorithm on the same
-tiles, the input's gradient the same one with the turned kernel, whose points are those of the
-kernel in another order. Products are matrices of tiles times channels, which is what makes it
-worth while on a CPU; rounding errors are about those of the definition (tested against `lax.conv`).
+2016. The input is cut into tiles of 4x4 pixels, two apart. Small linear maps take tile and kernel
+(mostly additions) to 16 points each, where a convolution is one product per point; 16 points give
+2x2 pixels of output. The kernel's gradient is the transposed algorithm on the same tiles, the
+input's gradient the same algorithm with the rotated kernel, whose points are those of the kernel in
+another order. Products are of matrices of tiles times channels, which makes it worthwhile on a CPU;
+rounding errors are about those of the definition (tested against `lax.conv`).
 
 Shapes are `[B, H, W, C]` and kernels `[3, 3, in, out]`.
 """
@@ -24,19 +24,19 @@ from flaxart.models.ops.kernel_forms import kernel_form
 
 Pads = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
 
-# The narrowest product and the fewest tiles with which it is faster than one convolution.
+# The narrowest product and the fewest tiles for which it is faster than one convolution.
 CHANNELS, TILES = 32, 32
-# Points are four times the activations. Where activations are so many values and only so many
+# Points are four times the activations. With at least this many values and at most this many
 # channels, writing the points costs more than it saves, except for the kernel's gradient.
 LARGE, NARROW = 2**22, 96
-# Such a batch is taken in parts of about so many values: fewer points in memory, and those of a
-# part are still in the processor's cache when they are multiplied.
+# Such a batch is processed in parts of about this many values: fewer points in memory, and those of
+# a part are still in the CPU cache when they are multiplied.
 PART = 2**20
-_TURNED = (3, 1, 2, 0)  # where a point of the kernel turned by 180 degrees stands
+_TURNED = (3, 1, 2, 0)  # where each point of the kernel rotated by 180 degrees is
 
 
 def fits(x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads: Pads) -> bool:
-  """Whether this convolution is one that this module does, and its kernel's gradient faster."""
+  """Whether this module can do the convolution, and its kernel gradient faster."""
   if tuple(kernel_shape[:2]) != (3, 3) or stride != 1 or min(kernel_shape[2:]) < CHANNELS:
     return False
   height, width = (n + sum(p) - 2 for n, p in zip(x_shape[1:3], pads, strict=True))
@@ -46,7 +46,7 @@ def fits(x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads:
 def worth_while(
   x_shape: Sequence[int], kernel_shape: Sequence[int], stride: int, pads: Pads
 ) -> bool:
-  """Whether it is one that is faster forward, too, and the gradient of its input."""
+  """Whether it is also faster forward and for the input gradient."""
   wide = math.prod(x_shape) > LARGE and min(kernel_shape[2:]) < NARROW
   return fits(x_shape, kernel_shape, stride, pads) and not wide
 
@@ -67,7 +67,7 @@ def input_gradient(kernel: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
 def kernel_gradient(x: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
   """`[B, H, W, I]` and the output's gradient `[B, H', W', O]` -> `[3, 3, I, O]`."""
   parts = _parts(x, dy.shape[3])
-  wide = jnp.promote_types(x.dtype, jnp.float32)  # of the sums, also those of bfloat16
+  wide = jnp.promote_types(x.dtype, jnp.float32)  # of the sums, even those of bfloat16
 
   def add(sums: list[jax.Array], i: jax.Array | int) -> tuple[list[jax.Array], None]:
     tiles, points = _tile_points(_part(x, i, parts), pads), _output_points(_part(dy, i, parts))
@@ -89,7 +89,7 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, pads: Pads) -> jax.Array:
 
 
 def _parts(x: jax.Array, outputs: int) -> int:
-  """In how many parts of equal size a batch is taken."""
+  """The number of equal parts in which a batch is processed."""
   values = math.prod(x.shape[:3]) * max(x.shape[3], outputs)
   if values <= LARGE:
     return 1
@@ -98,14 +98,14 @@ def _parts(x: jax.Array, outputs: int) -> int:
 
 
 def _part(x: jax.Array, i: jax.Array | int, parts: int) -> jax.Array:
-  """Picture i of each `parts` that follow one another: devices that share a batch share them."""
+  """Picture i of every `parts` consecutive ones, so that each device has its share of a part."""
   if parts == 1:
     return x
   return lax.dynamic_index_in_dim(x.reshape(-1, parts, *x.shape[1:]), i, axis=1, keepdims=False)
 
 
 def _multiply(x: jax.Array, points: Sequence[jax.Array], pads: Pads) -> jax.Array:
-  """Tiles of `x` times 16 matrices `[I, O]`, put together to the output's pixels."""
+  """Tiles of `x` times 16 matrices `[I, O]`, assembled to the output's pixels."""
   parts = _parts(x, points[0].shape[1])
   if parts == 1:
     return _multiply_part(x, points, pads)
@@ -133,7 +133,7 @@ def _multiply_part(x: jax.Array, points: Sequence[jax.Array], pads: Pads) -> jax
 
 def _tile_points(x: jax.Array, pads: Pads) -> list[jax.Array]:
   """The 16 points of each tile, `[B, tile rows, tile columns, C]` each."""
-  # An odd output gets one more row or column, which is cut off again.
+  # An odd output gets one extra row or column, which is cut off later.
   whole = [
     (before, after + (n + before + after) % 2)
     for n, (before, after) in zip(x.shape[1:3], pads, strict=True)
