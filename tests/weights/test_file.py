@@ -99,7 +99,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
   assert 'not a safetensors file' in damaged(tmp_path, lambda b: b'\x89HDF\r\n\x1a\n' + bytes(200))
   absurd = struct.pack('<Q', 1 << 60)
   assert 'header of 1,152,921,504,606,846,976 bytes' in damaged(tmp_path, lambda b: absurd + b[8:])
-  assert 'cannot be read as safetensors' in damaged(tmp_path, lambda b: b[:8] + b'{nonsense' + b[17:])
+  assert 'cannot be read as safe' in damaged(tmp_path, lambda b: b[:8] + b'{nonsense' + b[17:])
 
 
 def test_other_safetensors_and_missing_files_are_refused(tmp_path):
