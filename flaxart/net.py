@@ -23,6 +23,7 @@ from flaxart.tasks.task import Task
 from flaxart.weights.load import LoadedTrunk
 from flaxart.weights.load import load_trunk as load_trunk_file
 from flaxart.workdir import checkpoint, run_folder
+from flaxart.workdir.beside_trainer import patiently
 from flaxart.workdir.restore import restore_network
 from tfds_rijks import images as pictures
 from tfds_rijks.errors import UserError
@@ -122,19 +123,24 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
   """
   workdir = Path(workdir).expanduser()
   config, tasks = run_folder.read_run(workdir)
-  step = checkpoint.best_on_disk(workdir, fallback=fallback) if step is None else step
-  network, state = restore_network(workdir, step, config, tasks, mesh=create_mesh())
+
+  def read() -> tuple[int, Network, TrainState, calibration.Calibration]:
+    chosen = checkpoint.best_on_disk(workdir, fallback=fallback) if step is None else step
+    network, state = restore_network(workdir, chosen, config, tasks, mesh=create_mesh())
+    return chosen, network, state, calibration.read(workdir, step=chosen)
+
+  chosen, network, state, calibrated = patiently(workdir, read)
   about = {
     'weights': run_folder.read_trunk_json(workdir)['about'],
     'workdir': str(workdir),
-    'step': step,
+    'step': chosen,
     'model': config.model.name,
     'dataset': config.data.dataset,
     'init': config.init,
     'classes_sha256': {task.name: task.sha256 for task in tasks},
   }
   about['scores'] = _scores(workdir, tasks)
-  return Net(network, state, config, about, calibration.read(workdir, step=step))
+  return Net(network, state, config, about, calibrated)
 
 
 def load_trunk(path: str | Path) -> LoadedTrunk:
@@ -146,8 +152,12 @@ def load_trunk(path: str | Path) -> LoadedTrunk:
   if not path.is_dir():
     return load_trunk_file(path)
   config, tasks = run_folder.read_run(path)
-  step = checkpoint.best_on_disk(path)
-  network, state = restore_network(path, step, config, tasks, mesh=create_mesh())
+
+  def read() -> tuple[int, Network, TrainState]:
+    step = checkpoint.best_on_disk(path)
+    return step, *restore_network(path, step, config, tasks, mesh=create_mesh())
+
+  step, network, state = patiently(path, read)
   model = network.merge(state.trainable, state.frozen, state.batch_stats)
   about = {'model': config.model.name, 'source': f'run {path.name}, step {step}'}
   return LoadedTrunk(model.trunk, model.preprocess, about)

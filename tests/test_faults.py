@@ -135,6 +135,18 @@ def test_a_second_trainer_on_a_workdir_is_refused_by_pid_and_host(tiny, tmp_path
     pass
 
 
+def test_what_a_killed_trainer_was_writing_is_removed(tmp_path):
+  ours, theirs = (tmp_path / f'.results.json.{pid}.tmp' for pid in (12, 13))
+  for path in (ours, theirs):
+    path.touch()
+  (tmp_path / '.lock').write_text('process 12 on host\n')
+  with WorkdirLock(tmp_path):
+    assert not ours.exists() and theirs.exists()
+  (tmp_path / '.lock').write_text('process * on host\n')
+  with WorkdirLock(tmp_path):
+    assert theirs.exists()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
   """A file system of 16 MB."""

@@ -22,6 +22,9 @@ import scipy.optimize
 
 from flaxart.machine.files import read_object, write_text
 from flaxart.tasks.task import Task
+from flaxart.workdir import manifest
+from flaxart.workdir.checkpoint_folder import add_calibration
+from flaxart.workdir.manifest import CALIBRATION, FOLDER, steps_in
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
@@ -121,18 +124,45 @@ def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[s
   return task.decide(calibrated(task, logits, entry['temperature'])[0], entry['threshold'])
 
 
-def write(workdir: Path, calibration: Calibration) -> None:
-  """Writes `calibration.json`; process 0 only."""
+def write(workdir: Path, calibration: Calibration, *, step: int) -> None:
+  """Writes `calibration.json`, and a sealed copy into checkpoint `step`; process 0 only."""
   if jax.process_index() == 0:
-    write_text(workdir / FILE, json.dumps(calibration, indent=1, ensure_ascii=False) + '\n')
+    text = json.dumps(calibration, indent=1, ensure_ascii=False) + '\n'
+    add_calibration(workdir, step, FILE, text)
+    write_text(workdir / FILE, text)
 
 
 def read(workdir: Path, *, step: int) -> Calibration:
-  """What `write` wrote; empty for a run that has none (no val split, or not finished).
+  """What `write` put into checkpoint `step`; empty for a run without val split, or not finished.
 
-  Empty, too, for another `step` than the one it was fitted on: other weights are sure of themselves
-  in another way (a run that was stopped between the two files has no results to say so by).
+  Empty, too, for another step: other weights are sure of themselves in another way. Runs that
+  earlier versions finished have the copy of the workdir only. Raises `UserError` for a copy that is
+  damaged, or was changed.
   """
+  path, folder = workdir / FILE, workdir / FOLDER
+  fitted = next((s for s in steps_in(folder) if (folder / str(s) / CALIBRATION).exists()), None)
+  if fitted is None:
+    return _unsealed(workdir, step=step)
+  if fitted != step:
+    _warn_other_step(path, fitted, step)
+    return {}
+  sealed = folder / str(step) / CALIBRATION
+  manifest.check(sealed)
+  found = read_object(sealed / FILE)
+  here = read_object(path) if path.exists() else found
+  for task in found.keys() | here.keys():
+    was, now = (entries.get(task) or {} for entries in (found, here))
+    for field in sorted(was.keys() | now.keys()):
+      if was.get(field) != now.get(field):
+        raise UserError(
+          f'{path}: {field} of {task} was {was.get(field)} when it was fitted and is '
+          f'{now.get(field)} now; restore that file from {sealed / FILE}'
+        )
+  return found
+
+
+def _unsealed(workdir: Path, *, step: int) -> Calibration:
+  """The copy of a workdir that an earlier flaxart left, for the step it was fitted on."""
   path, results = workdir / FILE, workdir / 'results.json'
   if not path.exists():
     return {}
@@ -142,8 +172,15 @@ def read(workdir: Path, *, step: int) -> Calibration:
     raise UserError(f'{error}, or remove it to predict without decisions') from None
   fitted = read_object(results, keys=['train'])['train']['best_step'] if results.exists() else step
   if fitted != step:
-    log.warning(
-      '%s: was fitted on step %d and says nothing of step %d: no decisions', path, fitted, step
-    )
+    _warn_other_step(path, fitted, step)
     return {}
+  log.warning(
+    '%s: is not sealed (an earlier flaxart wrote it): decisions go by it all the same', path
+  )
   return found
+
+
+def _warn_other_step(path: Path, fitted: int, step: int) -> None:
+  log.warning(
+    '%s: was fitted on step %d and says nothing of step %d: no decisions', path, fitted, step
+  )

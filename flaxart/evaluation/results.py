@@ -176,7 +176,7 @@ def collect(
 ) -> dict[str, Any]:
   """`{split: {task: scores}}` of `state` on val and test, and the `calibration`.
 
-  Leaves the long form in the workdir: what each record was given, tables, the calibration.
+  Leaves the long form in the workdir: what each record was given, and tables.
   """
   names = [
     name
@@ -195,7 +195,6 @@ def collect(
       if (made := table_of(task, evaluation.counts[task.name]))
     }
   records.write_tables(workdir, tables)
-  calibration.write(workdir, assessed.calibration)
   return {**assessed.scores, 'calibration': assessed.calibration}
 
 

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -17,9 +18,19 @@ from typing import IO
 from tfds_rijks.errors import UserError
 
 FILE = '.lock'
+LOOKS = 4  # times that somebody may just be looking who holds the lock
 # Answers of file systems that know no locks (some network ones).
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 log = logging.getLogger('flaxart')
+
+
+def _lock_soon(file: IO[str]) -> None:
+  """Locks, or raises `BlockingIOError` where another trainer does; `holder` only looks in."""
+  for _ in range(LOOKS):
+    with contextlib.suppress(BlockingIOError):
+      return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    time.sleep(0.05)
+  fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class WorkdirLock:
@@ -33,7 +44,7 @@ class WorkdirLock:
     self.path.parent.mkdir(parents=True, exist_ok=True)
     file = self.path.open('a+', encoding='utf-8')
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      _lock_soon(file)
     except BlockingIOError:
       file.seek(0)
       holder = file.read().strip() or 'another process'
@@ -48,6 +59,8 @@ class WorkdirLock:
         raise
       log.warning('%s: this file system knows no locks; start one trainer only', self.path.parent)
       return self
+    file.seek(0)
+    _clear(self.path.parent, left_by=file.read())
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     file.flush()
@@ -58,6 +71,28 @@ class WorkdirLock:
     # The file stays: removing it would let two trainers lock two files of the same name.
     if self._file is not None:
       self._file.close()
+
+
+def _clear(workdir: Path, *, left_by: str) -> None:
+  """Removes what the last trainer was writing when it was killed; its lock says that it is gone."""
+  match left_by.split():
+    case ['process', pid, *_] if pid.isdigit():
+      for path in workdir.rglob(f'.*.{pid}.tmp'):
+        log.info('%s: left by a process that was killed; removed', path)
+        path.unlink()
+
+
+def holder(workdir: Path) -> str | None:
+  """The trainer that holds a workdir's lock, as `process 12 on host`; None if there is none."""
+  try:
+    with (workdir / FILE).open(encoding='utf-8') as file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+      except BlockingIOError:
+        return file.read().strip() or 'another process'
+  except OSError:  # no lock file, or a file system without locks
+    pass
+  return None
 
 
 @contextlib.contextmanager

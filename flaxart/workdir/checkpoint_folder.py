@@ -15,13 +15,14 @@ import jax
 import numpy as np
 
 from flaxart.machine import processes
+from flaxart.machine.files import write_text
 from flaxart.workdir import manifest
-from flaxart.workdir.manifest import FOLDER, OPTIMIZER, steps_in
+from flaxart.workdir.manifest import CALIBRATION, FOLDER, OPTIMIZER, steps_in
 from flaxart.workdir.read_back import missing_arrays
 from tfds_rijks.errors import UserError
 
 DAMAGED = 'checkpoints-damaged'  # where a fallback puts what it passes over
-UNFINISHED = ('*.orbax-checkpoint-tmp*', '*.deleted')
+UNFINISHED = ('*.orbax-checkpoint-tmp*', '*.deleted', '*.new')
 log = logging.getLogger('flaxart')
 
 
@@ -30,6 +31,19 @@ def delete(path: Path, folder: Path) -> None:
   gone = folder / ('-'.join(path.relative_to(folder).parts) + '.deleted')
   path.rename(gone)
   shutil.rmtree(gone)
+
+
+def add_calibration(workdir: Path, step: int, name: str, text: str) -> None:
+  """Puts a file into the calibration of a checkpoint, sealed, in place of an earlier one."""
+  folder = workdir / FOLDER
+  part, new = folder / str(step) / CALIBRATION, folder / f'{step}-{CALIBRATION}.new'
+  shutil.rmtree(new, ignore_errors=True)
+  new.mkdir()
+  write_text(new / name, text)
+  manifest.seal(new)
+  if part.exists():
+    delete(part, folder)
+  new.rename(part)
 
 
 def leftovers(folder: Path) -> list[Path]:

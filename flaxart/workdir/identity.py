@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import flaxart
+from flaxart.config import differences, read
 from flaxart.data.source import Dataset
 from flaxart.machine.files import read_object, write_text
 from flaxart.tasks.kinds import read_labels
@@ -113,7 +114,7 @@ def check_labels(workdir: Path, tasks: Sequence[Task], dataset: Dataset) -> None
 
 
 def check_checkpoint(workdir: Path, folder: Path) -> None:
-  """Refuses a checkpoint whose classes or preprocessing are not those its workdir states now."""
+  """Refuses a checkpoint with other settings, classes or preprocessing than its workdir states."""
   check_format(folder)
   if (folder / LABELS).exists():
     here = {task.name: task for task in read_labels(workdir / LABELS)}
@@ -121,19 +122,29 @@ def check_checkpoint(workdir: Path, folder: Path) -> None:
       if was.name not in here:
         raise UserError(f'{workdir / LABELS}: lacks {was.name!r}, which {folder} has a head for')
       if was.classes != here[was.name].classes:
-        where, then, now = _first_difference(was.classes, here[was.name].classes)
-        raise UserError(
-          f'{folder}: class {where} of {was.name} was {then} when it was saved and is {now} in '
-          f'{workdir / LABELS}; restore that file from {folder / LABELS}'
-        )
+        where, *values = _first_difference(was.classes, here[was.name].classes)
+        raise _changed(workdir, folder, LABELS, f'class {where} of {was.name}', *values)
+      for field in ('kind', 'center', 'scale'):
+        then, now = getattr(was, field), getattr(here[was.name], field)
+        if then != now:
+          raise _changed(workdir, folder, LABELS, f'{field} of {was.name}', then, now)
   saved = _read(folder / TRUNK).get('spec', {})
   stated = _read(workdir / TRUNK).get('spec', {})
   for field, value in saved.items():
     if stated.get(field) != value:
-      raise UserError(
-        f'{folder}: {field} was {value} when it was saved and is {stated.get(field)} in '
-        f'{workdir / TRUNK}; restore that file from {folder / TRUNK}'
-      )
+      raise _changed(workdir, folder, TRUNK, field, value, stated.get(field))
+  if (folder / CONFIG).exists():
+    for field, (then, now) in differences(read(folder / CONFIG), read(workdir / CONFIG)).items():
+      raise _changed(workdir, folder, CONFIG, f'config.{field}', then, now)
+
+
+def _changed(
+  workdir: Path, folder: Path, name: str, what: str, then: object, now: object
+) -> UserError:
+  return UserError(
+    f'{folder}: {what} was {then} when it was saved and is {now} in {workdir / name}; restore that '
+    f'file from {folder / name}'
+  )
 
 
 def copy_into(folder: Path, workdir: Path) -> None:

@@ -1,7 +1,7 @@
 """SHA-256 of every file of a checkpoint: Orbax notices a missing file, never a flipped bit.
 
-`checkpoints/<step>/manifest.json` covers all but the optimizer, which has a manifest of its own and
-so can be deleted without the checkpoint becoming another one.
+`checkpoints/<step>/manifest.json` covers all but the optimizer and the calibration. These have
+manifests of their own, so that one can go and the other come while the rest stays as it was sealed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flaxart.machine.files import write_text
 from tfds_rijks.errors import UserError
 
 FOLDER = 'checkpoints'  # of a workdir
-OPTIMIZER = 'optimizer'  # of a checkpoint
+OPTIMIZER, CALIBRATION = PARTS = 'optimizer', 'calibration'  # of a checkpoint
 FILE = 'manifest.json'
 
 
@@ -27,7 +27,7 @@ def steps_in(folder: Path) -> list[int]:
 
 def seal(folder: Path) -> None:
   """Writes the manifests of a finished checkpoint; the one that makes it sealed comes last."""
-  for part in (folder / OPTIMIZER, folder):
+  for part in (*(folder / name for name in PARTS), folder):
     if part.exists():
       write_text(part / FILE, _text(digests(part)))
 
@@ -50,8 +50,9 @@ def problems(folder: Path, *, optimizer: bool = True) -> list[str]:
   if not folder.is_dir():
     return [f'{folder}: does not exist']
   lines = _problems(folder)
-  if optimizer and (folder / OPTIMIZER).exists():
-    lines += _problems(folder / OPTIMIZER)
+  for part in PARTS if optimizer else [CALIBRATION]:
+    if (folder / part).exists():
+      lines += _problems(folder / part)
   return lines
 
 
@@ -67,7 +68,7 @@ def digests(folder: Path, name: str = '*') -> dict[str, str]:
   return {
     path.relative_to(folder).as_posix(): _sha256(path)
     for path in sorted(folder.rglob('*') if name == '*' else [folder / name])
-    if path.is_file() and path != folder / FILE and folder / OPTIMIZER not in path.parents
+    if path.is_file() and path != folder / FILE and path.relative_to(folder).parts[0] not in PARTS
   }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import scipy.special
@@ -117,8 +119,27 @@ def test_certainty_beyond_float32_is_no_error():
 
 def test_a_damaged_file_is_refused_and_a_missing_one_decides_nothing(tmp_path):
   assert c.read(tmp_path, step=1) == {}
-  c.write(tmp_path, {'artist': {'threshold': 0.5}})
-  assert c.read(tmp_path, step=1) == {'artist': {'threshold': 0.5}}
   (tmp_path / c.FILE).write_text('{"artist": ')
   with pytest.raises(UserError, match=r'calibration.json: is damaged .*, or remove it to predict'):
     c.read(tmp_path, step=1)
+
+
+def test_decisions_go_by_the_sealed_copy(tmp_path, caplog):
+  (tmp_path / 'checkpoints/1').mkdir(parents=True)
+  for threshold in (0.4, 0.5):  # the second time in place of the first
+    c.write(tmp_path, {'artist': {'threshold': threshold}}, step=1)
+  here, sealed = tmp_path / c.FILE, tmp_path / 'checkpoints/1/calibration' / c.FILE
+  assert c.read(tmp_path, step=1) == {'artist': {'threshold': 0.5}} and not caplog.text
+  assert c.read(tmp_path, step=2) == {} and 'fitted on step 1' in caplog.text
+  here.write_text('{"artist": {"threshold": 0.1}}')
+  with pytest.raises(UserError, match=r'threshold of artist was 0.5 when it was fitted and is 0.1'):
+    c.read(tmp_path, step=1)
+  here.unlink()
+  assert c.read(tmp_path, step=1) == {'artist': {'threshold': 0.5}}
+  sealed.write_text('{"artist": {"threshold": 0.1}}')
+  with pytest.raises(UserError, match=r'calibration/calibration.json: content changed'):
+    c.read(tmp_path, step=1)
+  shutil.rmtree(sealed.parent)  # as an earlier flaxart left it
+  here.write_text('{"artist": {"threshold": 0.1}}')
+  assert c.read(tmp_path, step=1) == {'artist': {'threshold': 0.1}}
+  assert 'is not sealed' in caplog.text

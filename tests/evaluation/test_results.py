@@ -28,6 +28,7 @@ from flaxart.evaluation.evaluate import evaluate
 from flaxart.machine.sharding import create_mesh
 from flaxart.predict import predict
 from flaxart.train import train_and_evaluate
+from flaxart.workdir import checkpoint
 from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
@@ -244,7 +245,8 @@ def test_predict_decides_by_the_stored_thresholds(run, tmp_path):
   entry = {'temperature': 1.0, 'precision': 0.9, 'n': 40}
 
   def decisions(threshold):
-    calibration.write(workdir, {t: entry | {'threshold': threshold} for t in ('artist', 'tags')})
+    fitted = {t: entry | {'threshold': threshold} for t in ('artist', 'tags')}
+    calibration.write(workdir, fitted, step=checkpoint.best_on_disk(workdir))
     return predict(workdir, folder, tmp_path / 'out.csv')
 
   for row in decisions(0.0):

@@ -21,6 +21,7 @@ from tiny_museum import tiny_config
 
 from flaxart.data.source import open_dataset
 from flaxart.evaluate_run import evaluate_run
+from flaxart.evaluation import calibration
 from flaxart.evaluation.results import table
 from flaxart.predict import predict
 from flaxart.report.__main__ import report
@@ -28,6 +29,7 @@ from flaxart.tasks import kinds
 from flaxart.tasks.arithmetic import divide
 from flaxart.tasks.task import PLAIN, Task, class_names
 from flaxart.train import train_and_evaluate
+from flaxart.workdir import checkpoint
 from flaxart.workdir.class_names import by_class_name
 from flaxart.workdir.run_folder import read_run
 
@@ -169,7 +171,8 @@ def test_its_classes_are_matched_by_name(runs, collection):
 
 def test_it_names_pictures_and_decides(runs, collection):
   entry = runs.network['calibration']['artist'] | {'temperature': 1.0, 'threshold': 0.6}
-  (runs.workdir / 'calibration.json').write_text(json.dumps({'artist': entry}))
+  step = checkpoint.best_on_disk(runs.workdir)
+  calibration.write(runs.workdir, {'artist': entry}, step=step)
   rows = predict(runs.workdir, collection.parent / 'source', runs.folder / 'out.csv')
   rows = [row for row in rows if row['status'] == 'ok']
   assert {row['artist_1'] for row in rows} <= {'Anna', 'Bert', 'Cleo'} and len(rows) == 160

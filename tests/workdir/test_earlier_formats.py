@@ -26,7 +26,7 @@ from flaxart.evaluate_run import evaluate_run
 from flaxart.network.state_tree import state_tree
 from flaxart.train import train_and_evaluate
 from flaxart.verify import verify
-from flaxart.workdir import checkpoint, identity
+from flaxart.workdir import checkpoint, identity, manifest
 from tfds_rijks.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
@@ -50,6 +50,9 @@ def begun(tmp_path, collection):
       section, _, field = name.rpartition('__')
       (stored[section] if section else stored)[field] = value
     (run / 'config.json').write_text(json.dumps(stored))
+    for step in (run / 'checkpoints').iterdir():  # saved under the same settings
+      (step / 'config.json').write_text(json.dumps(stored))
+      manifest.seal(step)
     return run
 
   return tell

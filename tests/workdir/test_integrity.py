@@ -174,7 +174,6 @@ def test_a_run_without_a_sound_checkpoint_does_not_begin_anew_in_its_place(run, 
     ('run.json', '[1]', 'found list, expected an object'),
     ('trunk.json', '{}', "lacks 'spec'"),
     ('results.json', '{"tr', 'Unterminated'),
-    ('results.json', '{}', "lacks 'train'"),
     ('calibration.json', '', 'Expecting value'),
     ('labels.json', '[]', 'found list, expected an object'),
   ],
@@ -234,6 +233,21 @@ def test_a_checkpoint_keeps_its_preprocessing(run):
   trunk['spec']['variant'] = 'torchvision'
   (run / 'trunk.json').write_text(json.dumps(trunk))
   with pytest.raises(UserError, match='variant was keras when it was saved and is torchvision in'):
+    flaxart.load(run)
+
+
+@pytest.mark.parametrize(
+  ('name', 'old', 'new', 'line'),
+  [
+    ('config.json', '"fit": "squash"', '"fit": "crop"', 'config.data.fit was squash when it was'),
+    ('calibration.json', '"precision": 0.9', '"precision": 0.1', 'precision of .* was 0.9 when'),
+  ],
+)
+def test_what_steers_a_prediction_is_what_was_sealed(run, name, old, new, line):
+  text = (run / name).read_text()
+  assert old in text
+  (run / name).write_text(text.replace(old, new))
+  with pytest.raises(UserError, match=line):
     flaxart.load(run)
 
 

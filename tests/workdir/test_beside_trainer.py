@@ -1,0 +1,75 @@
+"""Readers beside a trainer: what comes and goes under their hands is no damage."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+import flaxart
+from flaxart.machine import locks
+from flaxart.machine.sharding import create_mesh
+from flaxart.verify import verify
+from flaxart.workdir import beside_trainer, checkpoint, manifest, run_folder
+from flaxart.workdir.restore import restore_network
+from tfds_rijks.errors import UserError
+
+GOLDEN = Path(__file__).parents[1] / 'golden' / 'format2'
+SECONDS = 6
+
+
+@pytest.fixture
+def run(tmp_path):
+  return shutil.copytree(GOLDEN, tmp_path / 'run')
+
+
+def test_a_trainer_that_saves_all_the_time_raises_no_alarm(run):
+  config, tasks = run_folder.read_run(run)
+  step = checkpoint.best_on_disk(run)
+  _, state = restore_network(run, step, config, tasks, mesh=create_mesh())
+  stop, errors = threading.Event(), []
+
+  def train():
+    rng, n = random.Random(0), step
+    try:
+      with locks.WorkdirLock(run), checkpoint.Checkpointer(run, asynchronous=False) as saver:
+        while not stop.is_set():
+          n += 1
+          saver.save(dataclasses.replace(state, step=jnp.int32(n)), score=rng.random())
+    except BaseException as error:
+      errors.append(error)
+
+  trainer = threading.Thread(target=train)
+  trainer.start()
+  looked, loaded, end = 0, set(), time.monotonic() + SECONDS
+  try:
+    while time.monotonic() < end:
+      assert not any(verify(run).values())
+      loaded.add(flaxart.load_trunk(run).about['source'])
+      looked += 1
+  finally:
+    stop.set()
+    trainer.join()
+  assert not errors and looked >= 3 and len(loaded) > 1
+
+
+def test_a_save_is_waited_for_while_its_trainer_is_at_work(run, monkeypatch):
+  (step,) = checkpoint.steps_on_disk(run)
+  sealed = run / 'checkpoints' / str(step) / manifest.FILE
+  sealed.rename(run / 'elsewhere')
+  monkeypatch.setattr(beside_trainer, 'WAITS', (0.01,))
+  at_work = pytest.raises(UserError, match=r'a trainer, process \d+ on .*, is at work on this run')
+  with locks.WorkdirLock(run), at_work:
+    flaxart.load_trunk(run)
+  with pytest.raises(UserError, match='interrupted before it was complete'):
+    flaxart.load_trunk(run)
+  monkeypatch.setattr(beside_trainer, 'WAITS', (0.01, 2.0))
+  threading.Timer(1.0, lambda: (run / 'elsewhere').rename(sealed)).start()
+  with locks.WorkdirLock(run):
+    flaxart.load_trunk(run)
