@@ -2,12 +2,13 @@
 
   python -m benchmarks.copies --works=2000 --copies=440 --output=museum.json
   python -m benchmarks.copies --pictures=FOLDER --works=2000 --copies=440 --output=folder.json
-  python -m benchmarks.copies --search=112039 --output=search.json
+  python -m benchmarks.copies --pictures=FOLDER --search=112039 --output=search.json
 
 The first two plant copies, of each way as many, among works of the synthetic museum or of a folder;
 a found pair is false if it is neither planted nor equal (in a folder it may be a copy that was
 there before). `--peers=imagehash` compares its hashes in eight orientations at several distances.
-The third times what comes after the reading, for so many sketches of coloured patches.
+The third times the search among so many pictures: each is the mean of two of the folder, of which
+only the sketches are made. A second look at such a pair sees the first of the two.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tfds_rijks import images, pictures
 from tfds_rijks.build_report import write_json
 from tfds_rijks.command import Parser, run
 from tfds_rijks.copies import Source, find
-from tfds_rijks.copies.sketches import SIDE, TURNS, turned
+from tfds_rijks.copies.sketches import SIDE, TURNS, sketch, turned
 from tfds_rijks.rijksmuseum.synthetic import draw_museum
 from tfds_rijks.rijksmuseum.synthetic.copying import HOW, copied
 
@@ -126,29 +127,54 @@ def imagehash_finds(named: Mapping[str, Path]) -> dict[str, Any]:
   return report
 
 
-def search(pictures_: int, *, processes: int | None) -> dict[str, Any]:
-  """Seconds and memory of all that comes after the reading but the second look."""
+def search(paths: list[Path], number: int, *, processes: int | None) -> dict[str, Any]:
+  """Seconds and memory of sketches and search among `number` means of two pictures."""
+  decoded = (images.decode(path.read_bytes(), name=str(path)) for path in paths)
+  began = time.process_time()
+  seconds_decoding = 0.0
+  every = np.empty((len(paths), SIDE, SIDE), np.uint8)
+  for i in range(len(paths)):
+    before = time.process_time()
+    image = next(decoded)
+    seconds_decoding += time.process_time() - before
+    every[i] = np.frombuffer(sketch(image), np.uint8).reshape(SIDE, SIDE)
+  sketching = (time.process_time() - began - seconds_decoding) / len(paths) * number
   rng = np.random.default_rng(0)
+  pairs = rng.integers(len(paths), size=(number, 2))
   with tempfile.TemporaryDirectory() as name:
     file = Path(name) / 'sketches'
     with file.open('wb') as out:
-      for begin in range(0, pictures_, 1000):
-        patches = rng.integers(0, 256, (min(1000, pictures_ - begin), 8, 8), dtype=np.uint8)
-        out.write(patches.repeat(SIDE // 8, 1).repeat(SIDE // 8, 2).tobytes())
-    sources = [Source(f'{i:06d}', '', 1, 1.0, '') for i in range(pictures_)]
-    began = time.monotonic()
+      for begin in range(0, number, 1000):
+        first, second = pairs[begin : begin + 1000].T
+        out.write((every[first] // 2 + every[second] // 2).tobytes())
+    sources = [
+      Source(f'{i:06d}', str(paths[first]), images.MAX_PIXELS, 1.0, '')
+      for i, first in enumerate(pairs[:, 0].tolist())
+    ]
+    before, began = used(), time.monotonic()
     found = find(sources, file, rule='likely', scratch=Path(name), processes=processes)
-    seconds = time.monotonic() - began
+    wall, after = time.monotonic() - began, used()
+    disk = sum(path.stat().st_size for path in Path(name).iterdir())
   own, workers = (
     resource.getrusage(of).ru_maxrss for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
   )
   return {
-    'pictures': pictures_,
-    'seconds': seconds,
+    'pictures': number,
+    'cpu_seconds_of_sketches': sketching,
+    'cpu_seconds_of_the_search': after - before,
+    'seconds_of_the_search': wall,
     'likely': len(found.likely),
+    'doubtful': len(found.doubtful),
     'megabytes': own // 1024,
     'megabytes_of_the_largest_worker': workers // 1024,
+    'megabytes_on_disk': disk // 2**20,
   }
+
+
+def used() -> float:
+  """CPU seconds of this process and of workers that have ended."""
+  every = (resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+  return sum(usage.ru_utime + usage.ru_stime for usage in every)
 
 
 def main() -> None:
@@ -162,14 +188,15 @@ def main() -> None:
   parser.add_argument('--processes', type=int)
   parser.add_argument('--output', required=True, help='JSON file')
   arguments = parser.parse_args()
+  root = Path(arguments.pictures) if arguments.pictures else None
+  found = root.rglob('*') if root else ()
+  every = sorted(path for path in found if path.suffix.lower() in images.SUFFIXES)
   if arguments.search:
-    results = search(arguments.search, processes=arguments.processes)
+    results = search(every, arguments.search, processes=arguments.processes)
   else:
     with tempfile.TemporaryDirectory() as name:
       folder = Path(name)
       if arguments.pictures:
-        root = Path(arguments.pictures)
-        every = sorted(p for p in root.rglob('*') if p.suffix.lower() in images.SUFFIXES)
         chosen = np.random.default_rng(0).permutation(len(every))[: arguments.works]
         works = [every[i] for i in sorted(chosen)]
       else:

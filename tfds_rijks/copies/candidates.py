@@ -14,13 +14,11 @@ import numpy as np
 
 from tfds_rijks.copies.sketches import LENGTH, SCALE, TURNS, turning
 
-NEAR = 0.7  # cosine of the descriptors of two candidates
+NEAR = 0.72  # cosine of the descriptors of two candidates
 MARGIN = 0.03 * SCALE**2  # by which the best turn may be nearer than another that is looked at
 _ROWS, _COLUMNS = 256, 1024  # pictures of one task, and of one matrix product
-_PER_PICTURE = (16, 64)  # candidates of one picture, in a small collection and at most
-_ONE_IN = 32  # pictures; in between
-_LEAST = 8  # candidates of one picture in a very large collection
-_ALL_TOGETHER = 1_200_000  # candidates that a large collection may have
+_PER_PICTURE = (6, 64)  # candidates of one picture, at least and at most
+_ALL_TOGETHER = 700_000  # candidates that a large collection may have
 _STRETCH = 0.12  # by which a crop may change the shape, as a logarithm
 _DESCRIPTORS, _SHAPES = 'descriptors', 'shapes'  # files
 
@@ -34,7 +32,7 @@ class Block(NamedTuple):
 
 
 def write(folder: Path, descriptors: np.ndarray, shapes: np.ndarray) -> list[Block]:
-  """Writes descriptors int8 `[N, 45]` and shapes (width / height) `[N]` for `nearest`.
+  """Writes descriptors int8 `[N, 69]` and shapes (width / height) `[N]` for `nearest`.
 
   Returns the tasks of which `nearest` finds all candidates.
   """
@@ -54,7 +52,7 @@ def nearest(block: Block) -> np.ndarray:
   most = _most(every.shape[1])
   own = every[:, block.start : block.start + _ROWS].T
   # Turned back instead of the others: the turns are orthogonal matrices.
-  own = np.stack([own @ turning(turn).T for turn in TURNS])  # [8, R, 45]
+  own = np.stack([own @ turning(turn).T for turn in TURNS])  # [8, R, 69]
   threshold = np.full((own.shape[1], 1), NEAR * SCALE**2, np.float32)
   found, near = np.zeros((3, 0), np.int64), np.zeros(0, np.float32)
   for begin in range(block.start, every.shape[1], _COLUMNS):
@@ -80,8 +78,8 @@ def nearest(block: Block) -> np.ndarray:
 
 def _most(pictures: int) -> int:
   """How many candidates one picture may have."""
-  small, large = _PER_PICTURE
-  return min(large, max(small, pictures // _ONE_IN), max(_LEAST, _ALL_TOGETHER // pictures))
+  least, most = _PER_PICTURE
+  return max(least, min(most, _ALL_TOGETHER // pictures))
 
 
 def _best(found: np.ndarray, near: np.ndarray, *, most: int) -> np.ndarray:
@@ -101,6 +99,6 @@ def _best(found: np.ndarray, near: np.ndarray, *, most: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _read(folder: str) -> tuple[np.ndarray, np.ndarray]:
-  """(descriptors float32 `[45, N]`, whose products are exact; logarithms of the shapes `[N]`)."""
+  """(descriptors float32 `[69, N]`, whose products are exact; logarithms of the shapes `[N]`)."""
   found = np.fromfile(Path(folder) / _DESCRIPTORS, np.int8).reshape(-1, LENGTH)
   return found.T.astype(np.float32, order='C'), np.fromfile(Path(folder) / _SHAPES, np.float32)

@@ -6,6 +6,7 @@ Candidates by their descriptors, a first look at 64 pixels, a second look at 128
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +21,19 @@ from tfds_rijks.copies import candidates
 from tfds_rijks.copies.align import same
 from tfds_rijks.copies.difference import FAR, NEAR
 from tfds_rijks.copies.groups import Groups, Pair
-from tfds_rijks.copies.looks import CHUNK, Looks, Source, enlarged, first_look, second_look, stored
-from tfds_rijks.copies.sketches import SIDE, TURNS, descriptors, turning
+from tfds_rijks.copies.looks import (
+  CHUNK,
+  Looks,
+  Part,
+  Source,
+  described,
+  enlarged,
+  first_look,
+  second_look,
+  stored,
+)
+from tfds_rijks.copies.sketches import TURNS, turning
+from tfds_rijks.errors import UserError
 
 Rule = Literal['equal', 'likely', 'doubtful']
 LIKELY, DOUBTFUL = 0.7, 2.0  # differences up to which a pair is so
@@ -65,20 +77,11 @@ def find(
   tie = DOUBTFUL if rule == 'doubtful' else LIKELY
   groups = Groups(pictures.compare_more, tie=tie, stay=DOUBTFUL)
   looks = pictures.first_looks(pictures.candidates())
-  begin = 0
-  for end in (len(sources), 4 * len(sources), len(looks.pairs)):
-    groups.add(
-      pictures.compare(
-        looks.of(
-          [
-            i
-            for i in range(begin, min(end, len(looks.pairs)))
-            if not groups.together(*looks.pairs[i, :2].tolist())
-          ]
-        )
-      )
-    )
-    begin = end
+  # The most alike first: two pictures that these lay into one group need no second look.
+  ends = (0, len(sources), 4 * len(sources), len(looks.pairs))
+  for begin, end in itertools.pairwise(ends):
+    part = enumerate(looks.pairs[begin:end, :2].tolist(), start=begin)
+    groups.add(pictures.compare(looks.of([i for i, pair in part if not groups.together(*pair)])))
   likely: list[tuple[str, str, float]] = []
   doubtful: list[tuple[str, str, float]] = []
   for (a, b), value in sorted(groups.known.items(), key=lambda item: (item[1], item[0])):
@@ -118,10 +121,12 @@ class _Pictures:
     self.sources, self.processes = sources, processes
     self.sketches, place = sketches
     self.scratch, self.large = scratch, scratch / 'large'
-    every = np.memmap(self.sketches, np.uint8, 'r').reshape(-1, SIDE, SIDE)
-    self.descriptors = np.concatenate(
-      [descriptors(every[place[i : i + 256]]) for i in range(0, len(place), 256)]
-    )
+    parts = [
+      Part(f'pictures from {i:,}', str(self.sketches), place[i : i + CHUNK])
+      for i in range(0, len(place), CHUNK)
+    ]
+    found = self._run(described, parts, what='describing pictures', unit='batch')
+    self.descriptors = np.concatenate([*found])
     digests: set[str] = set()
     for i, source in enumerate(sources):  # equal pictures are known: the first stands for all
       if source.digest in digests:
@@ -134,17 +139,8 @@ class _Pictures:
   def candidates(self) -> np.ndarray:
     """Pairs `[P, 3]` to compare, each with its turn."""
     tasks = candidates.write(self.scratch, self.descriptors, self.shapes)
-    return np.concatenate(
-      [
-        *pool.run(
-          candidates.nearest,
-          tasks,
-          what='looking for copies',
-          unit='block',
-          processes=self.processes,
-        )
-      ]
-    )
+    found = self._run(candidates.nearest, tasks, what='looking for copies', unit='block')
+    return np.concatenate([*found])
 
   def first_looks(self, pairs: np.ndarray, *, slack: float = NEAR) -> _Looks:
     """Those of some pairs `[P, 3]` that look alike, each with the turn at which they do most."""
@@ -209,8 +205,18 @@ class _Pictures:
       part = slice(i, i + size)
       of = places[part], placements[part], shapes[part]
       tasks.append(Looks(f'pairs from {i:,}', str(file), *of, slack))
-    what = 'comparing likely copies'
-    return pool.run(look, tasks, what=what, unit='batch', processes=self.processes)
+    return self._run(look, tasks, what='comparing likely copies', unit='batch')
+
+  def _run(
+    self, function: Callable[[Any], Any], tasks: Sequence[Any], *, what: str, unit: str
+  ) -> Iterator[Any]:
+    """As `pool.run`, but a task that kills its process ends the search: nothing may be left out."""
+    for found in pool.run(function, tasks, what=what, unit=unit, processes=self.processes):
+      if isinstance(found, UserError):
+        raise UserError(
+          f'{what}: a worker process was ended, perhaps for want of memory; give fewer --processes'
+        ) from found
+      yield found
 
   def _enlarge(self, pictures: np.ndarray) -> None:
     """Adds pictures to the file `large`; one that can no longer be read is left out."""

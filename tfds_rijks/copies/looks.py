@@ -1,4 +1,4 @@
-"""What worker processes do: look at pairs of pictures that lie in a file, and enlarge pictures."""
+"""What worker processes do: describe pictures, look at pairs of them, enlarge them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ class Source(NamedTuple):
   digest: str  # of the pixels; '' if no other picture can have the same
 
 
+class Part(NamedTuple):
+  """Some of the sketches `[N, 64, 64]` in a file."""
+
+  name: str
+  file: str
+  places: np.ndarray
+
+
 class Looks(NamedTuple):
   """Pairs of pictures in a file: grey `[N, 64, 64]`, or RGB `[N, 128, 128, 3]`."""
 
@@ -35,9 +43,14 @@ class Looks(NamedTuple):
   slack: float  # see `difference.first_look`
 
 
+def described(part: Part) -> np.ndarray:
+  """See `sketches.descriptors`."""
+  return sketches.descriptors(_sketches(part.file)[part.places])
+
+
 def first_look(looks: Looks) -> tuple[np.ndarray, np.ndarray]:
   """See `difference.first_look`."""
-  every = np.memmap(looks.file, np.uint8, 'r').reshape(-1, sketches.SIDE, sketches.SIDE)
+  every = _sketches(looks.file)
   first, second, turn = looks.pairs.T
   other = np.stack([sketches.turned(every[i], t) for i, t in zip(second, turn, strict=True)])
   return difference.first_look(every[first], other, looks.shapes, slack=looks.slack)
@@ -60,6 +73,10 @@ def enlarged(source: Source) -> bytes:
   side = difference.SIDE
   image = images.decode(data, name=source.name, short_side=2 * side, max_pixels=source.max_pixels)
   return np.ascontiguousarray(images.fit(image, side, how='squash').transpose(2, 0, 1)).tobytes()
+
+
+def _sketches(file: str) -> np.ndarray:
+  return np.memmap(file, np.uint8, 'r').reshape(-1, sketches.SIDE, sketches.SIDE)
 
 
 def stored(file: Path | str) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""A picture as 64 x 64 grey values, and as 45 numbers by which its copies are found.
+"""A picture as 64 x 64 grey values, and as 69 numbers by which its copies are found.
 
-The numbers say where edges of which direction are strong. A histogram of gradients, as of SIFT
+The first 45 say where edges of which direction are strong. A histogram of gradients, as of SIFT
 (Lowe 2004), in 4 x 4 cells and 8 directions, softly counted, changes little by a crop of a few per
 cent, another size, another encoder or another tint; of it the slow changes are kept, from cell to
-cell and from direction to direction, which change least. What lies at the border counts for
-nothing. A quarter turn or a mirror image swaps the numbers and changes signs, so a turned copy is
-found without being drawn.
+cell and from direction to direction, which change least. The others say where the picture is dark,
+in slow waves, too. What lies at the border counts for nothing. A quarter turn or a mirror image
+swaps the numbers and changes signs, so a turned copy is found without being drawn.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from tfds_rijks.copies.plane import centre_weights, halved, middles, slopes
 SIDE = 64  # pixels of a sketch
 TURNS = range(8)  # the ways to lay a picture: see `turned`
 FLAT = 4.0  # standard deviation in grey levels below which a picture is blank and like no other
-LENGTH, SCALE = 45, 127  # of a descriptor: how many numbers, and its length as a vector
+LENGTH, SCALE = 69, 127  # of a descriptor: how many numbers, and its length as a vector
 _CELLS, _BINS = 4, 8  # of the histogram
 _WAVES, _TURNS = 3, 2  # of it is kept: half waves along a side below, whole ones around up to these
-_HALF = SIDE // 2
+_HALF, _QUARTER = SIDE // 2, SIDE // 4
+_TONES = 5  # half waves along a side of the light and dark, below this
+_TONE = 0.5  # of the light and dark in a product of descriptors, where the edges count 1
 
 
 def sketch(image: np.ndarray) -> bytes:
@@ -55,7 +57,7 @@ def undone(turn: int) -> int:
 
 
 def descriptors(sketches: np.ndarray) -> np.ndarray:
-  """Sketches uint8 `[N, 64, 64]` -> int8 `[N, 45]`, vectors of length 127; zeros for a flat one.
+  """Sketches uint8 `[N, 64, 64]` -> int8 `[N, 69]`, vectors of length 127; zeros for a flat one.
 
   Whole numbers, so that the sums of their products are exact and the same on every machine.
   """
@@ -70,14 +72,24 @@ def descriptors(sketches: np.ndarray) -> np.ndarray:
   histogram = _unit(np.sqrt(pooled).reshape(len(grey), -1))  # [N, 128]
   # What a picture without any order would have says nothing.
   even = np.sqrt(np.outer(cells @ weight, cells @ weight)).ravel()
-  found = _unit((histogram - _unit(np.tile(even, (1, _BINS)))) @ _waves())
+  edges = _unit((histogram - _unit(np.tile(even, (1, _BINS)))) @ _waves())
+  found = np.concatenate([edges, np.sqrt(np.float32(_TONE)) * _unit(_tone(grey))], axis=1)
+  found /= np.sqrt(np.float32(1 + _TONE))
   found[grey.std((1, 2)) < FLAT] = 0
   return np.rint(found * SCALE).clip(-127, 127).astype(np.int8)
 
 
+def _tone(grey: np.ndarray) -> np.ndarray:
+  """`[N, 32, 32]` -> `[N, 24]`: where it is light and dark."""
+  weight = centre_weights(_QUARTER)
+  weight = np.outer(weight, weight).ravel()
+  tones = halved(grey).reshape(len(grey), -1)
+  return ((tones - (tones @ weight)[:, None] / weight.sum()) * weight) @ _tones()
+
+
 @functools.cache
 def turning(turn: int) -> np.ndarray:
-  """`[45, 45]` of 0, 1 and -1: `descriptors(turned(s, turn))` is `descriptors(s) @ turning(turn)`.
+  """`[69, 69]` of 0, 1 and -1: `descriptors(turned(s, turn))` is `descriptors(s) @ turning(turn)`.
 
   Where rounding does not differ.
   """
@@ -89,9 +101,14 @@ def turning(turn: int) -> np.ndarray:
     place = place[:, :, ::-1][(_BINS // 2 - bins) % _BINS]
   if turn & 1:
     place = place[:, ::-1][-bins % _BINS]
-  there = np.empty_like(place.ravel())
-  there[place.ravel()] = np.arange(len(there))
-  return np.rint(_waves().T @ _waves()[there]).astype(np.float32)
+  there = np.argsort(place, axis=None)
+  matrix = np.zeros((LENGTH, LENGTH), np.float32)
+  edges = slice(_waves().shape[1])
+  matrix[edges, edges] = np.rint(_waves().T @ _waves()[there])
+  pixels = turned(np.arange(_QUARTER**2).reshape(_QUARTER, _QUARTER), turn)
+  tones = slice(edges.stop, None)
+  matrix[tones, tones] = np.rint(_tones().T @ _tones()[np.argsort(pixels, axis=None)])
+  return matrix
 
 
 @functools.cache
@@ -103,6 +120,14 @@ def _waves() -> np.ndarray:
   around += [f((k + 1) * angle) for k in range(_TURNS) for f in (np.cos, np.sin)]
   every = [np.einsum('b,i,j->bij', b, i, j).ravel() for b in around for i in along for j in along]
   return _unit(np.stack(every)).T.astype(np.float32)
+
+
+@functools.cache
+def _tones() -> np.ndarray:
+  """float32 `[256, 24]`, orthonormal: slow changes of light and dark."""
+  along = [np.cos(np.pi * k * middles(_QUARTER)) for k in range(_TONES)]
+  every = [np.outer(i, j).ravel() for i in along for j in along]
+  return _unit(np.stack(every[1:])).T.astype(np.float32)
 
 
 def _near(direction: np.ndarray, k: int) -> np.ndarray:
