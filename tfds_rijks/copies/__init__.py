@@ -3,8 +3,8 @@
 docs/copies.md has the rule and its figures.
 """
 
-from tfds_rijks.copies.find import Found, Rule, find
 from tfds_rijks.copies.looks import Source
+from tfds_rijks.copies.search import Found, Rule, find
 from tfds_rijks.copies.sketches import sketch
 
 __all__ = ['Found', 'Rule', 'Source', 'find', 'sketch']

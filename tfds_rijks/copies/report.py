@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfds_rijks.build_report import write_text
-from tfds_rijks.copies.find import SHOWN, Found, Rule
+from tfds_rijks.copies.search import SHOWN, Found, Rule
 
 SHEET = 'copies.html'
 _LISTED = 200  # pairs in the report
