@@ -1,1 +1,1 @@
-"""What a run says while it goes: metrics, throughput, profile, parameter table."""
+"""Logs of a run: metrics, throughput, profile, parameter table."""

@@ -1,4 +1,4 @@
-"""What a run writes while it runs: `metrics.jsonl`, TensorBoard events, log lines."""
+"""Writes `metrics.jsonl`, TensorBoard events and log lines of a run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from flaxart.machine.processes import from_first_process
 class MetricWriter:
   """One JSON object a line: `step`, `wall_s` (seconds since the run began), `split`, metrics.
 
-  A restarted run drops the lines beyond its checkpoint (it is about to write them again) and goes
-  on counting `wall_s` from the last one kept.
+  A restarted run drops the lines beyond its checkpoint, which it will write again, and continues
+  `wall_s` from the last one kept.
   """
 
   def __init__(self, workdir: Path, *, step: int, tensorboard: bool):
@@ -42,13 +42,13 @@ class MetricWriter:
       self.events = SummaryWriter(str(workdir), purge_step=step + 1 if step else None)
 
   def passed_over(self, setting: str = '') -> int:
-    """The steps of earlier starts that were passed over, the same number on every process."""
+    """The number of steps skipped in earlier starts, the same on every process."""
     return int(from_first_process(np.int32(self.nonfinite[setting])))
 
   def write(
     self, step: int, split: str, metrics: Mapping[str, Any], *, about: Mapping[str, Any] = {}
   ) -> None:
-    """Appends one line, with what else is to be said `about` it, and events `split/metric`."""
+    """Appends one line, with the fields `about` it, and events `split/metric`."""
     if not self.active:
       return
     line = {
@@ -77,7 +77,7 @@ class MetricWriter:
     for line in self.path.read_text(encoding='utf-8', errors='replace').splitlines():
       try:
         entry = json.loads(line)
-        # The scores of the best checkpoint belong to an end, and the run goes on.
+        # The scores of the best checkpoint belong to the end, and the run continues.
         if entry['step'] <= step and not entry['split'].startswith('best_'):
           kept.append(line)
       except (json.JSONDecodeError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a run is about to compute: its parameters by part, and what one step costs."""
+"""A run's parameters by part, and the cost of one step."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from flaxart.network.state import TrainState, count_parameters
 
 @dataclasses.dataclass(frozen=True)
 class StepCost:
-  """What XLA says of one compiled step on `pictures`, per device.
-
-  `flop`: multiplications and additions; `moved`: bytes read and written by its kernels, caches
-  not considered; `working`: bytes of memory beside the state and the batch.
+  """XLA's cost of one compiled step on `pictures`, per device. `flop`: multiplications and
+  additions; `moved`: bytes read and written by its kernels, ignoring caches; `working`: bytes of
+  memory beside the state and the batch.
   """
 
   pictures: int
@@ -35,7 +34,7 @@ class StepCost:
 
 
 def step_cost(compiled: Any, *, pictures: int) -> StepCost | None:
-  """The cost of a `jax.stages.Compiled`; None where the backend does not tell."""
+  """The cost of a `jax.stages.Compiled`; None if the backend does not report it."""
   found, memory = compiled.cost_analysis(), compiled.memory_analysis()
   if not found or 'flops' not in found:
     return None
@@ -44,7 +43,7 @@ def step_cost(compiled: Any, *, pictures: int) -> StepCost | None:
 
 
 def parameter_table(state: TrainState) -> str:
-  """Parameters of the trunk and of each head, and how many of them learn."""
+  """A table of the parameters of the trunk and of each head, and how many learn."""
   parts = count_parameters(state)
   rows: list[tuple[str, ...]] = [('parameters', 'all', 'trainable', 'frozen')]
   for name, counts in parts.items():

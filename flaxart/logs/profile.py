@@ -1,4 +1,4 @@
-"""`log.profile`: what the machine does in chosen steps, as a `jax.profiler` trace.
+"""`log.profile`: a `jax.profiler` trace of chosen steps.
 
 Traces go to `WORKDIR/profile`; TensorBoard's profile plugin (`pip install xprof`) and Perfetto
 show them.
@@ -38,11 +38,11 @@ class StepTrace:
     error: BaseException | None,
     traceback: TracebackType | None,
   ) -> None:
-    self._stop()  # also of a run that was stopped in between
+    self._stop()  # also if the run was stopped in between
 
   @contextlib.contextmanager
   def steps(self, first: int, last: int) -> Iterator[None]:
-    """The steps `first` to `last` are dispatched; starts the trace if it begins in them."""
+    """Called before the steps `first` to `last`; starts the trace if it begins in them."""
     if self.wanted and first <= self.wanted[0] <= last:
       self.running = True
       jax.profiler.start_trace(str(self.folder))
@@ -50,7 +50,7 @@ class StepTrace:
       yield
 
   def done(self, last: int, outputs: Any) -> None:
-    """Step `last` is dispatched; a trace that ends in it waits for its `outputs`."""
+    """Called after step `last` is dispatched; a trace that ends in it waits for its `outputs`."""
     if self.running and last >= self.wanted[-1]:
       jax.block_until_ready(outputs)
       self._stop()

@@ -1,8 +1,6 @@
-"""How a run goes: its rate, what it waits for, the memory it takes, and its goodput.
-
-Goodput is the share of wall time, since the run was started for the very first time, that went
-into training steps whose result was kept: not into evaluating, saving, compiling, waiting for
-input, standing still between a stop and the next start, or doing steps again after a crash.
+"""Rate, waiting, memory and goodput of a run. Goodput is the share of wall time since the first
+start that went into training steps whose result was kept: not into evaluating, saving, compiling,
+waiting for input, downtime between a stop and the next start, or repeating steps after a crash.
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ STARTS = 'starts.jsonl'
 def note_start(workdir: Path, step: int) -> list[float]:
   """Adds this start to `starts.jsonl` and returns when the run was started, seconds since 1970.
 
-  One JSON object a line: `time`, `step` (the one it goes on after), `processes`, `devices`. A
-  half-written line is left out. Process 0 only; the others get an empty list.
+  One JSON object per line: `time`, `step` (the one it continues after), `processes`, `devices`.
+  Skips a half-written line. Process 0 only; the others get an empty list.
   """
   if jax.process_index():
     return []
@@ -49,12 +47,12 @@ def _times(text: str) -> list[float]:
     try:
       times.append(float(json.loads(line)['time']))
     except (json.JSONDecodeError, KeyError, TypeError):
-      continue  # the machine went down while the line was written
+      continue  # the machine went down while writing the line
   return times
 
 
 class Throughput:
-  """The seconds of a run over all its starts, and the numbers that are made of them."""
+  """The seconds of a run over all its starts, and the metrics made from them."""
 
   def __init__(self, writer: MetricWriter, starts: list[float]):
     self.seconds = writer.train_seconds
@@ -62,12 +60,12 @@ class Throughput:
     self.starts = starts
 
   def line(self, *, pictures: int, steps: int, seconds: float, waited: float = 0.0) -> dict:
-    """Numbers for `metrics.jsonl` after `steps` more steps on `pictures` in `seconds`, of which
-    the devices stood still for want of input for `waited`.
+    """Numbers for `metrics.jsonl` after `steps` more steps on `pictures` in `seconds`, of which the
+    devices waited for input for `waited`.
 
     `images_per_second`, `step_s`, `input_wait` (share of time), `train_s`, `input_wait_s` (sums
-    over all starts), `goodput`, `device_memory_gb` (the most at any time on any local device,
-    where the backend tells), `host_memory_gb` (the most this process had at any time).
+    over all starts), `goodput`, `device_memory_gb` (the peak of any local device, if the backend
+    reports it), `host_memory_gb` (the peak of this process).
     """
     seconds = max(seconds, 1e-9)
     self.seconds += seconds
@@ -83,7 +81,7 @@ class Throughput:
     }
 
   def summary(self) -> dict[str, Any]:
-    """`goodput`, where the first start is known."""
+    """`goodput`, if the first start is known."""
     if not self.starts:
       return {}
     wall = max(time.time() - self.starts[0], 1e-9)
@@ -91,7 +89,7 @@ class Throughput:
 
 
 def memory() -> dict[str, float]:
-  """`device_memory_gb` (not on a CPU, whose backend does not tell) and `host_memory_gb`."""
+  """`device_memory_gb` (not on a CPU, whose backend does not report it) and `host_memory_gb`."""
   peaks = [(device.memory_stats() or {}).get('peak_bytes_in_use') for device in jax.local_devices()]
   known = [peak for peak in peaks if peak is not None]
   found = {'device_memory_gb': round(max(known) / 1e9, 3)} if known else {}
@@ -99,8 +97,8 @@ def memory() -> dict[str, float]:
 
 
 def host_memory_gb() -> float:
-  """The most that this process had at any time."""
-  status = Path('/proc/self/status')  # Linux puts what the parent had into `ru_maxrss`, not here
+  """The peak memory of this process."""
+  status = Path('/proc/self/status')  # unlike `ru_maxrss`, without the parent's on Linux
   peak = re.search(r'VmHWM:\s*(\d+) kB', status.read_text('utf-8')) if status.exists() else None
   if peak:
     return round(int(peak[1]) * 1024 / 1e9, 3)

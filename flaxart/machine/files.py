@@ -1,4 +1,4 @@
-"""Files, written whole or not at all and read back with a line for what is damaged."""
+"""Files written whole or not at all, and read with one-line errors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 
 from tfds_rijks.errors import UserError
 
-FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that begins so
+FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that starts with these
 
 
 def read_object(path: Path, *, keys: Iterable[str] = ()) -> dict[str, Any]:
-  """The object in a JSON file, which must have `keys`.
-
-  Raises `UserError` if it is damaged, `FileNotFoundError` if it is not there.
+  """The object in a JSON file, which must have `keys`. Raises `UserError` if it is damaged,
+  `FileNotFoundError` if it does not exist.
   """
   try:
     found = json.loads(path.read_text(encoding='utf-8'))
@@ -31,7 +30,7 @@ def read_object(path: Path, *, keys: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def damaged(path: Path, why: object) -> UserError:
-  """What to raise for a file that is not as flaxart wrote it."""
+  """The error for a file that is not as flaxart wrote it."""
   return UserError(f'{path}: is damaged ({why}); restore it from a copy')
 
 
@@ -67,5 +66,5 @@ def user_cache(name: str) -> Path:
 
 
 def defuse(cell: str) -> str:
-  """A text that a spreadsheet would run as a formula gets an apostrophe in front."""
+  """Puts an apostrophe before a text that a spreadsheet would run as a formula."""
   return f"'{cell}" if cell.startswith(FORMULA) else cell

@@ -1,9 +1,8 @@
-"""SIGTERM and Ctrl-C during training: save at the end of the step, leave with a code of its own.
-
-A signal handler only notes the signal; the loop asks after every step whether it is to stop, so a
-save never runs inside a handler. The second signal stops the process at once. With several
-processes all of them stop after the same step, although a signal may reach only one: the step is
-agreed on by threads, beside the training, so that asking costs no communication per step.
+"""SIGTERM and Ctrl-C during training: save at the end of the step, exit with a special code. A
+signal handler only notes the signal; the loop checks after every step, so a save never runs inside
+a handler. The second signal stops the process at once. With several processes all of them stop
+after the same step, although a signal may reach only one: threads agree on the step in the
+background, so that checking costs no communication.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ import threading
 from types import FrameType
 from typing import Any
 
-EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: saved and stopped on request; start again to go on
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: saved and stopped on request; start again to continue
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_WAIT_MS = 60_000  # for the other processes to name the step they are at
-_numbers = itertools.count()  # keys outlive a context; every process enters the same ones in order
+_WAIT_MS = 60_000  # for the other processes to name their step
+_numbers = itertools.count()  # of contexts: keys outlive one; all processes enter the same ones
 log = logging.getLogger('flaxart')
 
 
 class StoppedError(Exception):
-  """The run was asked to stop and has saved; the message says what continues it."""
+  """The run was asked to stop and has saved; the message has the command that continues it."""
 
 
 class Interrupt:
@@ -47,7 +46,7 @@ class Interrupt:
     self._stop_at: int | None = None
     self._noted = threading.Event()
     self._closed = threading.Event()
-    # Held while the step is agreed on, so that no process passes it meanwhile.
+    # Held while agreeing on the step, so that no process passes it meanwhile.
     self._lock = threading.Lock()
     self._watcher: threading.Thread | None = None
 
@@ -67,7 +66,7 @@ class Interrupt:
       signal.signal(number, handler)
 
   def error(self, kept: str) -> StoppedError:
-    """To raise when what was done is saved: `kept`."""
+    """The error to raise once `kept` is saved."""
     by = self.signal or 'another process'
     return StoppedError(f'stopped by {by}, saved {kept}; to continue: {self.command}')
 
@@ -80,16 +79,16 @@ class Interrupt:
       return self._stop_at is not None and step >= self._stop_at
 
   def _note(self, number: int, frame: FrameType | None) -> None:
-    if self._noted.is_set():  # the second one: as if nobody had been listening
+    if self._noted.is_set():  # the second one: the default action
       signal.signal(number, signal.SIG_DFL)
       os.kill(os.getpid(), number)
       return
     self.signal = signal.Signals(number).name
-    os.write(2, f'\n{self.signal}: saving after this step; once more stops at once\n'.encode())
+    os.write(2, f'\n{self.signal}: saving after this step; repeat to stop at once\n'.encode())
     self._noted.set()
 
   def _watch(self) -> None:
-    """Tells the others of a signal here, hears of one there, and agrees on the step."""
+    """Shares signals with the other processes, and agrees on the step."""
     try:
       while not self._client.key_value_dir_get(f'{self._key}/stop/'):
         if self._closed.is_set():
@@ -102,7 +101,7 @@ class Interrupt:
           int(self._client.blocking_key_value_get(f'{self._key}/step/{i}', _WAIT_MS))
           for i in range(self._processes)
         ]
-        # One further than the furthest: nobody has finished it yet.
+        # One beyond the furthest, which no process has finished yet.
         self._stop_at = max(steps) + 1
-    except Exception as error:  # a thread's exception would be lost; the run itself can go on
+    except Exception as error:  # a thread's exception would be lost; the run itself can continue
       log.warning('cannot agree with the other processes on when to stop: %s', error)

@@ -1,5 +1,5 @@
-"""Locks that the system drops when their process dies, however it dies: one workdir, one trainer;
-one file of a cache, one process that makes it.
+"""Locks that the system releases when their process dies: one trainer per workdir, one process at a
+time that writes a cache file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import IO
 from tfds_rijks.errors import UserError
 
 FILE = '.lock'
-LOOKS = 4  # times that somebody may just be looking who holds the lock
-# Answers of file systems that know no locks (some network ones).
+LOOKS = 4  # tries, as another process may briefly hold the lock to look at its holder
+# Errors of file systems without locks (some network ones).
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 log = logging.getLogger('flaxart')
 
 
 def _lock_soon(file: IO[str]) -> None:
-  """Locks, or raises `BlockingIOError` where another trainer does; `holder` only looks in."""
+  """Locks; raises `BlockingIOError` if another trainer has the lock (`holder` lets go soon)."""
   for _ in range(LOOKS):
     with contextlib.suppress(BlockingIOError):
       return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,7 +34,7 @@ def _lock_soon(file: IO[str]) -> None:
 
 
 class WorkdirLock:
-  """Context manager: holds `workdir/.lock`; `UserError` names who holds it already."""
+  """Context manager: holds `workdir/.lock`; `UserError` names the present holder."""
 
   def __init__(self, workdir: Path):
     self.path = workdir / FILE
@@ -57,7 +57,7 @@ class WorkdirLock:
       file.close()
       if error.errno not in _NO_LOCKS:
         raise
-      log.warning('%s: this file system knows no locks; start one trainer only', self.path.parent)
+      log.warning('%s: this file system has no locks; start only one trainer', self.path.parent)
       return self
     file.seek(0)
     _clear(self.path.parent, left_by=file.read())
@@ -68,13 +68,13 @@ class WorkdirLock:
     return self
 
   def __exit__(self, *error: object) -> None:
-    # The file stays: removing it would let two trainers lock two files of the same name.
+    # The file stays: if it were removed, two trainers could lock two files of that name.
     if self._file is not None:
       self._file.close()
 
 
 def _clear(workdir: Path, *, left_by: str) -> None:
-  """Removes what the last trainer was writing when it was killed; its lock says that it is gone."""
+  """Removes what the last trainer was writing when it was killed; its lock was free."""
   match left_by.split():
     case ['process', pid, *_] if pid.isdigit():
       for path in workdir.rglob(f'.*.{pid}.tmp'):
@@ -97,7 +97,7 @@ def holder(workdir: Path) -> str | None:
 
 @contextlib.contextmanager
 def in_turn(path: Path, what: str) -> Iterator[None]:
-  """Holds the lock file `path`, after those who have it; `what` they do is logged while waiting."""
+  """Holds the lock file `path`, waiting for its present holder; `what` that one does is logged."""
   with path.open('w') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,6 +108,6 @@ def in_turn(path: Path, what: str) -> Iterator[None]:
       if error.errno not in _NO_LOCKS:
         raise
       log.warning(
-        '%s: this file system knows no locks; only one process may be %s', path.parent, what
+        '%s: this file system has no locks; only one process may be %s', path.parent, what
       )
     yield

@@ -1,4 +1,4 @@
-"""The one logger of flaxart: `main` decides where its lines go."""
+"""The logger of flaxart; `main` decides where its lines go."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Several processes as one run: find who started them, join them, say so in one line.
+"""Several processes as one run: finds their launcher, joins them and logs it.
 
 JAX reads SLURM's, Open MPI's, Kubernetes's and the TPU machines' variables itself; what is added
-here is that nothing is guessed: a launcher whose variables are incomplete, or a count that differs
-from the one asked for, is refused instead of training once per process, each on its own.
+here is strictness: incomplete variables of a launcher, or another count than requested, are refused
+instead of training once per process.
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ TPU = ('TPU_WORKER_ID', 'TPU_WORKER_HOSTNAMES')
 
 
 def launcher(env: Mapping[str, str]) -> str | None:
-  """Who started this process as one of several: `by hand`, `SLURM`, `Open MPI`, `Kubernetes`,
-  `TPU`, or None for a process on its own.
-
-  Raises `UserError` for a launcher that is there in part.
+  """The launcher of this process: `by hand`, `SLURM`, `Open MPI`, `Kubernetes`, `TPU`, or None for
+  a single process. Raises `UserError` if a launcher's variables are incomplete.
   """
   if 'JAX_NUM_PROCESSES' in env or 'JAX_PROCESS_ID' in env:
     _complete(env, BY_HAND, 'started by hand')
@@ -40,8 +38,8 @@ def launcher(env: Mapping[str, str]) -> str | None:
   if 'SLURM_JOB_ID' in env and _number(env, 'SLURM_NTASKS') > 1:
     if 'SLURM_STEP_NODELIST' not in env:
       raise UserError(
-        f'SLURM: the job has {env["SLURM_NTASKS"]} tasks and this process is none of them; start '
-        'it with srun, or give --processes=1 to use this process alone'
+        f'SLURM: the job has {env["SLURM_NTASKS"]} tasks, but this process is not one of them; '
+        'start it with srun, or give --processes=1 to use this process alone'
       )
     _complete(env, SLURM, 'started by srun')
     return 'SLURM'
@@ -61,10 +59,8 @@ def launcher(env: Mapping[str, str]) -> str | None:
 
 
 def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> None:
-  """Makes this process one of the run's, before anything else asks JAX for devices.
-
-  `expected` is the number of processes asked for (`--processes`); 0 takes what is there, 1 joins
-  nobody.
+  """Makes this process part of the run, before anything else asks JAX for devices. `expected` is
+  the number of processes requested (`--processes`); 0 takes what there is, 1 does not join.
   """
   found = None if expected == 1 else launcher(env)
   try:
@@ -75,7 +71,7 @@ def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> None:
         _number(env, 'JAX_PROCESS_ID'),
         cluster_detection_method='deactivate',
       )
-    elif found == 'Open MPI':  # the address is JAX's to find, or JAX_COORDINATOR_ADDRESS
+    elif found == 'Open MPI':  # JAX finds the address, or JAX_COORDINATOR_ADDRESS has it
       jax.distributed.initialize(
         num_processes=_number(env, 'OMPI_COMM_WORLD_SIZE'),
         process_id=_number(env, 'OMPI_COMM_WORLD_RANK'),
@@ -85,18 +81,18 @@ def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> None:
   except (ValueError, RuntimeError) as error:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     raise UserError(
-      f'{found}: the processes could not be joined ({first}); check that all of them were started '
-      'and reach the first one, or set JAX_COORDINATOR_ADDRESS=HOST:PORT'
+      f'{found}: the processes could not be joined ({first}); check that all were started '
+      'and can reach the first one, or set JAX_COORDINATOR_ADDRESS=HOST:PORT'
     ) from error
   if expected and jax.process_count() != expected:
     raise UserError(
-      f'--processes: {expected} were asked for, {jax.process_count()} are there '
-      f'({found or "no launcher found"}); start them with srun, mpirun, a JobSet, launch/local.sh, '
+      f'--processes: requested {expected}, found {jax.process_count()} '
+      f'({found or "no launcher"}); start them with srun, mpirun, a JobSet, launch/local.sh, '
       f'or set {", ".join(BY_HAND)}'
     )
   if found is not None:
     log.info(
-      'process %d of %d (%s), %d of %d devices are here',
+      'process %d of %d (%s), %d of %d devices are local',
       jax.process_index(),
       jax.process_count(),
       found,
@@ -106,17 +102,17 @@ def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> None:
 
 
 def client() -> Any:
-  """The key-value client that `jax.distributed` keeps; None for a process on its own."""
+  """The key-value client of `jax.distributed`; None for a single process."""
   if not jax.distributed.is_initialized():
     return None
-  # Orbax takes it from here too: JAX has no public name for it.
+  # Orbax takes it from here as well: JAX has no public name for it.
   from jax._src import distributed
 
   return distributed.global_state.client
 
 
 def wait_for_all(what: str) -> None:
-  """Returns when every process has come to this line; at once for a process on its own."""
+  """Waits until every process has reached this line; returns at once for a single process."""
   if jax.process_count() > 1:
     from jax.experimental import multihost_utils
 
@@ -124,7 +120,7 @@ def wait_for_all(what: str) -> None:
 
 
 def from_first_process(value: Any) -> Any:
-  """What process 0 has, on every process: an array or NumPy scalar."""
+  """Process 0's value, an array or NumPy scalar, on every process."""
   if jax.process_count() == 1:
     return value
   from jax.experimental import multihost_utils

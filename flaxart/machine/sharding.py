@@ -1,12 +1,11 @@
-"""The mesh of devices, how state and batches lie on it, and the two wrappers of one train step.
+"""The mesh of devices, placement of state and batches, and the two wrappers of one train step. One
+axis, `data`: a batch is split over it, everything else is copied to every device. Its type is Auto:
+`jax.make_mesh` would make it Explicit by default.
 
-One axis, `data`: a batch is cut over it, everything else is copied to every device. Its type is
-Auto: `jax.make_mesh` gives an Explicit one unless told.
-
-* `jit`: the step is written for the global batch and XLA cuts it up. BatchNorm's statistics are
-  over all devices, and one device gives the same result as eight.
-* `shard_map`: the step is written for what one device sees. `view` has the sums that make it one
-  step again: of gradients, losses and label counts. BatchNorm is over the global batch or, with
+* `jit`: the step is written for the global batch and XLA divides it. BatchNorm's statistics are
+over all devices, and one device gives the same result as eight.
+* `shard_map`: the step is written for one device's part. `view` has the sums that make it one step
+  again: of gradients, losses and label counts. BatchNorm is over the global batch or, with
   `config.model.bn_sync = False`, over each device's own part, its running statistics averaged.
 """
 
@@ -35,12 +34,12 @@ def create_mesh() -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """Every device holds the whole array."""
+  """The sharding in which every device holds the whole array."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def over_batch(mesh: Mesh) -> NamedSharding:
-  """The first axis is cut into equal parts, one a device."""
+  """The sharding in which the first axis is split into equal parts, one per device."""
   return NamedSharding(mesh, PartitionSpec(DATA))
 
 
@@ -53,12 +52,12 @@ def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
 
 
 def device_batch(batch_size: int) -> int:
-  """The next batch size that can be cut into equal parts: evaluation masks the padding."""
+  """The next batch size that can be split evenly; evaluation masks the padding."""
   return -(-batch_size // jax.device_count()) * jax.device_count()
 
 
 def check_batch_size(batch_size: int, *, field: str, parts: int = 1) -> None:
-  """A batch that cannot be cut into equal parts is refused; `parts`: of each device's share."""
+  """Raises `UserError` unless the batch can be split evenly; `parts`: of each device's share."""
   if batch_size % jax.device_count():
     raise UserError(
       f'config.{field}: {batch_size} cannot be divided among {jax.device_count()} '
@@ -66,27 +65,27 @@ def check_batch_size(batch_size: int, *, field: str, parts: int = 1) -> None:
     )
   if (share := batch_size // jax.device_count()) % parts:
     raise UserError(
-      f'config.train.accumulate: the {share} pictures of each device cannot be cut into {parts} '
-      f'equal parts; choose a divisor of {share}'
+      f'config.train.accumulate: the {share} pictures of each device cannot be split into '
+      f'{parts} equal parts; choose a divisor of {share}'
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-  """What a step sees: the global batch (`axis` None) or one device's part of it."""
+  """A step's view: the global batch (`axis` None) or one device's part of it."""
 
   axis: str | None = None
 
   def sum(self, tree: Tree) -> Tree:
-    """Sums of values that each device has a part of."""
+    """Sums over devices."""
     return tree if self.axis is None else lax.psum(tree, self.axis)
 
   def mean(self, tree: Tree) -> Tree:
-    """Means over devices, of statistics that each has its own of."""
+    """Means over devices of their own statistics."""
     return tree if self.axis is None else lax.pmean(tree, self.axis)
 
   def key(self, key: jax.Array) -> jax.Array:
-    """A random key of this device's own."""
+    """This device's own random key."""
     return key if self.axis is None else jax.random.fold_in(key, lax.axis_index(self.axis))
 
   @property
@@ -101,7 +100,7 @@ def view(config: ConfigDict) -> View:
 
 
 class CompiledStep:
-  """A step over the mesh that its first state lies on; the state is donated."""
+  """A step over the mesh of its first state; the state is donated."""
 
   def __init__(self, step: Step, config: ConfigDict):
     self.step, self.config = step, config
@@ -116,11 +115,11 @@ class CompiledStep:
     return self._of(state)(state, batch)
 
   def traced(self, state: Any, batch: dict[str, Any]) -> jax.stages.Traced:
-    """The program of a call, as JAX has it."""
+    """JAX's program of a call."""
     return self._of(state).trace(state, batch)
 
   def compiled(self, state: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
-    """The program that a call runs; behind a call it is at hand, else it is compiled."""
+    """The program that a call runs; compiles it unless it was called before."""
     return self.traced(state, batch).lower().compile()
 
   def _of(self, state: Any) -> Any:
@@ -137,11 +136,11 @@ def _jitted(step: Step, config: ConfigDict, state: Any) -> Any:
       mesh=state.step.sharding.mesh,
       in_specs=(whole, PartitionSpec(DATA)),
       out_specs=(whole, whole),
-      # Checked, gradients of replicated parameters are summed already, and the convolutions'
+      # With checks, gradients of replicated parameters are summed already, and the convolutions'
       # hand-written gradients are refused.
       check_vma=False,
     )
     return jax.jit(step, donate_argnums=0)
-  # The state stays where it is: XLA would be free to lay it out anew.
+  # The state keeps its layout, which XLA could otherwise change.
   kept = jax.tree.map(lambda x: x.sharding, state)
   return jax.jit(step, donate_argnums=0, out_shardings=(kept, None))

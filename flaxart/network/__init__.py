@@ -1,1 +1,1 @@
-"""A trunk with its heads as state: what learns, what is frozen, what val has decided."""
+"""A trunk with its heads as state: what learns, what is frozen, early stopping."""

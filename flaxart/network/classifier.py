@@ -21,16 +21,13 @@ from flaxart.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class TrunkSpec:
-  """What a trunk's weights decide: whose details it follows and what stands before it.
-
-  `preprocess` None is the network's own.
-  """
+  """What a trunk's weights decide: its variant and preprocessing (None: the network's own)."""
 
   variant: str = 'keras'
   preprocess: Preprocess | None = None
 
   def to_json(self) -> dict[str, Any]:
-    """As it is stored in a workdir."""
+    """The form stored in a workdir."""
     preprocess = self.preprocess and json.loads(self.preprocess.to_json())
     return {'variant': self.variant, 'preprocess': preprocess}
 
@@ -43,7 +40,7 @@ class TrunkSpec:
 
 @dataclasses.dataclass(frozen=True)
 class TrunkArrays:
-  """The arrays of a trunk that exists: nested dictionaries, named as below `trunk`."""
+  """The arrays of an existing trunk: nested dictionaries with the names below `trunk`."""
 
   params: dict[str, Any]
   batch_stats: dict[str, Any]
@@ -61,7 +58,8 @@ class InitialTrunk:
 
 
 class Classifier(nnx.Module):
-  """Pooled trunk features, dropout, one linear layer a task (the paper's head: no hidden layer)."""
+  """Pooled trunk features, dropout, one linear layer per task (the paper's head, without a hidden
+  layer)."""
 
   def __init__(
     self,
@@ -81,7 +79,7 @@ class Classifier(nnx.Module):
       self.heads[task.name] = nnx.Linear(
         trunk.features, task.outputs, rngs=rngs, kernel_init=nnx.initializers.glorot_uniform()
       )
-    if learned_weights:  # one log variance a task: see `losses.total_loss`
+    if learned_weights:  # one log variance per task: see `losses.total_loss`
       self.log_variances: Any = nnx.Dict({t.name: nnx.Param(jnp.zeros(())) for t in tasks})
 
   @classmethod
@@ -132,7 +130,7 @@ class Classifier(nnx.Module):
 
 
 def compute_dtype(config: ConfigDict) -> jnp.dtype:
-  """`config.model.dtype` with `auto` decided by what the machine is good at."""
+  """`config.model.dtype` with `auto` resolved for the machine."""
   if config.model.dtype == 'auto':
     return jnp.float32 if target() == 'cpu' else jnp.bfloat16
   return {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}[config.model.dtype]

@@ -1,4 +1,4 @@
-"""How large a run's pictures are: as `config.data.image_size` says, or as its trunk is used to."""
+"""The picture size of a run: `config.data.image_size`, or that of its trunk."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FILTER = 'bilinear'  # of `tfds_rijks.resizing`, whoever computes it
 def with_image_size(config: ConfigDict, about: Mapping[str, Any]) -> ConfigDict:
   """The settings with a number in place of `data.image_size=0`.
 
-  It is the side of the pictures that the trunk's weights were made on, as `about` them says, or
-  those of its card where it starts from scratch.
+  It is the picture size that the trunk's weights were trained at, as `about` says, or that of its
+  card if it starts from scratch.
   """
   if config.data.image_size:
     return config
@@ -28,14 +28,14 @@ def with_image_size(config: ConfigDict, about: Mapping[str, Any]) -> ConfigDict:
 
 
 def other_pictures(config: ConfigDict, own: Preprocess) -> str | None:
-  """A line that sets a run's pictures against those of its weights; None where they are alike."""
+  """A line that compares a run's pictures with those of its weights; None if they are alike."""
   data = config.data
   ours = Preprocess(data.image_size or own.size, fit=data.fit, interpolation=FILTER)
   if _square(ours) == _square(own):
     return None
   return (
-    f'pictures: {_square(ours)}; the weights were made on {_square(own)} '
-    '(config.data.image_size and config.data.fit say how ours become squares)'
+    f'pictures: {_square(ours)}; the weights were trained on {_square(own)} '
+    '(see config.data.image_size and config.data.fit)'
   )
 
 

@@ -1,4 +1,4 @@
-"""A network whose trunk hands its input through: heads over features."""
+"""A network whose trunk passes its input through: heads over features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flaxart.network.state import Network, TrainState
 
 
 class NoTrunk(nnx.Module):
-  """Stands where the trunk was: its input is the features already."""
+  """Replaces the trunk: its input is the features already."""
 
   def __call__(self, features: jax.Array, *, train: bool) -> jax.Array:
     """Returns the features, `[B, D]`, unchanged."""
@@ -25,7 +25,7 @@ class NoTrunk(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class NoPreprocess(Preprocess):
-  """Stands before `NoTrunk`: features were preprocessed as pictures."""
+  """The preprocessing of `NoTrunk`: features were preprocessed as pictures."""
 
   def apply(self, images: jax.Array | np.ndarray, *, dtype: Any = jnp.float32) -> jax.Array:
     """Returns the features, `[B, D]`, unchanged."""
@@ -33,7 +33,7 @@ class NoPreprocess(Preprocess):
 
 
 def over_features(network: Network, state: TrainState) -> tuple[Network, TrainState]:
-  """The heads of a network as a network of their own; it takes features `[B, D]` for pictures."""
+  """The heads of a network as a separate network, which takes features `[B, D]` for pictures."""
 
   def heads() -> Classifier:
     model = network.merge(state.trainable, state.frozen, state.batch_stats)

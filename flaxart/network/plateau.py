@@ -1,7 +1,5 @@
-"""What val says about the run: early stopping, and the step decay of the learning rate.
-
-Both look at the val loss after each evaluation. The counters are part of the train state, so a
-resumed run goes on waiting where it was.
+"""Early stopping and the step decay of the learning rate, both from the val loss after each
+evaluation. The counters are part of the train state, so a resumed run has the same patience left.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from ml_collections import ConfigDict
 
 @struct.dataclass
 class ValTrend:
-  """Scalars: best val loss so far, evaluations since then, and the same for the plateau rule."""
+  """Scalars: best val loss so far, evaluations since, and the same for the plateau rule."""
 
   best: jax.Array
   stale: jax.Array
@@ -27,17 +25,17 @@ class ValTrend:
 
   @classmethod
   def create(cls) -> ValTrend:
-    """Before the first evaluation."""
+    """The trend before the first evaluation."""
     return cls(jnp.float32(jnp.inf), jnp.int32(0), jnp.int32(0), jnp.float32(1.0))
 
 
 def after_evaluation(trend: ValTrend, loss: float, config: ConfigDict) -> ValTrend:
   """The trend after another evaluation of val; `loss` is the weighted sum over the tasks.
 
-  On the plateau schedule `optim.plateau_patience` evaluations without a better loss multiply the
-  learning rate by `optim.plateau_factor`. A loss that is no number is never better.
+  With the plateau schedule, `optim.plateau_patience` evaluations without a better loss multiply the
+  learning rate by `optim.plateau_factor`. NaN is never better.
   """
-  loss = float(np.float32(loss))  # as it is stored, or an equal loss would count as better
+  loss = float(np.float32(loss))  # as stored, or an equal loss would count as better
   better = math.isfinite(loss) and loss < float(trend.best)
   best = loss if better else float(trend.best)
   stale = 0 if better else int(trend.stale) + 1

@@ -1,11 +1,11 @@
-"""The state of a run, and the one place where a network is cut into what learns and what does not.
+"""The state of a run, and the only place where a network is split into trainable and frozen.
 
 An NNX model is split once into a static graph definition and three trees of arrays: `trainable`
 parameters, `frozen` parameters, and BatchNorm's `batch_stats`. Steps are plain `jax.jit` functions
 of those trees and merge them inside (4 ms of Python a step for a ResNet50, against 43 ms for
-`nnx.jit`). Gradients are taken with respect to `trainable` alone and the optimizer only ever sees
-`trainable`, so "frozen" needs no mask: there is nothing that could move it. A BatchNorm layer whose
-parameters are frozen is frozen as a whole, its running statistics included.
+`nnx.jit`). Gradients are taken with respect to `trainable` alone and the optimizer only sees
+`trainable`, so "frozen" needs no mask: nothing could move it. A BatchNorm layer whose parameters
+are frozen is frozen as a whole, its running statistics included.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tfds_rijks.errors import UserError
 
 @struct.dataclass
 class TrainState:
-  """`step` updates are done; everything that a step reads or changes.
+  """The state after `step` updates: everything that a step reads or changes.
 
   `average` is the running average of `(trainable, batch_stats)` under `config.optim.ema`, or None.
   """
@@ -47,19 +47,19 @@ class TrainState:
   average: tuple[nnx.State, nnx.State] | None = None
 
   def evaluated(self) -> TrainState:
-    """The state with the weights that are evaluated and kept: the average where there is one."""
+    """The state with the weights to evaluate and save: the average if there is one."""
     if self.average is None:
       return self
     trainable, batch_stats = self.average
     return dataclasses.replace(self, trainable=trainable, batch_stats=batch_stats)
 
   def shapes(self) -> TrainState:
-    """The same without its arrays: their shapes, types and places."""
+    """The state with shapes, dtypes and shardings instead of arrays."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), self)
 
   @property
   def mesh(self) -> Mesh:
-    """The devices that the state lies on."""
+    """The devices of the state."""
     return self.step.sharding.mesh  # type: ignore[attr-defined]
 
 
@@ -68,7 +68,7 @@ class Network:
   """The static side of a run: graph definition, tasks, optimizer.
 
   `phases` are the graph definitions of the `stages` of gradual unfreezing, which differ in the
-  BatchNorm layers that are still frozen; the last one is `graphdef`.
+  BatchNorm layers still frozen; the last one is `graphdef`.
   """
 
   graphdef: nnx.GraphDef
@@ -96,7 +96,7 @@ def path_string(path: Sequence[Any]) -> str:
 
 
 def batch_norm_mode(config: ConfigDict) -> str:
-  """`config.model.bn` with `auto` decided: stored statistics for a trunk that came with them."""
+  """`config.model.bn` with `auto` resolved: stored statistics for a trunk that came with them."""
   if config.model.bn != 'auto':
     return config.model.bn
   return 'batch' if config.init == 'scratch' else 'frozen'
@@ -112,7 +112,7 @@ def build_model(
 ) -> Classifier:
   """A freshly initialised model whose frozen BatchNorm layers are marked as such.
 
-  Before the last `phase` of gradual unfreezing, layers whose turn has not come are frozen too.
+  Before the last `phase` of gradual unfreezing, layers of later stages are frozen too.
   """
   model = Classifier.create(config, settings, tasks, spec, rngs=nnx.Rngs(config.seed))
   mode = batch_norm_mode(config)
@@ -139,7 +139,7 @@ def abstract_parts(
   *filters: Any,
   phase: int | None = None,
 ) -> tuple[Any, ...]:
-  """`nnx.split` of the model by `filters`, with shapes in place of arrays."""
+  """`nnx.split` of the model by `filters`, with shapes instead of arrays."""
   model = nnx.eval_shape(lambda: build_model(config, settings, tasks, spec, phase=phase))
   return nnx.split(model, *filters)
 
@@ -188,7 +188,7 @@ def create_train_state(
 
 
 def check_trainable(config: ConfigDict, settings: Settings, params: nnx.State) -> None:
-  """Every parameter is decided, something learns, and no new head stays at random."""
+  """Checks that every parameter is decided, something learns, and no new head stays at random."""
   paths = [path for path, _ in nnx.to_flat_state(params)]
   chosen = {path for path in paths if settings.trainable.matches(path_string(path))}
   if not chosen:
@@ -199,8 +199,8 @@ def check_trainable(config: ConfigDict, settings: Settings, params: nnx.State) -
   for path in paths:
     if path[0] in ('heads', 'log_variances') and path not in chosen:
       raise UserError(
-        f'config.trainable: {config.trainable!r} leaves {path_string(path)} frozen at '
-        f'its random start; add |{path[0]}/.* to the pattern'
+        f'config.trainable: {config.trainable!r} leaves {path_string(path)} frozen '
+        f'at its random start; add |{path[0]}/.* to the pattern'
       )
 
 

@@ -1,8 +1,7 @@
-"""A train state as it is stored: plain nested dictionaries of arrays that anybody can read.
-
-`state` is the network (`params`, `batch_stats`) and `step`, `optimizer` what only training needs
-(`opt_state`, and the trend of val as `watch`). Under a running average of the weights the network
-is the average, and `raw` beside the optimizer is what goes on learning.
+"""A stored train state: plain nested dictionaries of arrays that anyone can read. `state` is the
+network (`params`, `batch_stats`) and `step`, `optimizer` what only training needs (`opt_state`, and
+the trend on val as `watch`). With a running average of the weights the network is the average, and
+`raw` beside the optimizer is what learns.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from flaxart.network.state import TrainState, all_params
 
 
 def state_tree(state: TrainState) -> dict[str, dict[str, Any]]:
-  """What is stored, in two items: nested dictionaries of arrays, the optimizer's by number."""
+  """The two stored items: nested dictionaries of arrays, the optimizer's leaves numbered."""
   leaves = jax.tree.leaves(state.opt_state)
   kept = state.evaluated()
   optimizer = {
@@ -43,7 +42,7 @@ def state_tree(state: TrainState) -> dict[str, dict[str, Any]]:
 
 
 def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
-  """The inverse of `state_tree`, from both items in one, in the shape of `like`."""
+  """The inverse of `state_tree`, from both items merged, in the shape of `like`."""
   kept = (fill(like.trainable, tree['params']), fill(like.batch_stats, tree['batch_stats']))
   learning = tree.get('raw', tree)
   return TrainState(
@@ -58,7 +57,7 @@ def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
 
 
 def sha256_of(tree: Any) -> str:
-  """Of the names and bytes of all arrays, in the order of their names."""
+  """SHA-256 of the names and bytes of all arrays, in the order of their names."""
   digest = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
     array = np.asarray(leaf)
@@ -69,8 +68,7 @@ def sha256_of(tree: Any) -> str:
 
 def abstract(tree: Any, mesh: Mesh) -> Any:
   """Shapes, dtypes and the sharding to restore to: without it a checkpoint is bound to its mesh.
-
-  Arrays keep the sharding that they have in `tree`; shapes alone are copied to every device.
+  Arrays keep their sharding in `tree`; mere shapes are copied to every device.
   """
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(
@@ -81,7 +79,7 @@ def abstract(tree: Any, mesh: Mesh) -> Any:
 
 
 def fill(like: nnx.State, tree: dict[str, Any]) -> nnx.State:
-  """A copy of `like` with the arrays that `tree` has at the same paths."""
+  """A copy of `like` with the arrays of `tree` at the same paths."""
 
   def at(path: tuple[Any, ...]) -> Any:
     node = tree

@@ -1,8 +1,8 @@
 """Gradual unfreezing: which parameters learn from which epoch on (Howard and Ruder, 2018).
 
 `config.train.unfreeze = '0:heads/.*;3:trunk/stage4/.*;6:.*'` trains the heads from the start, the
-last stage from epoch 3 and the rest from epoch 6. A run has one phase a line; each has a step of
-its own, in which what is still frozen is a constant and costs no gradient.
+last stage from epoch 3 and the rest from epoch 6. Each stage begins a phase with its own step, in
+which what is still frozen is a constant and costs no gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def stage_number(stages: Sequence[Stage], path: str) -> int:
       return i
   raise UserError(
     f'config.train.unfreeze: no stage matches {path}; end with a stage such as 6:.*, or freeze it '
-    'for good by config.trainable'
+    'for good with config.trainable'
   )
 
 

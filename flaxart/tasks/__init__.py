@@ -1,1 +1,1 @@
-"""What a task is: its kind, loss, counts, scores."""
+"""Tasks: kinds, losses, counts, scores."""

@@ -12,21 +12,20 @@ BINS = 15  # of the expected calibration error, as in Guo et al. 2017
 
 
 def divide(a: Any, b: Any) -> float | None:
-  """None where there is nothing to divide by."""
+  """`a / b`; None if `b` is 0."""
   return float(a) / float(b) if b else None
 
 
 def mean(values: Sequence[float]) -> float | None:
-  """None of no values."""
+  """The mean; None for no values."""
   return float(np.mean(values)) if values else None
 
 
 def f1(
   right: np.ndarray, records: np.ndarray, predicted: np.ndarray
 ) -> tuple[float | None, float | None]:
-  """Macro (over the classes that are true or answered somewhere) and micro F1.
-
-  Right answers, records and answers of each class, `[C]` each.
+  """Macro F1 (over the classes that occur as label or answer) and micro F1. Takes right answers,
+  records and answers of each class, `[C]` each.
   """
   total = records + predicted
   present = total > 0
@@ -37,7 +36,7 @@ def f1(
 def class_rows(
   classes: Sequence[str], right: np.ndarray, records: np.ndarray, predicted: np.ndarray
 ) -> list[dict[str, Any]]:
-  """`per_class` of `tables.json`: a row a class, None where a score has no denominator."""
+  """`per_class` of `tables.json`: a row per class, None where a score has no denominator."""
   return [
     {
       'class': name,
@@ -52,7 +51,7 @@ def class_rows(
 
 
 def accuracies(guess: np.ndarray, truth: np.ndarray) -> tuple[float | None, float | None]:
-  """Top-1 and balanced accuracy of one guess a record: what a baseline is compared by."""
+  """Top-1 and balanced accuracy of one guess per record: the scores of a baseline."""
   if not len(truth):
     return None, None
   recall = [(guess[truth == c] == c).mean() for c in np.unique(truth)]
@@ -93,7 +92,7 @@ def average_precisions(scores: np.ndarray, truth: np.ndarray) -> tuple[list[floa
   file cannot change the result. The interpolated form (precision at recall 0, 0.1 ... 1, each the
   best at that recall or above) is what the Rijksmuseum Challenge reports (`eval_map.m` of
   tmensink/rijkschallenge), over classes as mAP and over records as imAP. Columns without a positive
-  are left out; the Challenge counts them as 0, but its class filter leaves none over classes.
+  are left out; the Challenge counts them as 0, but its class filter leaves no such classes.
   """
   exact: list[float] = []
   interpolated: list[float] = []
@@ -116,7 +115,7 @@ def auroc(high: np.ndarray, low: np.ndarray) -> float | None:
   """Chance that one of `high` scores above one of `low`, a tie counting half; None if either is
   empty.
 
-  0.5 is a coin. It is the Mann-Whitney statistic over the number of pairs.
+  0.5 is chance. It is the Mann-Whitney statistic over the number of pairs.
   """
   if not len(high) or not len(low):
     return None

@@ -1,4 +1,4 @@
-"""The kinds of tasks there are, and how a task comes from the dataset or from `labels.json`."""
+"""The kinds of tasks, and tasks from the dataset or from `labels.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flaxart.tasks.softmax import Softmax
 from flaxart.tasks.task import Task
 from tfds_rijks.errors import UserError
 
-# A feature goes to the first kind that takes it.
+# A feature belongs to the first kind that accepts it.
 KINDS: tuple[type[Task], ...] = (Softmax, Sigmoid, Regression)
 
 OF_BATCHES = frozenset({'image', 'record', 'draw', 'mask'})  # see flaxart/data/loader.py
@@ -27,8 +27,7 @@ def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float
   for name, weight in weights.items():
     if name in OF_BATCHES:
       raise UserError(
-        f'config.tasks: {name!r} is what a batch calls something else; rename the column and '
-        'prepare again'
+        f'config.tasks: {name!r} is a reserved name of batches; rename the column and prepare again'
       )
     feature = features.get(name)
     fit = (kind.of_feature(name, feature, weight) for kind in KINDS if feature is not None)
@@ -63,7 +62,7 @@ def labels_json(tasks: Sequence[Task]) -> str:
 
 
 def read_labels(path: Path) -> list[Task]:
-  """The tasks of a `labels.json`; one that was edited or is damaged is refused."""
+  """The tasks of a `labels.json`; raises `UserError` if it was edited or is damaged."""
   entries = read_object(path)
   try:
     read = [(task_of(path, name, entry), entry['sha256']) for name, entry in entries.items()]

@@ -1,8 +1,7 @@
-"""What training minimises: a loss a task, and how the tasks' losses become one number.
-
-A missing label adds exactly 0, with zero gradient, to loss and denominator alike. Summing the tasks
-with equal weights is the rule behind Figure 2 of Sabatelli, Kestemont and Geurts, and the default.
-What departs from that is in `objective`. Evaluation always reports the plain loss.
+"""The training loss: one loss per task, and their sum. A missing label adds exactly 0, with zero
+gradient, to loss and denominator. Summing the tasks with equal weights is the rule behind Figure 2
+of Sabatelli, Kestemont and Geurts, and the default. Departures from that are in `objective`.
+Evaluation always reports the plain loss.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Targets(NamedTuple):
 
 
 class Whole(NamedTuple):
-  """The batch that records are a `share` of: how many of it carry each label."""
+  """The batch that the records are a `share` of: how many of its records have each label."""
 
   counts: Mapping[str, jax.Array]
   share: float = 1.0
@@ -51,12 +50,13 @@ def example_losses(
 
 
 def label_counts(tasks: Sequence[Task], targets: Targets) -> dict[str, jax.Array]:
-  """How many records of a batch carry each task's label (shares of records under mixup)."""
+  """The number of records in a batch that have each task's label (shares of records under
+  mixup)."""
   return {task.name: _mixed(targets, task.name, task.is_labelled).sum() for task in tasks}
 
 
 def _mixed(targets: Targets, name: str, of_labels: Callable[[jax.Array], jax.Array]) -> jax.Array:
-  """What `of_labels` gives for the labels of a task, mixed as the records are."""
+  """`of_labels` of a task's labels, mixed as the records are."""
   own = of_labels(targets.labels[name])
   if targets.partner is None or targets.share is None:
     return own
@@ -74,9 +74,9 @@ def total_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Weighted sum over tasks of the mean over labelled records, and the means themselves.
 
-  A batch in which nothing carries a label adds exactly 0 for that task. With `log_variances` the
+  A batch without a label for a task adds exactly 0 for it. With `log_variances` the
   weights are learned: `exp(-s) * loss + s / 2` (`loss_factor` times the first term), Kendall, Gal
-  and Cipolla, "Multi-task learning using uncertainty", CVPR 2018. `whole` is given where this is a
+  and Cipolla, "Multi-task learning using uncertainty", CVPR 2018. `whole` is given if this is a
   part of a batch (gradient accumulation): the parts add up to it.
   """
   whole = Whole(label_counts(tasks, targets)) if whole is None else whole
@@ -85,14 +85,14 @@ def total_loss(
   for task in tasks:
     of_labels = functools.partial(example_losses, task, logits[task.name], objective=objective)
     count = whole.counts[task.name]
-    # Under mixup a count can be a fraction of a record: only an empty sum may not divide.
+    # Under mixup a count can be a fraction of a record; only an empty sum must not divide.
     mean = _mixed(targets, task.name, of_labels).sum() / jnp.where(count > 0, count, 1)
     means[task.name] = mean
     if log_variances is None:
       total = total + task.weight * mean
     else:
       s: Any = log_variances[task.name]
-      # Without a label there is no loss to balance: s must not drift on its regulariser alone.
+      # Without a label there is no loss to balance, and s must not drift on its regulariser alone.
       weighted = task.loss_factor * jnp.exp(-s) * mean
       total = total + jnp.where(count > 0, weighted + whole.share * s / 2, 0.0)
   return total, means

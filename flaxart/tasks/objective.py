@@ -1,4 +1,4 @@
-"""What a config asks of the losses beyond the plain ones; everything here is off by default."""
+"""Departures from the plain losses; all are off by default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EFFECTIVE_BETA = 0.999  # Cui et al., 2019: the best of their values on long-tai
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-  """How training departs from the plain losses, `{task: terms}`; the default is not at all."""
+  """How training departs from the plain losses, `{task: terms}`; by default it does not."""
 
   terms: Mapping[str, Terms] = dataclasses.field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Scores over draws of groups with replacement: what the bootstrap of a report goes over."""
+"""Scores over draws of groups with replacement, for the report's bootstrap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def redrawn_mean(values: np.ndarray, classes: np.ndarray, group: np.ndarray) -> 
     of_class = weights @ records
     with np.errstate(invalid='ignore', divide='ignore'):
       recall = (weights @ hits) / of_class
-    # A draw without a class says nothing about it.
+    # A draw without a class does not count for it.
     return np.nansum(recall, axis=1) / (of_class > 0).sum(axis=1)
 
   return score

@@ -1,4 +1,4 @@
-"""A number a record (a float feature, such as a year): squared error, and the share within 50."""
+"""One number per record (a float feature, such as a year): squared error, share within 50."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ YEARS = 50  # "share within 50 years" of the Rijksmuseum Challenge
 
 
 class Regression(Task):
-  """Labels `[N]` float, NaN where there is none.
+  """Labels `[N]` float, NaN if missing.
 
   The head has one output, in units of `scale` around `center` (both from the training split, so
   that a year near 1650 is a number near 0 for the network).
@@ -30,7 +30,7 @@ class Regression(Task):
   stored = ('label', 'value')
   one_class = decides = False
   answers_number = True
-  loss_factor = 0.5  # the loss is a squared error, not half of one
+  loss_factor = 0.5  # the loss is the squared error, not half of it
 
   @classmethod
   def of_feature(cls, name: str, feature: Any, weight: float) -> Self | None:
@@ -49,7 +49,7 @@ class Regression(Task):
     return dataclasses.replace(self, center=center, scale=scale or 1.0)
 
   def is_labelled(self, labels: Any) -> Any:
-    return labels == labels  # NaN alone differs from itself, in NumPy and in JAX
+    return labels == labels  # only NaN differs from itself
 
   def losses(self, logits: jax.Array, labels: jax.Array, terms: Terms = PLAIN) -> jax.Array:
     """Squared error in units of `scale`."""
@@ -61,7 +61,7 @@ class Regression(Task):
     return logits[:, 0].astype(np.float64) * self.scale + self.center
 
   def scores(self, counts: Counts, found: Mapping[str, np.ndarray], labels: np.ndarray) -> Arrays:
-    """With a `loss` of its own: in float64."""
+    """Computes its own `loss`, in float64."""
     known = self.is_labelled(labels)
     if not known.any():
       return dict.fromkeys(('loss', 'mae', 'rmse', 'within_50'))

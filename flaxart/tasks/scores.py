@@ -1,11 +1,11 @@
 """Scores of one task on one split: counted on the device, divided on the host.
 
 `count` runs inside the jitted eval step. It adds whole numbers to counts that stay on the device
-from batch to batch (a confusion matrix of thousands of classes never travels), and gives what is
-left of each record. `finish` makes the scores of both; docs/scores.md says what each means.
+from batch to batch (a confusion matrix of thousands of classes never travels), and returns the
+results of each record. `finish` makes the scores from both; docs/scores.md explains each.
 
 Padding, batch size and the number of processes cannot change a digit: counts are integers, and
-whatever is no integer is summed on the host, record by record in the order of the split.
+floats are summed on the host, record by record in the order of the split.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flaxart.tasks.task import Task
 
 
 def zero_counts(task: Task) -> dict[str, np.ndarray]:
-  """Counts before the first batch, all int32: `n` labelled records, and what the kind counts."""
+  """Counts before the first batch, all int32: `n` labelled records, and the counts of the kind."""
   shapes: dict[str, tuple[int, ...]] = {'n': (), **task.count_shapes()}
   return {name: np.zeros(shape, np.int32) for name, shape in shapes.items()}
 
@@ -34,10 +34,10 @@ def count(
   labels: jax.Array,
   mask: jax.Array,
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-  """Adds a batch to `counts`; returns them, and what each record gave (`[B, ...]`).
+  """Adds a batch to `counts`; returns them and the results of each record (`[B, ...]`).
 
-  `logits` `[B, O]`, `labels` as in `Split.labels`, `mask` `[B]` (False: padding). Of records:
-  `logits`, `loss` float32 (0 where there is no label), and what the kind finds.
+  `logits` `[B, O]`, `labels` as in `Split.labels`, `mask` `[B]` (False: padding). Results per
+  record: `logits`, `loss` float32 (0 without a label), and those of the kind.
   """
   known = task.is_labelled(labels) & mask
   counts = {**counts, 'n': counts['n'] + known.sum(dtype=jnp.int32)}
@@ -51,8 +51,8 @@ def finish(
 ) -> dict[str, Any]:
   """The scores of one task on one split, as fractions, or in the label's unit (`task.in_units`).
 
-  `counts` and `found` as `count` gives them, `found` and `labels` `[N, ...]` in the order of the
-  split. Without any labelled record every score is None, never a number.
+  `counts` and `found` as from `count`, `found` and `labels` `[N, ...]` in the order of the split.
+  Without any labelled record every score is None.
   """
   n = int(counts['n'])
   result: dict[str, Any] = {'n': n} | ({'classes': len(task.classes)} if task.classes else {})
@@ -66,7 +66,7 @@ def table(task: Task, counts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main_score(scores: Mapping[str, Mapping[str, Any]], tasks: Sequence[Task]) -> float:
-  """Mean over the tasks of their main scores: what `best` goes by."""
+  """Mean over the tasks of their main scores, by which the best checkpoint is chosen."""
   values = [scores[task.name][task.main] for task in tasks]
   known = [value for value in values if value is not None]
   return float(np.mean(known)) if known else float('nan')

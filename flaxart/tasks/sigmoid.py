@@ -1,4 +1,4 @@
-"""Several classes a record (a `Sequence(ClassLabel)`): each class is a question of its own."""
+"""Several classes per record (a `Sequence(ClassLabel)`): each class is decided separately."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flaxart.tasks.task import PLAIN, Arrays, Counts, Scores, Task, Terms, class
 
 
 class Sigmoid(Task):
-  """Labels `[N, C]` bool, an empty row where there is none."""
+  """Labels `[N, C]` bool, an empty row if missing."""
 
   kind = 'sigmoid'
   main = 'map'
@@ -51,13 +51,13 @@ class Sigmoid(Task):
   def losses(self, logits: jax.Array, labels: jax.Array, terms: Terms = PLAIN) -> jax.Array:
     """Sum over classes of binary cross-entropies, divided by the number of classes."""
     target = labels.astype(logits.dtype)
-    if terms.smoothing:  # towards even odds, as two-class softmax smoothing would
+    if terms.smoothing:  # towards even odds, like two-class softmax smoothing
       target = target * (1 - terms.smoothing) + terms.smoothing / 2
     losses = optax.sigmoid_binary_cross_entropy(logits, target)
     return (losses if terms.weights is None else losses * terms.weights).mean(axis=-1)
 
   def count_shapes(self) -> dict[str, tuple[int, ...]]:
-    """By class: `so` (true), `said` (probability above one half) and `true_positive`."""
+    """Per class: `so` (true), `said` (probability above one half) and `true_positive`."""
     return dict.fromkeys(('so', 'said', 'true_positive'), (self.outputs,))
 
   def count(

@@ -1,4 +1,4 @@
-"""One class a record (a `ClassLabel`): cross-entropy, top-1, and a name where it is sure enough."""
+"""One class per record (a `ClassLabel`): cross-entropy, top-1, and a name if it is sure enough."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from flaxart.tasks.arithmetic import (
 from flaxart.tasks.redrawn import Redrawn, redrawn_mean
 from flaxart.tasks.task import PLAIN, Arrays, Counts, Scores, Task, Terms, class_names
 
-TOP = 5  # classes kept of each record; scores go from top-1 to top-5
+TOP = 5  # classes kept per record, for top-1 to top-5
 REST = 'rest'  # the Challenge's class for every creator without a class of their own
 
 
 class Softmax(Task):
-  """Classes exclude one another; labels `[N]` int32, -1 where there is none."""
+  """Classes exclude one another; labels `[N]` int32, -1 if missing."""
 
   kind = 'softmax'
   main = 'top1'
@@ -59,8 +59,8 @@ class Softmax(Task):
     return losses if terms.weights is None else losses * jnp.asarray(terms.weights)[truth]
 
   def count_shapes(self) -> dict[str, tuple[int, ...]]:
-    """`of_class`: records by true class; `hits`: those among the first 1 to 5 answers, also as if
-    the class "rest" could not be answered, where there is one; `confusion`: true class, answer.
+    """`of_class`: records by true class; `hits`: those among the first 1 to 5 answers, and again
+    without the answer "rest" if that is a class; `confusion`: true class, answer.
     """
     C = self.outputs
     shapes = {'of_class': (C,), 'hits': (TOP, C), 'confusion': (C, C)}
@@ -69,13 +69,13 @@ class Softmax(Task):
   def count(
     self, counts: Counts, logits: jax.Array, labels: jax.Array, known: jax.Array
   ) -> tuple[Arrays, Arrays]:
-    """Of records: `top` `[B, min(5, C)]` int32, the classes by falling probability, and `p`."""
+    """Per record: `top` `[B, min(5, C)]` int32, the classes by falling probability, and `p`."""
     truth = jnp.maximum(labels, 0)
     # Ties go to the lower class, here as in `rank`: equal scores cannot count as a hit twice. (For
     # top_k, 0 is more than -0.)
     _, top = jax.lax.top_k(jnp.where(logits == 0, 0.0, logits), min(TOP, self.outputs))
     p = jnp.take_along_axis(jax.nn.softmax(logits), top, axis=1)
-    # A logit that is not a number beats nothing and is beaten by nothing: call it wrong.
+    # A NaN logit beats nothing and is beaten by nothing: count it as wrong.
     broken = jnp.isnan(logits).any(axis=1)
     # A record's rank is the number of classes that score higher.
     own = jnp.take_along_axis(logits, truth[:, None], axis=1)

@@ -77,7 +77,7 @@ def test_kubernetes_without_its_package_says_what_to_install(monkeypatch):
 
 
 def test_a_count_that_is_not_there_is_refused():
-  with pytest.raises(UserError, match=r'--processes: 2 were asked for, 1 are there \(no launcher'):
+  with pytest.raises(UserError, match=r'--processes: requested 2, found 1 \(no launcher'):
     processes.join(expected=2, env={})
   processes.join(expected=1, env=SLURM)  # alone on purpose
 
@@ -132,8 +132,8 @@ def test_each_process_says_who_it_is_and_stops_with_the_others(runs):
   _, ((alone, _), (by_two, two), (by_four, four)) = runs['moved']
   assert (alone, by_two, by_four) == (EXIT_CODE, EXIT_CODE, 0), two + four
   for i in range(2):
-    assert f'process {i} of 2 (by hand), 1 of 2 devices are here' in two
-  assert 'process 3 of 4 (by hand), 1 of 4 devices are here' in four
+    assert f'process {i} of 2 (by hand), 1 of 2 devices are local' in two
+  assert 'process 3 of 4 (by hand), 1 of 4 devices are local' in four
   # The signal reached one of two: the other stopped after the same step, and saved once.
   steps = set(re.findall(r'stopped by .*, saved step (\d+) of 40', two))
   assert len(steps) == 1 and 22 <= int(*steps) < 40

@@ -1,4 +1,4 @@
-"""`data.image_size=0`: resolved once, to what the weights were made on, and a number ever after."""
+"""`data.image_size=0` is resolved once, to the size of the weights, and stored as a number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfds_rijks.errors import UserError
 
 @pytest.fixture
 def toy(tiny, toy_weights):
-  """A run on the toy's weights, which were made on 28 px; it was published with 24."""
+  """A run on the toy's weights, which were trained on 28 px; it was published with 24."""
   tiny.model.name, tiny.model.width, tiny.model.shallow = 'toy', 1.0, False
   tiny.data.image_size, tiny.init, tiny.tasks = 0, str(toy_weights), 'type'
   return tiny
@@ -42,9 +42,7 @@ def test_it_is_that_of_the_weights_and_a_run_continues_with_it(toy, tmp_path, ca
   assert toy.data.image_size == 0 and resolved(tmp_path / 'run') == 28
   keys = [json.loads(p.read_text())['key'] for p in (tmp_path / 'features').glob('*.json')]
   assert keys and {key['image_size'] for key in keys} == {28}
-  ours = (
-    'pictures: squash to 28 px, bilinear; the weights were made on crop to 28 px from 32, bilinear'
-  )
+  ours = 'squash to 28 px, bilinear; the weights were trained on crop to 28 px from 32, bilinear'
   assert caplog.text.count(ours) == 2  # of the dry run, and of the run
 
   stored = (tmp_path / 'run' / 'config.json').read_text()
@@ -64,13 +62,13 @@ def test_it_is_that_of_the_card_or_of_the_run_that_the_trunk_is_from(toy, tmp_pa
   assert resolved(tmp_path / 'scratch') == 24
   toy.data.image_size = 40
   train_and_evaluate(toy, tmp_path / 'first')
-  assert 'were made on' not in caplog.text  # no weights, nothing to differ from
+  assert 'were trained on' not in caplog.text  # no weights, nothing to differ from
   toy.init, toy.data.image_size, toy.data.fit = str(tmp_path / 'first'), 0, 'pad'
   toy.data.pixels, toy.data.cache = 'zero_one', 'host'
   toy.data.cache_dir = str(tmp_path / 'decoded')
   train_and_evaluate(toy, tmp_path / 'second')
   assert resolved(tmp_path / 'second') == 40
-  assert 'pad to 40 px, bilinear; the weights were made on squash to 40 px' in caplog.text
+  assert 'pad to 40 px, bilinear; the weights were trained on squash to 40 px' in caplog.text
   preprocess = json.loads((tmp_path / 'second' / 'trunk.json').read_text())['spec']['preprocess']
   assert preprocess['size'] == 40
   decoded = sum(path.stat().st_size for path in (tmp_path / 'decoded').iterdir())

@@ -67,5 +67,5 @@ def test_kinds_follow_from_features_and_mistakes_are_named():
   with pytest.raises(UserError, match="'only' has 1 class"):
     tasks_from_features(features, {'only': 1.0})
   for name in ('record', 'mask', 'draw'):
-    with pytest.raises(UserError, match=f"'{name}' is what a batch calls something else"):
+    with pytest.raises(UserError, match=f"'{name}' is a reserved name of batches"):
       tasks_from_features({name: features['artist']}, {name: 1.0})
