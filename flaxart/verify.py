@@ -14,17 +14,17 @@ from tfds_rijks.errors import UserError
 
 
 def main() -> int:
-  """Prints a line a checkpoint; exit code 2 names what is wrong."""
+  """Prints a line a checkpoint; exit code 2, with an error, if any is damaged."""
   parser = Parser(prog='python -m flaxart.verify', description=__doc__)
   parser.add_argument('--workdir', required=True, help='folder of a run')
   args = parser.parse_args()
   workdir = Path(args.workdir).expanduser()
   steps = verify(workdir)
   if trainer := locks.holder(workdir):
-    print(f'a trainer, {trainer}, is at work: checkpoints come and go')
+    print(f'a trainer, {trainer}, is active: checkpoints may change')
   wrong = 0
   for step, lines in steps.items():
-    print(f'step {step}: {"sound" if not lines else f"{len(lines)} files differ"}')
+    print(f'step {step}: {"intact" if not lines else f"{len(lines)} files differ"}')
     for line in lines:
       print(f'  {line}')
     wrong += bool(lines)
@@ -37,10 +37,10 @@ def main() -> int:
 
 
 def verify(workdir: Path) -> dict[int, list[str]]:
-  """`{step: what is wrong with it}` for every checkpoint of a run, also beside its trainer."""
+  """`{step: problems}` for every checkpoint of a run, even beside its trainer."""
   folder = workdir / FOLDER
   if not folder.is_dir():
-    raise UserError(f'--workdir: {workdir} holds no checkpoints; give the folder of a run')
+    raise UserError(f'--workdir: {workdir} has no checkpoints; give the folder of a run')
   steps = steps_in(folder)
   if not steps:
     raise UserError(f'--workdir: {folder} is empty; the run has not saved anything yet')

@@ -150,15 +150,14 @@ def test_another_config_is_refused_by_field(finished):
   other.optim.learning_rate = 0.5
   with pytest.raises(
     UserError,
-    match=r'another config \(config.optim.learning_rate: 0.003 there, '
-    r'0.5 here\)',
+    match=r'started with a different config \(config.optim.learning_rate was 0.003, now 0.5\)',
   ):
     train_and_evaluate(other, workdir)
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tiny, tmp_path):
   (tmp_path / 'thesis.txt').write_text('years of work')
-  with pytest.raises(UserError, match=r'is not empty and holds no run'):
+  with pytest.raises(UserError, match=r'is not empty and does not hold a run'):
     train_and_evaluate(tiny, tmp_path)
   assert [p.name for p in tmp_path.iterdir()] == ['thesis.txt']
 

@@ -1,1 +1,1 @@
-"""Scores of a split, their baselines and calibration, and `results.json`."""
+"""Scores of a split, baselines, calibration, and `results.json`."""

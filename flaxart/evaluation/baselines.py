@@ -1,4 +1,4 @@
-"""Baselines that know no art: what a score must be compared with before it means anything."""
+"""Floor and baselines: scores mean nothing without them."""
 
 from __future__ import annotations
 
@@ -42,11 +42,9 @@ def thumbnails(split: Split, *, fit: images.Fit) -> np.ndarray:
 def nearest_pixels(
   train: Split, asked: Sequence[Split], tasks: Sequence[Task], *, fit: images.Fit
 ) -> dict[str, dict[str, dict[str, Any]]]:
-  """`{split: {task: scores}}`: answers the label of the nearest training picture, Euclidean on
-  16x16 pixels.
-
-  No learning at all; on a split that puts near-twins on both sides it looks brilliant, which is why
-  it stands beside every score. Tasks with one class; neighbours without the label are passed over.
+  """`{split: {task: scores}}` of answering the label of the nearest training picture, Euclidean on
+  16x16 pixels. It learns nothing, yet looks brilliant on a split with near-copies on both sides, so
+  it is shown beside every score. Tasks with one class; neighbours without the label are skipped.
   """
   known = thumbnails(train, fit=fit)
   result: dict[str, dict[str, dict[str, Any]]] = {}
@@ -66,7 +64,7 @@ def nearest_pixels(
 
 
 def _nearest(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-  """Index of the row of `known` nearest to each row of `asked`; the first one of equals."""
+  """Index of the row of `known` nearest to each row of `asked`; the first of equals."""
   squares = (known**2).sum(axis=1)
   found = [
     np.argmin(squares[None, :] - 2 * part @ known.T, axis=1)

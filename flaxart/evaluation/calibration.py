@@ -3,9 +3,9 @@
 After training, on val with the best checkpoint, two numbers a task: the temperature that makes its
 probabilities mean what they say (Guo et al. 2017, "On Calibration of Modern Neural Networks",
 section 4.2: one number, which changes no ranking of classes), and the smallest calibrated
-probability from which on 90 % of the names given are right. They are stored in `calibration.json`;
-`flaxart.predict` names what passes and leaves the rest empty. The threshold is the best of many on
-val, so it is a little lucky there: precision and coverage on test are the honest figures.
+probability above which 90 % of the names given are right. They are stored in `calibration.json`;
+`flaxart.predict` names what passes and leaves the rest empty. The threshold was chosen as the best
+of many on val, so precision and coverage are optimistic there: read them on test.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from tfds_rijks.errors import UserError
 log = logging.getLogger('flaxart')
 FILE = 'calibration.json'
 PRECISION = 0.9
-LEAST = 20  # names given on val; a precision of fewer says nothing
-TEMPERATURES = (0.05, 20.0)  # where one is looked for
+LEAST = 20  # names given on val; precision over fewer means nothing
+TEMPERATURES = (0.05, 20.0)  # range of the search
 Calibration = dict[str, dict[str, Any]]  # of each task; see `fit`
 
 
@@ -43,8 +43,8 @@ def fit(
   """Temperature and threshold of each task that decides, from the logits of the val split.
 
   `found[T]['logits']` `[N, C]`, `labels[T]` as in `Split.labels`. An entry holds `temperature`;
-  `threshold`, None where 90 % cannot be reached on at least 20 names; `precision`, what was aimed
-  at; `val_coverage` and `val_precision`, what the threshold gave there; `n` labelled records.
+  `threshold`, None where 90 % cannot be reached on at least 20 names; `precision`, the target;
+  `val_coverage` and `val_precision` at the threshold; `n` labelled records.
   """
   result = {}
   for task in tasks:
@@ -85,8 +85,8 @@ def fit_temperature(task: Task, logits: np.ndarray, truth: np.ndarray) -> float:
 
 
 def find_threshold(p: np.ndarray, right: np.ndarray) -> float | None:
-  """The smallest probability from which on `PRECISION` of the answers are right, None if there is
-  none with `LEAST` answers or more.
+  """The smallest probability above which `PRECISION` of the answers are right, None if there is
+  none with at least `LEAST` answers.
   """
   p, right = p[~np.isnan(p)], right[~np.isnan(p)]
   order = np.argsort(-p, kind='stable')
@@ -99,10 +99,9 @@ def find_threshold(p: np.ndarray, right: np.ndarray) -> float | None:
 def decided(
   task: Task, entry: Mapping[str, Any] | None, logits: np.ndarray, truth: np.ndarray
 ) -> tuple[float | None, float | None]:
-  """Share of labelled records that are given a name, and share of the names that are right.
-
-  `logits` and `truth` of labelled records only. None where nothing can be said: no record, no
-  threshold, or (precision) no name given.
+  """Share of labelled records given a name, and share of those names that are right. `logits` and
+  `truth` of labelled records only. None without records, without a threshold, or (precision)
+  without names.
   """
   if entry is None or entry['threshold'] is None or not len(truth):
     return None, None
@@ -133,11 +132,9 @@ def write(workdir: Path, calibration: Calibration, *, step: int) -> None:
 
 
 def read(workdir: Path, *, step: int) -> Calibration:
-  """What `write` put into checkpoint `step`; empty for a run without val split, or not finished.
-
-  Empty, too, for another step: other weights are sure of themselves in another way. Runs that
-  earlier versions finished have the copy of the workdir only. Raises `UserError` for a copy that is
-  damaged, or was changed.
+  """The calibration in checkpoint `step`; empty for a run without a val split, or not finished.
+  Also empty for another step, whose weights are differently calibrated. Runs finished by earlier
+  versions only have the copy in the workdir. Raises `UserError` for a damaged or changed copy.
   """
   path, folder = workdir / FILE, workdir / FOLDER
   fitted = next((s for s in steps_in(folder) if (folder / str(s) / CALIBRATION).exists()), None)
@@ -162,7 +159,7 @@ def read(workdir: Path, *, step: int) -> Calibration:
 
 
 def _unsealed(workdir: Path, *, step: int) -> Calibration:
-  """The copy of a workdir that an earlier flaxart left, for the step it was fitted on."""
+  """The unsealed copy in the workdir of an earlier flaxart, for the step it was fitted on."""
   path, results = workdir / FILE, workdir / 'results.json'
   if not path.exists():
     return {}
@@ -174,13 +171,9 @@ def _unsealed(workdir: Path, *, step: int) -> Calibration:
   if fitted != step:
     _warn_other_step(path, fitted, step)
     return {}
-  log.warning(
-    '%s: is not sealed (an earlier flaxart wrote it): decisions go by it all the same', path
-  )
+  log.warning('%s: is not sealed (an earlier flaxart wrote it), but used for decisions', path)
   return found
 
 
 def _warn_other_step(path: Path, fitted: int, step: int) -> None:
-  log.warning(
-    '%s: was fitted on step %d and says nothing of step %d: no decisions', path, fitted, step
-  )
+  log.warning('%s: was fitted on step %d, not on step %d: no decisions', path, fitted, step)

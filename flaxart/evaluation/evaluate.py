@@ -26,8 +26,8 @@ Counts = dict[str, dict[str, jax.Array]]
 def eval_step(
   state: TrainState, counts: Counts, batch: dict[str, Any], *, network: Network
 ) -> tuple[Counts, dict[str, dict[str, jax.Array]]]:
-  """Adds a batch to the counts of each task (`scores.count`); returns them and what each record
-  gave. The counts passed in are used up.
+  """Adds a batch to the counts of each task (`scores.count`); returns them and the results of each
+  record. The given counts are donated.
   """
   model = network.merge(state.trainable, state.frozen, state.batch_stats)
   logits = model(batch['image'], train=False)
@@ -40,8 +40,8 @@ def eval_step(
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """A split, evaluated: `counts` and `found` per task as `scores.count` gives them, on the host
-  and in the order of the split, and the `scores` made of them.
+  """An evaluated split: `counts` and `found` per task as from `scores.count`, on the host in the
+  order of the split, and their `scores`.
   """
 
   scores: dict[str, dict[str, Any]]
@@ -64,8 +64,8 @@ def evaluate_records(
   *,
   keep_logits: bool = False,
 ) -> Evaluation:
-  """As `evaluate`, with what each record gave; logits that no score needs only if asked for,
-  since they are as many as records times classes.
+  """As `evaluate`, with the results of each record; logits not needed for scores only on request,
+  since they are records times classes.
   """
   batch_size, mesh = device_batch(config.eval.batch_size), state.mesh
   zero = {task.name: zero_counts(task) for task in network.tasks}
@@ -84,7 +84,7 @@ def evaluate_records(
     counts, found = eval_step(state, counts, placed, network=network)
     if not keep_logits:
       found = without_logits(network.tasks, found)
-    # One batch behind: the device is never left waiting for the host to take its results.
+    # One batch behind, so that the device never waits for the host to take its results.
     if behind is not None:
       rows.add(*fetch(behind))
     behind = found, placed['record'], placed['mask']

@@ -1,14 +1,12 @@
-"""Label-only baseline: a task answered from the record's other true labels, without its picture.
-
+"""Label-only baseline: a label predicted from the record's other true labels, without its picture.
 Where author and subject nearly determine each other, a network that is taught both can look good by
-knowing one from the other; so the multi-task score of a task counts only against this one.
+inferring one from the other, so a multi-task score only counts against this one.
 
 The rule: if at least 3 training records share exactly this record's other labels, answer the most
-frequent class among them; else naive Bayes over the other labels, each on its own, with additive
-smoothing; the class of largest prior where there is nothing else. All label features of the dataset
-count, also those that the run does not learn. A missing label is a value like any other (that a
-maker is unknown says something), several labels are a set, and a number is one of ten ranges that
-are equally full in training.
+frequent class among them; else naive Bayes over the other labels with additive smoothing; without
+any, the most frequent class. All label features of the dataset count, even those that the run does
+not learn. A missing label is a value like any other (that a maker is unknown says something),
+several labels are a set, and a number is one of ten ranges with equally many training records.
 """
 
 from __future__ import annotations
@@ -24,16 +22,16 @@ import scipy.sparse
 from flaxart.data.source import Dataset
 from flaxart.tasks.task import Task
 
-ALIKE = 3  # training records with the same other labels that are enough to go by
+ALIKE = 3  # training records with the same other labels that suffice
 SMOOTHING = 0.1  # added to each count of naive Bayes: chosen on the val split of open clip art
 RANGES = 10  # of a number
-CHUNK = 512  # records that naive Bayes answers at once
+CHUNK = 512  # records per step of naive Bayes
 BOUNDS = ('year_begin', 'year_end')  # `year` is their middle: one fact, not three
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-  """One other label over a split: record `rows[i]` has `values[i]`, a number below `size`."""
+  """Another label over a split: record `rows[i]` has `values[i]`, a number below `size`."""
 
   rows: np.ndarray
   values: np.ndarray
@@ -51,7 +49,7 @@ def label_only(
   """`{task: {'label_only_top1', 'label_only_balanced_accuracy'}}` of a split, for tasks with one
   class.
 
-  None for a task of a dataset without any other label, and where the split has no label.
+  None for a task of a dataset without other labels, and for a split without labels.
   """
   known, asked = columns(dataset, 'train'), columns(dataset, name)
   result = {}
@@ -70,7 +68,7 @@ def label_only(
 
 
 def columns(dataset: Dataset, name: str) -> dict[str, Any]:
-  """All labels of a split, tasks of the run or not; of the three years only the middle."""
+  """All labels of a split, tasks of the run or not; of the three years only `year`."""
   labels = {**dataset.split(name).labels, **dataset.contexts[name].others}
   drop = BOUNDS if 'year' in labels else ()
   return {key: labels[key] for key in sorted(labels) if key not in drop}
@@ -93,7 +91,8 @@ def answer(labels: np.ndarray, known: Mapping[str, Any], asked: Mapping[str, Any
   guess = np.full(asked_records, -1)
   for i, key in enumerate(combinations([b for _, b in pairs], asked_records)):
     if key in alike and alike[key].total() >= ALIKE:
-      # Of equally frequent classes the larger one, then the lower number.
+      # Of equally frequent classes, the one more frequent in all of training, then the lower
+      # number.
       guess[i] = max(alike[key], key=lambda c: (alike[key][c], prior[c], -c))
   open_ones = np.flatnonzero(guess < 0)
   if len(open_ones):
@@ -102,7 +101,7 @@ def answer(labels: np.ndarray, known: Mapping[str, Any], asked: Mapping[str, Any
 
 
 def facts(known: Any, asked: Any) -> tuple[Facts, Facts]:
-  """One other label of both sides in the same numbering; the last number is "missing"."""
+  """Another label of both sides, numbered alike; the last number is "missing"."""
   if known.ndim == 2:
     return _set(known), _set(asked)
   if np.issubdtype(known.dtype, np.floating):
@@ -155,7 +154,7 @@ def naive_bayes(
     (len(counts), len(labels)),
   )
   with np.errstate(divide='ignore'):
-    prior = np.log(counts / counts.sum())  # a class that training lacks is never answered
+    prior = np.log(counts / counts.sum())  # a class absent from training is never answered
   known, asked = [], []
   for a, b in pairs:
     together = (classes @ a.matrix(len(labels))).toarray()  # [C, values]

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: code, data, weights, machine."""
+"""The provenance of a run's numbers: code, data, weights, machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-dat
 
 
 def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any]) -> dict[str, Any]:
-  """Everything needed to say what a number is a number of."""
+  """Everything that identifies the origin of a score."""
   build = dataset.build
   return {
     'version': flaxart.__version__,
@@ -38,12 +38,12 @@ def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any])
 
 
 def commit() -> str | None:
-  """The commit of the clone that flaxart runs from, `+` behind it if files differ; None if none."""
+  """The commit of flaxart's clone, with `+` if files differ; None if there is none."""
   folder = Path(flaxart.__file__).parent
   git = ['git', '-C', str(folder)]
   try:
     head = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True, timeout=10)
-    # An installed package inside somebody else's repository is not at that repository's commit.
+    # A package installed inside another repository does not have that repository's commit.
     ours = subprocess.run(
       [*git, 'ls-files', '--error-unmatch', '__init__.py'], capture_output=True, timeout=10
     )

@@ -1,7 +1,7 @@
-"""What single records gave: gathered from batches and processes, and kept beside the scores.
+"""Results of single records: gathered from batches and processes, and stored beside the scores.
 
-`predictions_<split>.npz` lets a report draw objects again (bootstrap), compare runs record by
-record and show pictures without a network; `tables.json` is the long form of the scores.
+`predictions_<split>.npz` lets a report resample objects (bootstrap), compare runs record by record
+and show pictures without a network; `tables.json` has per-class scores.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ TABLES = 'tables.json'
 
 
 class Rows:
-  """What the records of a split gave, each in its place: whatever batch and process it came from,
-  and without the padding. `found` is a tree of `[N, ...]`.
+  """The results of a split's records in order, from any batch and process, without the padding.
+  `found` is a tree of `[N, ...]`.
   """
 
   def __init__(self, length: int):
@@ -44,14 +44,14 @@ class Rows:
 
 
 def fetch(tree: Any) -> Any:
-  """Arrays that lie over all devices as NumPy arrays, whole on every process."""
+  """Arrays over all devices as NumPy arrays, whole on every process."""
   if jax.process_count() > 1:
     return multihost_utils.process_allgather(tree, tiled=True)
   return jax.device_get(tree)
 
 
 def without_logits(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, Any]:
-  """`found` without the logits that no score needs."""
+  """`found` without logits not needed for scores."""
   drop = {task.name for task in tasks if not task.scores_need_logits}
   return {
     name: {key: x for key, x in of_task.items() if key != 'logits' or name not in drop}
@@ -64,7 +64,8 @@ def predictions(
 ) -> dict[str, np.ndarray]:
   """The arrays of `predictions_<split>.npz`, in the order of the split.
 
-  `ids`, `groups` `[N]` text; of each task `T/label` as in `Split.labels` and what its kind stores.
+  `ids`, `groups` `[N]` text; for each task `T/label` as in `Split.labels` and the arrays of its
+  kind.
   """
   arrays = {'ids': np.array(split.ids, np.str_), 'groups': np.array(split.groups, np.str_)}
   for task in tasks:

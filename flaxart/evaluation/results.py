@@ -1,8 +1,6 @@
-"""What `results.json` holds: each score beside its baselines, and what a network may decide.
-
-`evaluate` counts what the network answered. Here each score gets the baselines that know no art,
-coverage and precision where the network may abstain, and whether it is less sure of artists that
-training never saw.
+"""The content of `results.json`: each score beside its baselines, and decisions. `evaluate` scores
+the network's answers. Here scores get floor and baselines, coverage and precision of decisions, and
+whether the network is less sure of artists that training never saw.
 """
 
 from __future__ import annotations
@@ -46,8 +44,8 @@ HEAD = (
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:
-  """`scores` `{split: {task: scores}}` as in `results.json`, the evaluations they are made of, and
-  the `calibration` that decisions went by.
+  """`scores` `{split: {task: scores}}` as in `results.json`, the evaluations behind them, and the
+  `calibration` of decisions.
   """
 
   scores: dict[str, dict[str, dict[str, Any]]]
@@ -100,10 +98,9 @@ def decisions(
 def against_unknown(
   task: Task, dataset: Dataset, name: str, found: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-  """`unknown_auroc`: does the plain top probability tell known classes from unknown ones?
-
-  Unknown: records labelled by a class that no training record has, or by a value too rare to be a
-  class, where the dataset keeps those (`T_rare`); how many is `unknown_n`. None of them: None.
+  """`unknown_auroc`: does the plain top probability tell known classes from unknown ones? Unknown
+  are records labelled with a class that no training record has, or with a value too rare to be a
+  class, if the dataset keeps those (`T_rare`); `unknown_n` is their number. None if there are none.
   """
   sure = task.sureness(found)
   if sure is None:
@@ -126,7 +123,7 @@ def never_trained(task: Task, dataset: Dataset, labels: np.ndarray) -> np.ndarra
 
 
 def warn_never_trained(tasks: Sequence[Task], dataset: Dataset, names: Sequence[str]) -> None:
-  """A line for each task and split with classes that training never saw."""
+  """Logs each task and split with classes that training never saw."""
   for name in names:
     for task in tasks:
       if not task.classes:
@@ -136,8 +133,8 @@ def warn_never_trained(tasks: Sequence[Task], dataset: Dataset, names: Sequence[
       if len(unseen):
         shown = ', '.join(task.classes[c] for c in unseen[:3]) + ', ...' * (len(unseen) > 3)
         log.warning(
-          '%s: %d classes of the %s split never occur in training (%s): their %d records cannot be '
-          'named right, and count as unknown',
+          '%s: %d classes of the %s split never occur in training (%s): their %d records '
+          'cannot be right, and count as unknown',
           task.name,
           len(unseen),
           name,
@@ -152,12 +149,12 @@ def add_baselines(
   tasks: Sequence[Task],
   config: ConfigDict,
 ) -> None:
-  """Puts the slower baselines beside the scores of each split but train, which answers itself."""
+  """Adds the slower baselines to the scores of each split but train, which would answer itself."""
   names = [name for name in scores if name != 'train']
   if not names or not any(task.one_class for task in tasks):
     return
   beside = [{name: label_only(dataset, name, tasks) for name in names}]
-  if config.eval.test:  # a candidate of a grid is compared with others, on val
+  if config.eval.test:  # a candidate of a grid is only compared with others, on val
     splits = [dataset.split(name) for name in names]
     beside.append(nearest_pixels(dataset.split('train'), splits, tasks, fit=config.data.fit))
   for baseline in beside:
@@ -176,7 +173,7 @@ def collect(
 ) -> dict[str, Any]:
   """`{split: {task: scores}}` of `state` on val and test, and the `calibration`.
 
-  Leaves the long form in the workdir: what each record was given, and tables.
+  Also writes the predictions of each record and tables to the workdir.
   """
   names = [
     name
@@ -205,7 +202,7 @@ def write(workdir: Path, summary: Mapping[str, Any]) -> None:
 
 
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:
-  """The scores of a split as text, each beside its floor: a number alone says nothing."""
+  """The scores of a split as text, each beside its floor and baselines."""
   if split not in summary:
     why = f'no scores of {split}: there is no such split, or config.eval.test=False'
     return (

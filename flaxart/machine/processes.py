@@ -49,7 +49,7 @@ def launcher(env: Mapping[str, str]) -> str | None:
   if 'KUBERNETES_SERVICE_HOST' in env and 'JOB_COMPLETION_INDEX' in env:
     if importlib.util.find_spec('kubernetes') is None:
       raise UserError(
-        f'Kubernetes: package kubernetes is not installed; pip install jax[k8s], or set '
+        'Kubernetes: package kubernetes is not installed; pip install jax[k8s], or set '
         f'{", ".join(BY_HAND)} as launch/gke-jobset.yaml does'
       )
     return 'Kubernetes'

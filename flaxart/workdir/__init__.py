@@ -1,1 +1,1 @@
-"""The folder of a run: settings, classes, checkpoints, and what is checked when they are read."""
+"""The folder of a run: settings, classes, checkpoints, and the checks when they are read."""

@@ -1,4 +1,4 @@
-"""Reading a run while its trainer is at work: what is half there now is whole, or gone, soon."""
+"""Reading a run while its trainer is active: half-written files are soon complete or gone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TypeVar
 from flaxart.machine import locks
 from tfds_rijks.errors import UserError
 
-WAITS = 0.2, 1.0, 5.0  # seconds before looking again; sealing takes about one for each GB
+WAITS = 0.2, 1.0, 5.0  # seconds before the next attempt; sealing takes about one per GB
 T = TypeVar('T')
 
 
 def patiently(workdir: Path, read: Callable[[], T]) -> T:
-  """`read()`, again where it failed and a trainer may have been the reason.
+  """`read()`, repeated if it fails while a trainer may be the reason.
 
-  Raises what the last attempt raised; a `UserError` says that a trainer is at work, if one is.
+  Raises what the last attempt raised; a `UserError` mentions an active trainer.
   """
   for wait in WAITS:
     trainer = locks.holder(workdir)
@@ -33,4 +33,4 @@ def patiently(workdir: Path, read: Callable[[], T]) -> T:
   except UserError as error:
     if trainer is None:
       raise
-    raise UserError(f'{error} (a trainer, {trainer}, is at work on this run: try again)') from None
+    raise UserError(f'{error} (a trainer, {trainer}, is active on this run: try again)') from None

@@ -2,13 +2,13 @@
 
 Step convention: checkpoint `n` holds the state after `n` updates; the run goes on with the batch of
 step `n`. The latest and the best checkpoint are kept, the best by a score that is always finite.
-Orbax only writes and reads here. What there is, and what goes, is decided by what lies in the
-folder: Orbax's own manager drops saves in silence while another one is being written, deletes the
-best one at the first NaN, and leaves half of one under its name when it is killed at it.
+Orbax only writes and reads here. Which checkpoints exist and which to delete is decided from the
+folder: Orbax's own manager silently drops saves while another is being written, deletes the best
+one at the first NaN, and leaves half of one under its name if killed while deleting.
 
-Layout: `checkpoints/<step>/state` is what evaluating needs, `checkpoints/<step>/optimizer` what
-training needs besides (`state_tree` has both). `orbax.checkpoint.v1.load` reads the first without
-flaxart. In format 1 `state` held everything, and the score lay in `metrics`.
+Layout: `checkpoints/<step>/state` is what evaluation needs, `checkpoints/<step>/optimizer` what
+training also needs (see `state_tree`). `orbax.checkpoint.v1.load` reads the first without flaxart.
+In format 1 `state` held everything, and `metrics` the score.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from flaxart.workdir.read_back import missing_arrays
 from tfds_rijks.errors import UserError
 
 STATE = 'state'  # the item that `orbax.checkpoint.v1.load` takes where none is named
-NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is no number
-# What Orbax raises for files that are not what they should be, or that it cannot write.
+NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is NaN
+# Orbax's errors for damaged or unwritable files.
 _FAILURES = (ValueError, KeyError, OSError, RuntimeError)
 log = logging.getLogger('flaxart')
 
@@ -55,7 +55,7 @@ class Checkpointer:
     self._saving: Future[None] | None = None
     self._closed = False
     if (newest := self.latest_step()) is not None:
-      self._seal(newest)  # a save may have been complete when its process was killed
+      self._seal(newest)  # a process may have been killed after a complete save
     self._keep_best_and_latest()
 
   def __enter__(self) -> Checkpointer:
@@ -67,7 +67,7 @@ class Checkpointer:
   def save(self, state: TrainState, *, score: float | None = None) -> None:
     """Starts writing `state` and returns; unless `asynchronous`, returns when it is on disk.
 
-    Raises `UserError` if there is no room for it, or if the save before this one failed.
+    Raises `UserError` if there is no room, or if the previous save failed.
     """
     self.wait()
     step, tree = int(state.step), state_tree(state)
@@ -91,7 +91,7 @@ class Checkpointer:
       self.wait()
 
   def wait(self) -> None:
-    """Returns when everything is on disk; an error of the last save is raised here."""
+    """Waits until everything is on disk; raises the error of the last save."""
     saving, self._saving = self._saving, None
     if saving is None:
       return
@@ -102,7 +102,7 @@ class Checkpointer:
     self._keep_best_and_latest()
 
   def close(self) -> None:
-    """Waits for the last save and reports its error; does nothing the second time."""
+    """Waits for the last save and raises its error; does nothing the second time."""
     if self._closed:
       return
     self._closed = True
@@ -112,9 +112,8 @@ class Checkpointer:
       self._background.shutdown()
 
   def keep_only(self, step: int) -> None:
-    """Leaves one checkpoint, of a run that is finished, without what only training needs.
-
-    Nothing can be saved after it. Where format 1 has put both into one, everything stays.
+    """Leaves one checkpoint of a finished run, without what only training needs. Nothing can be
+    saved afterwards. In format 1, where both are one item, everything stays.
     """
     self.close()
     if (self._folder / str(step) / OPTIMIZER).exists():
@@ -131,14 +130,14 @@ class Checkpointer:
     return next(iter(_best_first(steps_on_disk(self._workdir))), None)
 
   def restore(self, step: int, like: TrainState, *, mesh: Mesh) -> TrainState:
-    """The stored state of `step`, in the shape and on the devices of `like`; files are checked."""
+    """The stored state of `step`, checked, in the shape and on the devices of `like`."""
     folder = self._folder / str(step)
     manifest.check(folder)
     identity.check_checkpoint(self._workdir, folder)
     if not _has_optimizer(folder):
       raise UserError(
-        f'{folder}: has no optimizer, which a finished run deletes; give another --workdir to '
-        'train anew'
+        f'{folder}: has no optimizer, which a finished run deletes; give another '
+        '--workdir to train again'
       )
     wanted = abstract(state_tree(like), mesh)
     try:
@@ -151,15 +150,14 @@ class Checkpointer:
     return from_tree({**items[STATE], **items[OPTIMIZER]}, like)
 
   def _complete(self, response: Any, step: int) -> None:
-    """Waits for Orbax and seals what it wrote, in a thread of its own."""
+    """Waits for Orbax and seals its files, in a separate thread."""
     response.result()
     if missing := self._seal(step):
       raise OSError(f'{len(missing)} arrays cannot be read back, such as {missing[0]}')
 
   def _seal(self, step: int) -> list[str]:
-    """Adds what is needed to read a finished save, and the manifests; process 0 writes.
-
-    Leaves a save unsealed that lacks arrays, and returns them.
+    """Adds the files needed to read a finished save, and the manifests; process 0 writes. Leaves a
+    save with missing arrays unsealed, and returns their names.
     """
     folder = self._folder / str(step)
     if jax.process_index() != 0 or manifest.is_sealed(folder):
@@ -196,7 +194,7 @@ def finished_step(workdir: Path) -> int | None:
 def restore_params(
   workdir: Path, step: int, params: nnx.State, batch_stats: nnx.State, *, mesh: Mesh
 ) -> tuple[nnx.State, nnx.State]:
-  """Parameters and statistics alone, without the optimizer, in the shape of the given states."""
+  """Parameters and statistics without the optimizer, in the shape of the given states."""
   wanted = abstract(
     {'params': nnx.to_pure_dict(params), 'batch_stats': nnx.to_pure_dict(batch_stats)}, mesh
   )
@@ -205,7 +203,7 @@ def restore_params(
 
 
 def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
-  """The part of a stored network that `wanted` (abstract arrays) names."""
+  """The arrays of a stored network that `wanted` (abstract arrays) names."""
   folder = (workdir / FOLDER).resolve() / str(step)
   manifest.check(folder, optimizer=False)
   identity.check_checkpoint(workdir, folder)
@@ -219,25 +217,24 @@ def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any
 
 
 def steps_on_disk(workdir: Path) -> dict[int, float]:
-  """The checkpoints of a run and their scores, without opening it for writing."""
+  """The checkpoints of a run and their scores; opens nothing for writing."""
   return {step: _score(workdir / FOLDER / str(step)) for step in steps_in(workdir / FOLDER)}
 
 
 def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
-  """The best checkpoint of a run, or a line that says there is none.
-
-  With `fallback` the best one whose files are sound; damaged ones are passed over and logged.
+  """The best checkpoint of a run; `UserError` if there is none. With `fallback` the best intact
+  one; damaged ones are logged and skipped.
   """
   folder = workdir / FOLDER
   steps = steps_in(folder)
   if not steps:
     raise UserError(
-      f'{folder}: holds no complete checkpoint; give the workdir of a run that has been evaluated '
-      'at least once'
+      f'{folder}: has no complete checkpoint; give the workdir of a run that was '
+      'evaluated at least once'
     )
   for step in steps if fallback else []:
     if wrong := manifest.problems(folder / str(step), optimizer=False):
-      log.warning('step %d is damaged (%s): passed over', step, wrong[0])
+      log.warning('step %d is damaged (%s): skipped', step, wrong[0])
       steps = [other for other in steps if other != step]
   if not steps:
     raise UserError(f'{folder}: every checkpoint is damaged; restore one from a copy')
@@ -245,13 +242,13 @@ def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
 
 
 def _best_first(scores: dict[int, float]) -> list[int]:
-  """By score, then the earlier one; of those that were never scored, the later one."""
+  """Sorts by score, then the earlier first; of those never scored, the later first."""
   rank = lambda step: (scores[step], -step if scores[step] > NO_SCORE else step)  # noqa: E731
   return sorted(scores, key=rank, reverse=True)
 
 
 def _score(folder: Path) -> float:
-  """The score of a checkpoint, which is as sealed as its arrays; `NO_SCORE` if it has none."""
+  """The score of a checkpoint, checked like its arrays; `NO_SCORE` if it has none."""
   name = '_CHECKPOINT_METADATA'
   try:
     found = json.loads(manifest.read(folder, name))['custom_metadata']
@@ -259,26 +256,26 @@ def _score(folder: Path) -> float:
       name = 'metrics/metrics'
       found = json.loads(manifest.read(folder, name))
     return NO_SCORE if found['score'] is None else float(found['score'])
-  except (ValueError, KeyError, TypeError, OSError) as error:  # of one that is not sealed yet
+  except (ValueError, KeyError, TypeError, OSError) as error:  # not sealed yet
     raise damaged(folder / name, error) from None
 
 
 def _has_optimizer(folder: Path) -> bool:
-  """Whether training can go on from a checkpoint; in format 1 the optimizer is part of `state`."""
+  """Whether training can continue from a checkpoint; in format 1 the optimizer is in `state`."""
   try:
     return (folder / OPTIMIZER).exists() or 'opt_state' in ocp.metadata(folder).metadata
   except _FAILURES:
-    return True  # whoever restores it says what is wrong
+    return True  # restoring it reports the error
 
 
 def _first_line(error: BaseException) -> str:
-  while error.__cause__ is not None:  # what went wrong, not what was being done
+  while error.__cause__ is not None:  # the cause, not the context
     error = error.__cause__
   return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _unreadable(folder: Path, error: Exception) -> str:
   return (
-    f'{folder}: cannot be restored ({_first_line(error)}); the checkpoint is damaged or belongs to '
-    'another network: remove this step to go on from an earlier one'
+    f'{folder}: cannot be restored ({_first_line(error)}); the checkpoint is damaged or of '
+    'another network: remove this step to continue from an earlier one'
   )

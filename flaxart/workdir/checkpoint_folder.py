@@ -1,8 +1,7 @@
-"""What happens to whole checkpoints on disk: deleting, shrinking, setting aside.
-
-In `checkpoints/` a folder whose name is a number is a checkpoint. It comes by one rename and goes
-by one: a process that is killed leaves a checkpoint or none, and beside them perhaps a folder with
-a longer name, which the next trainer removes.
+"""Whole checkpoints on disk: deleting, shrinking, setting aside. In `checkpoints/` a folder whose
+name is a number is a checkpoint. It appears by one rename and disappears by another: a killed
+process leaves a checkpoint or none, and perhaps a folder with a longer name, which the next trainer
+removes.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ log = logging.getLogger('flaxart')
 
 
 def delete(path: Path, folder: Path) -> None:
-  """Takes a checkpoint, or an item of one, out of sight at once, and then its files away."""
+  """Deletes a checkpoint, or an item of one: renames it first, then removes its files."""
   gone = folder / ('-'.join(path.relative_to(folder).parts) + '.deleted')
   path.rename(gone)
   shutil.rmtree(gone)
 
 
 def add_calibration(workdir: Path, step: int, name: str, text: str) -> None:
-  """Puts a file into the calibration of a checkpoint, sealed, in place of an earlier one."""
+  """Puts a sealed file into the calibration of a checkpoint, replacing an earlier one."""
   folder = workdir / FOLDER
   part, new = folder / str(step) / CALIBRATION, folder / f'{step}-{CALIBRATION}.new'
   shutil.rmtree(new, ignore_errors=True)
@@ -47,7 +46,7 @@ def add_calibration(workdir: Path, step: int, name: str, text: str) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-  """What a process left that was killed while it saved or deleted."""
+  """Folders left by a process that was killed while it saved or deleted."""
   return [path for pattern in UNFINISHED for path in folder.glob(pattern)]
 
 
@@ -63,7 +62,7 @@ def tidy(folder: Path) -> None:
 def shrink(folder: Path, step: int) -> None:
   """Leaves the one checkpoint of a finished run, without optimizer; may be called again.
 
-  The optimizer goes first: from then on the run is known to be finished (`finished_step`).
+  The optimizer goes first: from then on the run counts as finished (`finished_step`).
   """
   tidy(folder)
   if jax.process_index() == 0:
@@ -75,10 +74,9 @@ def shrink(folder: Path, step: int) -> None:
 
 
 def set_aside_damaged(workdir: Path) -> None:
-  """Moves damaged checkpoints to `checkpoints-damaged/`, so that a run goes on from a sound one.
-
-  Nothing is deleted. A newest one that lacks a manifest only is left: its save was cut off there.
-  Raises `UserError` where none is sound: there is nothing to go on from.
+  """Moves damaged checkpoints to `checkpoints-damaged/`, so that a run continues from an intact
+  one. Nothing is deleted. A newest one that only lacks a manifest stays: its save was interrupted.
+  Raises `UserError` if none is intact.
   """
   folder = workdir / FOLDER
   wrong = {}
@@ -92,8 +90,8 @@ def set_aside_damaged(workdir: Path) -> None:
   none_is_left = bool(wrong) and len(wrong) == len(steps_in(folder))
   if processes.from_first_process(np.bool_(none_is_left)):
     raise UserError(
-      f'{folder}: every checkpoint is damaged; restore one from a copy, or begin anew in another '
-      '--workdir'
+      f'{folder}: every checkpoint is damaged; restore one from a copy, or start again in '
+      'another --workdir'
     )
   for step, problem in wrong.items():
     log.warning('step %d is damaged (%s): moved to %s', step, problem, workdir / DAMAGED)

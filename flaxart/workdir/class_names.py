@@ -1,4 +1,4 @@
-"""Data whose classes are others, or in another order, read in the order of a run's heads."""
+"""Reads data with other classes, or another order of them, in the order of a run's heads."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger('flaxart')
 def by_class_name(dataset: Dataset, tasks: Sequence[Task]) -> Dataset:
   """`dataset` with the labels of `tasks` numbered as the run numbers them.
 
-  The heads stay as they are: a label is moved to the class of the same name. A class that the run
-  does not know becomes a missing label, which no loss and no score counts; both are logged.
+  The heads stay unchanged: labels are matched by class name. A class unknown to the run becomes a
+  missing label, which no loss and no score counts; both are logged.
   """
   splits = dict(dataset.splits)
   for task in tasks:

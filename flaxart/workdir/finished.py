@@ -1,4 +1,4 @@
-"""Whether a run is over, and what its `results.json` holds then."""
+"""Whether a run is finished, and its `results.json`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE = 'results.json'
 
 
 def of_finished(workdir: Path) -> dict[str, Any] | None:
-  """What `results.json` of a run holds that is over; None if there is something left to do."""
+  """`results.json` of a finished run; None if there is something left to do."""
   if not (workdir / FILE).exists():
     return None
   step, folder = checkpoint.finished_step(workdir), workdir / FOLDER
@@ -26,7 +26,7 @@ def of_finished(workdir: Path) -> dict[str, Any] | None:
     return None
   cut_off = steps_in(folder) != [step] or bool(checkpoint_folder.leftovers(folder))
   processes.wait_for_all('all have looked')  # before one of them changes it
-  if cut_off:  # it was killed when it was done and put in order what it leaves
+  if cut_off:  # killed after training, while tidying its folder
     with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
       checkpoint_folder.shrink(folder, step)
   return read_object(workdir / FILE)

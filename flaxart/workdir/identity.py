@@ -1,9 +1,9 @@
-"""What a run and its checkpoints belong to: format, data, class names, preprocessing.
+"""The identity of a run and its checkpoints: format, data, class names, preprocessing.
 
 Weights of the right shape may still be wrong: the classes of the data in another order, another
-version of the dataset, another scaling of the pixels. `run.json` says which format a workdir has
-and which data it was begun on; each checkpoint carries copies of what is needed to read it, under
-its manifest. Whatever differs is refused by name.
+version of the dataset, another scaling of the pixels. `run.json` has the format of a workdir and
+the data it was begun on; each checkpoint has copies of the files needed to read it, under its
+manifest. Any difference is refused by name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tfds_rijks.errors import UserError
 
 RUN, LABELS, TRUNK, CONFIG = 'run.json', 'labels.json', 'trunk.json', 'config.json'
 COPIED = (RUN, LABELS, TRUNK, CONFIG)  # into every checkpoint
-FORMAT = 2  # of the workdir; raised when an older flaxart could no longer read it
+FORMAT = 2  # of the workdir; raised when older versions could no longer read it
 
 
 def write_run(workdir: Path, dataset: Dataset) -> None:
@@ -34,14 +34,14 @@ def write_run(workdir: Path, dataset: Dataset) -> None:
 
 
 def raise_format(workdir: Path) -> None:
-  """Says of a run that an earlier version began that it goes on in the format of this one."""
+  """Marks a run of an earlier version as continued in this version's format."""
   if format_of(workdir) < FORMAT:
     entry = _read(workdir / RUN) | {'format': FORMAT, 'flaxart': flaxart.__version__}
     write_text(workdir / RUN, json.dumps(entry, indent=1, ensure_ascii=False) + '\n')
 
 
 def check_format(folder: Path) -> None:
-  """Refuses a run or checkpoint of a later format, naming the version that can read it."""
+  """Raises `UserError` for a later format, naming the version that reads it."""
   if (found := format_of(folder)) > FORMAT:
     raise UserError(
       f'{folder}: has format {found}, flaxart {flaxart.__version__} reads up to {FORMAT}; install '
@@ -50,22 +50,22 @@ def check_format(folder: Path) -> None:
 
 
 def format_of(folder: Path) -> int:
-  """The format that a run was written in."""
+  """The format of a run."""
   return int(_read(folder / RUN).get('format', 1))
 
 
 def written_by(folder: Path) -> str:
-  """The version of flaxart that a run was begun with."""
-  return str(_read(folder / RUN).get('flaxart', 'of its time'))
+  """The version of flaxart that began a run."""
+  return str(_read(folder / RUN).get('flaxart', 'of that time'))
 
 
 def check_dataset(workdir: Path, dataset: Dataset) -> None:
-  """Refuses data of another version, or with other records in a split, than the run began with."""
+  """Raises `UserError` unless the data have the version and records that the run began with."""
   was = _read(workdir / RUN).get('dataset')
   if was is None:
     return
   now = _data(dataset, labels=False)
-  advice = 'give the data it was trained on, or --remap_classes if these are meant'
+  advice = 'give the data it was trained on, or --remap_classes to use these'
   if was['version'] != now['version']:
     raise UserError(
       f'{workdir}: was begun on version {was["version"]} of {was["name"]}, {dataset.path} has '
@@ -82,8 +82,8 @@ def check_dataset(workdir: Path, dataset: Dataset) -> None:
 
 
 def check_labels(workdir: Path, tasks: Sequence[Task], dataset: Dataset) -> None:
-  """Refuses other classes than the run began with, naming the first that differs, and classes of
-  the same names given to other records.
+  """Raises `UserError` if classes differ from those the run began with, naming the first, or if the
+  same classes are given to other records.
   """
   stored = workdir / LABELS
   if not stored.exists():
@@ -107,14 +107,14 @@ def check_labels(workdir: Path, tasks: Sequence[Task], dataset: Dataset) -> None
     for task, sha256 in entry.get('labels', {}).items():
       if dataset.split(name).labels_sha256(task) != sha256:
         raise UserError(
-          f'{workdir}: the labels of {task} in {name} are not those that the run began with in '
-          f'{dataset.path}; give the data it was trained on, --remap_classes if these are meant, '
-          'or another --workdir'
+          f'{workdir}: the labels of {task} in {name} of {dataset.path} differ from '
+          'those the run began with; give the data it was trained on, --remap_classes to use '
+          'these, or another --workdir'
         )
 
 
 def check_checkpoint(workdir: Path, folder: Path) -> None:
-  """Refuses a checkpoint with other settings, classes or preprocessing than its workdir states."""
+  """Refuses a checkpoint whose settings, classes or preprocessing differ from its workdir's."""
   check_format(folder)
   if (folder / LABELS).exists():
     here = {task.name: task for task in read_labels(workdir / LABELS)}
@@ -148,14 +148,14 @@ def _changed(
 
 
 def copy_into(folder: Path, workdir: Path) -> None:
-  """Puts what is needed to read a checkpoint into its folder, where the manifest covers it."""
+  """Copies the files needed to read a checkpoint into its folder, for its manifest."""
   for name in COPIED:
     if (workdir / name).exists():
       write_text(folder / name, (workdir / name).read_text(encoding='utf-8'))
 
 
 def _first_difference(was: Sequence[str], now: Sequence[str]) -> tuple[int, str, str]:
-  """Number and names of the first class that is another."""
+  """Number and names of the first class that differs."""
   for i, (then, here) in enumerate(itertools.zip_longest(was, now)):
     if then != here:
       return i, repr(then) if then else 'nothing', repr(here) if here else 'nothing'
@@ -172,5 +172,5 @@ def _data(dataset: Dataset, *, labels: bool = True) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-  """A JSON file; empty if it is not there, as in runs that are older than it."""
+  """A JSON file; empty if it does not exist, as in older runs."""
   return read_object(path) if path.exists() else {}

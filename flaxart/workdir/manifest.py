@@ -1,7 +1,6 @@
-"""SHA-256 of every file of a checkpoint: Orbax notices a missing file, never a flipped bit.
-
+"""SHA-256 of every file of a checkpoint: Orbax notices a missing file, but not a flipped bit.
 `checkpoints/<step>/manifest.json` covers all but the optimizer and the calibration. These have
-manifests of their own, so that one can go and the other come while the rest stays as it was sealed.
+their own manifests, so that one can be deleted and the other added while the rest stays sealed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ FILE = 'manifest.json'
 
 
 def steps_in(folder: Path) -> list[int]:
-  """The checkpoints in a folder, oldest first; what is being saved or deleted has a longer name."""
+  """The checkpoints in a folder, oldest first; those being saved or deleted have longer names."""
   if not folder.is_dir():
     return []
   return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
@@ -33,19 +32,19 @@ def seal(folder: Path) -> None:
 
 
 def is_sealed(folder: Path) -> bool:
-  """Whether a checkpoint has got its manifest."""
+  """Whether a checkpoint has its manifest."""
   return (folder / FILE).exists()
 
 
 def check(folder: Path, *, optimizer: bool = True) -> None:
-  """Refuses a checkpoint whose files are not those that were written."""
+  """Raises `UserError` if a checkpoint's files are not as written."""
   _refuse(problems(folder, optimizer=optimizer))
 
 
 def problems(folder: Path, *, optimizer: bool = True) -> list[str]:
-  """What differs from the manifests, one line a file; empty if everything is as it was written.
+  """Differences from the manifests, one line per file; empty if everything is as written.
 
-  Without `optimizer` only what is needed to evaluate.
+  Without `optimizer`, only the files needed to evaluate.
   """
   if not folder.is_dir():
     return [f'{folder}: does not exist']
@@ -57,7 +56,7 @@ def problems(folder: Path, *, optimizer: bool = True) -> list[str]:
 
 
 def read(folder: Path, name: str) -> bytes:
-  """A file of a checkpoint; refuses one that is sealed and not as it was written."""
+  """A file of a checkpoint; raises `UserError` if it is sealed and not as written."""
   if is_sealed(folder):
     _refuse(_problems(folder, name))
   return (folder / name).read_bytes()
@@ -95,7 +94,7 @@ def _problems(folder: Path, name: str = '*') -> list[str]:
 
 
 def _expected(folder: Path) -> dict[str, str]:
-  """What the manifest says; `ValueError` unless it is, to the byte, what `seal` would write."""
+  """The content of the manifest; `ValueError` unless it is exactly what `seal` would write."""
   try:
     text = (folder / FILE).read_text(encoding='utf-8')
     expected: dict[str, str] = json.loads(text)['sha256']
@@ -110,8 +109,8 @@ def _refuse(lines: list[str]) -> None:
   if lines:
     more = f' and {len(lines) - 1} more' if len(lines) > 1 else ''
     raise UserError(
-      f'{lines[0]}{more}; the checkpoint is damaged: restore it from a copy, or give --fallback to '
-      'use the newest sound one'
+      f'{lines[0]}{more}; the checkpoint is damaged: restore it from a copy, or give --fallback '
+      'to use the newest intact one'
     )
 
 

@@ -1,7 +1,6 @@
-"""Whether everything that Orbax was given can be read again: looked at before a save is sealed.
-
-A manifest covers whatever files there are. Files of arrays that Orbax wrote and then failed to
-merge (in a folder whose name it took for a pattern, say) would be sealed, and lost.
+"""Checks that everything given to Orbax can be read again, before a save is sealed. A manifest
+covers whatever files exist. Arrays that Orbax wrote but failed to merge (for example in a folder
+whose name it took for a pattern) would be sealed, and lost.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ from orbax.checkpoint import v1 as ocp
 
 
 def missing_arrays(folder: Path) -> list[str]:
-  """Arrays of a checkpoint, as `item: name`, that its metadata names and its database lacks.
-
-  Reads indices only, not the arrays: milliseconds.
+  """Arrays of a checkpoint, as `item: name`, that its metadata names but its database lacks. Reads
+  only indices, not the arrays: milliseconds.
   """
   described = ocp.checkpointables_metadata(folder).metadata
   return [
@@ -28,7 +26,7 @@ def missing_arrays(folder: Path) -> list[str]:
 
 
 def _missing(item: Path, described: Any) -> list[str]:
-  if described is None:  # Orbax found no array that it could describe
+  if described is None:  # Orbax found no arrays
     return ['all arrays']
   base = {'driver': 'file', 'path': f'{item}/'}
   database = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': base}).result()

@@ -24,7 +24,7 @@ def restore_network(
 ) -> tuple[Network, TrainState]:
   """Network and arrays of a stored step, without optimizer state."""
   spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
-  # All parameters count as frozen here: nothing is going to learn.
+  # All parameters count as frozen here: nothing will learn.
   graphdef, trainable, params, batch_stats = abstract_parts(
     config, read_trained(config), tasks, spec, nnx.Nothing(), nnx.Param, nnx.BatchStat
   )

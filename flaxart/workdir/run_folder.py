@@ -1,4 +1,4 @@
-"""A workdir is one run: begun once, continued by the same config, refused to any other."""
+"""A workdir is one run: begun once, continued with the same config, refused to any other."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ log = logging.getLogger('flaxart')
 
 
 def dated(config: ConfigDict) -> Path:
-  """`runs/2026-11-23_142501_resnet50_artist-type`: where a run goes that names no workdir."""
+  """`runs/2026-11-23_142501_resnet50_artist-type`: the default workdir of a run."""
   now = datetime.datetime.now().strftime('%Y-%m-%d_%H%M%S')
   return Path('runs') / f'{now}_{config.model.name}_{"-".join(read_tasks(config))}'
 
 
 def check(workdir: Path, config: ConfigDict) -> ConfigDict:
-  """The settings with the picture size of the run that the folder holds, if it holds one.
-
-  Refuses a folder that holds another run, or something that is no run at all.
+  """The settings, with the picture size of the folder's run if it holds one. Raises `UserError` if
+  the folder holds another run, or something other than a run.
   """
   if workdir.exists() and not workdir.is_dir():
     raise UserError(f'--workdir: {workdir} is a file; give a folder')
@@ -53,35 +52,35 @@ def check(workdir: Path, config: ConfigDict) -> ConfigDict:
     changed = differences(read(stored), config)
     if changed:
       fields = '; '.join(
-        f'config.{k}: {old!r} there, {new!r} here' for k, (old, new) in changed.items()
+        f'config.{k} was {old!r}, now {new!r}' for k, (old, new) in changed.items()
       )
       raise UserError(
-        f'{workdir}: holds a run with another config ({fields}); use the same values '
-        'to continue it, or another --workdir'
+        f'{workdir}: was started with a different config ({fields}); use the same '
+        'values to continue it, or another --workdir'
       )
   elif workdir.is_dir() and not all(_is_of_a_beginning(path) for path in workdir.iterdir()):
     raise UserError(
-      f'--workdir: {workdir} is not empty and holds no run (no {CONFIG}); give a new folder'
+      f'--workdir: {workdir} is not empty and does not hold a run (no {CONFIG}); give a new folder'
     )
   return config
 
 
 def check_trains(workdir: Path) -> None:
-  """Refuses a folder that Orbax cannot save in, and a run that was told something which no setting
-  says any more.
+  """Raises `UserError` for a folder that Orbax cannot save in, and a run with settings that no
+  longer exist.
   """
   if any(mark in str(workdir.resolve()) for mark in PATTERN):
     raise UserError(
-      f'--workdir: {workdir.resolve()} has one of {" ".join(PATTERN)} in its name; Orbax, which '
-      'reads them as a pattern, loses what it saves there; give another folder'
+      f'--workdir: {workdir.resolve()} has one of {" ".join(PATTERN)} in its name, which '
+      'Orbax takes for a pattern and loses what it saves; give another folder'
     )
   gone = lost(workdir / CONFIG) if is_run(workdir) else {}
   if gone:
     fields = ', '.join(f'config.{field}={value!r}' for field, value in gone.items())
     raise UserError(
       f'{workdir}: was begun with {fields}, which flaxart {flaxart.__version__} does not have; '
-      'it can be loaded and evaluated, but not trained on: begin another --workdir without it, or '
-      f'finish this run with flaxart {identity.written_by(workdir)}'
+      'it can be loaded and evaluated, but not continued: start another --workdir without '
+      f'it, or finish this run with flaxart {identity.written_by(workdir)}'
     )
 
 
@@ -115,11 +114,11 @@ def begin(
   spec: TrunkSpec,
   about: dict[str, Any],
 ) -> None:
-  """Writes `run.json` (format and data), `labels.json`, `trunk.json` (what the trunk started from)
+  """Writes `run.json` (format and data), `labels.json`, `trunk.json` (the origin of the trunk)
   and `config.json`.
 
-  When a run is continued, only what may change does: the format, the settings that `config` has
-  now, and, while there is no checkpoint yet, the trunk, which was read once more.
+  When a run is continued, only these change: the format, the settings in `config`, and, while there
+  is no checkpoint yet, the trunk, which is read again.
   """
   workdir.mkdir(parents=True, exist_ok=True)
   if not (workdir / CONFIG).exists():
@@ -140,18 +139,18 @@ def _write_trunk(workdir: Path, spec: TrunkSpec, about: dict[str, Any]) -> None:
 def _replace_trunk(
   workdir: Path, config: ConfigDict, spec: TrunkSpec, about: dict[str, Any]
 ) -> None:
-  """Writes the trunk down if it is another than before, and says so if its weights are."""
+  """Writes `trunk.json` if the trunk has changed, and logs it if its weights have."""
   try:
     stored = read_trunk_json(workdir)
     was = TrunkSpec.from_json(stored['spec']), stored['about']
-  except UserError:  # damaged, which harms nobody: it is known again
+  except UserError:  # damaged, which is harmless: it is known again
     was = None
   if was == (spec, about):
     return
   if was is None or (was[0], was[1].get('sha256')) != (spec, about['sha256']):
     log.warning(
-      '%s: config.init=%s holds another trunk than when this run was begun; nothing was trained '
-      'yet, so it starts from the one that is there now',
+      '%s: config.init=%s has changed since this run was begun; nothing was '
+      'trained yet, so it starts from the present trunk',
       workdir,
       config.init,
     )
@@ -164,7 +163,7 @@ def is_run(workdir: Path) -> bool:
 
 
 def read_run(workdir: Path) -> tuple[ConfigDict, list[Task]]:
-  """Config and tasks of a run, from what the workdir holds."""
+  """Config and tasks of a run, from its workdir."""
   identity.check_format(workdir)
   config = read(workdir / CONFIG)
   path = workdir / LABELS
@@ -174,7 +173,7 @@ def read_run(workdir: Path) -> tuple[ConfigDict, list[Task]]:
 
 
 def read_trunk_json(workdir: Path) -> dict[str, Any]:
-  """`{'spec', 'about'}`: variant and preprocessing of a run's trunk, and where it came from."""
+  """`{'spec', 'about'}`: variant and preprocessing of a run's trunk, and its origin."""
   path = workdir / TRUNK
   try:
     return read_object(path, keys=['spec', 'about'])
@@ -183,7 +182,7 @@ def read_trunk_json(workdir: Path) -> dict[str, Any]:
 
 
 def _is_of_a_beginning(path: Path) -> bool:
-  """Whether a run that was killed before `config.json` was there may have left this file."""
+  """Whether a run killed before it wrote `config.json` may have left this file."""
   ours = (locks.FILE, RUN, LABELS, TRUNK)
   return path.name in ours or (path.name.startswith('.') and path.suffix == '.tmp')
 

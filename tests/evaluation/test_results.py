@@ -161,7 +161,7 @@ def test_data_that_moved_are_evaluated_with_the_config_of_the_run(run, tmp_path)
       [*again, '--config.optim.learning_rate=0.5'], capture_output=True, text=True, check=False
     )
     assert other.returncode == 2
-    assert 'another config (config.optim.learning_rate' in other.stderr
+    assert 'different config (config.optim.learning_rate' in other.stderr
   finally:
     Path(f'{config.data.data_dir}.away').rename(config.data.data_dir)
 
@@ -171,7 +171,7 @@ def test_makers_that_training_never_saw_are_said_and_count_as_unknown(run):
   said = [line for line in lines if 'never occur in training' in line]
   assert said == [
     'artist: 1 classes of the test split never occur in training (Dora): their 10 records cannot '
-    'be named right, and count as unknown'
+    'be right, and count as unknown'
   ]
   kept, dataset = arrays(workdir, 'test'), opened(config)
   label, top = kept['artist/label'], kept['artist/p'][:, 0]

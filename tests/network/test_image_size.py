@@ -51,7 +51,7 @@ def test_it_is_that_of_the_weights_and_a_run_continues_with_it(toy, tmp_path, ca
   assert train_and_evaluate(toy, tmp_path / 'run')
   assert (tmp_path / 'run' / 'config.json').read_text() == stored
   toy.data.image_size = 32
-  with pytest.raises(UserError, match=r'config.data.image_size: 28 there, 32 here'):
+  with pytest.raises(UserError, match=r'config.data.image_size was 28, now 32'):
     train_and_evaluate(toy, tmp_path / 'run')
 
 

@@ -64,7 +64,7 @@ def test_a_save_is_waited_for_while_its_trainer_is_at_work(run, monkeypatch):
   sealed = run / 'checkpoints' / str(step) / manifest.FILE
   sealed.rename(run / 'elsewhere')
   monkeypatch.setattr(beside_trainer, 'WAITS', (0.01,))
-  at_work = pytest.raises(UserError, match=r'a trainer, process \d+ on .*, is at work on this run')
+  at_work = pytest.raises(UserError, match=r'a trainer, process \d+ on .*, is active on this run')
   with locks.WorkdirLock(run), at_work:
     flaxart.load_trunk(run)
   with pytest.raises(UserError, match='interrupted before it was complete'):

@@ -47,7 +47,7 @@ def test_a_trunk_that_was_replaced_before_the_first_checkpoint_is_the_one_writte
     begin(spec=spec, about=about)
     stored = run_folder.read_trunk_json(run)
     assert TrunkSpec.from_json(stored['spec']) == spec and stored['about'] == about
-    assert 'holds another trunk than when this run was begun' in caplog.text
+    assert 'has changed since this run was begun' in caplog.text
   caplog.clear()
   moved = {'source': 'run b, step 16', 'sha256': 'bb'}  # the same weights under another name
   begin(about=moved)
