@@ -7,12 +7,12 @@
                                                           that moved: with --config... as it was,
                                                           and --config.data.data_dir=THERE)
 --fallback, --remap_classes, --processes=N                see docs/reliability.md
---dry_run                                                 say what it would do and take, and stop
+--dry_run say what it would do and take, and stop
 """
 
 from __future__ import annotations
 
-if __name__ == '__main__':  # before anything that takes time: the program may start once more
+if __name__ == '__main__':  # before anything that takes time, as it may restart the program
   from flaxart.machine import hugepages
 
   hugepages.restart()
@@ -42,10 +42,10 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string('split', 'test', 'Split to evaluate with --mode=eval.')
 flags.DEFINE_bool(
-  'fallback', False, 'Where a checkpoint is damaged, go on from the newest sound one and say so.'
+  'fallback', False, 'If a checkpoint is damaged, continue from the newest intact one.'
 )
 flags.DEFINE_bool(
-  'remap_classes', False, 'The data are others than the run began with: match classes by name.'
+  'remap_classes', False, 'Use other data than the run began with: match classes by name.'
 )
 flags.DEFINE_integer(
   'processes',
@@ -94,30 +94,30 @@ def main() -> int:
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
-  """Config and workdir from the command line; every mistake is one line."""
+  """Config and workdir from the command line; every error is one line."""
   from flaxart.config import read
   from flaxart.workdir import run_folder
 
   try:
     rest = FLAGS([with_config_file(argument) for argument in argv])
-    # A missing or broken config file shows itself only when the flag is read.
+    # A missing or broken config file only fails when the flag is read.
     config = FLAGS.config
     if config is not None:
       config.to_dict()
   except UserError:
     raise
-  except Exception as error:  # config files are Python: anything may come out of them
+  except Exception as error:  # config files are Python and may raise anything
     raise UserError(f'command line: {unknown_setting(argv) or explanation(error)}') from error
   if len(rest) > 1:
-    raise UserError(f'command line: {rest[1]!r} is no flag; write --config={rest[1]}?')
+    raise UserError(f'command line: {rest[1]!r} is not a flag; write --config={rest[1]}?')
   workdir = Path(FLAGS.workdir).expanduser() if FLAGS.workdir else None
   if FLAGS.mode == 'eval' and FLAGS.dry_run:
-    raise UserError('--dry_run: says what training takes; leave it out with --mode=eval')
+    raise UserError('--dry_run: estimates training; leave it out with --mode=eval')
   if config is None or FLAGS.mode == 'eval':
     if workdir is None:
       raise UserError('command line: give --config=FILE to train, or --workdir=FOLDER of a run')
     stored = read(workdir / run_folder.CONFIG)
-    if config is not None:  # where the data lie may have changed; what was trained may not
+    if config is not None:  # the data may have moved; the trained settings must be the same
       config = run_folder.check(workdir, config)
     config = config or stored
   return config, workdir or run_folder.dated(config)
@@ -132,7 +132,7 @@ def with_config_file(argument: str) -> str:
 
 
 def config_file(name: str) -> Path:
-  """A config file by its path, or one of flaxart's own by name: `mtl` is `configs/mtl.py`."""
+  """A config file by path, or one of flaxart's own by name: `mtl` is `configs/mtl.py`."""
   if Path(name).is_file():
     return Path(name)
   beside = Path(__file__).parent / 'configs'  # in the wheel; else this is a clone
@@ -149,7 +149,7 @@ def config_file(name: str) -> Path:
 
 
 def unknown_setting(argv: list[str]) -> str | None:
-  """The first `--config.a.b` that names no setting, beside those there are; None if all do."""
+  """The error for the first `--config.a.b` that is not a setting; None if all are."""
   from flaxart.config import default_config
   from flaxart.config_format import said_now
 
@@ -174,13 +174,13 @@ def unknown_setting(argv: list[str]) -> str | None:
 
 
 def explanation(error: BaseException) -> str:
-  """What went wrong, in brief; for a config file that fails, of what failed in it."""
+  """The cause of an error in brief; for a failing config file, the error inside it."""
   from flaxart.config_format import said_now
 
-  unknown = re.match(r'.?Key "(\w+)" does not exist', str(error))  # as ConfigDict says it
+  unknown = re.match(r'.?Key "(\w+)" does not exist', str(error))  # ConfigDict's wording
   if unknown and (now := said_now(unknown[1])):
-    return f'the config file sets {unknown[1]}, and there is no such setting; {now}'
-  if isinstance(error, OSError):  # "failed loading": the reason is further down
+    return f'the config file sets {unknown[1]}, which is not a setting; {now}'
+  if isinstance(error, OSError):  # "failed loading": the cause is further down
     while error.__cause__ or error.__context__:
       error = error.__cause__ or error.__context__ or error
   before, traceback, after = str(error).replace(r'\n', '\n').partition('Traceback (most recent')
@@ -189,13 +189,13 @@ def explanation(error: BaseException) -> str:
 
 
 def start_jax(*, processes: int = 0) -> None:
-  """Log lines, the other processes of the run if there are any, and a compilation cache that is
-  private to the user (it holds executable code).
+  """Sets up logging, joins the run's other processes, and sets a compilation cache private to the
+  user (it holds executable code).
   """
   logging.basicConfig(format='%(message)s', stream=sys.stderr)
   logging.getLogger('flaxart').setLevel(logging.INFO)
   absl_logging.set_verbosity(absl_logging.WARNING)
-  # Orbax logs a traceback in each of its threads for an error that it also raises, which we report.
+  # Orbax logs a traceback in each of its threads for errors that it also raises, which we report.
   absl_logging.get_absl_logger().addFilter(lambda record: '/orbax/' not in record.pathname)
   import jax
 

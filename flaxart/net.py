@@ -32,10 +32,10 @@ from tfds_rijks.errors import UserError
 class Net:
   """A trained network in inference mode.
 
-  Attributes: `labels` `{task: class names in the order of the outputs}`, `preprocess` (what happens
-  to the uint8 values), `image_size`, `fit` and `resize` (how pictures become squares), `tasks`,
-  `calibration` (what `decide` uses), `about` (run, step, dataset, version), `scores` `{task: its
-  main score in words}`.
+  Attributes: `labels` `{task: class names in the order of the outputs}`, `preprocess` (of uint8
+  values), `image_size`, `fit` and `resize` (how pictures become squares), `tasks`, `calibration`
+  (what `decide` uses), `about` (run, step, dataset, version), `scores` `{task: its main score in
+  words}`.
   """
 
   def __init__(
@@ -55,8 +55,8 @@ class Net:
     self.scores: dict[str, str] = self.about.pop('scores', {})
     self.calibration = dict(calibration or {})
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
-    # Inference only from here on: BatchNorm becomes part of the convolutions (equal to 1e-5 in
-    # float32; in bfloat16 a probability may move by a hundredth).
+    # Only for inference: BatchNorm becomes part of the convolutions (equal to 1e-5 in float32; in
+    # bfloat16 a probability may change by a hundredth).
     model.trunk = fold_batchnorm(model.trunk)
     graphdef, arrays = nnx.split(model)
     self.preprocess = model.preprocess
@@ -84,10 +84,9 @@ class Net:
     return np.asarray(self._features(self._checked(images)))
 
   def decide(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, list[list[str]]]:
-    """What the network gives for pictures -> for each task and picture the names to be given.
-
-    No name where its calibrated probability does not pass the threshold that val chose (see
-    `flaxart.evaluation.calibration`), or where a run has none; several only for sigmoid tasks.
+    """The network's output for pictures -> the names decided for each task and picture. No name if
+    its calibrated probability does not pass the threshold chosen on val (see
+    `flaxart.evaluation.calibration`), or the run has none; several only for sigmoid tasks.
     """
     return {
       task.name: [
@@ -109,8 +108,8 @@ class Net:
       )
     if min(array.shape[1:3]) < self._smallest:
       raise UserError(
-        f'images: found {array.shape[1]} x {array.shape[2]} pixels, the network needs '
-        f'at least {self._smallest}'
+        f'images: found {array.shape[1]} x {array.shape[2]} pixels, the network '
+        f'needs at least {self._smallest}'
       )
     return array
 
@@ -118,8 +117,8 @@ class Net:
 def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False) -> Net:
   """The best checkpoint of a finished run (or `step`), ready to call.
 
-  With `fallback` the best one whose files are sound. Decisions are for the best one alone. Needs
-  the workdir only, not the dataset. Raises `UserError` if it holds no run or no checkpoint.
+  With `fallback` the best intact one. Only the best one makes decisions. Needs only the workdir,
+  not the dataset. Raises `UserError` if it holds no run or no checkpoint.
   """
   workdir = Path(workdir).expanduser()
   config, tasks = run_folder.read_run(workdir)
@@ -145,7 +144,6 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
 
 def load_trunk(path: str | Path) -> LoadedTrunk:
   """A trunk ready to call: from a file of `flaxart weights convert`, or a finished run's best step.
-
   Raises `UserError` if it is neither, or damaged.
   """
   path = Path(path).expanduser()
@@ -164,7 +162,7 @@ def load_trunk(path: str | Path) -> LoadedTrunk:
 
 
 def _scores(workdir: Path, tasks: Iterable[Task]) -> dict[str, str]:
-  """`{task: '88.4 % top1 on test'}` of a finished run, as far as it has scores."""
+  """`{task: '88.4 % top1 on test'}` of a finished run, for tasks with scores."""
   path = workdir / 'results.json'
   results = read_object(path) if path.exists() else {}
   split = 'test' if 'test' in results else 'val'

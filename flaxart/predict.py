@@ -1,17 +1,17 @@
-"""`python -m flaxart.predict`: names for the pictures of a folder, as a table for a spreadsheet.
+"""`python -m flaxart.predict`: names for the pictures in a folder, as a table for a spreadsheet.
 
-One row a picture (or an object, with --per=object), in the order of the paths. A picture that
-cannot be read keeps its row, with a reason and empty names: never a neighbour's prediction. A file
-that is no picture has one, too, with the status `passed over`.
+One row per picture (or object, with --per=object), in the order of the paths. A picture that cannot
+be read keeps its row, with a reason and empty names. A file that is not a picture also has a row,
+with the status `passed over`.
 
 T_1, T_2, T_3 are the likeliest names of task T with the network's plain probabilities. T_decision
 is for a catalogue: the name whose calibrated probability passes the threshold stored with the
-checkpoint (90 % right on the val split), empty where none does or where no threshold reached that.
+checkpoint (90 % right on the val split), empty if none does or if no threshold reached that.
 """
 
 from __future__ import annotations
 
-if __name__ == '__main__':  # before anything that takes time: the program may start once more
+if __name__ == '__main__':  # before anything that takes time, as it may restart the program
   from flaxart.machine import hugepages
 
   hugepages.restart()
@@ -36,20 +36,20 @@ def main() -> int:
   """Parses the command line, predicts, writes the table and its sidecar."""
   parser = Parser(prog='python -m flaxart.predict', description=__doc__)
   parser.add_argument('--workdir', required=True, help='folder of a finished run')
-  parser.add_argument('--images', required=True, help='folder of pictures, nested as you like')
+  parser.add_argument('--images', required=True, help='folder of pictures, also nested')
   parser.add_argument(
-    '--output', required=True, help='the table to write, F.csv; F.json beside it says what made it'
+    '--output', required=True, help='the table to write, F.csv; F.json beside it has its provenance'
   )
-  parser.add_argument('--metadata', help='table that knows the record numbers of the pictures')
+  parser.add_argument('--metadata', help='table with the record numbers of the pictures')
   parser.add_argument('--id_column', help='column of --metadata with the record number')
   parser.add_argument(
     '--match',
-    help='path: a column of --metadata names the files; stem: their names hold the number; '
-    'iptc:ObjectName, xmp:dc:identifier and the like: a field inside them does (default: path '
-    'where there is a column image, else stem)',
+    help='path: a column of --metadata names the files; stem: file names contain the '
+    'number; iptc:ObjectName, xmp:dc:identifier and the like: a field inside the files does '
+    '(default: path if there is a column image, else stem)',
   )
-  parser.add_argument('--image_column', help='column of --metadata that names the files')
-  parser.add_argument('--sheet', help='of a workbook (default: the first that can be seen)')
+  parser.add_argument('--image_column', help='column of --metadata with the file names')
+  parser.add_argument('--sheet', help='of a workbook (default: the first visible one)')
   parser.add_argument(
     '--per',
     choices=('picture', 'object'),
@@ -78,14 +78,14 @@ def predict(
   per: str = 'picture',
   batch_size: int = 32,
 ) -> list[dict[str, str]]:
-  """Writes the table to `output` and what made it to `output` with `.json`; returns the rows."""
+  """Writes the table to `output` and its provenance to `output` with `.json`; returns the rows."""
   if batch_size < 1:
     raise UserError(f'--batch_size: found {batch_size}, expected 1 or more')
   numbers.check()
   if per == 'object' and not numbers:
     raise UserError(
-      '--per=object needs --metadata and --id_column, or --match: they say which pictures are one '
-      'object'
+      '--per=object needs --metadata and --id_column, or --match, to know which pictures '
+      'are one object'
     )
   check_output(output, metadata=numbers.metadata)
   paths, passed_over = find_pictures(folder)
@@ -122,44 +122,41 @@ def predict(
     'note': 'A prediction is a suggestion for a cataloguer. It is not an attribution and not '
     'an authentication.',
   }
-  # First, because it tells whose the table is: `check_output`.
+  # First, because it marks the table as ours: `check_output`.
   write_text(sidecar_of(output), json.dumps(about, indent=1, ensure_ascii=False) + '\n')
   write_text(output, to_csv(rows, columns, numbers=plain))
-  print(
-    f'{output}: {len(rows)} rows, {unread} of them unreadable, {len(passed_over)} files that '
-    'are no pictures'
-  )
+  print(f'{output}: {len(rows)} rows, {unread} of them unreadable, {len(passed_over)} not pictures')
   return rows
 
 
 def sidecar_of(output: Path) -> Path:
-  """The file beside a table that says what made it."""
+  """The file beside a table with its provenance."""
   return output.with_suffix('.json')
 
 
 def check_output(output: Path, *, metadata: str | None) -> None:
-  """Refuses an output that cannot be written, or that would take the place of another file."""
+  """Raises `UserError` for an output that cannot be written, or would replace another file."""
   sidecar, parent = sidecar_of(output), output.absolute().parent
   if not parent.is_dir():
     raise UserError(f'--output: the folder {parent} does not exist; create it')
   if output.is_dir() or output == sidecar:
-    raise UserError(f'--output: {output} can be no table; give a file name that ends in .csv')
+    raise UserError(f'--output: {output} is not a table; give a file name that ends in .csv')
   if metadata and output.exists() and Path(metadata).exists() and output.samefile(metadata):
     raise UserError(f'--output: {output} is the file of --metadata; choose another name')
   if sidecar.exists() and 'written_by' not in _object(sidecar):
     raise UserError(
-      f'--output: {sidecar.name} would stand beside the table, and is another file already; choose '
-      'another name'
+      f'--output: {sidecar.name}, which goes beside the table, is another file already; '
+      'choose another name'
     )
   if output.exists() and not sidecar.exists():
     raise UserError(
-      f'--output: {output} is there already, and no table of predictions (it would have '
+      f'--output: {output} exists and is not a table of predictions (without '
       f'{sidecar.name} beside it); choose another name'
     )
 
 
 def _object(path: Path) -> dict[str, Any]:
-  """What a JSON file holds; empty if it is none, or no object."""
+  """The object in a JSON file; empty if there is none."""
   try:
     found = json.loads(path.read_bytes())
   except (ValueError, IsADirectoryError):

@@ -1,17 +1,15 @@
-r"""The settings that are small languages of their own, read once into one frozen object.
-
-One grammar for all of them:
+r"""Settings with a syntax, parsed once into one frozen object. One grammar for all:
 
     setting = [part {("," | ";") part}]
     part    = word [("=" | ":") word]
 
 A word is a name, a number or a pattern, with any spaces around it. Inside brackets of any kind, and
-behind a backslash, a separator belongs to its word: `stage\d{1,2}`, `(?:a|b)`, `\=`. An empty part
-is passed over. What each setting takes is said by its `Form` below, and so are its mistakes: field,
-part, what was found, what was expected, an example.
+after a backslash, a separator is part of the word: `stage\d{1,2}`, `(?:a|b)`, `\=`. Empty parts are
+skipped. Each setting's `Form` below has its parts and errors: field, part, found, expected, an
+example.
 
-A pattern is a regular expression of RE2 (https://github.com/google/re2/wiki/Syntax), which takes
-linear time whatever it is given; it has to match a whole path, `trunk/stage4/block1/conv1/kernel`.
+A pattern is a regular expression of RE2 (https://github.com/google/re2/wiki/Syntax), which always
+runs in linear time; it must match a whole path, `trunk/stage4/block1/conv1/kernel`.
 """
 
 from __future__ import annotations
@@ -30,11 +28,11 @@ from tfds_rijks.errors import UserError
 
 CLASS_RULES = ('none', 'sqrt', 'inverse', 'effective')
 LEARNED = 'learned'
-# What stands behind a backslash, a class of characters, or one character.
+# An escaped character, a class of characters, or one character.
 _TOKEN = re.compile(r'\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|.', re.DOTALL)
 _QUIET = re2.Options()
 _QUIET.log_errors = False
-_LACKS = {  # how RE2's message ends: what it has found
+_LACKS = {  # the end of RE2's message: what it found
   '(?=': 'look-ahead',
   '(?!': 'look-ahead',
   '(?<=': 'look-behind',
@@ -47,14 +45,14 @@ _LACKS = {  # how RE2's message ends: what it has found
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-  """What the parts of a setting are, with an example of a whole one."""
+  """The form of a setting's parts, with an example of a whole setting."""
 
   field: str
   expected: str
   example: str
 
   def wrong(self, found: str, why: str = '', *, part: int = 0) -> UserError:
-    """The one line that every mistake in such a setting is."""
+    """The one-line error for such a setting."""
     place, reason = f', part {part}' if part else '', f' ({why})' if why else ''
     return UserError(
       f'config.{self.field}{place}: found {found!r}{reason}; expected {self.expected}, such as '
@@ -81,7 +79,7 @@ class Form:
     ]
 
   def pattern(self, text: str, *, part: int = 0) -> Pattern:
-    """The pattern `text`; what RE2 lacks is refused by its name."""
+    """The pattern `text`; `UserError` names syntax that RE2 lacks."""
     try:
       re2.compile(text, _QUIET)
     except re2.error as error:
@@ -112,13 +110,13 @@ class Pattern:
   text: str
 
   def matches(self, path: str) -> bool:
-    """Whether all of `path` is matched."""
+    """Whether the whole `path` matches."""
     return re2.fullmatch(self.text, path, _QUIET) is not None
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """One part of a setting; `number` 0 stands for the only one."""
+  """One part of a setting; `number` 0 means the only one."""
 
   form: Form
   number: int
@@ -126,7 +124,7 @@ class Part:
   words: tuple[str, ...]
 
   def wrong(self, why: str = '') -> UserError:
-    """The error of this part."""
+    """The error for this part."""
     return self.form.wrong(self.text, why, part=self.number)
 
   def word(self) -> str:
@@ -152,7 +150,7 @@ class Part:
     return value
 
   def one_of(self, word: str, allowed: Sequence[str], what: str) -> str:
-    """The word, which has to be one of `allowed`."""
+    """The word, which must be one of `allowed`."""
     if word not in allowed:
       raise self.wrong(f'{word!r} is not {what}: {", ".join(filter(None, allowed))}')
     return word
@@ -175,7 +173,7 @@ ALL_AT_ONCE = (Stage(0.0, Pattern('.*')),)
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-  """An optimizer and a learning rate; `name` has the rate as it was given, `adam:1e-3`."""
+  """An optimizer and a learning rate; `name` has the rate as given, `adam:1e-3`."""
 
   name: str
   optimizer: str
@@ -184,12 +182,10 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What the small languages of a config say.
-
-  `task_weights`: of every task, 1 where nothing is said; under `learned_weights` they are
-  parameters. `trainable`: what learns; `stages`: from when on, at least one. `class_weights`: the
-  rule of each task that is named; the rest have `class_weights_of_others`. `trials`: at least one.
-  `profile`: the steps to trace.
+  """The parsed settings of a config. `task_weights`: of every task, 1 by default; parameters under
+  `learned_weights`. `trainable`: what learns; `stages`: from when on, at least one.
+  `class_weights`: the rule of each named task; the rest have `class_weights_of_others`. `trials`:
+  at least one. `profile`: the steps to trace.
   """
 
   tasks: tuple[str, ...]
@@ -205,7 +201,7 @@ class Settings:
 
 
 def read_settings(config: ConfigDict) -> Settings:
-  """Reads every small language in `config`; raises `UserError` at the first mistake."""
+  """Parses these settings of `config`; raises `UserError` at the first mistake."""
   trained = read_trained(config)
   class_weights, others = _class_weights(config, trained.tasks)
   return dataclasses.replace(
@@ -221,9 +217,8 @@ def read_settings(config: ConfigDict) -> Settings:
 
 
 def read_trained(config: ConfigDict) -> Settings:
-  """Of a run that learns no more: its tasks and weights, which say what parameters it has.
-
-  The rest is left at its default, so that a run with a pattern of earlier times can be loaded.
+  """The settings of a run that no longer trains: tasks and weights, which decide its parameters.
+  The rest has defaults, so that a run with an outdated pattern can be loaded.
   """
   tasks = read_tasks(config)
   return Settings(tasks, *_task_weights(config, tasks))
@@ -285,7 +280,7 @@ def _class_weights(config: ConfigDict, tasks: tuple[str, ...]) -> tuple[dict[str
 
 
 def read_trials(config: ConfigDict) -> tuple[Trial, ...]:
-  """The optimizers that are tried; the one of `config.optim` where none is named."""
+  """The optimizers to try; by default that of `config.optim`."""
   parts, trials = TRIALS.parts(config), []
   for part in parts:
     optimizer, rate = part.pair()
@@ -309,7 +304,7 @@ def _profile(config: ConfigDict) -> range:
 
 
 def _once(parts: list[Part], names: list[str]) -> list[str]:
-  """`names`, of which each part has another."""
+  """Returns `names`; raises `UserError` if one occurs twice."""
   for i, (part, name) in enumerate(zip(parts, names, strict=True)):
     if name in names[:i]:
       raise part.wrong(f'{name!r} is named twice')

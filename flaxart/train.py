@@ -51,26 +51,24 @@ def train_and_evaluate(
 ) -> dict[str, Any] | None:
   """Trains as `config` says, keeps the best checkpoint by the val split, tests it once at the end.
 
-  Returns what `results.json` holds; None after a dry run, which leaves no trace. A workdir that
-  holds a run of the same config is continued from its latest checkpoint (the latest sound one with
-  `fallback`), on the data it was begun with (on other data whose classes match by name with
-  `remap_classes`). Raises `StoppedError` after SIGTERM or Ctrl-C, when the state is saved.
+  Returns the content of `results.json`; None after a dry run, which leaves no trace. A workdir that
+  holds a run of the same config is continued from its latest checkpoint (the latest intact one with
+  `fallback`), on the data it was begun with (with `remap_classes` on other data, matching classes
+  by name). Raises `StoppedError` after SIGTERM or Ctrl-C, once the state is saved.
   """
   settings = validate(config)
   parts = config.train.accumulate if config.parallelism == 'shard_map' else 1
   check_batch_size(config.train.batch_size, field='train.batch_size', parts=parts)
   config = run_folder.check(workdir, config)
   if (summary := finished.of_finished(workdir)) is not None:
-    log.info('%s: is finished; another --workdir begins a new run', workdir)
+    log.info('%s: is finished; give another --workdir for a new run', workdir)
     print(results.table(summary, run_folder.read_run(workdir)[1]), flush=True)
     return summary
   run_folder.check_trains(workdir)
 
-  # The data: tasks, classes and sizes come from the prepared dataset and are typed nowhere.
+  # The data: tasks, classes and sizes come from the prepared dataset alone.
   if not prepare_if_missing(config, dry_run=dry_run):
-    log.info(
-      '%s: not prepared yet; once it is, --dry_run says what training takes', config.data.dataset
-    )
+    log.info('%s: not prepared yet; afterwards, --dry_run estimates training', config.data.dataset)
     return None
   dataset = open_dataset(config.data.dataset, data_dir=config.data.data_dir, tasks=settings.tasks)
   tasks = [
@@ -86,7 +84,7 @@ def train_and_evaluate(
     identity.check_dataset(workdir, dataset)
     identity.check_labels(workdir, tasks, dataset)
 
-  # The network, from scratch or around a trunk that exists.
+  # The network, from scratch or with an existing trunk.
   trunk = initial_trunk(config, workdir)
   config = with_image_size(config, trunk.about)
   run, state = create_run(config, settings, workdir, dataset, tasks, trunk)
@@ -96,14 +94,14 @@ def train_and_evaluate(
     log.warning('%s', missed)
   log.info('%s', parameter_table(state))
 
-  # A trunk that cannot change goes over the pictures once; only heads are trained from there on.
+  # A frozen trunk sees the pictures once; then only heads are trained.
   trainer: NetworkTrainer | probe.Probe
   if probe.applies(config):
     trainer = probe.Probe(run, state)
   else:
     trainer = NetworkTrainer(run, state, dry_run=dry_run)
 
-  # What it will take, from measured steps, before anything is written.
+  # An estimate from measured steps, before anything is written.
   trainer.announce(state, dry_run=dry_run)
   if dry_run:
     return None
@@ -122,7 +120,7 @@ def train_and_evaluate(
     ) as interrupt,
   ):
     log.info('to continue this run: %s', command)
-    # Where do I start from? 1. the latest checkpoint of this workdir, if there is one; else a new
+    # Where to start from? 1. the latest checkpoint of this workdir, if there is one; else a new
     # run, whose trunk came from 2. another run, 3. converted ImageNet weights, or 4. scratch.
     start = checkpointer.latest_step() or 0
     if start:
@@ -134,7 +132,7 @@ def train_and_evaluate(
     last = trainer.train(session, state, train)
     checkpointer.wait()
 
-    # The test split is looked at once, with the checkpoint that val chose.
+    # The test split is used once, with the checkpoint that val chose.
     best = checkpointer.best_step()
     assert best is not None  # the last step is always saved
     state = checkpointer.restore(best, trainer.shapes_of(best), mesh=run.mesh)
@@ -155,11 +153,10 @@ def train_and_evaluate(
 
 
 def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainState:
-  """The loop: trains from the step of `state` to the end, evaluates and saves where it is due.
-
-  `steps` takes one step on pictures or many on features at a time; `state` is used up. Raises
-  `StoppedError` after SIGTERM or Ctrl-C, when the state is saved, and `NonFiniteError` where a
-  loss ends the run.
+  """The loop: trains from the step of `state` to the end, evaluates and saves when due. `steps`
+  takes one step on pictures or many on features at a time; `state` is donated. Raises
+  `StoppedError` after SIGTERM or Ctrl-C, once the state is saved, and `NonFiniteError` if a loss
+  ends the run.
   """
   due, over = Intervals.of(run), is_over(run, state)
   done = int(state.step)
@@ -198,21 +195,22 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
 
 
 def check_labelled(tasks: list[Task], dataset: Dataset) -> None:
-  """A task without a label in the training split is refused; in another split it has no scores."""
+  """Raises `UserError` for a task without labels in the training split; in others it has no
+  scores."""
   for task in tasks:
     for name, split in dataset.splits.items():
       if task.is_labelled(split.labels[task.name]).any():
         continue
       if name == 'train':
         raise UserError(
-          f'config.tasks: no record of the training split has a label for '
-          f'{task.name!r}; leave the task out'
+          f'config.tasks: no record of the training split has a label for {task.name!r}; leave the '
+          'task out'
         )
       log.warning('no record of the %s split has a label for %s: no scores there', name, task.name)
 
 
 def check_val(config: ConfigDict, dataset: Dataset) -> None:
-  """What goes by the val split cannot be had without one."""
+  """Raises `UserError` for settings that need a val split if there is none."""
   for field, asked in (
     ('train.early_stop_patience', config.train.early_stop_patience),
     ('optim.schedule=plateau', config.optim.schedule == 'plateau'),
@@ -221,6 +219,6 @@ def check_val(config: ConfigDict, dataset: Dataset) -> None:
   ):
     if asked and 'val' not in dataset.splits:
       raise UserError(
-        f'config.{field}: goes by the val split, and {dataset.name} has {", ".join(dataset.splits)}'
-        ' only; prepare it with a val split, or leave this setting at its default'
+        f'config.{field}: needs a val split, and {dataset.name} has only '
+        f'{", ".join(dataset.splits)}; prepare it with a val split, or use the default'
       )

@@ -47,10 +47,10 @@ def run(*arguments, cwd=ROOT):
     (['--config=configs/nothing.py'], 'configs/nothing.py does not exist; give a file, or one of '),
     (['--config=mlt'], '--config: mlt does not exist; did you mean mtl? '),
     (['--config=mtl', '--config.data.data_dir=nowhere'], 'is not prepared in nowhere'),
-    (['configs/mtl.py'], "'configs/mtl.py' is no flag; write --config=configs/mtl.py?"),
+    (['configs/mtl.py'], "'configs/mtl.py' is not a flag; write --config=configs/mtl.py?"),
     (['--mode=evaluate'], 'mode'),
     (['--mode=eval'], 'give --config=FILE to train, or --workdir=FOLDER of a run'),
-    (['--mode=eval', '--workdir=w', '--dry_run'], '--dry_run: says what training takes'),
+    (['--mode=eval', '--workdir=w', '--dry_run'], '--dry_run: estimates training'),
     (['--workdir=nowhere'], 'nowhere/config.json: not found'),
     (['--workdir=README.md'], 'README.md/config.json: not found'),
     (['--config=configs/frozen.py', '--config.init=imagenet.safetensors'], 'config.'),
@@ -67,7 +67,7 @@ def test_a_config_file_with_a_name_that_is_not_a_setting(tmp_path):
   for name, line in (
     (
       'optim.label_smoothing',
-      'sets label_smoothing, and there is no such setting; it is now config',
+      'sets label_smoothing, which is not a setting; it is now config',
     ),
     ('train.batchsize', 'Key "batchsize" does not exist'),
   ):
@@ -87,7 +87,7 @@ def test_a_config_file_with_a_name_that_is_not_a_setting(tmp_path):
     (
       'flaxart.predict',
       ['--workdir=w', '--images=nowhere', '--output=o.csv'],
-      'nowhere is no folder',
+      'nowhere is not a folder',
     ),
     ('flaxart.verify', ['--workdir=nowhere'], 'nowhere has no checkpoints'),
     ('flaxart', ['verify', '--workdir=nowhere'], 'nowhere has no checkpoints'),

@@ -190,7 +190,7 @@ def test_other_classes_are_refused_by_name(finished):
     ),
     ({'trainable': 'trunk/stage9/.*'}, 'matches none of'),
     ({'trainable': 'trunk/stage4/.*'}, r'leaves heads/artist/\w+ frozen at its random start'),
-    ({'init': 'nowhere'}, "config.init: 'nowhere' is neither scratch"),
+    ({'init': 'nowhere'}, "config.init: 'nowhere' is not scratch"),
   ],
 )
 def test_bad_settings_are_one_line_and_begin_nothing(tiny, tmp_path, change, line):

@@ -1,1 +1,1 @@
-"""A frozen trunk: features are computed once, and heads learn on them."""
+"""Off the shelf: features of a frozen trunk are computed once, and heads learn on them."""

@@ -1,8 +1,7 @@
-"""Features of a frozen trunk: each picture goes through it once, whatever is tried on top.
-
-What a trunk that does not learn says about a picture never changes, so it is computed once, in
-inference mode with BatchNorm folded into the convolutions, and kept under a key of everything that
-it depends on (`key_of`). A second run with other heads, tasks or optimizers finds it there.
+"""Features of a frozen trunk: each picture passes through it once, whatever heads are tried. The
+features of a frozen trunk never change, so they are computed once, in inference mode with BatchNorm
+folded into the convolutions, and kept under a key of everything they depend on (`key_of`). A second
+run with other heads, tasks or optimizers reuses them.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ from flaxart.off_the_shelf import feature_cache
 from flaxart.off_the_shelf.feature_cache import Features
 from tfds_rijks.progress import Progress
 
-LAYOUT = 1  # of the key and the files; a change makes all older features unknown
+LAYOUT = 1  # of the key and the files; a change invalidates all older features
 MEASURED_BATCHES = 3  # after one that compiles
 
 Batch = dict[str, np.ndarray]
 
 
 class Extractor:
-  """The trunk of a run and where its features are kept."""
+  """The trunk of a run and the cache of its features."""
 
   def __init__(
     self, config: ConfigDict, network: Network, state: TrainState, dataset: Dataset, *, mesh: Mesh
@@ -60,7 +59,7 @@ class Extractor:
     )
     self.width: int = self.model.trunk.features
     self.trunk_sha256 = trunk_sha256(state)
-    self._batch = 0  # batches that went through the trunk
+    self._batch = 0  # batches that passed through the trunk
     self._apply: Callable[[Batch], Any] | None = None
 
   def key_of(self, split: Split) -> dict[str, Any]:
@@ -88,40 +87,39 @@ class Extractor:
     }
 
   def missing(self, splits: Iterable[str]) -> list[Split]:
-    """Those of the splits that would have to be extracted."""
+    """The splits whose features are not in the cache."""
     named = [self.dataset.split(name) for name in splits]
     return [s for s in named if not feature_cache.exists(self.folder, self.key_of(s))]
 
   def check_room(self, splits: Iterable[Split]) -> None:
-    """Refuses to begin if the features of these splits do not fit on the disk."""
+    """Raises `UserError` if the features of these splits do not fit on the disk."""
     needed = 4 * self.width * sum(len(split) for split in splits)
     feature_cache.check_room(existing_parent(self.folder), needed)
 
   def features(
     self, splits: Iterable[str], *, after_batch: Callable[[int, str], None] = lambda *_: None
   ) -> dict[str, Features]:
-    """`{split: features}` from the cache, or extracted and put there.
-
-    `after_batch` is called with the number of the batch and what is kept by then, and may raise to
-    stop. Raises `UserError` if the folder cannot be written or has no room.
+    """`{split: features}` from the cache, or extracted into it. `after_batch` is called with the
+    number of the batch and a text of what is saved by then, and may raise to stop. Raises
+    `UserError` if the folder cannot be written or has no room.
     """
     if jax.process_index() == 0:
       feature_cache.make_folder(self.folder)
     found = {name: self._of_split(self.dataset.split(name), after_batch) for name in splits}
     if self._apply is None:
       log.info('features of %s: found in %s, nothing to extract', ', '.join(found), self.folder)
-    self._apply = None  # the folded copy of the trunk is needed no more
+    self._apply = None  # the folded copy of the trunk is no longer needed
     return found
 
   def _of_split(self, split: Split, after_batch: Callable[[int, str], None]) -> Features:
-    """Process 0 has the files; the others compute along with it and are given the result."""
+    """Process 0 has the files; the others compute with it and receive the result."""
     key, found, part = self.key_of(split), None, None
     with contextlib.ExitStack() as stack:
       if jax.process_index() == 0:
         found = feature_cache.read(self.folder, key)
         if found is None:
           stack.enter_context(feature_cache.locked(self.folder, key))
-          found = feature_cache.read(self.folder, key)  # another run may have come first
+          found = feature_cache.read(self.folder, key)  # another run may have been first
         if found is None:
           part = stack.enter_context(
             feature_cache.Part(self.folder, key, records=len(split), width=self.width)
@@ -149,7 +147,7 @@ class Extractor:
     progress = Progress(f'features of {split.name}', len(split), unit='img', start=first)
     for batch in self._batches(split, first=first):
       features, record, mask = jax.tree.map(np.asarray, self._forward(batch))
-      # Several processes load every n-th record each: put them back in order.
+      # Each of n processes loads every n-th record: restore the order.
       rows = features[mask][np.argsort(record[mask])]
       first += len(rows)
       yield rows
@@ -174,7 +172,7 @@ class Extractor:
     return self._apply(put_batch({k: batch[k] for k in ('image', 'record', 'mask')}, self.mesh))
 
   def seconds_per_picture(self, split: Split) -> float:
-    """Measured on a few batches, input included."""
+    """Seconds per picture, measured on a few batches, input included."""
     batches = self._batches(split)
     jax.block_until_ready(self._forward(next(batches)))
     began, pictures = time.monotonic(), 0
@@ -204,7 +202,7 @@ def folded_trunk(network: Network, state: TrainState, *, mesh: Mesh) -> Inferenc
 
 
 def trunk_sha256(state: TrainState) -> str:
-  """Of the trunk's parameters and its BatchNorm statistics."""
+  """SHA-256 of the trunk's parameters and its BatchNorm statistics."""
   stats = nnx.to_pure_dict(state.batch_stats)
   return state_tree.sha256_of(
     {'params': nnx.to_pure_dict(all_params(state))['trunk'], 'batch_stats': stats.get('trunk', {})}

@@ -1,4 +1,4 @@
-"""Splits of features: in place of the pictures of a dataset, and on the devices."""
+"""Splits with features instead of pictures, and their batches on the devices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Data = dict[str, jax.Array]
 
 
 def with_features(dataset: Dataset, features: Mapping[str, np.ndarray]) -> Dataset:
-  """The splits of which there are `features` `[N, D]`, whose records are these."""
+  """The splits in `features` `[N, D]`, which become the records."""
   splits = {
     name: dataclasses.replace(dataset.split(name), decoded=rows) for name, rows in features.items()
   }
@@ -29,5 +29,5 @@ def train_data(split: Split, *, mesh: Mesh) -> Data:
 
 
 def over_steps(mesh: Mesh) -> NamedSharding:
-  """`[S, B, ...]`: each batch is cut into equal parts, one a device."""
+  """`[S, B, ...]`: each batch is split into equal parts, one per device."""
   return NamedSharding(mesh, PartitionSpec(None, DATA))

@@ -1,10 +1,10 @@
-"""Features on disk: written once, checked when read, rebuilt when they are not what they should be.
+"""Features on disk: written once, checked when read, rebuilt if damaged.
 
 A split's features are two files in `config.probe.cache_dir`: `<name>.npy` (float32 `[N, D]`, read
-by memory mapping) and `<name>.json` (every part of the key, the SHA-256 of the rows, and what they
-cost). The name ends in a hash of the key, so features of other weights, pictures or sizes never
-meet. The JSON file is written last: without it there are no features, only a part of them, which
-the next run completes.
+by memory mapping) and `<name>.json` (every part of the key, the SHA-256 of the rows, and the
+seconds). The name ends in a hash of the key, so features of other weights, pictures or sizes never
+mix. The JSON file is written last: without it the features are incomplete, and the next run
+completes them.
 """
 
 from __future__ import annotations
@@ -28,35 +28,33 @@ from flaxart.machine.locks import in_turn
 from flaxart.machine.log import log
 from tfds_rijks.errors import UserError
 
-SAVE_EVERY_S = 30.0  # of extraction are lost at most when a run is killed
+SAVE_EVERY_S = 30.0  # of extraction that a killed run loses at most
 BLOCK = 64 * 2**20  # bytes hashed at a time
-RESERVE = 50e6  # bytes that stay free
+RESERVE = 50e6  # bytes to keep free
 
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-  """`rows` `[N, D]` float32 in the order of the split, and the `seconds` that they took."""
+  """`rows` `[N, D]` float32 in the order of the split, and the `seconds` they took."""
 
   rows: np.ndarray
   seconds: float
 
 
 def stem(key: Mapping[str, Any]) -> str:
-  """`resnet50-collection-train-0f3a...`: readable, and one for each key."""
+  """`resnet50-collection-train-0f3a...`: readable, and unique for each key."""
   digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
   return '-'.join([key['model'], key['dataset'].replace('/', '_'), key['split'], digest])
 
 
 def exists(folder: Path, key: Mapping[str, Any]) -> bool:
-  """Whether there are features under this key; `read` says whether they are sound."""
+  """Whether there are features under this key; `read` checks them."""
   return (folder / f'{stem(key)}.json').exists()
 
 
 def read(folder: Path, key: Mapping[str, Any]) -> Features | None:
-  """The features of `key`, checked against their SHA-256; None if there are none to be used.
-
-  Files that are damaged, or hold the features of something else under this name, are put aside
-  with a line that says so.
+  """The features of `key`, checked against their SHA-256; None if there are none. Files that are
+  damaged, or hold other features under this name, are removed and logged.
   """
   data, about = folder / f'{stem(key)}.npy', folder / f'{stem(key)}.json'
   if not about.exists():
@@ -85,13 +83,13 @@ def _differences(found: Mapping[str, Any], key: Mapping[str, Any]) -> str:
   what = 'other weights' if 'trunk_sha256' in names else 'something else'
   first = names[0] if what == 'something else' else 'trunk_sha256'
   return (
-    f'cached features of {what} ({first}: {str(found.get(first))[:40]!r} there, '
-    f'{str(key.get(first))[:40]!r} here)'
+    f'cached features of {what} ({first} was {str(found.get(first))[:40]!r}, '
+    f'now {str(key.get(first))[:40]!r})'
   )
 
 
 def sha256_of(rows: np.ndarray) -> str:
-  """Of shape, type and bytes, read block by block."""
+  """SHA-256 of shape, dtype and bytes, read block by block."""
   digest = _start(rows.shape[1])
   flat = rows.reshape(-1)
   for first in range(0, flat.size, BLOCK // 4):
@@ -106,7 +104,7 @@ def _start(width: int) -> Any:
 class Part:
   """Features being written: `append` rows in order, then `finish`; a context manager.
 
-  It goes on where a stopped run left off: `done` rows are on disk already.
+  Continues a stopped run's: `done` rows are on disk already.
   """
 
   def __init__(self, folder: Path, key: Mapping[str, Any], *, records: int, width: int):
@@ -123,7 +121,7 @@ class Part:
     self.saved = self.clock = time.monotonic()
 
   def _resumed(self, header: int) -> BinaryIO | None:
-    """The part of a stopped run, up to its last mark; None if there is no sound one."""
+    """The part of a stopped run, up to its last mark; None if there is no intact one."""
     try:
       entry = json.loads(self.about.read_text(encoding='utf-8'))
       rows, wanted, seconds = int(entry['rows']), entry['sha256'], float(entry['seconds'])
@@ -138,7 +136,7 @@ class Part:
     if left or digest.hexdigest() != wanted or not 0 < rows <= self.records:
       file.close()
       return None
-    file.seek(header + 4 * self.width * rows)  # what lies beyond the mark is written again
+    file.seek(header + 4 * self.width * rows)  # rows beyond the mark are written again
     self.done, self.digest, self.seconds = rows, digest, seconds
     return file
 
@@ -161,7 +159,7 @@ class Part:
       self.mark()
 
   def mark(self) -> None:
-    """Makes the rows so far last."""
+    """Makes the rows so far durable."""
     now = time.monotonic()
     self.seconds, self.clock, self.saved = self.seconds + now - self.clock, now, now
     entry = {'rows': self.done, 'sha256': self.digest.hexdigest(), 'seconds': self.seconds}
@@ -171,7 +169,7 @@ class Part:
       write_text(self.about, json.dumps(entry) + '\n')
 
   def finish(self) -> Features:
-    """Gives the file the name that `read` looks for."""
+    """Renames the file to the name that `read` looks for."""
     if self.done != self.records:
       raise ValueError(f'{self.data}: {self.done} rows of {self.records}')
     self.mark()
@@ -192,7 +190,7 @@ class Part:
 
 @contextlib.contextmanager
 def locked(folder: Path, key: Mapping[str, Any]) -> Iterator[None]:
-  """One run at a time extracts these features; another one waits, and then finds them."""
+  """Lets one run at a time extract these features; others wait, and then find them."""
   with contextlib.ExitStack() as held:
     with _writing(folder):
       held.enter_context(in_turn(folder / f'.{stem(key)}.lock', 'extracting these features'))
@@ -200,13 +198,13 @@ def locked(folder: Path, key: Mapping[str, Any]) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-  """Private to the user: features say as much about pictures as thumbnails do."""
+  """Makes a folder private to the user: features reveal as much of pictures as thumbnails."""
   with _writing(folder):
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def check_room(folder: Path, needed: int) -> None:
-  """Refuses to begin what cannot be finished."""
+  """Raises `UserError` if there is no room."""
   free = shutil.disk_usage(folder).free
   if needed + RESERVE > free:
     raise UserError(
@@ -221,8 +219,8 @@ def _writing(folder: Path) -> Iterator[None]:
     yield
   except OSError as error:
     raise UserError(
-      f'config.probe.cache_dir: {folder} cannot be written ({error.strerror or error}); give a '
-      'folder that can'
+      f'config.probe.cache_dir: {folder} cannot be written ({error.strerror or error}); give '
+      'a writable folder'
     ) from error
 
 

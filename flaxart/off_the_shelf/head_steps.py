@@ -1,4 +1,4 @@
-"""The steps of heads on features: a pass of many at a time, in one program on the devices."""
+"""The steps of heads on features: a pass of many steps in one program on the devices."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SAVE_EVERY_S = 60.0  # without a better score; a better one is saved at once
 class HeadSteps:
   """Steps of a run of heads over features; `run.dataset` has the features.
 
-  `take` is given every score with its step and says whether it is the best so far; `stored` makes
-  the whole network of these heads.
+  `take` is called with every score and its step, and returns whether it is the best so far;
+  `stored` makes the whole network of these heads.
   """
 
   def __init__(
@@ -46,7 +46,7 @@ class HeadSteps:
     self.saved = time.monotonic()
 
   def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
-    """A pass: to the end of the epoch, or to where something is due."""
+    """Runs a pass: to the end of the epoch, or until something is due."""
     last, batch = self.intervals.next_after(done), self.run.batch_size
     records = example_order(
       len(self.split),
@@ -65,7 +65,7 @@ class HeadSteps:
     return state, last
 
   def scored(self, done: int, score: float | None) -> bool:
-    """A better score is worth a checkpoint; else a minute is: a pass takes far less than writing
+    """A better score is saved at once; others once a minute, as a pass takes far less than writing
     a network.
     """
     now = time.monotonic()

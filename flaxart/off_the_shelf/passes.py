@@ -1,7 +1,6 @@
-"""Training heads on features that lie on the devices, many steps in one program.
-
-The step is the ordinary update (losses, masks, dropout, optimizer: nothing is written twice) on a
-network whose trunk hands its input through. Each step of a pass gathers its batch on the device.
+"""Trains heads on features that are on the devices, many steps in one program. The step is the
+ordinary update (losses, masks, dropout, optimizer) on a network whose trunk passes its input
+through. Each step of a pass gathers its batch on the device.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Passes:
     self._train = jax.jit(
       functools.partial(train_pass, update),
       donate_argnums=0,
-      # The state stays where it is: XLA would be free to lay it out anew.
+      # The state keeps its layout, which XLA could otherwise change.
       out_shardings=(replicated(run.mesh), None),
     )
 
@@ -51,8 +50,8 @@ class Passes:
   ) -> tuple[TrainState, Metrics]:
     """One pass: `records` `[S, B]` are the steps' examples, the first one the run's `first`-th.
 
-    Passes of all lengths up to `room` are run by one program: they end where an epoch, an
-    evaluation or a save does, which may be anywhere. `state` is used up.
+    One program runs passes of all lengths up to `room`: they end with an epoch, an evaluation or a
+    save, which may be anywhere. `state` is donated.
     """
     steps = len(records)
     draws = np.arange(first, first + records.size, dtype=np.int64).reshape(records.shape)
@@ -74,7 +73,7 @@ def train_pass(
   update: TrainStep, state: TrainState, data: Data, order: Data, steps: jax.Array
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """The state after the first `steps` rows of `order` `[S, B]`, and the metrics of every step,
-  `[S]`, zero behind the last one.
+  `[S]`, zero after the last one.
   """
 
   def one(state: TrainState, i: Any) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -93,6 +92,6 @@ def train_pass(
 
 
 def with_optimizer(run: Run, heads: TrainState) -> TrainState:
-  """A copy of the state, which a pass uses up, with the optimizer of `run` at its start."""
+  """A copy of the state, as a pass donates its own, with the optimizer of `run` at its start."""
   init = jax.jit(run.network.tx.init, out_shardings=replicated(run.mesh))
   return jax.tree.map(jnp.copy, dataclasses.replace(heads, opt_state=init(heads.trainable)))

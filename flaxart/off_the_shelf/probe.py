@@ -1,9 +1,9 @@
 """Off the shelf: a frozen trunk's features are computed once, and heads are trained on them.
 
-For runs in which nothing below the heads can change from one epoch to the next (`applies`). What
-comes out is a checkpoint of the whole network, like any other run's. Several optimizers and
-learning rates (`config.probe.settings`) are tried one after the other on the same features; val
-chooses which one is tested and kept.
+For runs in which nothing below the heads can change between epochs (`applies`). The result is a
+checkpoint of the whole network, like any other run's. Several optimizers and learning rates
+(`config.probe.settings`) are tried in turn on the same features; val chooses which one is tested
+and kept.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ MEASURED_STEPS = 20
 
 def applies(config: ConfigDict) -> bool:
   """Whether features of this run never change: a frozen trunk, and the same pictures every epoch.
-
-  Raises `UserError` if `config.probe.settings` asks for a sweep where they do.
+  Raises `UserError` if they change and `config.probe.settings` has several settings.
   """
   still = default_config().augment
   moving = [
@@ -62,8 +61,8 @@ def applies(config: ConfigDict) -> bool:
   ]
   if moving and config.probe.settings:
     raise UserError(
-      f'config.probe.settings: {config.probe.settings!r} needs features that stay the same; found '
-      f'{", ".join(moving)}: expected trainable=heads without augmentation, or no settings here'
+      f'config.probe.settings: {config.probe.settings!r} needs features that never change; found '
+      f'{", ".join(moving)}, expected trainable=heads without augmentation, or no settings here'
     )
   return not moving
 
@@ -72,9 +71,9 @@ class Probe:
   """A run of heads on features: a trainer like `NetworkTrainer`, for one setting after the other.
 
   Each setting is a run of its own: it starts from the same heads, with the same order of examples,
-  and comes to where it would come alone. Checkpoint `n` is the whole network with the heads of
-  setting `(n - 1) // steps of a setting`, like any other run's; several settings keep what each
-  has reached beside the optimizer.
+  and gives the same as if run alone. Checkpoint `n` is the whole network with the heads of setting
+  `(n - 1) // steps of a setting`, like any other run's; with several settings, each one's best
+  score is stored beside the optimizer.
   """
 
   def __init__(self, run: Run, state: TrainState):
@@ -92,9 +91,9 @@ class Probe:
     self.extracted: dict[str, Features] = {}
 
   def announce(self, state: TrainState, *, dry_run: bool) -> None:
-    """Logs what the run will take; seconds are measured in a dry run alone."""
+    """Logs an estimate of the run; seconds are only measured in a dry run."""
     extractor, took = self._extractor(state), ''
-    # A run that has checkpoints has had its features.
+    # A run that has checkpoints has its features.
     missing = [] if steps_in(self.run.workdir / FOLDER) else extractor.missing(self.splits)
     extractor.check_room(missing)
     pictures = sum(len(split) for split in missing)
@@ -114,15 +113,15 @@ class Probe:
     announce(what, self.shapes_of(0), self.run.workdir)
 
   def shapes_of(self, step: int) -> TrainState:
-    """The shapes of what the checkpoint of `step` holds."""
+    """The shapes of the arrays in the checkpoint of `step`."""
     number = self._setting(step)
     return self._whole(number, with_optimizer(self.runs[number], self.heads)).shapes()
 
   def train(self, session: Session, state: TrainState, loop: Loop) -> int:
     """Extracts the features and trains every setting by `loop`; returns the last step.
 
-    `state` is the whole network before its first step, or as a checkpoint has it. Raises
-    `StoppedError` after SIGTERM or Ctrl-C, when the state or the features so far are saved.
+    `state` is the whole network before its first step, or from a checkpoint. Raises `StoppedError`
+    after SIGTERM or Ctrl-C, once the state or the features so far are saved.
     """
 
     def leave_if_asked(batch: int, kept: str) -> None:
@@ -154,15 +153,13 @@ class Probe:
     return last
 
   def to_test(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
-    """What is evaluated at the end: the heads of a checkpoint, as a network over features."""
+    """The network to evaluate at the end: the heads of a checkpoint, over features."""
     rows = {name: features.rows for name, features in self.extracted.items()}
     return *over_features(self.run.network, best), with_features(self.run.dataset, rows)
 
   def train_entry(self, session: Session, best: int) -> dict[str, Any]:
-    """The `train` entry of `results.json` where the checkpoint of step `best` was kept.
-
-    `features`: the pictures that went through the trunk, and the seconds that it took when it was
-    done, be it in an earlier run.
+    """The `train` entry of `results.json` if the checkpoint of step `best` was kept. `features`:
+    the pictures that passed through the trunk, and the seconds that took, even in an earlier run.
     """
     number, steps = self._setting(best), self.selection.steps
     entry = session.train_entry(
@@ -194,11 +191,11 @@ class Probe:
     return Extractor(run.config, run.network, state, run.dataset, mesh=run.mesh)
 
   def _setting(self, step: int) -> int:
-    """The number of the setting that a checkpoint is of."""
+    """The number of a checkpoint's setting."""
     return max(0, step - 1) // self.run.steps
 
   def _whole(self, number: int, heads: TrainState) -> TrainState:
-    """What a checkpoint holds of a setting: the network with its heads."""
+    """The content of a setting's checkpoint: the network with its heads."""
     opt_state: Any = heads.opt_state
     if len(self.runs) > 1:
       reached = jax.device_put(self.selection.reached(), replicated(self.run.mesh))
@@ -214,7 +211,7 @@ class Probe:
     )
 
   def _resumed(self, number: int) -> TrainState:
-    """The heads of a setting as the checkpoint has them that the run goes on from."""
+    """The heads of a setting in the checkpoint that the run continues from."""
     opt_state: Any = self.full.opt_state
     if len(self.runs) > 1:
       opt_state, reached = opt_state
@@ -231,7 +228,7 @@ class Probe:
     return jax.tree.map(jnp.copy, heads)  # apart from `full`
 
   def _seconds_per_step(self, width: int) -> float:
-    """Measured on features of zero."""
+    """Seconds per step, measured on features of zero."""
     run, split = self.runs[0], self.run.dataset.split('train')
     rows = np.zeros((len(split), width), np.float32)
     data = train_data(dataclasses.replace(split, decoded=rows), mesh=run.mesh)

@@ -1,1 +1,1 @@
-"""Names for pictures that nobody has catalogued yet."""
+"""Names for pictures that are not catalogued yet."""

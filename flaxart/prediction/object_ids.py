@@ -1,4 +1,4 @@
-"""Which picture belongs to which record of a museum: the rules of `tfds_rijks.prepare`."""
+"""Matches pictures and records of a museum by the rules of `tfds_rijks.prepare`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tfds_rijks.labels import normalise
 
 @dataclasses.dataclass(frozen=True)
 class RecordNumbers:
-  """Where the numbers of records stand: in a column of a table, or in the pictures themselves.
+  """The source of record numbers: a column of a table, or the pictures themselves.
 
   Attributes: `metadata` a table of any kind that `tfds_rijks.prepare` reads, `sheet` of a workbook;
-  `id_column` and `image_column` of it; `match` how a picture finds its row (by default `path` where
+  `id_column` and `image_column` of it; `match` how a picture finds its row (by default `path` if
   the table names files, else `stem`). Without a table `match` must be `iptc:...` or `xmp:...`.
   """
 
@@ -41,12 +41,11 @@ class RecordNumbers:
       ('sheet', self.sheet),
     ):
       if given and not self.metadata:
-        raise UserError(f'--{flag}={given} needs --metadata: the table that knows the numbers')
+        raise UserError(f'--{flag}={given} needs --metadata: the table with the numbers')
 
   def of(self, paths: Sequence[str], *, folder: Path) -> dict[str, str]:
-    """`{picture: record number as text}`; what could mean two records is left out.
-
-    Numbers stay text, leading zeros and all; `paths` are relative to `folder`.
+    """`{picture: record number as text}`; ambiguous pictures are left out. Numbers stay text,
+    leading zeros included; `paths` are relative to `folder`.
     """
     if self.metadata and self.id_column:
       return self._of_table(Path(self.metadata), paths, folder=folder)

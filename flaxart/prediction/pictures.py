@@ -1,4 +1,4 @@
-"""Pictures of a folder, and what the network says of each."""
+"""Pictures in a folder, and the network's answer for each."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from tfds_rijks.listing import is_picture, walk
 from tfds_rijks.passed_over import reason
 from tfds_rijks.progress import Progress
 
-# Reasons of which the row says more: what was found.
+# Reasons that the row gives in detail.
 TELLING = ('unknown format', 'pixel type not supported', heif.MISSING)
 Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason why there are none
 
 
 def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
-  """Relative paths of the pictures below `folder`, sorted, and why each other file is none.
-
-  As `tfds_rijks.prepare` walks: without hidden files and folders of thumbnails.
+  """Relative paths of the pictures below `folder`, sorted, and why each other file is not one. Like
+  `tfds_rijks.prepare`, skips hidden files and folders of thumbnails.
   """
   if not folder.is_dir():
-    raise UserError(f'--images: {folder} is no folder; give the folder that holds the pictures')
+    raise UserError(f'--images: {folder} is not a folder; give the folder of the pictures')
   paths: list[str] = []
   others: dict[str, str] = {}
 
@@ -41,13 +40,13 @@ def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
         others[relative] = reason(path)
   except OSError as error:
     raise UserError(
-      f'--images: {error.filename} cannot be opened ({error.strerror}); let it be read, or move it '
-      'away'
+      f'--images: {error.filename} cannot be opened ({error.strerror}); make it readable, or '
+      'move it away'
     ) from None
   if not paths:
     raise UserError(
-      f'--images: {folder} holds no picture ({", ".join(sorted(SUFFIXES))}) among {len(others)} '
-      'files; give the folder that holds the pictures'
+      f'--images: {folder} has no picture ({", ".join(sorted(SUFFIXES))}) among '
+      f'{len(others)} files; give the folder of the pictures'
     )
   return sorted(paths), others
 
@@ -55,7 +54,7 @@ def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
 def read_pictures(
   net: Net, folder: Path, paths: list[str]
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-  """Squares for the network, or reasons; decoded by threads a few hundred pictures ahead."""
+  """Squares for the network, or reasons; threads decode a few hundred pictures ahead."""
 
   def read(path: str) -> np.ndarray | str:
     try:
@@ -74,7 +73,7 @@ def read_pictures(
 def predict_pictures(
   net: Net, folder: Path, paths: list[str], *, batch_size: int
 ) -> dict[str, Answer]:
-  """Probabilities of every readable picture, the reason for every other one, in the order given."""
+  """Probabilities of every readable picture, the reason for every other, in the order given."""
   answers: dict[str, Answer] = {}
   progress = Progress('predicting', len(paths), unit='img')
   batch: dict[str, np.ndarray] = {}
@@ -82,7 +81,7 @@ def predict_pictures(
   def flush() -> None:
     if not batch:
       return
-    images = np.zeros((batch_size, net.image_size, net.image_size, 3), np.uint8)  # one shape only
+    images = np.zeros((batch_size, net.image_size, net.image_size, 3), np.uint8)  # a single shape
     images[: len(batch)] = np.stack(list(batch.values()))
     probabilities = net(images)
     for i, path in enumerate(batch):
@@ -103,7 +102,7 @@ def predict_pictures(
 
 
 def average_objects(answers: Mapping[str, Answer], ids: Mapping[str, str]) -> dict[str, Answer]:
-  """One answer an object, under the path of its first picture: the mean over readable pictures.
+  """One answer per object, under the path of its first picture: the mean over readable pictures.
 
   A picture without a record number stays an object of its own.
   """

@@ -1,4 +1,4 @@
-"""The table of suggestions: one row a picture."""
+"""The table of suggestions: one row per picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flaxart.tasks.task import Task
 from tfds_rijks import nobody
 
 SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
-TOP = 3  # names a task
+TOP = 3  # names per task
 
 
 def task_columns(task: Task) -> list[str]:
@@ -33,7 +33,7 @@ def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
     return {**cells, 'status': 'unreadable', 'reason': answer}
   given = net.decide({name: np.asarray(values)[None] for name, values in answer.items()})
   for task in net.tasks:
-    # A class such as `onbekend`, which a published list has, is no suggestion.
+    # A class such as `onbekend`, in a published list, is not a suggestion.
     said = ((name, p) for name, p in task.ranked(answer[task.name]) if not nobody.KNOWN(name))
     for k, (name, p) in enumerate(itertools.islice(said, TOP), start=1):
       cells[f'{task.name}_{k}'], cells[f'{task.name}_{k}_p'] = name, p
@@ -44,13 +44,13 @@ def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
 
 
 def passed_over_row(path: str, reason: str) -> dict[str, str]:
-  """The row of a file that is no picture."""
+  """The row of a file that is not a picture."""
   return {'image': readable(path), 'id': '', 'status': 'passed over', 'reason': reason}
 
 
 def to_csv(rows: list[dict[str, str]], columns: list[str], *, numbers: Container[str] = ()) -> str:
-  """The table as text: a byte-order mark for spreadsheets, cells that would run defused, but for
-  the columns `numbers`, which hold nothing else.
+  """The table as text, with a byte-order mark for spreadsheets; cells that would run are defused,
+  except in the columns `numbers`.
   """
   text = io.StringIO()
   text.write('\ufeff')
@@ -64,5 +64,5 @@ def to_csv(rows: list[dict[str, str]], columns: list[str], *, numbers: Container
 
 
 def readable(path: str) -> str:
-  """A path as text: bytes of a name that are not UTF-8 as `\\xe9`."""
+  """A path as text, with bytes that are not UTF-8 as `\\xe9`."""
   return os.fsencode(path).decode(errors='backslashreplace')

@@ -1,4 +1,4 @@
-"""What a run will take, from measured steps, before anything of it is written."""
+"""An estimate of a run from measured steps, before anything is written."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.progress import duration
 
 MEASURED_STEPS = 3  # after one that compiles
-# Best and latest are kept while the next one is written.
+# Best and latest are kept while the next is written.
 CHECKPOINTS = 3
 LOGS_GB = 0.05  # metrics, events
 
 
 def announce(what: str, state: TrainState, workdir: Path) -> None:
-  """Logs what a run takes; refuses one whose checkpoints of `state` cannot fit on the disk."""
+  """Logs the estimate; raises `UserError` if checkpoints of `state` do not fit on the disk."""
   folder = existing_parent(workdir)
   one = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state)) / 1e9
   needed, free = CHECKPOINTS * one + LOGS_GB, shutil.disk_usage(folder).free / 1e9
@@ -38,12 +38,11 @@ def announce(what: str, state: TrainState, workdir: Path) -> None:
 
 
 def measured(run: Run, state: TrainState, train_step: CompiledStep, train_input: TrainInput) -> str:
-  """What training takes by a few real steps on a copy of the state, input included.
-
-  Logs what one step costs, where the backend tells.
+  """An estimate of training from a few real steps on a copy of the state, input included. Logs the
+  cost of one step, if the backend reports it.
   """
   batches = train_input.batches(0)
-  copy = jax.tree.map(lambda x: x.copy(), state)  # a step eats its state
+  copy = jax.tree.map(lambda x: x.copy(), state)  # a step donates its state
   began = time.monotonic()
   batch = train_input.on_devices(next(batches))
   copy, metrics = train_step(copy, batch)

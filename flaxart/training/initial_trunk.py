@@ -1,4 +1,4 @@
-"""Where a new run's trunk comes from: another workdir, a weights file, ImageNet, or nowhere."""
+"""The source of a new run's trunk: another workdir, a weights file, ImageNet, or none."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ from tfds_rijks.errors import UserError
 
 
 def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
-  """The trunk that `config.init` names; a run with checkpoints of its own needs no arrays again.
-
-  Raises `UserError` if there is nothing to start from, or if it is another network.
+  """The trunk that `config.init` names; without arrays for a run that has checkpoints. Raises
+  `UserError` if there is nothing to start from, or it is another network.
   """
   if manifest.steps_in(workdir / manifest.FOLDER):
     stored = run_folder.read_trunk_json(workdir)
@@ -41,7 +40,7 @@ def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
 
 
 def named_trunk(config: ConfigDict) -> InitialTrunk:
-  """What `config.init` says: scratch, another run, ImageNet or a weights file."""
+  """The trunk of `config.init`: scratch, another run, ImageNet or a weights file."""
   if config.init == 'scratch':
     return InitialTrunk(TrunkSpec(card_of(config.model.name).variants[0]))
   path = Path(config.init).expanduser()
@@ -49,8 +48,8 @@ def named_trunk(config: ConfigDict) -> InitialTrunk:
     return trunk_of_run(path, config)
   if config.init != 'imagenet' and not path.exists():
     raise UserError(
-      f'config.init: {config.init!r} is neither scratch, imagenet, a weights file nor the '
-      'workdir of a run'
+      f'config.init: {config.init!r} is not scratch, imagenet, a weights file or '
+      'the workdir of a run'
     )
   if config.model.width != 1 or config.model.shallow:
     raise UserError(
@@ -104,7 +103,7 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
 
 
 def say_other_pictures(config: ConfigDict, own: Preprocess) -> None:
-  """One line where this run's pictures are not like those that its weights were made on."""
+  """Logs if this run's pictures differ from those its weights were trained on."""
   line = other_pictures(config, own)
   if line:
     log.info('config.init=%s: %s', config.init, line)

@@ -9,9 +9,9 @@ from flaxart.training.run import Run
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-  """In steps: from one evaluation, save and epoch to the next, and where the run ends.
+  """Steps between evaluations, saves and epochs, and the last step of the run.
 
-  `save` is 0 where nothing is saved between evaluations.
+  `save` is 0 if nothing is saved between evaluations.
   """
 
   evaluate: int
@@ -21,7 +21,7 @@ class Intervals:
 
   @classmethod
   def of(cls, run: Run) -> Intervals:
-    """As the settings of the run say."""
+    """The intervals in the settings of a run."""
     return cls(
       evaluate=max(1, round(run.config.train.eval_every_epochs * run.steps_per_epoch)),
       save=run.config.checkpoint.every_steps,

@@ -22,7 +22,7 @@ from flaxart.workdir import run_folder
 
 
 class NetworkTrainer:
-  """A run whose trunk moves, or whose pictures do."""
+  """A run whose trunk or pictures change."""
 
   def __init__(self, run: Run, state: TrainState, *, dry_run: bool = False):
     fed, add_pictures = cached(run.config, run.dataset, mesh=run.mesh, dry_run=dry_run)
@@ -36,22 +36,22 @@ class NetworkTrainer:
     self.last = 0
 
   def announce(self, state: TrainState, *, dry_run: bool) -> None:
-    """Logs what the run will take; one that goes on has been measured, and goes on at once."""
+    """Logs an estimate of the run; a continued one was measured before and starts at once."""
     if dry_run or not run_folder.is_run(self.run.workdir):
       takes = measured(self.run, state, self.compiled[-1], self.input)
       announce(takes, self.shapes, self.run.workdir)
 
   def shapes_of(self, step: int) -> TrainState:
-    """The shapes of what the checkpoint of `step` holds."""
+    """The shapes of the arrays in the checkpoint of `step`."""
     return self.shapes
 
   def train(self, session: Session, state: TrainState, loop: Loop) -> int:
-    """Trains by `loop` from where `state` is; returns the last step."""
+    """Trains `state` by `loop`; returns the last step."""
     self.last = int(loop(self.run, session, NetworkSteps(self, session), state).step)
     return self.last
 
   def to_test(self, best: TrainState) -> tuple[Network, TrainState, Dataset]:
-    """What is evaluated at the end: network, state and data."""
+    """Network, state and data to evaluate at the end."""
     return self.run.network, best, self.run.dataset
 
   def train_entry(self, session: Session, best: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class NetworkTrainer:
 
 
 class NetworkSteps:
-  """One step at a time, dispatched before the metrics of the one before it are there."""
+  """One step at a time, dispatched before the metrics of the previous one have arrived."""
 
   def __init__(self, trainer: NetworkTrainer, session: Session):
     self.trainer, self.run = trainer, trainer.run
@@ -81,9 +81,9 @@ class NetworkSteps:
     return state, done
 
   def scored(self, done: int, score: float | None) -> bool:
-    """Every evaluation is worth a checkpoint: it took longer than writing one."""
+    """Saves after every evaluation, which takes longer than saving."""
     return True
 
   def stored(self, state: TrainState) -> TrainState:
-    """The state as it is."""
+    """The state, unchanged."""
     return state

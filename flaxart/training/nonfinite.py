@@ -1,4 +1,4 @@
-"""A loss, gradient or update that is not a number: stop, or leave the update out."""
+"""NaN or infinity in a loss, gradient or update: stop, or drop the update."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tfds_rijks.errors import UserError
 log = logging.getLogger('flaxart')
 
 ABORT, SKIP = 'abort', 'skip'
-# The metrics of a step that have to be numbers, in the order in which one spoils the next. The last
-# is there under `skip`, which must not leave out an update that nobody hears of.
+# The metrics of a step that must be finite, in the order in which one spoils the next. The last
+# exists under `skip`, which must not drop an update silently.
 WATCHED = {
   'loss': 'loss',
   'grad_norm': 'norm of the gradient',
@@ -38,12 +38,12 @@ class NonFiniteError(UserError):
 
 
 def sound_steps(metrics: Mapping[str, Any]) -> np.ndarray:
-  """Whether each step was one of numbers alone: `[S]` bool, of metrics `[S]` on the host."""
+  """Whether each step was finite: `[S]` bool, from metrics `[S]` on the host."""
   return np.all([np.isfinite(metrics[key]) for key in WATCHED if key in metrics], axis=0)
 
 
 def is_sound(metrics: Mapping[str, jax.Array]) -> jax.Array:
-  """The same of one step inside the jitted update: whether it may be applied (scalar bool)."""
+  """The same for one step inside the jitted update: whether it may be applied (scalar bool)."""
   return jnp.isfinite(jnp.stack([metrics[key] for key in WATCHED])).all()
 
 
@@ -54,7 +54,7 @@ def keep_if(sound: jax.Array, new: Tree, old: Tree) -> Tree:
 
 @jax.jit
 def all_finite(tree: Any) -> jax.Array:
-  """Whether no floating-point leaf holds NaN or infinity: asked before a state is saved."""
+  """Whether no floating-point leaf has NaN or infinity; checked before a state is saved."""
   leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
   return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in leaves])) if leaves else jnp.bool_(True)
 
@@ -62,7 +62,7 @@ def all_finite(tree: Any) -> jax.Array:
 class Guard:
   """Follows the losses of a run on the host and decides by `config.train.on_nonfinite`.
 
-  `passed` counts the steps that were passed over so far, restarts included.
+  `passed` counts the steps skipped so far, restarts included.
   """
 
   def __init__(self, config: ConfigDict, *, passed: int = 0):
@@ -71,9 +71,8 @@ class Guard:
     self.passed = passed
 
   def check_steps(self, first: int, metrics: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Which steps, `first` and those after it, have finite metrics `[S]`: `[S]` bool.
-
-    Raises `NonFiniteError` where the run has to end.
+    """Which steps from `first` on have finite metrics `[S]`: `[S]` bool. Raises `NonFiniteError` if
+    the run must end.
     """
     sound = sound_steps(metrics)
     for i in np.flatnonzero(~sound):
@@ -82,16 +81,16 @@ class Guard:
     return sound
 
   def pass_over(self, step: int, what: str, found: float) -> None:
-    """Counts a step whose update was left out; raises where it must not be, or not once more."""
+    """Counts a step whose update was dropped; raises if that is not allowed, or no longer."""
     self.passed += 1
     if self.mode == ABORT:
       raise NonFiniteError(step, what, found)
     if self.passed > self.limit:
       why = f', which is number {self.passed} and config.train.max_skipped is {self.limit}'
       raise NonFiniteError(step, what, found, why)
-    log.warning('step %d: the %s is %s: the update was left out', step, what, found)
+    log.warning('step %d: the %s is %s: the update was dropped', step, what, found)
 
   def check_state(self, step: int, trainable: Any) -> None:
-    """The same for parameters that are about to be saved: a checkpoint is always finite."""
-    if not bool(all_finite(trainable)):  # under `skip` too: there is no update left to leave out
+    """Checks parameters about to be saved: a checkpoint is always finite."""
+    if not bool(all_finite(trainable)):  # even under `skip`: there is no update left to drop
       raise NonFiniteError(step, 'largest parameter', float('inf'))

@@ -20,7 +20,7 @@ def create_learning_rate_fn(
 ) -> optax.Schedule:
   """Step -> learning rate: linear warm-up, then constant or a cosine to zero at the last step.
 
-  Under `plateau` it is the constant; `flaxart.network.plateau` scales the updates by what val says.
+  Under `plateau` it is the constant, and `flaxart.network.plateau` scales the updates.
   """
   warmup = round(config.optim.warmup_epochs * steps_per_epoch)
   peak = config.optim.learning_rate
@@ -40,7 +40,7 @@ def create_optimizer(
 
   RMSprop has rho 0.9 and epsilon 1e-8 as the paper (Sabatelli et al., 2018) states. With more than
   one of `settings.stages` (gradual unfreezing), `update` takes `phase`, the number of the last
-  stage that learns by now.
+  stage that learns now.
   """
   optim = config.optim
   if optim.name == 'sgd':
@@ -63,11 +63,10 @@ def create_optimizer(
 
 
 def at_step(opt_state: Any, step: jax.Array) -> Any:
-  """The optimizer's state with its schedule at the run's own step.
-
-  Its counter stands still where an update is left out, and falls back with a checkpoint; the steps
-  of the run do neither. (It is never ahead of them. The larger of both, because a counter that
-  nobody reads would be an argument that XLA drops, and not be donated.)
+  """The optimizer's state with its schedule at the run's own step. Its counter does not advance
+  with a dropped update, and goes back with a checkpoint; the steps of the run do neither. (It is
+  never ahead of them. The maximum is taken because XLA would drop an unused counter from the
+  arguments and not donate it.)
   """
 
   def is_schedule(node: Any) -> bool:
@@ -85,7 +84,7 @@ def scale_by_path(
 ) -> optax.GradientTransformation:
   """Multiplies the update of a parameter by the factor of the first pattern that matches its path.
 
-  A pattern that matches no parameter is refused: it is a typing mistake.
+  A pattern that matches no parameter is refused as a typing error.
   """
 
   def factor(path: str) -> float:
@@ -113,10 +112,9 @@ def scale_by_path(
 def in_stages(
   inner: optax.GradientTransformation, stages: Sequence[Stage]
 ) -> optax.GradientTransformationExtraArgs:
-  """`inner` for each stage of gradual unfreezing apart, with counters and moments of its own.
-
-  A parameter that is not yet unfrozen gets no update and its optimizer state does not move, so that
-  Adam's bias correction starts when the parameter does.
+  """`inner` for each stage of gradual unfreezing, with its own counters and moments. A parameter
+  that is still frozen gets no update and its optimizer state does not change, so that Adam's bias
+  correction starts with the parameter.
   """
 
   def split(tree: Any) -> list[dict[str, Any]]:
@@ -130,8 +128,8 @@ def in_stages(
     for stage, group in zip(stages, groups, strict=True):
       if not group:
         raise UserError(
-          f'config.train.unfreeze: {stage.pattern.text!r} adds no parameter that learns; it '
-          'matches nothing, or only what an earlier stage has'
+          f'config.train.unfreeze: {stage.pattern.text!r} adds no parameter that learns; '
+          'it matches nothing, or only parameters of earlier stages'
         )
     return tuple(inner.init(group) for group in groups)
 
@@ -158,12 +156,13 @@ def leaf_paths(tree: Any) -> list[str]:
   """`trunk/stage1/block1/conv1/kernel` of every leaf, in the order of `jax.tree.leaves`."""
   names: Callable[[Any], Any] = lambda key: getattr(key, 'key', getattr(key, 'name', None))  # noqa: E731
   return [
-    # An nnx.State ends in the variable's own slot, which is no part of the name.
+    # An nnx.State ends in the variable's own slot, which is not part of the name.
     '/'.join(str(name) for key in path if (name := names(key)) not in ('value', None))
     for path, _ in jax.tree_util.tree_leaves_with_path(tree)
   ]
 
 
 def _kernels(params: optax.Params) -> optax.Params:
-  """Biases and BatchNorm's scale and offset are vectors; decaying them only hurts."""
+  """Selects kernels: biases and BatchNorm's scale and offset are vectors, and decaying them
+  hurts."""
   return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -1,4 +1,4 @@
-"""A run as it is decided, once, before its first step."""
+"""The fixed parts of a run, decided before its first step."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from flaxart.training.optim import create_learning_rate_fn, create_optimizer
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-  """What everything that trains and evaluates looks at, and nothing changes.
-
-  `settings` is what the small languages of `config` say. `steps` are all steps of the run,
-  `steps_per_epoch` those of one pass over the training split, which may end within a step.
+  """The constants of training and evaluation. `settings` are the parsed settings of `config`.
+  `steps` are all steps of the run, `steps_per_epoch` those of one pass over the training split,
+  which may end within a step.
   """
 
   config: ConfigDict
@@ -40,12 +39,12 @@ class Run:
 
   @property
   def tasks(self) -> tuple[Task, ...]:
-    """What the network answers."""
+    """The tasks of the network."""
     return self.network.tasks
 
   @property
   def batch_size(self) -> int:
-    """Over all devices and processes."""
+    """The batch size over all devices and processes."""
     return int(self.config.train.batch_size)
 
 

@@ -1,4 +1,4 @@
-"""What lives while a run trains, from one start of the program to its end."""
+"""The state of a training process, from the start of the program to its end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from flaxart.workdir.checkpoint import Checkpointer
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-  """Where a training run writes, saves and listens for a signal; it goes on after step `start`.
-
-  Where several settings are tried one after the other, `setting` is the one under way and `offset`
-  the steps that those before it had: steps are counted from the beginning of the setting, and are
-  written and saved as steps of the whole.
+  """Metrics, checkpoints and signals of a training run that continues after step `start`. If
+  several settings are tried in turn, `setting` is the present one and `offset` the steps of those
+  before it: steps count from the start of the setting, and are written and saved as steps of the
+  whole run.
   """
 
   checkpointer: Checkpointer
@@ -40,14 +39,14 @@ class Session:
     return self.interrupt.requested(self.offset + step)
 
   def stopped(self, step: int, run: Run) -> StoppedError:
-    """To raise when the state of `step` is saved."""
+    """The error to raise once the state of `step` is saved."""
     where = f'{self.setting}, ' if self.setting else ''
     return self.interrupt.error(f'{where}step {step} of {run.steps}')
 
   def train_entry(self, run: Run, *, steps: int, in_all: int, settings: int = 1) -> dict[str, Any]:
     """The `train` entry of `results.json`: `seconds` of all restarts, without evaluation.
 
-    `steps` are those of the network that was kept, `in_all` those of all `settings` together.
+    `steps` are those of the kept network, `in_all` those of all `settings` together.
     """
     seconds, pictures = self.throughput.seconds, in_all * run.batch_size
     return {

@@ -34,7 +34,7 @@ def make_train_step(
   *,
   phase: int = 0,
 ) -> CompiledStep:
-  """The compiled step of a phase; it eats its state, so the caller must drop the one it passes."""
+  """The compiled step of a phase; it donates its state, so the caller must not reuse that."""
   return CompiledStep(make_update(network, config, learning_rate, objective, phase=phase), config)
 
 
@@ -122,12 +122,12 @@ def make_update(
 
 
 def targets_of(part: dict[str, Any], names: Sequence[str]) -> Targets:
-  """What a (part of a) batch should be answered with, mixed if mixup mixed it."""
+  """The targets of a (part of a) batch, mixed if mixup mixed it."""
   return Targets({name: part[name] for name in names}, part.get('partner'), part.get('share'))
 
 
 def log_variances(model: Any) -> dict[str, jax.Array] | None:
-  """The learned task weights of a network that has them."""
+  """The learned task weights, if the network has them."""
   learned = getattr(model, 'log_variances', None)
   return None if learned is None else {name: value[...] for name, value in learned.items()}
 
@@ -147,15 +147,14 @@ def still_frozen(trainable: nnx.State, stages: Sequence[Stage], phase: int) -> n
 def in_parts(
   grad_fn: Callable[..., Any], state: TrainState, batch: dict[str, Any], key: jax.Array, parts: int
 ) -> tuple[nnx.State, jax.Array, nnx.State, dict[str, jax.Array]]:
-  """Gradient, loss, statistics and task losses of a batch, computed in equal parts one by one.
-
-  The loss of a part is divided by the label counts of the whole batch, so the parts add up to the
-  whole exactly; only BatchNorm's batch statistics are those of a part.
+  """Gradient, loss, statistics and task losses of a batch, computed in equal parts. The loss of a
+  part is divided by the label counts of the whole batch, so the parts add up exactly; only
+  BatchNorm's batch statistics are those of a part.
   """
   if parts == 1:
     (loss, (batch_stats, of_task)), grads = grad_fn(state.trainable, state.batch_stats, batch, key)
     return grads, loss, batch_stats, of_task
-  # Every parts-th example: each device keeps its own examples, where consecutive ones would move.
+  # Every parts-th example, so that examples stay on their device; consecutive ones would move.
   cut = jax.tree.map(
     lambda x: jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0), batch
   )
@@ -171,7 +170,7 @@ def in_parts(
     lambda: grad_fn(state.trainable, state.batch_stats, jax.tree.map(lambda x: x[0], cut), key)
   )
   (loss, (_, of_task)), grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-  # XLA's CPU backend runs a convolution inside a loop many times slower: unrolled there.
+  # Unrolled on CPU, where XLA runs convolutions inside a loop many times slower.
   unroll = parts if target() == 'cpu' else 1
   (batch_stats, (grads, loss, of_task)), _ = lax.scan(
     one, (state.batch_stats, (grads, loss, of_task)), (cut, keys), unroll=unroll
@@ -182,7 +181,7 @@ def in_parts(
 def averaged(
   state: TrainState, new: tuple[nnx.State, nnx.State], *, decay: float
 ) -> tuple[nnx.State, nnx.State] | None:
-  """The running average after an update; it warms up, so that short runs forget their start."""
+  """The running average after an update, with warm-up so that short runs forget their start."""
   if state.average is None:
     return None
   keep = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))

@@ -18,10 +18,9 @@ from tfds_rijks.progress import Progress
 
 
 class StepMeter:
-  """Collects step metrics on the device, writes their mean now and then, shows progress.
-
-  Metrics are fetched one step behind, so that the host never waits for the device; what happens at
-  a loss that is NaN or infinite is the guard's to decide.
+  """Collects step metrics on the device, writes their means, shows progress. Metrics are fetched
+  one step behind, so that the host never waits for the device; the guard decides about a loss that
+  is NaN or infinite.
   """
 
   def __init__(self, run: Run, session: Session, *, what: str = 'training'):
@@ -31,12 +30,12 @@ class StepMeter:
     self.progress = Progress(what, total, unit='img', start=begun)
     self.pending: list[tuple[int, dict[str, jax.Array]]] = []
     self.clock = time.monotonic()
-    self.waited = 0.0  # seconds since then that the devices stood still for want of input
+    self.waited = 0.0  # seconds since then that the devices waited for input
     self.loss = self.val = ''
 
   def next(self, batches: Iterator[Any]) -> Any:
-    """The next batch. Time spent here counts as waiting only where the last step that was
-    dispatched has ended by the time the batch is there: else the devices had work all along.
+    """The next batch. Time spent here counts as waiting only if the last dispatched step has ended
+    by the time the batch arrives: otherwise the devices were busy.
     """
     began = time.monotonic()
     batch = next(batches)
@@ -46,7 +45,7 @@ class StepMeter:
     return batch
 
   def add(self, done: int, metrics: dict[str, jax.Array]) -> None:
-    """Takes the metrics of the step that was just dispatched."""
+    """Takes the metrics of the step just dispatched."""
     self.pending.append((done, metrics))
     if done % self.every == 0:
       self.flush(done - 1)
@@ -69,7 +68,7 @@ class StepMeter:
   ) -> None:
     """Writes the mean over the steps `[S]` up to and with `last`, which took `seconds`.
 
-    Raises `NonFiniteError` where one of them has to end the run.
+    Raises `NonFiniteError` if one of them must end the run.
     """
     steps = len(metrics['loss'])
     sound = self.guard.check_steps(last - steps + 1, metrics)
@@ -83,23 +82,23 @@ class StepMeter:
     self.session.write(last, 'train', line)
 
   def show(self, done: int) -> None:
-    """Shows progress, with the last losses behind it."""
+    """Shows progress, followed by the last losses."""
     self.progress.update(done * self.batch, ', '.join(filter(None, (self.loss, self.val))))
 
   def settle(self, done: int, state: TrainState) -> None:
-    """Called before a state is evaluated or saved: raises `NonFiniteError` if it must not be."""
+    """Called before a state is evaluated or saved; raises `NonFiniteError` if it must not be."""
     self.flush(done)
     self.guard.check_state(done, state.trainable)
 
   @contextlib.contextmanager
   def uncounted(self) -> Iterator[None]:
-    """Compiling a step, on its first call, is not training."""
+    """Excludes the compilation of a step, on its first call, from training time."""
     began = time.monotonic()
     yield
     self.clock += time.monotonic() - began
 
   def resume_clock(self) -> None:
-    """Called after evaluating and saving, whose time is not training time."""
+    """Called after evaluating and saving, which do not count as training time."""
     self.clock, self.waited = time.monotonic(), 0.0
 
   def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the loop of `flaxart.train` asks of both kinds of training: on pictures, on features."""
+"""The interface between the loop of `flaxart.train` and training on pictures or features."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ class Steps(Protocol):
   meter: StepMeter
 
   def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
-    """Trains on from step `done`, at most to where something is due; `state` is used up.
-
-    Returns the new state and its step.
+    """Trains from step `done`, at most until something is due; `state` is donated. Returns the new
+    state and its step.
     """
 
   def scored(self, done: int, score: float | None) -> bool:
-    """Takes the score of an evaluation; whether its state is worth a checkpoint."""
+    """Takes the score of an evaluation; returns whether to save its state."""
 
   def stored(self, state: TrainState) -> TrainState:
-    """What a checkpoint holds."""
+    """The state to save."""
 
 
 Loop = Callable[[Run, Session, Steps, TrainState], TrainState]

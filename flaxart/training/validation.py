@@ -1,4 +1,4 @@
-"""What an evaluation on val decides: which checkpoint is the best, and when a run stops early."""
+"""Decisions after an evaluation on val: the best checkpoint, and early stopping."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def judged(
 ) -> tuple[TrainState, float | None]:
   """The state with its trend after an evaluation, and its score by `config.checkpoint.best`.
 
-  Under `last` only the last state of a run has a score.
+  With `last` only the last state of a run has a score.
   """
   loss = float(np.sum([task.weight * (scores[task.name]['loss'] or 0) for task in run.tasks]))
   state = dataclasses.replace(state, trend=after_evaluation(state.trend, loss, run.config))
@@ -30,5 +30,5 @@ def judged(
 
 
 def is_over(run: Run, state: TrainState) -> bool:
-  """Whether there is nothing left to train: all steps are done, or val has stopped the run."""
+  """Whether training is over: all steps are done, or the run has stopped early."""
   return int(state.step) >= run.steps or has_stopped(state.trend, run.config)

@@ -69,7 +69,7 @@ def test_damaged_or_foreign_features_are_put_aside_with_a_line(tmp_path, caplog,
     'gone': 'cannot be read',
     'json': 'cannot be read',
     'other size': "something else (image_size: '96' there",
-    'other weights': "cached features of other weights (trunk_sha256: 'xyz' there, 'abc' here)",
+    'other weights': "cached features of other weights (trunk_sha256 was 'xyz', now 'abc')",
   }[damage]
   assert line in caplog.text and 'extracted again' in caplog.text
   assert not about.exists() and not data.exists()

@@ -221,7 +221,7 @@ def test_where_features_stay_the_same(change, expected, monkeypatch):
     assert probe.applies(config)
   else:
     (field,) = change
-    with pytest.raises(UserError, match=f'needs features that stay the same.*{field}='):
+    with pytest.raises(UserError, match=f'needs features that never change.*{field}='):
       probe.applies(config)
 
 

@@ -237,15 +237,15 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
   table.write_text('number,image\n1,m.png\n')
   results = (workdir / 'results.json').read_bytes()
   for arguments, line in [
-    ({'folder': tmp_path / 'nowhere'}, 'is no folder'),
-    ({'folder': tmp_path / 'void'}, 'holds no picture'),
+    ({'folder': tmp_path / 'nowhere'}, 'is not a folder'),
+    ({'folder': tmp_path / 'void'}, 'has no picture'),
     ({'workdir': tmp_path}, 'config.json: not found'),
     ({'output': tmp_path / 'x' / 'out.csv'}, 'does not exist; create it'),
-    ({'output': tmp_path / 'void'}, 'can be no table'),
-    ({'output': tmp_path / 'names.json'}, 'can be no table'),
-    ({'output': workdir / 'results.csv'}, r'results\.json would stand beside the table'),
-    ({'output': tmp_path / 'beside.csv'}, r'beside\.json would stand beside the table'),
-    ({'output': table}, 'is there already, and no table of predictions'),
+    ({'output': tmp_path / 'void'}, 'is not a table'),
+    ({'output': tmp_path / 'names.json'}, 'is not a table'),
+    ({'output': workdir / 'results.csv'}, r'results\.json, which goes beside the table'),
+    ({'output': tmp_path / 'beside.csv'}, r'beside\.json, which goes beside the table'),
+    ({'output': table}, 'exists and is not a table of predictions'),
     ({'output': table, 'numbers': RecordNumbers(str(table), 'number')}, 'the file of --metadata'),
     ({'numbers': RecordNumbers(str(tmp_path), 'number')}, 'is not a file'),
     ({'numbers': RecordNumbers(str(tmp_path / 'no'), 'number')}, 'is not a file'),
