@@ -54,7 +54,7 @@ class BatchNorm(nnx.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`[B, H, W, C]` -> the same shape and dtype; arithmetic in float32 at least."""
     mean, var = self.mean[...], self.var[...]
-    if train and (self.keras2 or not self.frozen):
+    if self.uses_batch(train=train):
       mean, var = self._batch_statistics(x, mean)
     if train and not self.frozen:
       for running, batch in ((self.mean, mean), (self.var, var)):
@@ -64,6 +64,10 @@ class BatchNorm(nnx.Module):
         running.set_value(moved)
     scale, offset = self.scale_and_offset(mean, var)
     return (x * scale + offset).astype(x.dtype)
+
+  def uses_batch(self, *, train: bool) -> bool:
+    """Whether the statistics are those of the batch, not the running ones."""
+    return train and (self.keras2 or not self.frozen)
 
   def scale_and_offset(self, mean: jax.Array, var: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The layer as `x * scale + offset`, each `[C]`: one multiply-add for each activation."""
@@ -137,8 +141,33 @@ class Conv(nnx.Module):
   def finish(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Applies what follows the convolution itself: bias and norm."""
     if self.bias is not None:
-      x = x + self.bias[...].astype(x.dtype)
+      bias = self.bias[...]
+      if self.norm is not None and self.norm.uses_batch(train=train):
+        bias = lax.stop_gradient(bias)  # whose mean the norm takes off again: its gradient is zero
+      x = add_bias(x, bias)
     return x if self.norm is None else self.norm(x, train=train)
+
+
+@jax.custom_vjp
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+  """`[B, H, W, C]` plus `[C]`, in the dtype of `x`.
+
+  Derived by JAX, the bias's gradient would be a sum over a whole feature map in that dtype: in
+  bfloat16 it stands still where its terms are a 256th of it.
+  """
+  return x + bias.astype(x.dtype)
+
+
+def _add_bias_forward(x: jax.Array, bias: jax.Array) -> tuple[jax.Array, None]:
+  return add_bias(x, bias), None
+
+
+def _add_bias_backward(_: None, dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+  wide = jnp.promote_types(dy.dtype, jnp.float32)
+  return dy, jnp.sum(dy.astype(wide), axis=tuple(range(dy.ndim - 1)))
+
+
+add_bias.defvjp(_add_bias_forward, _add_bias_backward)
 
 
 def pointwise(convs: Sequence[Conv], x: jax.Array) -> list[jax.Array]:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from flaxart.machine.target import use_target
 from flaxart.models.layers import (
   BatchNorm,
   Conv,
+  Depthwise,
   Window,
   batch_norms,
   pointwise,
@@ -132,6 +134,64 @@ def test_convolutions_computed_as_one_are_those_alone():
     strict=True,
   ):
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+LAYERS = {
+  'bias': lambda: Conv(16, 16, Window(1), rngs=nnx.Rngs(0), use_bias=True),
+  '3x3': lambda: Conv(16, 16, Window(3), rngs=nnx.Rngs(0), use_bias=True),
+  'stride': lambda: Conv(16, 16, Window(3, 2), rngs=nnx.Rngs(0), norm=norm_with(16)),
+  'frozen': lambda: Conv(16, 16, Window(1), rngs=nnx.Rngs(0), use_bias=True, norm=frozen_norm(16)),
+  'depthwise': lambda: Depthwise(16, 3, rngs=nnx.Rngs(0)),
+  'norm': lambda: norm_with(16),
+}
+
+
+def frozen_norm(features):
+  norm = norm_with(features)
+  norm.frozen = True
+  return norm
+
+
+@pytest.mark.parametrize('target', ['cpu', 'gpu'])
+@pytest.mark.parametrize('name', LAYERS)
+def test_gradients_in_bfloat16_are_those_of_double_precision(name, target):
+  x = jax.random.normal(jax.random.key(0), (16, 40, 40, 16), jnp.bfloat16)
+  graph, params, stats = nnx.split(LAYERS[name](), nnx.Param, nnx.BatchStat)
+  # Parameters that bfloat16 holds: their rounding is no error of the gradient.
+  params = jax.tree.map(lambda p: p.astype(jnp.bfloat16).astype(jnp.float32), params)
+
+  def gradients(params, stats, x):
+    def apply(params, x):
+      layer = nnx.merge(graph, params, stats, copy=True)
+      return layer(x) if name == 'depthwise' else layer(x, train=True)
+
+    y, pull = jax.vjp(apply, params, x)
+    dy = 1 + jax.random.normal(jax.random.key(1), y.shape, jnp.bfloat16)
+    return pull(dy.astype(y.dtype))
+
+  with use_target(target):
+    half = jax.jit(gradients)(params, stats, x)
+  with jax.enable_x64(True):
+    exact = jax.jit(gradients)(*jax.tree.map(lambda a: a.astype(jnp.float64), (params, stats, x)))
+  for a, b in zip(jax.tree.leaves(half), jax.tree.leaves(exact), strict=True):
+    a, b = (np.asarray(g, np.float64) for g in (a, b))
+    assert np.linalg.norm(a - b) < 1e-2 * np.linalg.norm(b)
+
+
+def test_a_bias_before_batch_statistics_has_no_gradient_and_none_is_computed():
+  conv = Conv(3, 4, Window(1), rngs=nnx.Rngs(0), use_bias=True, norm=norm_with(4))
+  graph, params, stats = nnx.split(conv, nnx.Param, nnx.BatchStat)
+  x = jax.random.normal(jax.random.key(0), (4, 5, 5, 3))
+  for frozen, keras2, zero in ((False, False, True), (True, True, True), (True, False, False)):
+    conv.norm.frozen, conv.norm.keras2 = frozen, keras2
+    graph = nnx.split(conv, nnx.Param, nnx.BatchStat)[0]
+
+    def total(params, graph=graph):
+      return jnp.sum(nnx.merge(graph, params, stats, copy=True)(x, train=True) ** 3)
+
+    gradient = jax.grad(total)(params)
+    assert (np.asarray(gradient['bias'][...]) == 0).all() == zero
+    assert (np.asarray(gradient['norm']['bias'][...]) != 0).all()
 
 
 def test_width_multiplier_rounds_and_keeps_one_channel():
