@@ -77,7 +77,11 @@ class Net:
     Softmax rows sum to 1; sigmoid classes are independent; a regression task gives `[B]` in its own
     unit. Train and test pictures were squares of `image_size` (see `square`); other sizes work too.
     """
-    return jax.tree.map(np.asarray, self._probabilities(self._checked(images)))
+    return jax.tree.map(np.asarray, self.dispatched(images))
+
+  def dispatched(self, images: Any) -> dict[str, jax.Array]:
+    """The same on the device, where it may still be under way."""
+    return self._probabilities(self._checked(images))
 
   def features(self, images: Any) -> np.ndarray:
     """`[B, H, W, 3]` uint8 -> `[B, D]` float32 pooled features of the trunk."""

@@ -8,6 +8,7 @@ fraction of a step, none. Nothing takes more than half of the free memory.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def cached(
   found = {name: with_decoded(split, folder, dataset, square) for name, split in splits.items()}
   add: AddPictures = no_pictures
   if place == 'device':
-    add = on_device(found['train'].decoded, mesh=mesh)
+    add = on_device(np.asarray(found['train'].decoded), mesh=mesh)
     found['train'] = dataclasses.replace(found['train'], on_device=True)
   return dataclasses.replace(dataset, splits=dataset.splits | found), add
 
@@ -89,10 +90,19 @@ def choose(
   return 'device', f'{on_device}; {on_host}'
 
 
-def on_device(pictures: Any, *, mesh: Mesh) -> AddPictures:
-  """Gathers `image` `[B, S, S, 3]` by `record` `[B]` from a copy on every device."""
-  resident = jax.make_array_from_process_local_data(replicated(mesh), np.asarray(pictures))
-  take = jax.jit(lambda pictures, record: pictures[record], out_shardings=over_batch(mesh))
+def on_device(pictures: np.ndarray, *, mesh: Mesh) -> AddPictures:
+  """Gathers `image` `[B, S, S, 3]` by `record` `[B]` from a copy of `[N, S, S, 3]` on every device.
+
+  There, pictures lie as `[N, R, 128]`, or `[N, S, 3 * S]` where that does not divide: a TPU pads
+  the last axis to 128, and lays all pictures anew before a gather from `[N, S, S, 3]`.
+  """
+  shape = pictures.shape[1:]
+  width = 128 if math.prod(shape) % 128 == 0 else shape[1] * shape[2]
+  rows = pictures.reshape(len(pictures), -1, width)
+  resident = jax.make_array_from_process_local_data(replicated(mesh), rows)
+  take = jax.jit(
+    lambda rows, record: rows[record].reshape(-1, *shape), out_shardings=over_batch(mesh)
+  )
   return lambda batch: {**batch, 'image': take(resident, batch['record'])}
 
 

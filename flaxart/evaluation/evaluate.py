@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from flaxart.config import square_of
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Split
 from flaxart.evaluation.records import Rows, fetch, without_logits
+from flaxart.machine.one_behind import one_behind
 from flaxart.machine.sharding import device_batch, put_batch, replicated
 from flaxart.network.state import Network, TrainState
 from flaxart.tasks.scores import count, finish, zero_counts
@@ -70,7 +72,7 @@ def evaluate_records(
   batch_size, mesh = device_batch(config.eval.batch_size), state.mesh
   zero = {task.name: zero_counts(task) for task in network.tasks}
   counts: Any = jax.device_put(zero, replicated(mesh))
-  rows, behind = Rows(len(split)), None
+  rows = Rows(len(split))
   progress = Progress(f'evaluating {split.name}', len(split), unit='img')
   batches = eval_batches(
     split,
@@ -79,17 +81,18 @@ def evaluate_records(
     workers=config.data.workers,
     shard=Shard(jax.process_index(), jax.process_count()),
   )
-  for step, batch in enumerate(batches):
-    placed = put_batch(batch, mesh)
-    counts, found = eval_step(state, counts, placed, network=network)
-    if not keep_logits:
-      found = without_logits(network.tasks, found)
-    # One batch behind, so that the device never waits for the host to take its results.
-    if behind is not None:
-      rows.add(*fetch(behind))
-    behind = found, placed['record'], placed['mask']
+
+  def dispatched() -> Iterator[Any]:
+    nonlocal counts
+    for batch in batches:
+      placed = put_batch(batch, mesh)
+      counts, found = eval_step(state, counts, placed, network=network)
+      found = found if keep_logits else without_logits(network.tasks, found)
+      yield found, placed['record'], placed['mask']
+
+  for step, result in enumerate(one_behind(dispatched())):
+    rows.add(*fetch(result))
     progress.update(min(len(split), (step + 1) * batch_size))
-  rows.add(*fetch(behind))
   progress.close()
   counts = fetch(counts)
   scores = {

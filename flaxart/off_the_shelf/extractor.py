@@ -28,6 +28,7 @@ from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Dataset, Split
 from flaxart.machine.files import existing_parent, user_cache
 from flaxart.machine.log import log
+from flaxart.machine.one_behind import one_behind
 from flaxart.machine.processes import from_first_process
 from flaxart.machine.sharding import device_batch, put_batch, replicated
 from flaxart.models.fold import fold_batchnorm
@@ -145,8 +146,8 @@ class Extractor:
     if first == len(split):
       return
     progress = Progress(f'features of {split.name}', len(split), unit='img', start=first)
-    for batch in self._batches(split, first=first):
-      features, record, mask = jax.tree.map(np.asarray, self._forward(batch))
+    for result in one_behind(map(self._forward, self._batches(split, first=first))):
+      features, record, mask = jax.tree.map(np.asarray, result)
       # Each of n processes loads every n-th record: restore the order.
       rows = features[mask][np.argsort(record[mask])]
       first += len(rows)
@@ -176,9 +177,9 @@ class Extractor:
     batches = self._batches(split)
     jax.block_until_ready(self._forward(next(batches)))
     began, pictures = time.monotonic(), 0
-    for batch in itertools.islice(itertools.chain(batches, self._batches(split)), MEASURED_BATCHES):
-      jax.block_until_ready(self._forward(batch))
-      pictures += len(batch['mask']) * jax.process_count()
+    batches = itertools.islice(itertools.chain(batches, self._batches(split)), MEASURED_BATCHES)
+    for _, _, mask in one_behind(map(self._forward, batches)):
+      pictures += len(np.asarray(mask))  # of all processes
     return (time.monotonic() - began) / pictures
 
 

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from flaxart.machine.sharding import replicated
+from flaxart.machine.target import target
 from flaxart.network.state import TrainState
 from flaxart.off_the_shelf.feature_batches import Data, over_steps
+from flaxart.training.nonfinite import keep_if
 from flaxart.training.run import Run
 from flaxart.training.step import TrainStep, make_update
 
@@ -73,8 +75,13 @@ def train_pass(
   update: TrainStep, state: TrainState, data: Data, order: Data, steps: jax.Array
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """The state after the first `steps` rows of `order` `[S, B]`, and the metrics of every step,
-  `[S]`, zero after the last one.
+  `[S]`, without meaning behind the last one.
+
+  A GPU's host has to ask before each step whether there is one more, and waits for it, unless the
+  program says how many there are: there, all rows of `order` are steps, and those behind the last
+  one change nothing.
   """
+  counted = target() == 'gpu'
 
   def one(state: TrainState, i: Any) -> tuple[TrainState, dict[str, jax.Array]]:
     at = {name: rows[i] for name, rows in order.items()}
@@ -83,12 +90,14 @@ def train_pass(
 
   def body(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
     state, metrics = one(carry[0], i)
+    if counted:
+      state = keep_if(i < steps, state, carry[0])
     return state, jax.tree.map(lambda rows, x: rows.at[i].set(x), carry[1], metrics)
 
   room = order['record'].shape[0]
   shapes = jax.eval_shape(one, state, 0)[1]
   empty = jax.tree.map(lambda x: jnp.zeros((room, *x.shape), x.dtype), shapes)
-  return jax.lax.fori_loop(0, steps, body, (state, empty))
+  return jax.lax.fori_loop(0, room if counted else steps, body, (state, empty))
 
 
 def with_optimizer(run: Run, heads: TrainState) -> TrainState:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jax
 import numpy as np
 
+from flaxart.machine.one_behind import one_behind
 from flaxart.net import Net
 from tfds_rijks.errors import UserError
 from tfds_rijks.formats import heif
@@ -76,27 +78,25 @@ def predict_pictures(
   """Probabilities of every readable picture, the reason for every other, in the order given."""
   answers: dict[str, Answer] = {}
   progress = Progress('predicting', len(paths), unit='img')
-  batch: dict[str, np.ndarray] = {}
 
-  def flush() -> None:
-    if not batch:
-      return
-    images = np.zeros((batch_size, net.image_size, net.image_size, 3), np.uint8)  # a single shape
-    images[: len(batch)] = np.stack(list(batch.values()))
-    probabilities = net(images)
+  def dispatched() -> Iterator[tuple[list[str], dict[str, jax.Array]]]:
+    batch: dict[str, np.ndarray] = {}
+    for done, (path, picture) in enumerate(read_pictures(net, folder, paths), start=1):
+      if isinstance(picture, str):
+        answers[path] = picture
+      else:
+        batch[path] = picture
+      if batch and (len(batch) == batch_size or done == len(paths)):
+        images = np.zeros((batch_size, net.image_size, net.image_size, 3), np.uint8)  # one shape
+        images[: len(batch)] = np.stack(list(batch.values()))
+        yield list(batch), net.dispatched(images)
+        batch.clear()
+      progress.update(done)
+
+  for batch, result in one_behind(dispatched()):
+    probabilities = jax.tree.map(np.asarray, result)
     for i, path in enumerate(batch):
       answers[path] = {task: values[i] for task, values in probabilities.items()}
-    batch.clear()
-
-  for done, (path, picture) in enumerate(read_pictures(net, folder, paths), start=1):
-    if isinstance(picture, str):
-      answers[path] = picture
-    else:
-      batch[path] = picture
-    if len(batch) == batch_size:
-      flush()
-    progress.update(done)
-  flush()
   progress.close()
   return {path: answers[path] for path in paths}
 

@@ -8,14 +8,16 @@ from io import BytesIO
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from trainer import set_steps, stored, untimed_lines
 
 from flaxart.data import cache, decoded
-from flaxart.data.cache import choose
+from flaxart.data.cache import choose, on_device
 from flaxart.data.decoded import path_of, with_decoded
 from flaxart.data.source import open_dataset
+from flaxart.machine.sharding import create_mesh
 from flaxart.machine.target import use_target
 from flaxart.train import train_and_evaluate
 from tfds_rijks.errors import UserError
@@ -43,6 +45,16 @@ def test_the_network_does_not_know_where_its_pictures_lay(tiny, tmp_path, parall
     jax.tree.map(np.testing.assert_array_equal, found[place][0], found['none'][0])
     assert found[place][1] == found['none'][1]
   assert len(list((tmp_path / 'decoded').glob('*.npy'))) == 2  # train and val, by both runs
+
+
+@pytest.mark.parametrize('size', [16, 30])
+def test_no_batch_is_gathered_from_pictures_of_three_channels(size):
+  pictures = np.random.default_rng(0).integers(0, 256, (9, size, size, 3), np.uint8)
+  add, record = on_device(pictures, mesh=create_mesh()), jnp.array([3, 0, 8])
+  np.testing.assert_array_equal(add({'record': record})['image'], pictures[[3, 0, 8]])
+  program = jax.jit(add).lower({'record': record}).as_text()
+  (width,) = re.findall(r'stablehlo\.gather".* : \(tensor<9x\d+x(\d+)xui8>', program)
+  assert int(width) == {16: 128, 30: 90}[size]
 
 
 def test_what_is_there_is_not_decoded_again(tiny, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Trains heads on one and on four simulated devices.
+"""Trains heads on one and on four simulated devices, there by the program that GPUs get.
 
 `python -m tests.machine.heads_on_devices`, run by `test_probe.py` in a process of its own, because
 the number of devices is fixed when JAX starts. Prints how far apart the results are.
@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 from flaxart.config import default_config
 from flaxart.data.order import example_order
 from flaxart.machine.sharding import replicated
+from flaxart.machine.target import use_target
 from flaxart.network.classifier import Classifier
 from flaxart.network.over_features import NoPreprocess, NoTrunk
 from flaxart.network.state import Network, TrainState
@@ -69,8 +70,10 @@ def train(devices):
 
 def main():
   """One line: the largest difference."""
+  with use_target('gpu'):
+    four = train(4)
   difference = jax.tree.map(
-    lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), train(1), train(4)
+    lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), train(1), four
   )
   print(max(jax.tree.leaves(difference)))
 
