@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -95,10 +96,12 @@ def test_gradual_unfreezing_lets_one_group_after_the_other_learn(config):
   config.train.unfreeze = '0:heads/.*;1:trunk/stage4/.*;2:.*'
   (start, first, second, third), _ = run(config, phases=(0, 1, 2))
   heads = {path for path in params(start) if path.startswith('heads')}
-  stage4 = {path for path in params(start) if path.startswith('trunk/stage4')}
+  # Biases before a norm of batch statistics have no gradient; Adam would make steps of rounding.
+  trunk = {p for p in params(start) if re.search('^trunk.*(kernel|norm/scale|norm/bias)$', p)}
+  stage4 = {path for path in trunk if path.startswith('trunk/stage4')}
   assert moved(start, first) == heads
   assert moved(first, second) == heads | stage4
-  assert len(moved(second, third)) > 0.9 * len(params(start))
+  assert moved(second, third) == heads | trunk
   # BatchNorm statistics of what is frozen do not move either.
   stats = [
     dict(zip(leaf_paths(s.batch_stats), jax.tree.leaves(s.batch_stats), strict=True))
