@@ -21,7 +21,7 @@ from tfds_rijks.errors import UserError
 
 
 def main() -> int:
-  """Reads the command line, writes the report, says where it is."""
+  """Reads the command line, writes the report, prints its path."""
   parser = Parser(prog='python -m flaxart.report', description=__doc__)
   parser.add_argument('--runs', required=True, help="pattern of workdirs, such as 'runs/figure1/*'")
   parser.add_argument('--output', required=True, help='folder for the report')
@@ -29,7 +29,7 @@ def main() -> int:
     '--published',
     choices=('auto', 'yes', 'no'),
     default='auto',
-    help="draw the paper's curves behind ours; auto: where the dataset is the Rijksmuseum's",
+    help="draw the paper's curves behind ours; auto: if the dataset is the Rijksmuseum's",
   )
   parser.add_argument(
     '--samples', type=int, default=6, help='right and wrong pictures for each task (default 6)'
@@ -87,7 +87,7 @@ def report(
       path = output / f'{name}.{kind}'
       if files:
         write_bytes(path, files[kind])
-      else:  # of an earlier report: it would be taken for one of these runs
+      else:  # of an earlier report, which would pass for one of these runs
         path.unlink(missing_ok=True)
   write_bytes(output / 'tables.csv', csv_text(scored).encode('utf-8-sig'))
   write_bytes(output / 'tables.json', json_text(scored, left_out).encode())

@@ -1,4 +1,4 @@
-"""The numbers of the report as `tables.csv` (one line a score) and `tables.json` (everything)."""
+"""The numbers of the report as `tables.csv` (one line per score) and `tables.json` (everything)."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def score(section: Section, found: list[Difference]) -> Scored:
 
 
 def settings_tried(section: Section, experiment: Experiment) -> int:
-  """Settings behind one reported score: those of its runs, and the candidates of its kind. A
-  setting that several seeds tried, or that was chosen among candidates, counts once.
+  """The number of settings behind one reported score: those of its runs and of candidates of its
+  kind. A setting tried with several seeds, or chosen among candidates, counts once.
   """
   first = experiment.first
   tried = {repr(experiment.settings): max(run.settings_tried for run in experiment.runs)}
@@ -78,7 +78,7 @@ def settings_tried(section: Section, experiment: Experiment) -> int:
 
 
 def csv_text(scored: Sequence[Scored]) -> str:
-  """The table for a spreadsheet; a score that was not recorded is an empty cell."""
+  """The table for a spreadsheet; scores that were not recorded are empty cells."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(HEAD)
@@ -113,7 +113,7 @@ def csv_text(scored: Sequence[Scored]) -> str:
 
 
 def json_text(scored: Sequence[Scored], left_out: Sequence[LeftOut]) -> str:
-  """Everything: scores by run, intervals, differences, class tables, settings, what is missing."""
+  """Everything: scores by run, intervals, differences, class tables, settings, missing runs."""
   content = {
     'bootstrap_draws': DRAWS,
     'level': LEVEL,

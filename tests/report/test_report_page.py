@@ -117,12 +117,12 @@ def test_nothing_is_loaded_from_elsewhere_and_no_label_is_markup(made):
 def test_the_page_says_what_is_missing_and_what_was_not_recorded(made):
   text = ' '.join(Page((made / 'out' / 'report.html').read_text()).text)
   assert 'unfinished (no results.json)' in text and 'Missing: 1 run' in text
-  assert '3 test splits are in this report' in text
+  assert 'this report covers 3 test splits' in text
   assert 'interval over objects: not recorded' in text
   assert 'Per-class table of type: not recorded' in text
   assert 'not tested: a setting tried on val' in text
   assert 'The one network took 33 % of their time' in text
-  assert 'the pictures are not there any more' in text  # data_dir /nowhere
+  assert 'the pictures no longer exist' in text  # data_dir /nowhere
   assert 'are not those of this run' not in text
 
 
@@ -278,13 +278,13 @@ def test_a_browser_shows_every_figure_and_table_and_says_nothing(made, tmp_path)
   for caption in (
     'Scores on the test split',
     'Balanced accuracy on the test split',
-    'One network for all tasks against one a task',
+    'One network for all tasks against one per task',
     'differences on test objects',
     'Cost of training',
     'Settings and versions of each run',
     *(f'All test scores of {task}' for task in CLASSES),
     *(f'{task}: classes on the test split' for task in CLASSES),
-    *(f'{task}: what is taken for what most often' for task in CLASSES),
+    *(f'{task}: most frequent confusions' for task in CLASSES),
   ):
     assert caption in captions, caption
   images = [attrs['src'] for tag, attrs in page.tags if tag == 'img']

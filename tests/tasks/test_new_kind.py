@@ -194,4 +194,4 @@ def test_it_stands_in_the_report(runs):
   page = (folder / 'report.html').read_text()
   assert 'Scores on the test split: share of exact grades or share within 50 years' in page
   assert 'Grades that are at most one off' in page and 'does not exist for a grade task' in page
-  assert 'Sample pictures of artist, drawn by lot' in page and (folder / 'figure1.png').exists()
+  assert 'Sample pictures of artist, chosen at random' in page and (folder / 'figure1.png').exists()

@@ -1,1 +1,1 @@
-"""From numbers to figures."""
+"""Figures from numbers."""

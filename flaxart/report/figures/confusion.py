@@ -1,4 +1,4 @@
-"""Per-class tables and what is taken for what, from the `tables.json` of a run."""
+"""Per-class tables and confusions, from the `tables.json` of a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from flaxart.report.figures.plotting import figure, render
 from flaxart.report.numbers.runs import Run
 
-MATRIX_CLASSES = 60  # a larger matrix cannot be read as a picture
-TOP = 12  # confusions that are listed
-CLASSES_SHOWN = 60  # the largest; all of them are in the report's tables.json
+MATRIX_CLASSES = 60  # a larger matrix is unreadable as a picture
+TOP = 12  # confusions listed
+CLASSES_SHOWN = 60  # the largest; all are in the report's tables.json
 
 
 def of_run(run: Run, task: str) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ def draw_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> b
     ax = axes[0, 0]
     shares = matrix(confusion, len(classes))
     image = ax.imshow(shares, vmin=0, vmax=1, cmap='Blues', interpolation='nearest')
-    # Class names are text from somebody's spreadsheet: no dollar sign starts a formula.
+    # Class names come from a spreadsheet: a dollar sign must not start a formula.
     names = [name if len(name) <= 24 else f'{name[:23]}…' for name in classes]
     font = 8 if len(classes) <= 12 else 6
     ticks = range(len(classes))

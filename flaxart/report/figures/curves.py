@@ -15,7 +15,7 @@ from flaxart.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """`epochs` `[E]`, `mean` `[E]` over the seeds that got so far, `low` and `high` their range."""
+  """`epochs` `[E]`, `mean` `[E]` over the seeds that reached each, `low` and `high` their range."""
 
   epochs: np.ndarray
   mean: np.ndarray
@@ -30,7 +30,7 @@ def epochs_of(run: Run, step: int) -> float:
 
 
 def series(run: Run, split: str, name: str) -> list[tuple[float, float]]:
-  """`[(epochs, value)]` of one metric; lines without it, or without a number, are passed over."""
+  """`[(epochs, value)]` of one metric; lines without it, or without a number, are skipped."""
   return [
     (epochs_of(run, line.get('setting_step', line['step'])), float(line[name]))
     for line in run.lines
@@ -77,7 +77,7 @@ def draw(ax: Any, curve: Curve, *, label: str | None = None, **style: Any) -> No
 
 
 def limits(ax: Any, task: Task) -> None:
-  """Axes as in the paper: epochs from 0, and a range that the curves need."""
+  """Axes as in the paper: epochs from 0, and the range of the curves."""
   ax.set(xlabel='epoch', ylabel=f'val {task.main_words}')
   low, high = ax.get_ylim()
   ax.set_ylim(bottom=0 if low < 0.3 else low, top=min(1.02, high))
@@ -85,7 +85,7 @@ def limits(ax: Any, task: Task) -> None:
 
 
 def legend_below(fig: Any, axes: Any, *, columns: int) -> None:
-  """One legend for all panels; a name that stands in several is given once."""
+  """One legend for all panels, with each name once."""
   handles: dict[str, Any] = {}
   for ax in axes.flat:
     for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -94,7 +94,7 @@ def legend_below(fig: Any, axes: Any, *, columns: int) -> None:
 
 
 def training_picture(experiment: Experiment) -> bytes | None:
-  """PNG: losses on train and val left, main scores on val right, one line a seed; None if empty."""
+  """PNG: losses on train and val left, main scores on val right, a line per seed; None if empty."""
   if not any(
     line.get('split') in ('train', 'val') for run in experiment.runs for line in run.lines
   ):

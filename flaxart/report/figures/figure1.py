@@ -1,4 +1,4 @@
-"""Figure 1: off the shelf, fine-tuned and from scratch, four networks; one panel a task."""
+"""Figure 1: off the shelf, fine-tuned and from scratch, four networks; one panel per task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Panel = tuple[Section, tuple[Any, ...], str]  # section, data in every split, ta
 
 
 def panels(sections: Sequence[Section]) -> dict[Panel, list[Experiment]]:
-  """What each panel shows: single-task experiments on one task and the same data."""
+  """The panels: single-task experiments on one task and the same data."""
   found: dict[Panel, list[Experiment]] = {}
   for section in sections:
     for task in section.tasks:
@@ -29,12 +29,12 @@ def panels(sections: Sequence[Section]) -> dict[Panel, list[Experiment]]:
 
 
 def is_shown(experiment: Experiment) -> bool:
-  """Tasks apart from one another, in one of the paper's three modes."""
+  """Whether an experiment is single-task and in one of the paper's three modes."""
   return not experiment.first.joint and experiment.first.mode in STYLES
 
 
 def draw_figure1(sections: Sequence[Section], *, show_published: str) -> dict[str, bytes] | None:
-  """`{'png': ..., 'svg': ...}`; None where there is nothing to show (see `panels`).
+  """`{'png': ..., 'svg': ...}`; None if there is nothing to show (see `panels`).
 
   `show_published`: yes, no, or auto (on the Rijksmuseum's panels).
   """
@@ -84,7 +84,7 @@ def _draw_panel(ax: Any, task: str, experiments: Sequence[Experiment]) -> None:
 
 
 def _data_name(key: Panel, all_panels: Iterable[Panel]) -> str:
-  """The dataset, with as much of the splits' hashes as tells this panel from the others."""
+  """The dataset, with the hashes of splits that distinguish this panel from the others."""
   section, (dataset, train, val, test), task = key
   others = [other for other in all_panels if other[2] == task and other != key]
   parts = [dataset]
@@ -96,14 +96,14 @@ def _data_name(key: Panel, all_panels: Iterable[Panel]) -> str:
 
 
 def _style(mode: str, network: str) -> tuple[str, str, str | None]:
-  """Line, colour, marker; every network from scratch is orange, and its marker tells it apart."""
+  """Line, colour, marker; networks from scratch are all orange, and differ by marker."""
   card = cards().get(network)
   colour, marker = (card.colour, card.marker) if card else ('#888888', None)
   return STYLES[mode], ORANGE if mode == SCRATCH else colour, marker
 
 
 def caption(sections: Sequence[Section], *, show_published: str) -> str:
-  """What the figure shows, in words."""
+  """The caption of the figure."""
   shown = [experiment for group in panels(sections).values() for experiment in group]
   names = sorted({experiment.first.network for experiment in shown})
   thin = any(published.is_wanted(show_published, s.dataset) for s, _, _ in panels(sections))

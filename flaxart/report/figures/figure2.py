@@ -1,4 +1,4 @@
-"""Figure 2: one multi-task network (left, one curve a task) and one network a task (right)."""
+"""Figure 2: one multi-task network (left, one curve per task) and one network per task (right)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from flaxart.report.numbers.experiments import Experiment, Section, main_words
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-  """A multi-task experiment and the single-task one of each task, as like it as there is.
+  """A multi-task experiment and the most similar single-task one for each task.
 
   `matched`: the tasks whose single-task experiment has the same data, classes, settings, weights at
-  the start, seeds and number of images seen: the comparison is about sharing and nothing else.
+  the start, seeds and number of pictures seen, so that only sharing is compared.
   """
 
   section: Section
@@ -34,7 +34,7 @@ class Match:
 
 
 def matches(sections: Sequence[Section]) -> list[Match]:
-  """One for every multi-task experiment."""
+  """One match for every multi-task experiment."""
   return [
     _match(section, experiment)
     for section in sections
@@ -63,7 +63,7 @@ def _match(section: Section, joint: Experiment) -> Match:
 
 
 def _distance(one: Experiment, joint: Experiment) -> int:
-  """In how many things two experiments differ, beside the tasks."""
+  """The number of differences between two experiments, beside the tasks."""
   settings = sum(
     one.settings.get(key) != value for key, value in joint.settings.items() if key not in OF_TASKS
   )
@@ -84,7 +84,7 @@ def draw_figure2(sections: Sequence[Section], *, show_published: str) -> dict[st
       shown = published.is_wanted(show_published, match.section.dataset)
       for ax, which in zip(row, ('multi', 'single'), strict=True):
         _draw_panel(ax, match, which, show_published=shown)
-      for ax in row:  # once both are drawn: they share an axis, and to set it ends its growing
+      for ax in row:  # after both are drawn: they share an axis, and setting it stops autoscaling
         limits(ax, match.joint.task(match.joint.tasks[0]))
     legend_below(fig, axes, columns=min(4, len(match.joint.tasks)))
     return {kind: render(fig, kind) for kind in ('png', 'svg')}
@@ -103,7 +103,7 @@ def _draw_panel(ax: Any, match: Match, which: str, *, show_published: bool) -> N
       style = '-' if which == 'multi' or task in match.matched else '-.'
       draw(ax, ours, label=task, color=colour, linestyle=style)
   shown = [match.joint] if which == 'multi' else list(match.single.values())
-  name = 'one network, all tasks' if which == 'multi' else 'one network a task'
+  name = 'one network, all tasks' if which == 'multi' else 'one network per task'
   labels = '; '.join(dict.fromkeys(experiment.label for experiment in shown))
   about = textwrap.fill(f'{labels}, {match.section.dataset}', 60)
   ax.set_title(f'{name}\n{about}' if shown else name, fontsize=8)
@@ -112,7 +112,7 @@ def _draw_panel(ax: Any, match: Match, which: str, *, show_published: bool) -> N
 
 
 def caption(sections: Sequence[Section], *, show_published: str) -> str:
-  """What the figure shows, in words."""
+  """The caption of the figure."""
   found = matches(sections)
   text = (
     f'Figure 2. {main_words(match.joint for match in found).capitalize()} on the val split after '
@@ -122,7 +122,7 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
   if any(match.matched != set(match.single) for match in found):
     text += (
       ' Dash-dotted: a single-task run that differs from the multi-task one in more than its task '
-      '(settings, classes, weights at the start, seeds or images seen).'
+      '(settings, classes, weights at the start, seeds or pictures seen).'
     )
   if any(published.is_wanted(show_published, match.section.dataset) for match in found):
     text += (

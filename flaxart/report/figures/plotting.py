@@ -1,4 +1,4 @@
-"""Matplotlib, imported when a picture is drawn; pictures are written whole or not at all."""
+"""Matplotlib, imported when a figure is drawn; files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from tfds_rijks.errors import UserError
 
-# Colours that stay apart in the common kinds of colour blindness (Okabe and Ito, 2008). Orange is
-# for training from scratch, as in the paper's Figure 1; those of networks are on their cards.
+# Colours that colour-blind readers can distinguish (Okabe and Ito, 2008). Orange is for training
+# from scratch, as in the paper's Figure 1; networks have theirs on their cards.
 ORANGE = '#E69F00'
 TASK_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#444444')
 _STYLE = {
@@ -64,7 +64,7 @@ def figure(
 
 
 def render(fig: Any, kind: str, *, dpi: int = 150) -> bytes:
-  """The figure as `png` or `svg`; nothing in it depends on the time of day."""
+  """The figure as `png` or `svg`, without a time stamp."""
   buffer = io.BytesIO()
   metadata = {'Date': None} if kind == 'svg' else {'Software': None}
   fig.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
@@ -72,5 +72,5 @@ def render(fig: Any, kind: str, *, dpi: int = 150) -> bytes:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-  """A picture inside the page: `kind` is png, jpeg or svg+xml."""
+  """A picture embedded in the page: `kind` is png, jpeg or svg+xml."""
   return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'

@@ -1,1 +1,1 @@
-"""From numbers and figures to one page."""
+"""The page from numbers and figures."""

@@ -1,4 +1,4 @@
-"""BibTeX for what a report rests on: the software, the papers, the datasets, the weights."""
+"""BibTeX for a report: software, papers, datasets and weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def entries() -> dict[str, str]:
 
 
 def bibtex(runs: Sequence[Run]) -> str:
-  """The entries that these runs need, software first."""
+  """The entries for these runs, software first."""
   known = entries()
   keys = [*PAPERS]
   names = {str(run.provenance['dataset']) for run in runs}
@@ -114,5 +114,5 @@ def _slug(text: str) -> str:
 
 
 def _plain(text: object) -> str:
-  """Text that BibTeX reads as text."""
+  """Text escaped for BibTeX."""
   return re.sub(r'([&%$#_{}])', r'\\\1', str(text))

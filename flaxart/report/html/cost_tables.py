@@ -1,4 +1,5 @@
-"""What training took, and the matched comparison: one network for all tasks against one a task."""
+"""The cost of training, and the matched comparison: one network for all tasks against one per
+task."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ from tfds_rijks.progress import duration
 
 
 def matched_table(match: Match) -> Html:
-  """One network against one a task: scores on the same objects, and what they cost."""
+  """One network against one per task: scores on the same objects, and their cost."""
   head = [
     'task',
     'one network',
-    'one a task',
+    'one per task',
     'points',
     '95 % over objects',
     'objects',
@@ -38,20 +39,20 @@ def matched_table(match: Match) -> Html:
     cells: list[Any] = list(difference_cells(d)) if d else [MISSING, '', '', '']
     matched = 'yes' if task in match.matched else f'no: {single.label}'
     rows.append([task, percent(joint), percent(alone), *cells, matched])
-  name = f'One network for all tasks against one a task: {match.joint.label}'
+  name = f'One network for all tasks against one per task: {match.joint.label}'
   return join([table(head, rows, name=name), tag('p', cost_line(match))])
 
 
 def cost_line(match: Match) -> str:
   """One network's pictures and seconds against the sum of the single-task ones."""
   seen, seconds = _cost(match.joint)
-  text = f'Cost of the one network, mean over seeds: {seen:,.0f} images, {duration(seconds)}.'
+  text = f'Cost of the one network, mean over seeds: {seen:,.0f} pictures, {duration(seconds)}.'
   if set(match.single) != set(match.joint.tasks):
-    return f'{text} Single-task runs of some tasks are not finished: no sum to compare it with.'
+    return f'{text} Some single-task runs are not finished, so there is no sum to compare with.'
   costs = [_cost(single) for single in dict.fromkeys(match.single.values())]
   all_seen, all_seconds = sum(c[0] for c in costs), sum(c[1] for c in costs)
   text += (
-    f' Of the {len(costs)} networks together: {all_seen:,.0f} images, {duration(all_seconds)}. '
+    f' Of the {len(costs)} networks together: {all_seen:,.0f} pictures, {duration(all_seconds)}. '
     f'The one network took {100 * seconds / all_seconds:.0f} % of their time.'
   )
   machines = {
@@ -60,7 +61,7 @@ def cost_line(match: Match) -> str:
     for run in e.runs
   }
   if len(machines) > 1:
-    text += ' They ran on different hardware: the times do not compare.'
+    text += ' They ran on different hardware, so the times are not comparable.'
   return text
 
 
@@ -73,7 +74,7 @@ def _cost(experiment: Experiment) -> tuple[float, float]:
 
 
 def cost_table(section: Section) -> Html:
-  """What each experiment took, mean over its seeds."""
+  """The cost of each experiment, mean over its seeds."""
   rows = []
   for experiment in section.experiments:
     runs = experiment.runs
@@ -94,8 +95,7 @@ def cost_table(section: Section) -> Html:
   return table(
     head,
     rows,
-    name='Cost of training, without evaluation; with the '
-    'extraction of features where there was one',
+    name='Cost of training, without evaluation; including the extraction of features, if any',
   )
 
 

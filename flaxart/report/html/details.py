@@ -1,4 +1,4 @@
-"""What is shown of one experiment: curves, classes, confusions, calibration, sample pictures."""
+"""The details of one experiment: curves, classes, confusions, calibration, sample pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flaxart.report.numbers.experiments import Experiment
 
 
 def experiment_details(experiment: Experiment, *, count: int, public: bool) -> Html:
-  """Folded; pictures and tables are those of the first seed."""
+  """The folded section; pictures and tables are those of the first seed."""
   parts: list[object] = []
   curves = training_picture(experiment)
   name = f'{experiment.label} ({", ".join(experiment.tasks)})'
@@ -66,7 +66,7 @@ def _confusions(experiment: Experiment, task: str) -> Html:
     for true, predicted, n, share in confusion.top_confusions(pairs, classes)
   ]
   head = ['true', 'predicted', 'records', '% of the true class']
-  parts = [table(head, rows, name=f'{task}: what is taken for what most often')]
+  parts = [table(head, rows, name=f'{task}: most frequent confusions')]
   if len(classes) <= confusion.MATRIX_CLASSES:
     image = confusion.draw_matrix(pairs, classes)
     alt = f'Confusion matrix of {task}'
@@ -75,7 +75,7 @@ def _confusions(experiment: Experiment, task: str) -> Html:
     )
   else:
     parts.append(
-      tag('p', f'{len(classes):,} classes: a matrix of so many cannot be read.', class_='note')
+      tag('p', f'{len(classes):,} classes: too many for a readable matrix.', class_='note')
     )
   return folded(f'Confusions of {task}', *parts)
 
@@ -115,7 +115,7 @@ def _samples(experiment: Experiment, task: str, *, count: int, public: bool) -> 
   parts: list[object] = [
     tag(
       'p',
-      f'Sample pictures of {task}, drawn by lot: {len(found.right)} right (green), '
+      f'Sample pictures of {task}, chosen at random: {len(found.right)} right (green), '
       f'{len(found.wrong)} wrong (red).',
     )
   ]
@@ -123,8 +123,8 @@ def _samples(experiment: Experiment, task: str, *, count: int, public: bool) -> 
     parts.append(
       tag(
         'p',
-        f'{found.hidden} pictures that were drawn are left out: their rights statement does not '
-        'say CC0 or public domain, or there is none.',
+        f'{found.hidden} sampled pictures are left out: they have no '
+        'rights statement of CC0 or public domain.',
         class_='note',
       )
     )

@@ -1,4 +1,4 @@
-"""The pieces of the page: everything that comes from data passes through `escape`."""
+"""The building blocks of the page; everything that comes from data is escaped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 
 class Html(str):
-  """Text that is markup already; all other text is escaped when it becomes part of the page."""
+  """Text that is already markup; all other text is escaped when it becomes part of the page."""
 
 
 def escape(value: object) -> Html:
-  """Markup as it is, anything else as text."""
+  """Returns markup unchanged, and anything else escaped."""
   return value if isinstance(value, Html) else Html(html.escape(str(value), quote=True))
 
 
@@ -31,7 +31,7 @@ def tag(name: str, *content: object, **attributes: object) -> Html:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], *, name: str) -> Html:
-  """A table with a caption; the first cell of a row names the row."""
+  """A table with a caption; the first cell of a row is its header."""
   body = [
     tag('tr', tag('th', row[0], scope='row'), *(tag('td', cell) for cell in row[1:]))
     for row in rows
@@ -55,12 +55,12 @@ def picture(uri: str, *, alt: str, caption: object = '', class_: str | None = No
 
 
 def folded(summary: object, *content: object) -> Html:
-  """What opens on a click, without a script."""
+  """A section that opens on a click, without a script."""
   return tag('details', tag('summary', summary), *content)
 
 
 def document(title: str, style: str, *content: object) -> str:
-  """A page that needs nothing but itself: the policy forbids the browser to load anything."""
+  """A self-contained page: its policy forbids the browser to load anything."""
   policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
   return (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

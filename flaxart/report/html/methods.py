@@ -1,4 +1,4 @@
-"""The methods paragraph: what was done, from the settings and the provenance of the runs."""
+"""The methods paragraph, from the settings and the provenance of the runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flaxart.report.numbers.statistics import DRAWS
 from flaxart.settings import read_trials
 
 OPTIMIZERS = {'sgd': 'SGD', 'adam': 'Adam', 'adamw': 'AdamW', 'rmsprop': 'RMSprop'}
-# Settings that the sentences below tell in words of their own; the table of settings has the paths.
+# Settings described by the sentences below; the table of settings has the paths.
 TOLD = (
   *NO_PART,
   'trainable',
@@ -52,7 +52,7 @@ def paragraphs(sections: Sequence[Section]) -> list[str]:
     'The second interval is a bootstrap over test groups (pictures of one object, lettered parts '
     f'of one object number and equal pixels are one group): {DRAWS:,} draws with replacement, '
     'percentiles 2.5 and 97.5, the mean over seeds in each draw. Differences use the same draws '
-    'for both sides and only records that both experiments have with the same label. Floors: the '
+    'for both sides and only records that both experiments have with the same label. Beside them: the '
     "training split's largest class; the nearest training picture on 16x16 pixels; and the "
     "task from the record's other true labels. Settings and checkpoints were chosen on val."
   )
@@ -74,14 +74,14 @@ def _section(section: Section) -> str:
   machines = _join(sorted({_machine(run) for run in runs}))
   return (
     f'Dataset {section.dataset} (records: {sizes}; {first.provenance["grouping_rule"]}). Pictures '
-    f'were {fit} {size}. Networks: {networks}, with one linear head a task on the pooled features. '
-    f'{trained} Seeds: {_join(sorted({run.seed for run in runs}))}. flaxart {versions} with '
-    f'{packages}; {machines}.'
+    f'were {fit} {size}. Networks: {networks}, with one linear head per task on the pooled '
+    f'features. {trained} Seeds: {_join(sorted({run.seed for run in runs}))}. flaxart {versions} '
+    f'with {packages}; {machines}.'
   )
 
 
 def _one_of_each(runs: Iterable[Run]) -> list[Run]:
-  """One run for each way of training that reads differently."""
+  """One run for each distinct description of training."""
   return list({_training(run): run for run in runs}.values())
 
 
@@ -89,11 +89,13 @@ def _training(run: Run) -> str:
   """One sentence, without its full stop."""
   c = run.config
   mode = {
-    OFF_THE_SHELF: 'Off the shelf: the trunk stays as it is and only the heads learn',
-    RANDOM_TRUNK: 'Control: a trunk of random weights stays as it is and only the heads learn',
+    OFF_THE_SHELF: 'Off the shelf: the trunk is frozen and only the heads learn',
+    RANDOM_TRUNK: 'Control: a trunk of random weights is frozen and only the heads learn',
     FINE_TUNED: 'Fine-tuned: '
-    + ('everything learns' if c.trainable == 'all' else f'what matches {c.trainable!r} learns'),
-  }.get(run.mode, 'From scratch: everything learns from He-uniform random numbers')
+    + (
+      'everything learns' if c.trainable == 'all' else f'parameters matching {c.trainable!r} learn'
+    ),
+  }.get(run.mode, 'From scratch: everything learns from He-uniform initial values')
   losses = 'weighted losses summed' if c.loss.task_weights else 'losses summed'
   shared = f', tasks sharing one trunk, {losses}' if run.joint else ''
   rate = _optimizer(run)
@@ -119,14 +121,14 @@ def _network(run: Run) -> str:
   model = run.config.model
   parts = [
     *([f'{model.width:g} of its width'] if model.width != 1 else []),
-    *(['one block a stage'] if model.shallow else []),
+    *(['one block per stage'] if model.shallow else []),
   ]
   name = run.network
   return f'{name} ({", ".join(parts)})' if parts else name
 
 
 def _optimizer(run: Run) -> str:
-  """Optimizer and learning rate: of the setting that was tested, where a run names it."""
+  """Optimizer and learning rate: those of the tested setting, if a run names it."""
   c, setting = run.config, run.train.get('setting')
   name, rate = setting.split(':') if setting else (c.optim.name, c.optim.learning_rate)
   text = f'{OPTIMIZERS[name]}, learning rate {float(rate):g}'
@@ -140,7 +142,7 @@ def _optimizer(run: Run) -> str:
 
 
 def _further(run: Run) -> list[str]:
-  """What else differs from the defaults and changes what is computed."""
+  """Other settings that differ from the defaults and change the computation."""
   default = flat(default_config())
   return [
     f'{field} {value}'

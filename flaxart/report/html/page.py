@@ -1,4 +1,4 @@
-"""`report.html`: one page that needs nothing but itself."""
+"""`report.html`: one self-contained page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfds_rijks.progress import Progress
 CAPTIONS = {'figure1': figure1.caption, 'figure2': figure2.caption}
 NO_FIGURE = {
   'figure1': 'Figure 1 is not drawn: no finished single-task run recorded its val scores.',
-  'figure2': 'Figure 2 is not drawn: no finished multi-task run is among these.',
+  'figure2': 'Figure 2 is not drawn: none of the finished runs is multi-task.',
 }
 
 
@@ -51,8 +51,8 @@ def page(
     tag('h1', 'flaxart: report of finished runs'),
     tag(
       'p',
-      f'{len(runs)} finished runs, {experiments} experiments (runs that differ in the seed only '
-      f'are one), {len(left_out)} missing. All scores in percent.',
+      f'{len(runs)} finished runs, {experiments} experiments (runs that differ only in '
+      f'the seed are one), {len(left_out)} missing. All scores in percent.',
       class_='note',
     ),
     tag('nav', *(tag('a', text, href=href) for href, text in links)),
@@ -92,7 +92,7 @@ def _section(
   parts += [tag('h3', 'Scores'), *main_tables(one), score_list(section)]
   found = figure2.matches([section])
   if found:
-    parts.append(tag('h3', 'One network or one a task'))
+    parts.append(tag('h3', 'One network or one per task'))
     parts += [matched_table(match) for match in found]
   parts += [tag('h3', 'Differences'), difference_table(one.differences)]
   parts += [tag('h3', 'Cost'), cost_table(section)]

@@ -1,4 +1,4 @@
-"""Pictures that a network named right and wrong, with object number and credit, drawn by lot."""
+"""Random pictures that a network named right and wrong, with object number and credit."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tfds_rijks import images
 from tfds_rijks.errors import ImageError, UserError
 
 SIDE = 150  # pixels of the longer side on the page
-RIGHTS = ('rights', 'licence', 'license')  # features that say what may be done with a picture
+RIGHTS = ('rights', 'licence', 'license')  # features with a picture's rights
 CREDITS = ('credit_line', 'credit', 'attribution')
-# CC0 and public domain in the forms that museums use; `edm:rights` carries the addresses.
+# CC0 and public domain as museums write them; `edm:rights` has the addresses.
 _FREE = re.compile(
   r'\bcc[- ]?0\b|creativecommons\.org/publicdomain/(zero|mark)/|\bpublic[- ]domain\b|'
   r'\bpubliek domein\b|\bdomaine public\b|\bgemeinfrei\b',
@@ -30,7 +30,7 @@ _DENIED = re.compile(r'\b(not|no|niet|non|nicht|pas)\b', re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-  """One picture; `uri` holds it as JPEG. `credit` and `rights` are empty where nothing is known."""
+  """One picture; `uri` holds it as JPEG. `credit` and `rights` are empty if unknown."""
 
   object_number: str
   uri: str
@@ -43,7 +43,7 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-  """Right and wrong ones, how many may not be shown in public, or why there are none."""
+  """Right and wrong pictures, the number withheld from the public, or why there are none."""
 
   right: tuple[Sample, ...] = ()
   wrong: tuple[Sample, ...] = ()
@@ -52,15 +52,13 @@ class Samples:
 
 
 def is_free(rights: str) -> bool:
-  """Whether a rights statement says CC0 or public domain; one that denies anything does not."""
+  """Whether a rights statement says CC0 or public domain, without a negation."""
   return bool(_FREE.search(rights)) and not _DENIED.search(rights)
 
 
 def samples(run: Run, task: str, answers: Answers | None, *, count: int, public: bool) -> Samples:
-  """`count` right and `count` wrong pictures of a task with one label, drawn by lot, not chosen.
-
-  `public` keeps only what is CC0 or in the public domain; without a rights statement a picture is
-  left out.
+  """`count` right and `count` wrong pictures of a task with one label, sampled at random. `public`
+  keeps only those with a rights statement of CC0 or public domain.
   """
   if not run.labels[task].one_class:
     return Samples(missing='sample pictures are shown for tasks with one label')
@@ -99,11 +97,11 @@ def _open(dataset: str, data_dir: str) -> Dataset | str:
 
 
 def test_split(run: Run) -> Dataset | str:
-  """The dataset that the run was tested on, from where the run read it; else why not, in a line."""
+  """The dataset that the run was tested on, from where it was read; or a line why not."""
   data = run.config.data
   dataset = _open(data.dataset, data.data_dir)
   if isinstance(dataset, str):
-    return f'the pictures are not there any more ({dataset})'
+    return f'the pictures no longer exist ({dataset})'
   same = 'test' in dataset.splits and dataset.split('test').sha256 == run.split_hash('test')
   if not same:
     return f'{dataset.path} holds another test split now; its pictures are not those of this run'
@@ -133,7 +131,7 @@ def _sample(dataset: Dataset, split: Split, i: int, answers: Answers, row: int) 
 
 
 def _first_text(dataset: Dataset, record: dict[str, Any], names: tuple[str, ...]) -> str:
-  """The first of these features that says something; a table's column may have become classes."""
+  """The first of these features that is not empty; a table's column may have become classes."""
   for name in names:
     value = record.get(name)
     feature: Any = dataset.features.get(name)

@@ -1,4 +1,4 @@
-"""Settings and versions of each run, and what gave no numbers."""
+"""Settings and versions of each run, and the folders without numbers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ HIDDEN = {'seed', *FOLDERS}  # in a column of its own, or a private path
 
 
 def left_out_table(left_out: Sequence[LeftOut]) -> Html:
-  """Unfinished and unreadable runs; nothing at all if there are none."""
+  """Unfinished and unreadable runs; empty if there are none."""
   if not left_out:
     return Html('')
   rows = [[one.path.name, one.reason] for one in left_out]
   return tag(
     'div',
-    table(['run', 'why it gives no numbers'], rows, name=f'Missing: {_runs(len(left_out))}'),
+    table(['run', 'why it has no numbers'], rows, name=f'Missing: {_runs(len(left_out))}'),
     class_='warn',
   )
 
 
 def settings_table(sections: Sequence[Section]) -> Html:
-  """Every run with what differs from the defaults, its versions, weights and hardware."""
+  """Every run with its settings that differ from the defaults, versions, weights and hardware."""
   head = [
     'run',
     'seed',
@@ -93,29 +93,29 @@ def _runs(number: int) -> str:
 
 
 def notes(sections: Sequence[Section]) -> list[str]:
-  """One line for everything that a reader of the tables must know."""
+  """One line for each thing that a reader of the tables must know."""
   lines = []
   if len(sections) > 1:
     lines.append(
-      f'{len(sections)} test splits are in this report; runs are compared within a section only: '
+      f'this report covers {len(sections)} test splits; runs are only compared within a section: '
       + '; '.join(section.title for section in sections)
       + '.'
     )
   for section in sections:
     for run in section.repeated:
       lines.append(
-        f'{run.name} has the settings and the seed {run.seed} of another run: it is not counted.'
+        f'{run.name} has the settings and the seed {run.seed} of another run, so it is not counted.'
       )
     for experiment in section.experiments:
       versions = {(r.provenance['version'], r.provenance.get('commit')) for r in experiment.runs}
       if len(versions) > 1:
         lines.append(
-          f'{experiment.label} ({", ".join(experiment.tasks)}): its seeds were run by '
-          f'{len(versions)} versions of the code; see the settings.'
+          f'{experiment.label} ({", ".join(experiment.tasks)}): its seeds were run '
+          f'with {len(versions)} versions of the code; see the settings.'
         )
     if section.candidates:
       lines.append(
-        f'{_runs(len(section.candidates))} on {section.dataset} only tried a setting on val and '
-        'never tested it: in the table of settings, and nowhere else.'
+        f'{_runs(len(section.candidates))} on {section.dataset} only tried a setting '
+        'on val: shown only in the table of settings.'
       )
   return lines

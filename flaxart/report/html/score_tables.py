@@ -1,4 +1,4 @@
-"""Scores, differences and costs as tables of the page; every score has its floors in its cell."""
+"""Scores, differences and costs as tables of the page; every cell has floor and baselines too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def percent(value: float | None, *, sign: bool = False) -> str:
 
 
 def rows_of(section: Section) -> list[tuple[str, dict[str, Experiment]]]:
-  """Experiments with equal settings and data share a row, one task a column."""
+  """Experiments with equal settings and data share a row, with one column per task."""
   rows: dict[Any, tuple[str, dict[str, Experiment]]] = {}
   for experiment in section.experiments:
     run = experiment.first
@@ -41,7 +41,7 @@ def rows_of(section: Section) -> list[tuple[str, dict[str, Experiment]]]:
 
 
 def main_tables(scored: Scored) -> list[Html]:
-  """Experiments down, tasks across: the main scores, then each further one that a task has."""
+  """Tables of experiments by tasks: the main scores, then further ones."""
   tasks = [e.task(name) for e in scored.section.experiments for name in e.tasks]
   words = main_words(scored.section.experiments)
   further = {metric: title for task in tasks for metric, title in task.further.items()}
@@ -90,7 +90,7 @@ def _score(scored: Scored, experiment: Experiment | None, task: str, metric: str
 
 
 def score_cell(entry: Cell) -> Html:
-  """Mean, spread over seeds, interval over objects, floors, how many."""
+  """Mean, spread over seeds, interval over objects, floor and baselines, number of objects."""
   seeds = entry.seeds
   if seeds.sd is None:
     spread = 'one seed'
@@ -115,7 +115,7 @@ def score_cell(entry: Cell) -> Html:
 
 
 def difference_table(found: Sequence[Difference]) -> Html:
-  """All pairs that differ in one thing; many are folded, one part a task."""
+  """All pairs that differ in one thing; if many, folded by task."""
   if not found:
     return tag('p', 'No two experiments differ in one thing and have recorded predictions.')
   by_task = {d.task: [other for other in found if other.task == d.task] for d in found}
@@ -131,7 +131,7 @@ def difference_table(found: Sequence[Difference]) -> Html:
     parts = list(tables.values())
   lucky = 0.05 * len(found)
   note = (
-    'Bold, or clear: the interval over objects leaves out zero. Intervals are not corrected for '
+    'Bold, or clear: the interval over objects excludes zero. Intervals are not corrected for '
     f'the number of pairs: of {len(found)} without any difference, '
     f'{"fewer than one" if lucky < 1 else f"about {lucky:.0f}"} would look clear by chance.'
   )

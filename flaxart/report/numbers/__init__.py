@@ -1,1 +1,1 @@
-"""From workdirs to numbers: runs, experiments, intervals, differences."""
+"""Numbers from workdirs: runs, experiments, intervals, differences."""

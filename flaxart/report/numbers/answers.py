@@ -1,4 +1,4 @@
-"""What runs answered on the test objects, as scores that can be drawn again."""
+"""Answers of runs on the test objects, as scores that can be resampled."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from flaxart.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-  """One task of one run on the records that carry its label.
-
-  `ids` `[N]` as `record_ids` gives them, `groups` `[N]`, `kept` `[N, ...]` what the task stores.
+  """One task of one run on the records with its label. `ids` `[N]` from `record_ids`, `groups`
+  `[N]`, `kept` `[N, ...]` the stored arrays of the task.
   """
 
   task: Task
@@ -27,15 +26,14 @@ class Answers:
   kept: Mapping[str, np.ndarray]
 
   def at(self, rows: np.ndarray) -> Answers:
-    """The same for some records only."""
+    """The answers for some of the records."""
     kept = {key: values[rows] for key, values in self.kept.items()}
     return Answers(self.task, self.ids[rows], self.groups[rows], kept)
 
 
 def read_answers(run: Run, name: str, *, split: str = 'test') -> Answers | None:
-  """Of a task, from `predictions_<split>.npz`; None where the run has none that is its own.
-
-  A file whose main score is not the one in `results.json` belongs to another evaluation.
+  """The answers of a task, from `predictions_<split>.npz`; None if the run has no such file of its
+  own: one whose main score differs from `results.json` belongs to another evaluation.
   """
   task = run.labels[name]
   try:
@@ -57,7 +55,8 @@ def read_answers(run: Run, name: str, *, split: str = 'test') -> Answers | None:
 
 
 def record_ids(object_numbers: Sequence[str]) -> list[str]:
-  """A name for every record of a split: an object with several pictures has several records."""
+  """A unique name for every record of a split, as an object with several pictures has several
+  records."""
   seen: Counter[str] = Counter()
   names = []
   for number in map(str, object_numbers):
@@ -67,7 +66,7 @@ def record_ids(object_numbers: Sequence[str]) -> list[str]:
 
 
 def common(all_answers: Sequence[Answers]) -> list[Answers]:
-  """The same records in the same order: those that every run has with the same label."""
+  """The same records in the same order: those that all runs have, with the same label."""
   tables = [{record: i for i, record in enumerate(a.ids)} for a in all_answers]
   first = all_answers[0]
   rows = [
@@ -84,11 +83,11 @@ def common(all_answers: Sequence[Answers]) -> list[Answers]:
 
 
 def count_groups(answers: Answers) -> int:
-  """Number of different groups: objects."""
+  """The number of groups, that is, objects."""
   return len(np.unique(answers.groups.astype(str)))
 
 
 def score_of(answers: Answers, metric: str) -> Redrawn:
-  """A score over the groups of these records: the main one of the task, or a further one."""
+  """A score over draws of these records' groups: the main one of the task, or a further one."""
   group = np.unique(answers.groups.astype(str), return_inverse=True)[1]
   return answers.task.redrawn(metric, answers.kept, group)

@@ -25,9 +25,8 @@ from tfds_rijks.progress import Progress
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-  """One score of one experiment on one task; the floors are means over the runs.
-
-  `interval` is the bootstrap's, None where predictions were not recorded; `objects` are test
+  """One score of one experiment on one task; floor and baselines are means over the runs.
+  `interval` is from the bootstrap, None if predictions were not recorded; `objects` are test
   groups.
   """
 
@@ -57,13 +56,13 @@ class Difference:
 
   @property
   def is_clear(self) -> bool:
-    """Whether the interval over objects leaves out zero."""
+    """Whether the interval over objects excludes zero."""
     return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
 @functools.cache
 def answers_of(experiment: Experiment, task: str) -> tuple[Answers, ...] | None:
-  """Of every run on its test records; None if one of them recorded none."""
+  """The answers of every run on its test records; None if one run recorded none."""
   found = [read_answers(run, task) for run in experiment.runs]
   return None if any(a is None for a in found) else tuple(a for a in found if a is not None)
 
@@ -95,7 +94,7 @@ def cell(experiment: Experiment, task: str, metric: str) -> Cell:
 def difference(
   a: Experiment, b: Experiment, task: str, metric: str, *, axis: str = ''
 ) -> Difference | None:
-  """On the records that both have with the same label; None if predictions were not recorded.
+  """The difference on records that both have with the same label; None without predictions.
 
   Raises:
     ValueError: the two were not tested on the same objects.
@@ -132,7 +131,8 @@ def difference(
 
 
 def differences(section: Section) -> list[Difference]:
-  """Of all pairs that differ in one thing: the network, the mode, sharing, or another setting."""
+  """Differences of all pairs that differ in one thing: network, mode, sharing, or another
+  setting."""
   wanted = [
     (a, b, task, axis)
     for task in section.tasks
@@ -149,7 +149,7 @@ def differences(section: Section) -> list[Difference]:
 
 
 def differs_in(a: Experiment, b: Experiment) -> str | None:
-  """The one thing in which two experiments differ; None where it is more than one."""
+  """The only thing in which two experiments differ; None if there are several."""
   left, right = a.first, b.first
   axes = []
   ignored: set[str] = set()

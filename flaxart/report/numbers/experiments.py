@@ -1,5 +1,5 @@
-"""Runs that differ in nothing but the seed are one experiment; experiments on the same test objects
-stand in one section.
+"""Runs that differ only in the seed are one experiment; experiments on the same test objects form a
+section.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from flaxart.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
-  """Finished and tested runs with the same data and settings, one a seed, by rising seed.
-
-  `label` tells it from the other experiments of its section; `settings` are those that define it.
+  """Finished and tested runs with the same data and settings, one per seed, by rising seed. `label`
+  is unique in its section; `settings` are those that define it.
   """
 
   label: str
@@ -29,22 +28,22 @@ class Experiment:
 
   @property
   def first(self) -> Run:
-    """The run with the smallest seed: what it shows stands for all in pictures and tables."""
+    """The run with the smallest seed, which represents all in pictures and tables."""
     return self.runs[0]
 
   @property
   def tasks(self) -> list[str]:
-    """Tasks of the runs."""
+    """The tasks of the runs."""
     return self.first.tasks
 
   @property
   def seeds(self) -> list[int]:
-    """Seeds of the runs."""
+    """The seeds of the runs."""
     return [run.seed for run in self.runs]
 
   @property
   def weights(self) -> str | None:
-    """SHA-256 of the trunk's weights that all seeds start from; None where there are none."""
+    """SHA-256 of the trunk's weights that all seeds start from; None if there are none."""
     return _weights(self.first, self.settings)
 
   def task(self, name: str) -> Task:
@@ -52,20 +51,20 @@ class Experiment:
     return self.first.labels[name]
 
   def scores(self, task: str, name: str, *, split: str = 'test') -> list[float | None]:
-    """One score of every run; None where it was not recorded."""
+    """One score of every run; None if not recorded."""
     return [run.results.get(split, {}).get(task, {}).get(name) for run in self.runs]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Section:
-  """Everything that was tested on the same objects: comparable with one another."""
+  """Experiments tested on the same objects, and so comparable."""
 
   dataset: str
   test_hash: str | None
   experiments: tuple[Experiment, ...]
   candidates: tuple[Run, ...]  # settings tried on val, never tested
-  repeated: tuple[Run, ...]  # a seed that another run of the same experiment has: not counted
-  settings: Mapping[Run, dict[str, Any]]  # what defines each run
+  repeated: tuple[Run, ...]  # a repeated seed of an experiment: not counted
+  settings: Mapping[Run, dict[str, Any]]  # the defining settings of each run
 
   @property
   def title(self) -> str:
@@ -74,7 +73,7 @@ class Section:
 
   @property
   def tasks(self) -> list[str]:
-    """All tasks: material, type, artist in the paper's order, then others as they come."""
+    """All tasks: material, type, artist in the paper's order, then the others."""
     found = list(dict.fromkeys(task for e in self.experiments for task in e.tasks))
     paper = [task for task in ('material', 'type', 'artist') if task in found]
     return paper + [task for task in found if task not in paper]
@@ -86,7 +85,7 @@ class Section:
 
 
 def sections(runs: Iterable[Run]) -> list[Section]:
-  """The runs by what they were tested on (most runs first), and within by experiment."""
+  """The runs by test split (most runs first), then by experiment."""
   by_test: dict[Any, list[Run]] = defaultdict(list)
   for run in runs:
     by_test[run.test_key].append(run)
@@ -97,7 +96,7 @@ def sections(runs: Iterable[Run]) -> list[Section]:
 
 
 def main_words(experiments: Iterable[Experiment]) -> str:
-  """`accuracy, mean average precision or ...`: what the main scores of their tasks are."""
+  """`accuracy, mean average precision or ...`: the main scores of the experiments' tasks."""
   of_tasks = (e.task(name).main_words for e in experiments for name in e.tasks)
   *first, last = dict.fromkeys(of_tasks)
   return f'{", ".join(first)} or {last}' if first else last
@@ -131,10 +130,9 @@ def _section(key: tuple[str, str | None], runs: Sequence[Run]) -> Section:
 
 
 def _defining_settings(runs: Sequence[Run]) -> dict[Run, dict[str, Any]]:
-  """The settings that make an experiment of each run, without its tasks and its seed.
-
-  Runs that each start from a run of their own seed (`init=runs/first_s0`) start alike:
-  `runs/first_s*`. A trunk that several seeds share keeps its name.
+  """The settings that define each run's experiment, without tasks and seed. Runs that each start
+  from a run of their own seed (`init=runs/first_s0`) start alike: `runs/first_s*`. A trunk shared
+  by several seeds keeps its name.
   """
   own = {run: {k: v for k, v in run.settings.items() if k not in NO_PART} for run in runs}
   starred = {run: {**own[run], 'init': _of_any_seed(own[run]['init'], run.seed)} for run in runs}
@@ -152,7 +150,7 @@ def _defining_settings(runs: Sequence[Run]) -> dict[Run, dict[str, Any]]:
 
 
 def _of_any_seed(init: str, seed: int) -> str:
-  """`runs/first_s*` of `runs/first_s0`; a digit within a name is no seed."""
+  """`runs/first_s*` of `runs/first_s0`; digits within a name are not a seed."""
   return re.sub(rf'(?<![A-Za-z0-9])s{seed}(?![A-Za-z0-9])', 's*', init)
 
 
@@ -174,7 +172,7 @@ def _weights(run: Run, settings: Mapping[str, Any]) -> str | None:
 
 
 def _labels(settings: Mapping[Run, Mapping[str, Any]]) -> list[str]:
-  """A short name for each run, with what tells equal names apart behind it."""
+  """A short name for each run, followed by what distinguishes equal names."""
   names = {run: base_label(run) for run in settings}
   labels = []
   for run, name in names.items():
@@ -211,13 +209,13 @@ def _differences(
 
 
 def base_label(run: Run) -> str:
-  """`ResNet50, fine-tuned`, with `multi-task` where the tasks share what learns."""
+  """`ResNet50, fine-tuned`, with `multi-task` if the tasks share trained weights."""
   parts = [run.network, MODES[run.mode]]
   return ', '.join([*parts, *(['multi-task'] if run.joint else [])])
 
 
 def _order(run: Run) -> tuple[Any, ...]:
-  """Networks in the order of `cards()`, others behind them by name; in each, the modes."""
+  """The sort key: networks in the order of `cards()`, then others by name; then modes."""
   known = [*cards(), run.model]
   model = known.index(run.model), run.model
   return model, list(MODES).index(run.mode), not run.joint, run.seed, run.name

@@ -1,4 +1,4 @@
-"""The published curves of both figures; what they are stands in `published/README.md`."""
+"""The published curves of both figures; see `published/README.md`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def figure1() -> dict[tuple[str, str, str], Curve]:
 
 
 def figure2() -> dict[tuple[str, str], Curve]:
-  """`{(task, run): curve}` of ResNet50; runs are multi (one network) and single (one a task)."""
+  """`{(task, run): curve}` of ResNet50; runs are multi (one network) and single (one per task)."""
   curves: dict[tuple[str, str], Curve] = defaultdict(list)
   for row in _rows('figure2.tsv'):
     curves[row['task'], row['run']].append(_point(row))
@@ -26,14 +26,14 @@ def figure2() -> dict[tuple[str, str], Curve]:
 
 
 def is_wanted(show_published: str, dataset: str) -> bool:
-  """`show_published` is yes, no, or auto: where the dataset is the same collection."""
+  """Whether to draw published curves: yes, no, or auto (if the dataset is the same collection)."""
   return show_published == 'yes' or (
     show_published == 'auto' and dataset.partition('/')[0] == 'rijksmuseum'
   )
 
 
 def _point(row: dict[str, str]) -> tuple[int, float]:
-  return int(row['epoch']) + 1, float(row['val_accuracy'])  # epoch 0 ended with the first pass
+  return int(row['epoch']) + 1, float(row['val_accuracy'])  # epoch 0 is the first pass
 
 
 def _rows(name: str) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Finished runs as their workdirs tell them; a run that is not finished is named, never counted."""
+"""Finished runs read from their workdirs; unfinished ones are named, never counted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MODES = {
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-  """A folder that gives no numbers, and why."""
+  """A folder without numbers, and why."""
 
   path: Path
   reason: str
@@ -81,7 +81,7 @@ class Run:
 
   @property
   def network(self) -> str:
-    """The network's name in print; as it is configured, if this flaxart does not have it."""
+    """The network's name in print, or `model` if this flaxart does not have it."""
     card = cards().get(self.model)
     return card.title if card else self.model
 
@@ -94,17 +94,17 @@ class Run:
 
   @property
   def joint(self) -> bool:
-    """Whether tasks share what learns. Heads on a frozen trunk do not: each is a run of its own."""
+    """Whether tasks share trained weights. Heads on a frozen trunk do not: each is independent."""
     return len(self.tasks) > 1 and self.config.trainable != 'heads'
 
   @property
   def is_candidate(self) -> bool:
-    """Whether the test split was left alone: a setting that was tried on val."""
+    """Whether the run only tried a setting on val, without testing it."""
     return 'test' not in self.results
 
   @property
   def provenance(self) -> Mapping[str, Any]:
-    """Where the numbers come from, as `results.json` says."""
+    """The provenance in `results.json`."""
     return self.results['provenance']
 
   @property
@@ -134,18 +134,18 @@ class Run:
 
   @property
   def images_seen(self) -> int:
-    """Pictures that went through training, repetitions counted."""
+    """Pictures trained on, with repetitions."""
     seen = self.train.get('images_seen')
     return int(self.train['steps'] * self.config.train.batch_size if seen is None else seen)
 
   @property
   def seconds(self) -> float:
-    """Of training, with the extraction of features where there was one, without evaluation."""
+    """Seconds of training and of extracting features, without evaluation."""
     return float(self.train['seconds']) + float(self.train.get('features', {}).get('seconds', 0))
 
   @property
   def settings_tried(self) -> int:
-    """How many settings this run chose from, on val."""
+    """The number of settings this run chose from, on val."""
     return int(self.train.get('settings_tried', 1))
 
 
@@ -153,7 +153,7 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
   """The finished runs among the folders that match `pattern` (commas separate several patterns).
 
   Raises:
-    UserError: no folder matches, or none of them is a run.
+    UserError: no folder matches, or none is a run.
   """
   parts = filter(None, map(str.strip, pattern.split(',')))
   folders = sorted({Path(name).absolute() for part in parts for name in _matching(part)})
@@ -176,11 +176,11 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
 
 
 def _matching(part: str) -> list[str]:
-  """Folders; a name such as `[x]` stands for itself where it is there, else for what it matches."""
+  """The matching folders; a name such as `[x]` means itself if it exists, else a pattern."""
   path = Path(part).expanduser()
   there = next((p for p in (path, *path.parents) if p.exists()), Path())
   pattern = Path(glob.escape(str(there))) / path.relative_to(there)
-  # Path.glob takes no pattern that begins at the root.
+  # Path.glob does not take patterns that start at the root.
   return [name for name in glob.glob(str(pattern)) if Path(name).is_dir()]  # noqa: PTH207
 
 
@@ -188,7 +188,7 @@ def read_run(folder: Path) -> Run:
   """One finished run.
 
   Raises:
-    UserError: the reason why the folder gives no numbers, in a few words.
+    UserError: why the folder has no numbers, in a few words.
   """
   if not (folder / 'config.json').exists():
     raise UserError('not a run (no config.json)')
@@ -228,13 +228,13 @@ def _json(path: Path, *, optional: bool = False) -> Any:
 
 
 def _lines(path: Path, *, setting: str | None) -> list[dict[str, Any]]:
-  """The lines of the run; of several settings that were tried, those of the one that was kept."""
+  """The lines of the run; of several settings tried, those of the one kept."""
   if not path.exists():
     return []
   lines = []
   for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
     try:
       lines.append(json.loads(line))
-    except json.JSONDecodeError:  # a line that was cut off by a crash; the run wrote it again
+    except json.JSONDecodeError:  # a line truncated by a crash; the run wrote it again
       continue
   return [line for line in lines if line.get('setting') in (None, setting)]

@@ -1,10 +1,8 @@
-"""How sure a number is: over seeds by Student's t, over test objects by the bootstrap.
-
-The two answer different questions. The t interval says how much another seed would change the
-score on these objects; the bootstrap says how much other objects would. Groups (pictures of one
-object, lettered parts) are drawn, never single records, because records of a group are not
-independent. A difference uses the same draws for both sides, which is what makes it paired (Efron
-and Tibshirani, An Introduction to the Bootstrap, 1993).
+"""Uncertainty of scores: over seeds by Student's t, over test objects by the bootstrap. The two
+answer different questions: how much another seed would change the score on these objects, and how
+much other objects would. Groups (pictures of one object, lettered parts) are drawn, never single
+records, because records of a group are not independent. A difference uses the same draws for both
+sides, which makes it paired (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ _CHUNK = 50  # draws at once: bounds the memory
 
 @dataclasses.dataclass(frozen=True)
 class OverSeeds:
-  """Mean, standard deviation and 95 % t interval; None where one seed cannot say."""
+  """Mean, standard deviation and 95 % t interval; the last two are None for a single seed."""
 
   n: int
   mean: float | None
@@ -34,7 +32,7 @@ class OverSeeds:
 
 
 def over_seeds(values: Sequence[float | None]) -> OverSeeds:
-  """Of the values that exist. The standard deviation is that of a sample (n - 1)."""
+  """The statistics of the values that exist, with the sample standard deviation (n - 1)."""
   known = np.array([value for value in values if value is not None], float)
   if not len(known):
     return OverSeeds(0, None, None, None, None)
@@ -47,7 +45,7 @@ def over_seeds(values: Sequence[float | None]) -> OverSeeds:
 
 
 def group_draws(groups: int, *, draws: int = DRAWS, seed: int = 0) -> Iterator[np.ndarray]:
-  """How often each group is in a draw with replacement; pieces `[at most 50, groups]`."""
+  """How often each group is drawn, with replacement; in pieces `[at most 50, groups]`."""
   rng = np.random.default_rng(seed)
   for begin in range(0, draws, _CHUNK):
     rows = min(_CHUNK, draws - begin)
@@ -69,7 +67,7 @@ def bootstrap(
 
 
 def value_of(score: Redrawn, groups: int) -> float:
-  """The score itself: every group once."""
+  """The score itself, with every group once."""
   return float(score(np.ones((1, groups)))[0])
 
 
