@@ -52,9 +52,9 @@ def paragraphs(sections: Sequence[Section]) -> list[str]:
     'The second interval is a bootstrap over test groups (pictures of one object, lettered parts '
     f'of one object number and equal pixels are one group): {DRAWS:,} draws with replacement, '
     'percentiles 2.5 and 97.5, the mean over seeds in each draw. Differences use the same draws '
-    'for both sides and only records that both experiments have with the same label. Beside them: the '
-    "training split's largest class; the nearest training picture on 16x16 pixels; and the "
-    "task from the record's other true labels. Settings and checkpoints were chosen on val."
+    'for both sides and only records that both experiments have with the same label. Beside '
+    "scores: the training split's largest class, the nearest training picture on 16x16 pixels, and "
+    "a guess from the record's other true labels. Settings and checkpoints were chosen on val."
   )
   return texts
 
