@@ -136,6 +136,11 @@ LIKELY = {
     Image.fromarray(a[8:, :-6]).resize((97, 96)).transpose(Image.Transpose.ROTATE_90)
   ),
 }
+DOUBTFUL = {
+  'grey': lambda a: a.mean(axis=2, keepdims=True).repeat(3, 2),
+  # Of two crops that neither holds the other: more of the scene on one side.
+  'moved': lambda a: np.pad(a, ((0, 0), (6, 0), (0, 0)), mode='reflect')[:, :-6],
+}
 UNLIKE = {
   'negative': lambda a: 255 - a,
   'a detail': lambda a: a[:130, :130],
@@ -145,19 +150,19 @@ UNLIKE = {
 
 
 @pytest.mark.parametrize('rule', ['likely', 'doubtful'])
-@pytest.mark.parametrize('how', [*LIKELY, *UNLIKE, 'grey'])
+@pytest.mark.parametrize('how', [*LIKELY, *DOUBTFUL, *UNLIKE])
 def test_what_was_done_to_a_picture(how: str, rule: Rule, tmp_path):
   first = scene(5)
-  change = {**LIKELY, **UNLIKE, 'grey': lambda a: a.mean(axis=2, keepdims=True).repeat(3, 2)}[how]
+  change = {**LIKELY, **DOUBTFUL, **UNLIKE}[how]
   paths = {name: tmp_path / name for name in ('a.png', 'b.png', 'c.png')}
   other = np.clip(change(first), 0, 255).astype(np.uint8)
   for path, image in zip(paths.values(), (first, scene(6), other), strict=True):
     Image.fromarray(np.ascontiguousarray(image)).save(path)
-  tied = how in LIKELY or (how == 'grey' and rule == 'doubtful')  # without colour: look yourself
+  tied = how in LIKELY or (how in DOUBTFUL and rule == 'doubtful')
   copies = found(paths, tmp_path, rule=rule)
   assert groups(copies) == ([['a.png', 'c.png']] if tied else [])
   assert [pair[:2] for pair in copies.doubtful] == (
-    [('a.png', 'c.png')] if how == 'grey' and not tied else []
+    [('a.png', 'c.png')] if how in DOUBTFUL and not tied else []
   )
 
 
@@ -174,21 +179,22 @@ def planted(museum) -> list[dict[str, str]]:
 
 def test_planted_copies_are_found_in_whatever_order(museum, planted, tmp_path):
   paths = {path.stem: path for path in sorted((museum / 'jpg2').iterdir())}
-  copies = found(paths, tmp_path)
-  seed_of = copies.seed_of
-  together = [
-    row['copy'] in seed_of and seed_of[row['copy']] == seed_of.get(row['original'])
-    for row in planted
-  ]
+  shelf = pictures.read_all(paths, pictures.Reading(processes=1, copies='likely'), folder=tmp_path)
+  copies = shelf.copies
+  # Of equal pictures, as the museum has some, the first stands for all.
+  first = {one.digest: name for name, one in reversed(shelf.pictures.items()) if one.digest}
+  stands = {name: first.get(one.digest, name) for name, one in shelf.pictures.items()}
+  original = {row['copy']: stands[row['original']] for row in planted}
   made = Counter(row['how'] for row in planted)
-  hits = Counter(row['how'] for row, hit in zip(planted, together, strict=True) if hit)
+  hits = Counter(
+    row['how']
+    for row in planted
+    if copies.seed_of.get(row['copy'], '') == copies.seed_of.get(original[row['copy']])
+  )
   assert len(made) == 11 and set(made.values()) == {8}
-  assert all(hits[how] > 6 for how in made) and sum(together) > 83
-  original = {row['copy']: row['original'] for row in planted}
-  works = [tuple(original.get(name, name) for name in pair[:2]) for pair in copies.likely]
-  digest = pictures.read_all(paths, pictures.Reading(processes=1), folder=tmp_path).pictures
-  false = [pair for pair in works if pair[0] != pair[1]]
-  assert all(digest[a].digest == digest[b].digest != '' for a, b in false)  # twins of the museum
+  assert all(hits[how] >= 7 for how in made) and sum(hits.values()) >= 0.95 * len(planted)
+  works = [{original.get(name, stands[name]) for name in pair[:2]} for pair in copies.likely]
+  assert [pair for pair in works if len(pair) > 1] == []
   order = np.random.default_rng(0).permutation(list(paths)).tolist()
   again = found({name: paths[name] for name in order}, tmp_path, processes=2)
   assert groups(again) == groups(copies)
