@@ -94,7 +94,7 @@ def test_a_config_file_with_a_name_that_is_not_a_setting(tmp_path):
     ('flaxart', ['train', '--config=mlt'], 'did you mean mtl?'),
     ('flaxart', ['weights', 'convrt'], "did you mean 'weights convert'?"),
     ('flaxart', ['predit'], "found command 'predit'; did you mean 'predict'?"),
-    ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md/x'], 'README.md: is there'),
+    ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md/x'], 'README.md: already exists'),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md'], 'README.md: is there already and'),
     ('tfds_rijks.rijksmuseum.synthetic', ['--output=x', '--objects=0'], 'needs at least 20'),
   ],

@@ -1,4 +1,4 @@
-"""The build report: `build_report.json` beside the data, and a table to read at the end."""
+"""The build report: `build_report.json` beside the data, and its text form."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _cell(cell: Any) -> str:
 
 
 def text(report: Mapping[str, Any]) -> str:
-  """The readable end of a build. Keys that are absent are left out.
+  """The text printed at the end of a build. Absent keys are skipped.
 
   `splits` {name: records}, `tasks` {name: labels.describe(...)}, `unreadable` {reason: [ids]},
   `picture_notes` and `passed_over` {phrase: [names]}, `leak` {'test', 'leaked'}, `notes` [text].
@@ -110,7 +110,7 @@ def text(report: Mapping[str, Any]) -> str:
         header=('unreadable', 'pictures', 'examples'),
       )
     )
-  for key, what in (('picture_notes', 'put up with'), ('passed_over', 'passed over')):
+  for key, what in (('picture_notes', 'tolerated'), ('passed_over', 'passed over')):
     if found := report.get(key):
       named = [(reason, len(names), examples(names)) for reason, names in found.items()]
       parts.append(table(named, header=(what, 'files', 'examples')))

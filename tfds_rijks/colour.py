@@ -11,11 +11,11 @@ from tfds_rijks import profiles
 from tfds_rijks.formats.raster import Model, Raster
 from tfds_rijks.profiles import eight_bits
 
-EMPTY_ALPHA = 'transparent everywhere, taken for opaque'
+EMPTY_ALPHA = 'transparent everywhere, treated as opaque'
 NOTHING = 'transparent everywhere and zero below, left white'
 DAMAGED_PROFILE = 'damaged colour profile, not applied'
 OTHER_PROFILE = 'colour profile of another kind of picture, not applied'
-_STRIP = 1024  # rows at a time: a large picture is not copied as a whole
+_STRIP = 1024  # rows at a time, to avoid copying a large picture as a whole
 
 Convert = Callable[[np.ndarray], np.ndarray]
 
@@ -26,7 +26,7 @@ def to_rgb(raster: Raster) -> tuple[np.ndarray, tuple[str, ...]]:
   if raster.model == 'rgb' and alpha is None and not raster.icc and samples.dtype == np.uint8:
     return samples, notes  # most pictures
   if alpha is not None and not alpha.any():
-    # Where nothing lies below either, there is nothing to be seen: the ground.
+    # Where there is nothing below either: the white ground.
     notes = (*notes, EMPTY_ALPHA if samples.any() else NOTHING)
     alpha = None if samples.any() else alpha
   convert, said = _conversion(raster)
@@ -53,10 +53,10 @@ def _three(samples: np.ndarray) -> np.ndarray:
 
 
 def _conversion(raster: Raster) -> tuple[Convert | None, tuple[str, ...]]:
-  """What makes RGB of the samples (None: they are RGB, or grey), and what is to be noted."""
+  """The conversion to RGB (None: they are RGB or grey), and notes."""
   plain: Convert | None = _PLAIN.get(raster.model)
   icc = raster.icc
-  if not icc or raster.model == 'lab':  # Lab says by itself which colours it means
+  if not icc or raster.model == 'lab':  # Lab does not need a profile
     return plain, ()
   space = profiles.space_of(icc)
   if not space:
@@ -77,7 +77,7 @@ def _is_grey(samples: np.ndarray) -> bool:
 
 
 def _from_cmyk(samples: np.ndarray) -> np.ndarray:
-  """Without a profile: each ink takes its share of the light that black leaves."""
+  """RGB of CMYK without a profile: each ink takes its share of the light that black leaves."""
   if samples.dtype == np.uint8:
     return np.asarray(Image.fromarray(np.ascontiguousarray(samples), 'CMYK').convert('RGB'))
   light = 65535 - samples.astype(np.uint32)
@@ -101,7 +101,7 @@ def _divided(samples: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _on_white(rgb: np.ndarray, alpha: np.ndarray, *, premultiplied: bool) -> np.ndarray:
-  """`[H, W, 3]` laid on white by `alpha` `[H, W]`; all of one type, which is kept."""
+  """`[H, W, 3]` on white by `alpha` `[H, W]`, of the same dtype, which is kept."""
   if rgb.dtype != alpha.dtype:  # converted to 8 bits on the way
     rgb, alpha = eight_bits(rgb), eight_bits(alpha)
   if rgb.dtype == np.uint8 and not premultiplied:

@@ -1,4 +1,4 @@
-"""The frame around every command: one line and exit code 2 for what a user can put right."""
+"""The frame of every command: one line and exit code 2 for errors that a user can fix."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ INTERRUPTED = 130  # the shell's convention for Ctrl-C
 _DISK = {
   errno.ENOSPC: 'no space left on the device; free some or choose another folder',
   errno.EDQUOT: 'disk quota used up; free some space or choose another folder',
-  errno.EACCES: 'permission denied; choose a folder that you may read and write',
-  errno.EPERM: 'operation not permitted; choose a folder that you may read and write',
-  errno.EROFS: 'read-only file system; choose a folder that you may write',
+  errno.EACCES: 'permission denied; choose a folder that you can read and write',
+  errno.EPERM: 'operation not permitted; choose a folder that you can read and write',
+  errno.EROFS: 'read-only file system; choose a writable folder',
   errno.ENOTDIR: 'a part of this path is a file; give a folder',
-  errno.EEXIST: 'is there already; choose another name',
+  errno.EEXIST: 'already exists; choose another name',
   errno.ENAMETOOLONG: 'the name is too long for the file system; shorten it',
 }
 
@@ -37,12 +37,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   """Calls `main` and exits: 0 or its return value, 2 with one line on stderr for bad input."""
   try:
     code = main() or 0
-    if sys.stdout:  # else it was closed before the command began
+    if sys.stdout:  # None if it was closed before the command started
       sys.stdout.flush()
   except UserError as error:
     code = fail(str(error))
   except BrokenPipeError:
-    # The reader (head, less) has gone: nothing is left to say, and nowhere to say it.
+    # The reader (head, less) has gone, so there is nowhere to write.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = 0
   except OSError as error:
@@ -56,6 +56,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def fail(message: str) -> int:
-  """Prints the one line and returns the exit code that goes with it."""
+  """Prints the error line and returns the exit code."""
   print(f'error: {message}', file=sys.stderr, flush=True)
   return BAD_INPUT

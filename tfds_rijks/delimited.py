@@ -1,4 +1,4 @@
-"""Text tables: commas, semicolons, tabs or pipes, in any encoding that museums' programs write."""
+"""Text tables: commas, semicolons, tabs or pipes, in any encoding that museum software writes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tfds_rijks.errors import UserError
 
 MAX_BYTES = 1 << 30
 DELIMITERS = ',;\t|'
-# A byte order mark says it; without one a table that is not UTF-8 comes from a Western Windows.
+# From the byte order mark; without one, a table that is not UTF-8 is Windows-1252.
 _MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
 _ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
 _SEPARATOR = re.compile(r'sep=([,;\t|])\r?\n')  # a first line that Excel understands
-_SAMPLE = 1 << 20  # characters in which the delimiter shows itself
+_SAMPLE = 1 << 20  # characters from which the delimiter is detected
 _SAMPLE_ROWS = 50
 
 
@@ -25,7 +25,7 @@ def decode(data: bytes, *, path: Path) -> tuple[str, str]:
   """Bytes -> (text, encoding): by mark, else UTF-8, else Windows-1252."""
   encoding = next((name for mark, name in _MARKS if data.startswith(mark)), '')
   if not encoding:
-    # UTF-16 without a mark: every plain letter has a zero beside it, always on the same side.
+    # UTF-16 without a mark: plain letters have a zero byte, always on the same side.
     even, odd = data[:4096:2].count(0), data[1:4096:2].count(0)
     if max(even, odd) > len(data[:4096]) // 4:
       encoding = 'utf-16-le' if odd > even else 'utf-16-be'
@@ -40,8 +40,9 @@ def decode(data: bytes, *, path: Path) -> tuple[str, str]:
     if len(_ACCENTED.findall(guessed)) > guessed.count('\ufffd'):
       line = data.count(b'\n', 0, error.start) + 1
       raise UserError(
-        f'{path}: line {line} is not UTF-8 as the rest is '
-        f'({data[error.start : error.end]!r}); correct that line, or save the table as UTF-8'
+        f'{path}: line {line} is not UTF-8 like '
+        f'the rest ({data[error.start : error.end]!r}); correct that line, or save the table as '
+        'UTF-8'
       ) from None
   try:
     return data.decode('cp1252'), 'cp1252'
@@ -52,12 +53,11 @@ def decode(data: bytes, *, path: Path) -> tuple[str, str]:
 
 
 def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
-  """(line, cells) of each row that is not empty; raises `UserError` for quotes without a pair.
-
-  The delimiter is the one of `sep=`, a tab in a `.tsv`, else the one that fits the first rows best.
+  """(line, cells) of each row that is not empty; raises `UserError` for unpaired quotes. The
+  delimiter is that of `sep=`, a tab in a `.tsv`, else the one that fits the first rows best.
   """
   if '\0' in text:
-    raise UserError(f'{path}: holds zero bytes; expected text; is it really a table?')
+    raise UserError(f'{path}: holds zero bytes, expected text; is it really a table?')
   said = _SEPARATOR.match(text)
   tab = '\t' if path.suffix.lower() == '.tsv' else ''
   reader = _reader(text, said[1] if said else tab or _delimiter(text))
@@ -76,9 +76,8 @@ def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(text: str) -> str:
-  """Of the header's cells, not of its characters: a quoted name may hold any of them.
-
-  A name without quotes may, too; then the following rows decide.
+  """Counts cells of the header, not characters: a quoted name may contain any of them. So may an
+  unquoted name; then the following rows decide.
   """
 
   def fit(delimiter: str) -> tuple[bool, float, int]:
@@ -99,5 +98,5 @@ def _delimiter(text: str) -> str:
 
 
 def _reader(text: str, delimiter: str) -> Any:
-  csv.field_size_limit(MAX_BYTES)  # a text of OCR in a cell that nobody asks for is no error
+  csv.field_size_limit(MAX_BYTES)  # long text from OCR in an unused cell is not an error
   return csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)

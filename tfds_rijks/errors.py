@@ -1,4 +1,4 @@
-"""What a user can put right: one line that names the thing, found, expected, and what to change."""
+"""Errors that a user can fix: one line with the thing, found, expected, and what to change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class ImageError(UserError):
-  """A picture that cannot be used: `name` says which, `reason` is a short phrase to count by."""
+  """A picture that cannot be used: `name` identifies it, `reason` is a short phrase to count by."""
 
   def __init__(self, name: str, reason: str, detail: str = ''):
     super().__init__(
@@ -20,4 +20,4 @@ class ImageError(UserError):
     self.name, self.reason, self.detail = name, reason, detail
 
   def __reduce__(self):
-    return ImageError, (self.name, self.reason, self.detail)  # errors cross process borders
+    return ImageError, (self.name, self.reason, self.detail)  # errors are pickled between processes

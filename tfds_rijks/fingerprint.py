@@ -1,6 +1,5 @@
-"""What a prepared version was made from: its options, and what its source folder held.
-
-It lies beside the data, short enough to keep, and is compared before anything is built again.
+"""The fingerprint of a prepared version: its options and the content of its source folder. It is
+stored beside the data, and compared before anything is built again.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from tfds_rijks.build_report import write_json
 from tfds_rijks.listing import is_picture, walk
 
 FILE = 'fingerprint.json'
-_ENDS = 1 << 20  # of a large file the first and last MiB stand for all
+_ENDS = 1 << 20  # of a large file only the first and last MiB are read
 _LARGE = 64 * _ENDS
-_TABLE = 1 << 30  # the largest table; up to there large files are read whole as well
-# As a rule not compressed, so that another picture has the same size.
+_TABLE = 1 << 30  # the largest table; large files up to this size are read whole
+# Usually uncompressed, so that another picture can have the same size.
 _PLAIN = frozenset({'.bmp', '.ppm', '.pgm', '.pbm', '.pnm', '.tif', '.tiff'})
 _SAMPLE = 4096  # bytes of a picture, at a quarter, half and three quarters
 
 
 def write(path: Path, fingerprint: Mapping[str, Any]) -> None:
-  """Leaves the fingerprint of the version in `path`, with the sizes of the files that lie there."""
+  """Writes the fingerprint of the version in `path`, with the sizes of its files."""
   sizes = {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()}
   write_json(path / FILE, {**fingerprint, 'files': sizes})
 
 
 def examine(path: Path) -> tuple[dict[str, Any], list[str]]:
-  """The fingerprint of a prepared version, and what is damaged there, as short phrases."""
+  """The fingerprint of a prepared version, and its damage as short phrases."""
   file = path / FILE
   if not file.exists():
     return {}, [f'{FILE} is missing']
@@ -51,10 +50,10 @@ def examine(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-  """What differs between two fingerprints, as short phrases."""
+  """The differences between two fingerprints, as short phrases."""
   was, now = old.get('options', {}), new['options']
   phrases = [
-    f'{name}={was.get(name)} then, {now.get(name)} now'
+    f'{name} was {was.get(name)}, now {now.get(name)}'
     for name in sorted({*was, *now})
     if was.get(name) != now.get(name)
   ]
@@ -66,9 +65,8 @@ def summary(
 ) -> dict[str, Any]:
   """Name -> what identifies its content, per file at the top and per subfolder.
 
-  Pictures count by name and size, those that are not compressed by samples too, all other files by
-  content: a table whose cell was edited in place is another table. `also` names files that count
-  although they are hidden.
+  Pictures count by name and size, uncompressed ones also by samples, all other files by content, so
+  that an edited cell makes another table. `also` names hidden files that count.
   """
   parts: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
   closer: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -88,7 +86,7 @@ def summary(
       'files': len(files),
       'bytes': sum(size for *_, size in files),
       'sha256': _digest(files),
-      # A key of its own: summaries that were written without it stay valid.
+      # A separate key, so that summaries without it stay valid.
       **({'closer': _digest(closer[top])} if top in closer else {}),
     }
     for top, files in sorted(parts.items())
@@ -96,7 +94,7 @@ def summary(
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-  """What changed between two summaries, as short phrases."""
+  """The changes between two summaries, as short phrases."""
   phrases = []
   for name in sorted({*old, *new}):
     if name not in new:
@@ -118,7 +116,7 @@ def _digest(files: list[Any]) -> str:
 
 def _samples(path: Path, size: int) -> str:
   digest = hashlib.sha256()
-  # What cannot be opened is counted, and put up with or not, when pictures are read.
+  # Unreadable files are counted, and tolerated or not, when pictures are read.
   with contextlib.suppress(OSError), path.open('rb') as file:
     for quarter in (1, 2, 3):
       file.seek(max(0, (size * quarter - 2 * _SAMPLE) // 4))

@@ -1,10 +1,10 @@
-"""The one image decoder of the project: prepare, train, eval and predict see the same pixels.
+"""The picture decoder of the project: prepare, train, eval and predict see the same pixels.
 
 Every picture becomes uint8 RGB, upright (EXIF orientation applied), in sRGB (embedded profiles
-applied), on a white ground (transparency), 16 bits scaled to 8. What cannot be read in full, or
-does not say what its values mean, is refused with an `ImageError`; nothing is guessed and nothing
-is replaced. Sizes are read from the header before any pixel is allocated. The work is done in C
-without the GIL, so threads help. What is read of each format: docs/pictures.md.
+applied), on a white ground (transparency), 16 bits scaled to 8. A file that cannot be read in full,
+or does not declare what its values mean, is refused with an `ImageError`; nothing is guessed or
+replaced. Sizes are read from the header before any pixel is allocated. The work is done in C
+without the GIL, so threads help. Formats: docs/pictures.md.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tfds_rijks.jpeg_header import read_header
 from tfds_rijks.orientation import FROM_BELOW, FROM_THE_RIGHT, orientation_of, upright
 from tfds_rijks.resizing import Resize, check_resize, resized
 
-DECODER = 2  # one more whenever a file may give other pixels: what was decoded before is stale
+DECODER = 2  # increased whenever a file may give other pixels, which makes decoded pictures stale
 MAX_PIXELS = 100_000_000
-LONGEST_JPEG = 65_500  # pixels of a side that libjpeg writes
+LONGEST_JPEG = 65_500  # pixels of a side that libjpeg can write
 HEIC_SUFFIXES = frozenset({'.heic', '.heif', '.hif'})
 SUFFIXES = frozenset(
   {
@@ -63,7 +63,7 @@ Fit = Literal['crop', 'squash', 'pad']
 
 
 class Decoded(NamedTuple):
-  """uint8 `[H, W, 3]` RGB, and what was found in the file and put up with, as short phrases."""
+  """uint8 `[H, W, 3]` RGB, and tolerated flaws of the file as short phrases."""
 
   pixels: np.ndarray
   notes: tuple[str, ...]
@@ -77,9 +77,9 @@ def decode(
   Args:
     data: the file's bytes; the format is found from them, never from the name.
     name: record id or path, for messages.
-    short_side: what is needed, in pixels. A larger JPEG is then decoded at so many eighths of its
-      size (DCT scaling), never below this; other formats always come in full.
-    max_pixels: height times width that is accepted.
+    short_side: needed size, in pixels. A larger JPEG is decoded at some eighths of its size (DCT
+    scaling), never below this; other formats are always decoded in full. max_pixels: largest height
+    times width.
 
   Raises:
     ImageError: the reasons are 'empty file', 'an HTML page, not a picture', 'unknown format',
@@ -101,7 +101,7 @@ def read(
     return Decoded(upright(pixels, raster.orientation), notes)
   except (ImageError, MemoryError):
     raise
-  except Exception as error:  # decoders fed with arbitrary bytes raise nearly anything
+  except Exception as error:  # decoders raise nearly anything for arbitrary bytes
     raise ImageError(name, _reason(error), _first_line(error)) from error
 
 
@@ -120,7 +120,7 @@ def _reason(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
   text = str(error).strip().split('\n')[0]
-  # Pillow names the buffer by its address, which differs from run to run.
+  # Pillow names the buffer by its address, which differs between runs.
   return '' if 'BytesIO' in text else text[:200]
 
 
@@ -151,11 +151,11 @@ def fit(image: np.ndarray, size: int, *, how: Fit = 'crop', by: Resize = 'pillow
 
 @dataclasses.dataclass(frozen=True)
 class Square:
-  """What a network sees of a picture: `size` pixels a side, made square as `fit` says (see `fit`),
-  resized by `resize` (see `tfds_rijks.resizing`).
+  """Turns a picture into a network's input: `size` pixels a side, made square as `fit` says (see
+  `fit`), resized by `resize` (see `tfds_rijks.resizing`).
 
   Training, evaluation and prediction share one, so that they see the same pixels. Raises
-  `UserError` where `resize` needs a library that is not there.
+  `UserError` if `resize` needs a library that is not installed.
   """
 
   size: int
@@ -179,8 +179,8 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
 def shrink(data: bytes, *, name: str, image_size: int, max_pixels: int = MAX_PIXELS) -> bytes:
   """Encoded picture -> encoded picture whose short side is at most `image_size` pixels.
 
-  A plain JPEG (RGB or grey, upright, no colour profile) that is small enough is kept as it came;
-  all else is decoded, reduced if it is larger, and written as JPEG of quality 95, 4:4:4.
+  A plain JPEG (RGB or grey, upright, no colour profile) that is small enough is kept unchanged;
+  everything else is decoded, reduced if larger, and written as JPEG of quality 95, 4:4:4.
   """
   image, notes = read(data, name=name, short_side=image_size, max_pixels=max_pixels)
   return store(reduce(image, image_size), data=data, image_size=image_size, flawed=bool(notes))
@@ -196,9 +196,8 @@ def reduce(image: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def store(image: np.ndarray, *, data: bytes, image_size: int, flawed: bool = False) -> bytes:
-  """As `shrink`, for a picture that has been decoded and reduced (`data` is what it came from).
-
-  `flawed`: there were notes on it; then it is written anew, too.
+  """As `shrink`, for a picture already decoded from `data` and reduced. `flawed`: it had notes, and
+  is therefore also written again.
   """
   size = jpeg_size(data)  # of the file: a scaled decode may have met `image_size` exactly
   small = size is not None and min(size) <= image_size
@@ -206,7 +205,7 @@ def store(image: np.ndarray, *, data: bytes, image_size: int, flawed: bool = Fal
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-  """(height, width) of an upright JPEG in full, which a scaled decode does not tell; else None."""
+  """Full (height, width) of an upright JPEG, which a scaled decode does not return; else None."""
   if data[:2] != JPEG_MARK:
     return None
   header = read_header(data)
@@ -215,14 +214,14 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def look(image: np.ndarray, data: bytes, *, side: int) -> bytes:
-  """A tiny version of decoded `data`, `side` x `side`, that finds candidates for equal pictures: it
-  is nearly the same at whatever scale `image` was decoded.
+  """A tiny version of decoded `data`, `side` x `side`, to find candidates for equal pictures: it is
+  nearly the same whatever scale `image` was decoded at.
   """
   height, width = image.shape[:2]
   box = (0.0, 0.0, float(width), float(height))
   if (size := jpeg_size(data)) not in (None, (height, width)):
-    # A scaled decode rounds its size up: its last row and column, those of the file as it lies,
-    # hold less of the picture than the others.
+    # A scaled decode rounds its size up: its last row and column, as stored, hold less of the
+    # picture than the others.
     eighths = next(
       n
       for n in range(1, 9)

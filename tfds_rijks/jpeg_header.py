@@ -1,8 +1,6 @@
-"""What a JPEG file says of itself before its pixels: read in microseconds, nothing allocated.
-
-Segments are walked as libjpeg walks them (ITU T.81, annex B): what lies between two of them is
-passed over. `without_flaws` leaves what decides the pixels, so that a strict decoder stumbles over
-damaged pixels and over nothing else.
+"""The header of a JPEG file, read in microseconds without allocating pixels. Segments are walked
+like libjpeg does (ITU T.81, annex B): bytes between them are skipped. `without_flaws` keeps what
+decides the pixels, so that a strict decoder only fails on damaged pixels.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ _WHOLE_BLOCK = b'\0\x3f\0'  # what a scan of a sequential JPEG holds: all coeffi
 class JpegHeader:
   """Size in pixels, number of colour components (1, 3 or 4), bits per sample, raw metadata.
 
-  `several_scans`: progressive, or one component after the other. `icc`: the profile, b'' where
-  there is none, None where its parts do not make a whole.
+  `several_scans`: progressive, or one component after the other. `icc`: the profile, b'' if there
+  is none, None if parts of it are missing.
   """
 
   height: int
@@ -43,7 +41,7 @@ class JpegHeader:
 
 
 def read_header(data: bytes) -> JpegHeader:
-  """Walks the markers up to the frame header and the metadata around it.
+  """Reads the markers up to the frame header and the metadata around it.
 
   Raises `ValueError` if no complete frame header is found before the first scan.
   """
@@ -72,10 +70,9 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def without_flaws(data: bytes) -> bytes:
-  """The file without what does not concern its pixels: metadata, bytes between the segments of the
-  header, parameters of a sequential scan that only a progressive one has.
-
-  Raises `ValueError` where pixels may be missing: bytes between scans, a component without one.
+  """The file without everything irrelevant to its pixels: metadata, bytes between the segments of
+  the header, progressive parameters of a sequential scan. Raises `ValueError` if pixels may be
+  missing: bytes between scans, a component without a scan.
   """
   out = [data[:2]]
   components, begun = 0, set[int]()
@@ -90,7 +87,7 @@ def without_flaws(data: bytes) -> bytes:
     if marker == 0xE0 and body.startswith(b'JFIF\0'):
       out.append(_JFIF)
     elif 0xE0 <= marker <= 0xEF or marker == _COMMENT:
-      # Adobe's says whether the colours are YCbCr; an unknown answer is none.
+      # Adobe's says whether the colours are YCbCr; unknown values are ignored.
       if marker == 0xEE and body.startswith(b'Adobe') and len(body) >= 12 and body[11] <= 2:
         out.append(segment)
     elif marker == _SOS:
@@ -114,11 +111,11 @@ def without_flaws(data: bytes) -> bytes:
 
 
 def _segments(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
-  """(marker, where it stands, where its segment ends) of each segment from `at` on, up to EOI."""
+  """(marker, its start, end of its segment) of each segment from `at` on, up to EOI."""
   last = len(data) - 4
   while at <= last:
     marker = data[at + 1]
-    if data[at] != 0xFF or marker == 0xFF:  # a byte too many, or one that fills
+    if data[at] != 0xFF or marker == 0xFF:  # a stray or fill byte
       at += 1
     elif marker in _BARE:
       at += 2
@@ -133,7 +130,7 @@ def _segments(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _end_of_scan(data: bytes, at: int) -> int:
-  """Where the next marker but RSTn stands."""
+  """The position of the next marker other than RSTn."""
   while 0 <= (at := data.find(b'\xff', at)) < len(data) - 1:
     if data[at + 1] not in (0x00, 0xFF, *range(0xD0, 0xD8)):
       return at
@@ -142,7 +139,7 @@ def _end_of_scan(data: bytes, at: int) -> int:
 
 
 def _joined(parts: list[bytes]) -> bytes | None:
-  """A profile of numbered parts: number, count, data."""
+  """Joins a profile of numbered parts: number, count, data."""
   if not parts:
     return b''
   if any(len(part) < 2 for part in parts):

@@ -1,4 +1,4 @@
-"""Label texts and class vocabularies: normalised, counted, with ids that do not depend on order."""
+"""Label texts and class vocabularies: normalised, counted, with ids independent of order."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def normalise(text: str) -> str:
 class Vocabulary:
   """The classes of one task.
 
-  `names` are sorted, and a class's id is its place there; `counts` says on how many records each
-  stands; `dropped` lists the values that became missing, with their counts.
+  `names` are sorted, and a class's id is its index; `counts` are the records of each; `dropped`
+  lists the values that became missing, with their counts.
   """
 
   names: tuple[str, ...]
@@ -36,7 +36,7 @@ class Vocabulary:
   dropped: Mapping[str, int]
 
   def id(self, name: str) -> int:
-    """Class id, or -1 (missing) for a dropped or empty name."""
+    """The class id, or -1 (missing) for a dropped or empty name."""
     return self._ids.get(name, -1)
 
   def ids(self, names: Iterable[str]) -> list[int]:
@@ -73,7 +73,7 @@ def gini(counts: Iterable[int]) -> float:
 
 
 def describe(values: Iterable[str | Sequence[str]], names: Vocabulary) -> dict[str, Any]:
-  """What the build report says of a task: classes, records with a label, floor, Gini, dropped."""
+  """The entry of a task in the build report: classes, labelled records, floor, Gini, dropped."""
   labelled = missing = 0
   for value in values:
     found = names.ids([value] if isinstance(value, str) else value)
@@ -92,6 +92,6 @@ def describe(values: Iterable[str | Sequence[str]], names: Vocabulary) -> dict[s
 
 
 def skeleton(text: str) -> str:
-  """Letters and digits alone, without case and accents: what spellings of one name share."""
+  """Letters and digits without case and accents, which spellings of one name share."""
   text = unicodedata.normalize('NFKD', text.casefold())
   return ''.join(c for c in text if c.isalnum() and not unicodedata.combining(c))

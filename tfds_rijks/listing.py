@@ -1,4 +1,4 @@
-"""The files of a source folder: hidden ones left out, each called by its path in the folder."""
+"""The files of a source folder, without hidden ones, named by their path in the folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import SUFFIXES
 
-# Of Synology and QNAP, macOS and Windows; and what people call such folders themselves.
+# Of Synology and QNAP, macOS and Windows, and common names given by people.
 NOT_OURS = frozenset(
   (
     *('@eadir', '@recycle', '#recycle', '#snapshot', '__macosx', '$recycle.bin'),
@@ -19,10 +19,9 @@ NOT_OURS = frozenset(
 
 
 def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
-  """All files below `folder`, sorted; hidden ones, folders in which programs keep thumbnails and
-  what was deleted, and the folders in `without` are left out.
-
-  Links to folders are followed, each folder once: a link that points upwards ends the walk there.
+  """All files below `folder`, sorted; hidden ones, folders of thumbnails and deleted files, and the
+  folders in `without` are skipped. Links to folders are followed, each folder once, so that upward
+  links end.
   """
   skip = {os.path.realpath(path) for path in without}
   seen: set[str] = set()
@@ -47,7 +46,7 @@ def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
 
 
 def name_of(path: Path, *, folder: Path) -> str:
-  """The path relative to `folder`, as a picture is called everywhere.
+  """The path relative to `folder`, which names a picture everywhere.
 
   Raises `UserError` for a name that is not UTF-8, which no table and no dataset can hold.
   """
@@ -55,12 +54,10 @@ def name_of(path: Path, *, folder: Path) -> str:
   try:
     name.encode()
   except UnicodeEncodeError:
-    raise UserError(
-      f'{folder}: {name!a}: the name is not UTF-8, as those of old archives; rename it'
-    ) from None
+    raise UserError(f'{folder}: {name!a}: the name is not UTF-8; rename it') from None
   return name
 
 
 def is_picture(path: Path) -> bool:
-  """By its name: whether it really is one is known after decoding."""
+  """Whether a name is a picture's; the content is only known after decoding."""
   return path.suffix.lower() in SUFFIXES

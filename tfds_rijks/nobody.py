@@ -1,4 +1,4 @@
-"""Words for an answer that nobody knows: "unknown", "anoniem", "N.N.", "n/a". Never a class."""
+"""Words for unknown makers and values, which are never a class: "unknown", "anoniem", "n/a"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALSO = ' *'  # of a line: also before or behind other words, in a column of mak
 
 
 class Nobody:
-  """The lines of `nobody.txt`, or of a file of the same kind."""
+  """The words in `nobody.txt`, or in a file of the same kind."""
 
   def __init__(self, lines: Iterable[str]):
     texts = [text for line in lines if (text := line.strip()) and not text.startswith('#')]
@@ -21,7 +21,7 @@ class Nobody:
     self._longest = max((word.count(' ') + 1 for word in self._words), default=0)
 
   def __call__(self, text: str, *, maker: bool = False) -> bool:
-    """Whether the text names nobody; `maker`: it stands in a column of makers."""
+    """Whether the text names nobody; `maker`: it is in a column of makers."""
     folded = _folded(text)
     if folded in self._whole:
       return True

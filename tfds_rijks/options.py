@@ -1,4 +1,4 @@
-"""What `prepare` must know of a dataset before it builds it; each dataset package has one."""
+"""What `prepare` needs from a dataset; each dataset package implements it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import tensorflow_datasets as tfds
 
 
 class Preparation(Protocol):
-  """A dataset name, a source folder and options, checked; from it comes the TFDS builder.
+  """A checked dataset name, source folder and options, which make the TFDS builder.
 
   Attributes:
     dataset: the full TFDS name, 'rijksmuseum/multitask' or 'collection'.
-    options: every option that decides what the build holds, as JSON values.
-    image_size: short side in pixels of what is stored; None for the files as they are.
-    max_pixels: height times width that a picture may have.
-    processes: that read pictures; None: one a core.
-    summary: of what was read, to be printed before the estimate; '' for nothing.
-    hidden: files below the source that are input although their names begin with a dot.
-    KEPT: folders of the data_dir in which builds leave what they may need again; no input.
+    options: every option that decides the content of the build, as JSON values. image_size: short
+    side in pixels of stored pictures; None keeps the files. max_pixels: largest height times width
+    of a picture. processes: that read pictures; None: one per core. summary: of the input, printed
+    before the estimate; '' for none. hidden: files below the source that are input although their
+    names start with a dot. KEPT: folders of the data_dir in which builds keep files for later; not
+    input.
   """
 
   KEPT: ClassVar[tuple[str, ...]]
@@ -41,7 +40,7 @@ class Preparation(Protocol):
     """Adds a flag for each option; one that is not given must be absent (`SUPPRESS`)."""
 
   def place(self, data_dir: Path, *, dry_run: bool) -> None:
-    """Says where the dataset will lie; in a dry run nothing may be written there."""
+    """Sets where the dataset will be; in a dry run nothing must be written there."""
 
   def pictures(self) -> list[Path]:
     """The pictures that a build would read, for the estimate."""

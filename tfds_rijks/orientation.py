@@ -1,4 +1,4 @@
-"""Which way up a picture is meant: EXIF's orientation, and nothing else (XMP's is ignored)."""
+"""The orientation of a picture: EXIF's (XMP's is ignored)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from PIL import Image
 
 TAG = 0x0112
-FROM_THE_RIGHT, FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)  # orientations that are read so
+FROM_THE_RIGHT, FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)  # the known orientations
 
 
 def orientation_of(exif: bytes | None) -> int:
-  """The orientation 1 to 8 of a block of EXIF; 1 where there is none or it cannot be read."""
+  """The orientation 1 to 8 of a block of EXIF; 1 if there is none or it cannot be read."""
   if not exif:
     return 1
   entry = Image.Exif()
   try:
     entry.load(exif)
     return known(entry.get(TAG, 1))
-  except Exception:  # broken metadata around a sound picture: the pixels stand as they are
+  except Exception:  # broken metadata around an intact picture: leave the pixels
     return 1
 
 

@@ -1,4 +1,4 @@
-"""Files of a collection that are no picture by their name: each is named, with a reason."""
+"""Skipped files of a collection, which by their names are not pictures: each with a reason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tfds_rijks.formats import heif
 from tfds_rijks.formats.unread import kind_of
 from tfds_rijks.listing import is_picture, walk
 
-_HEAD = 4096  # bytes that tell what a file is
+_HEAD = 4096  # bytes that identify a file
 _PREPARED = 'dataset_info.json'  # of a dataset that was prepared into the folder
 
 
 def passed_over(folder: Path, *, used: Container[str]) -> dict[str, list[str]]:
-  """Reason -> paths relative to `folder` of what is neither `used` nor hidden nor prepared data."""
+  """Reason -> paths relative to `folder` of files neither `used` nor hidden nor prepared data."""
   reasons: dict[str, list[str]] = defaultdict(list)
   for path in walk(folder):
     name = path.relative_to(folder).as_posix()
@@ -26,7 +26,7 @@ def passed_over(folder: Path, *, used: Container[str]) -> dict[str, list[str]]:
 
 
 def reason(path: Path) -> str:
-  """Why a file is passed over, as a short phrase to count by."""
+  """Why a file is skipped, as a short phrase to count by."""
   if is_picture(path):
     return 'a picture that belongs to no row'
   try:
@@ -38,7 +38,7 @@ def reason(path: Path) -> str:
   if heif.is_heic(head) and not heif.INSTALLED:
     return f'{heif.MISSING}; {heif.ADVICE}'
   if kind := kind_of(head):
-    return f'not a picture that is read: {kind}'
+    return f'not a supported picture: {kind}'
   if formats.is_known(head):
-    return f'a picture whose name does not say so ({suffix}); name it .jpg, .png or what it is'
+    return f'a picture with another ending ({suffix}); name it .jpg, .png or what it is'
   return f'not a picture ({suffix})'

@@ -2,7 +2,7 @@
 
 The workers are plain Python processes that import the function's module and nothing of the
 program that called them, so they start fast, need no `if __name__ == '__main__'` and never see JAX.
-A worker that dies (a decoder that crashes, the memory killer) costs one item, not the build.
+A worker that dies (a crashing decoder, the memory killer) costs one item, not the build.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.images import ImageError
 from tfds_rijks.progress import Progress
 
-CHUNK = 8  # items sent at once: the pipe's round trip is then small against a picture
+CHUNK = 8  # items per message, so that the pipe's round trip is short compared with a picture
 AHEAD = 4  # chunks in flight per worker: this bounds the memory
 _START = 'from tfds_rijks.pool import serve; serve()'
 
 
 class WorkerError(RuntimeError):
-  """The function failed in a way that is not the input's fault; holds the worker's traceback."""
+  """The function failed for another reason than the input; has the worker's traceback."""
 
 
 def default_processes() -> int:
-  """One a core that this process may use."""
+  """One per core that this process may use."""
   return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
@@ -52,9 +52,8 @@ def run(
 
   Args:
     function: a module-level function of an importable module; its items and results are pickled.
-    items: each must pickle; the first element of a tuple, or the item, names it in messages.
-    what: shown with the progress.
-    processes: default: one a core; 1 runs in this process.
+    items: each must pickle; the first element of a tuple, or the item, names it in messages. what:
+    shown with the progress. processes: default: one per core; 1 runs in this process.
 
   A `UserError` (an `ImageError`, say) is yielded as the item's result; any other exception is
   raised here as `WorkerError`.
@@ -104,7 +103,7 @@ def _parallel(
     for future in waiting:
       future.cancel()
     for worker in workers:
-      worker.stop()  # also ends a call that is under way
+      worker.stop()  # also ends a call in progress
     threads.shutdown()
 
 
@@ -119,7 +118,7 @@ class _Worker:
 
   def _start(self) -> subprocess.Popen[bytes]:
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(p for p in sys.path if p)}
-    # A process a core: threads of the linear algebra would wait for each other.
+    # One process per core: threads of the linear algebra would wait for each other.
     environment |= {'OPENBLAS_NUM_THREADS': '1', 'OMP_NUM_THREADS': '1'}
     process = subprocess.Popen(
       [sys.executable, '-c', _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
@@ -132,11 +131,11 @@ class _Worker:
     answer = self._ask(chunk)
     if answer is not None:
       return answer
-    # The process has died: find the item that does it, each in turn.
+    # The process has died: try each item to find the cause.
     return [(self._ask([item]) or [self._dead(item)])[0] for item in chunk if not self.stopped]
 
   def _ask(self, chunk: Sequence[Any]) -> list[tuple[str, Any]] | None:
-    """The worker's answer; None if it died over it (a fresh one then stands ready)."""
+    """The worker's answer; None if it died (a new one is then ready)."""
     if not self.greeted and not self.stopped:
       self._greet()
     try:
@@ -150,7 +149,7 @@ class _Worker:
       return None
 
   def _greet(self) -> None:
-    """Waits until the worker has found its function: one that cannot start is no item's fault."""
+    """Waits until the worker has found its function, as failing to start is not an item's fault."""
     try:
       _receive(self.process.stdout)
     except EOFError:
@@ -171,15 +170,17 @@ class _Worker:
     self.process.kill()
     self.process.wait()
     for pipe in (self.process.stdin, self.process.stdout):
-      with contextlib.suppress(OSError):  # unsent bytes for a process that has gone
+      with contextlib.suppress(OSError):  # unsent bytes for a dead process
         pipe.close()  # type: ignore[union-attr]
 
 
 def serve() -> None:
   """The worker's side: answers pickled lists of items on stdin with lists of results on stdout."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's; the pipe's end is ours
+  signal.signal(
+    signal.SIGINT, signal.SIG_IGN
+  )  # the caller handles Ctrl-C; the worker stops at the pipe's end
   requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), 'wb')
-  os.dup2(2, 1)  # what a library prints must not land between the answers
+  os.dup2(2, 1)  # a library's prints must not mix with the answers
   path, module, name = pickle.loads(_receive(requests))
   sys.path[:] = path
   function: Any = importlib.import_module(module)
@@ -204,12 +205,12 @@ def _call(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
 
 
 def _module(function: Callable[[Any], Any]) -> str:
-  """The importable name of a function's module, also of a command run by `python -m`."""
+  """The importable name of a function's module, even of a command run by `python -m`."""
   if function.__module__ != '__main__':
     return function.__module__
   spec = getattr(sys.modules['__main__'], '__spec__', None)
   if spec is None:
-    raise ValueError(f'{function.__qualname__} stands in a script; put it into a module')
+    raise ValueError(f'{function.__qualname__} is in a script; move it to a module')
   return spec.name
 
 

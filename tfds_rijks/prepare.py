@@ -1,8 +1,8 @@
 """Prepares a TFDS dataset without TensorFlow: `python -m tfds_rijks.prepare --help`.
 
-It begins with an estimate, shows progress, and ends with the build report. What is prepared
-already from the same input with the same options is reused; anything else is refused by name, or
-rebuilt with `--overwrite`. A build appears whole or not at all.
+Prints an estimate, shows progress, and ends with the build report. A dataset already prepared from
+the same input with the same options is reused; any other is refused by name, or rebuilt with
+`--overwrite`. A build appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.options import Preparation
 from tfds_rijks.progress import duration
 
-SAMPLE = 24  # pictures that are read for the estimate
-_OVERHEAD = 1.05  # of a record around its picture: labels, keys, index
+SAMPLE = 24  # pictures read for the estimate
+_OVERHEAD = 1.05  # of a record beside its picture: labels, keys, index
 GB = 1e9
 
 
@@ -44,14 +44,12 @@ def prepare(
   """Builds `dataset` below `data_dir` and returns the folder of the prepared version.
 
   Args:
-    dataset: 'rijksmuseum/CONFIG', 'collection', or 'collection/NAME' where a second collection
-      shares the `data_dir`.
-    manual_dir: the source folder.
-    overwrite: rebuild what is there if it is damaged, or its input or options were others.
+    dataset: 'rijksmuseum/CONFIG', 'collection', or 'collection/NAME' if a second collection shares
+    the `data_dir`. manual_dir: the source folder.
+    overwrite: rebuild a version that is damaged, or made from other input or options.
     dry_run: stop after the estimate.
-    **options: of the dataset, named as the flags of the command.
-
-  Raises `UserError` for input that cannot be used, names the thing and says what to change.
+    **options: of the dataset, named like the flags of the command. Raises `UserError` for unusable
+    input.
   """
   source, target = _source(manual_dir), _target(data_dir)
   name, _, config = dataset.partition('/')
@@ -74,7 +72,7 @@ def prepare(
     if damage and not overwrite:
       raise UserError(f'{path}: is damaged: {"; ".join(damage[:6])}; rebuild it with --overwrite')
     if not damage and not different:
-      print(f'{path}: prepared already from this input with these options; nothing to do')
+      print(f'{path}: already prepared from this input with these options; nothing to do')
       return path
     if not overwrite:
       raise UserError(
@@ -94,8 +92,8 @@ def prepare(
     _put_in_place(staging, target, path)
   print(f'\n{build_report.text(build_report.read(path))}\n')
   print(
-    f'{path}: {plan.dataset} prepared in {duration(time.monotonic() - began)}; its report is '
-    f'{build_report.FILE} there'
+    f'{path}: {plan.dataset} prepared in {duration(time.monotonic() - began)}; its report '
+    f'is {build_report.FILE} there'
   )
   return path
 
@@ -108,7 +106,7 @@ def _preparations() -> dict[str, type[Preparation]]:
 
 
 def _written(preparations: Mapping[str, type[Preparation]]) -> list[str]:
-  """The folders of a data_dir that are ours: they may lie in the source and are no part of it."""
+  """Our folders in a data_dir, which may be inside the source but are not part of it."""
   return [*preparations, *(name for one in preparations.values() for name in one.KEPT)]
 
 
@@ -128,34 +126,34 @@ def _target(data_dir: str | Path) -> Path:
   if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
     raise UserError(
       f'--data_dir={folder}: is {"a link to nothing" if folder.is_symlink() else "a file"}; '
-      'expected a folder, or a name that is free'
+      'expected a folder or a new name'
     )
   return folder
 
 
 def _path(plan: Preparation, target: Path) -> Path:
-  """Where the version will lie; TFDS would read, and trip over, a damaged one that lies there."""
+  """The folder of the version; TFDS would fail reading a damaged one there."""
   with tempfile.TemporaryDirectory() as empty:
     return target / Path(plan.builder(Path(empty)).data_path).relative_to(empty)
 
 
 def _name_hint(dataset: str) -> str:
   return (
-    ', or give this one a name of its own (--dataset=collection/NAME)'
+    ', or give this one its own name (--dataset=collection/NAME)'
     if (dataset.startswith('collection'))
     else ''
   )
 
 
 def estimate(plan: Preparation, target: Path) -> None:
-  """Prints pictures, hours and gigabytes, measured on a sample; refuses what cannot fit."""
+  """Prints pictures, time and gigabytes, measured on a sample; `UserError` if they do not fit."""
   paths = plan.pictures()
   sample = paths[:: max(1, len(paths) // SAMPLE)][:SAMPLE]
   began = time.monotonic()
   stored = pictures.sample_size(sample, image_size=plan.image_size, max_pixels=plan.max_pixels)
   seconds = (time.monotonic() - began) / max(1, len(sample)) * len(paths)
   workers = plan.processes or pool.default_processes()
-  # Reduced pictures lie in a temporary file until the splits are known, and then in the dataset.
+  # Reduced pictures are in a temporary file until the splits are known, and then in the dataset.
   copies = 1 if plan.image_size is None else 2
   needed = stored / max(1, len(sample)) * len(paths) * copies * _OVERHEAD
   free = shutil.disk_usage(_existing(target)).free
@@ -171,7 +169,7 @@ def estimate(plan: Preparation, target: Path) -> None:
 
 
 def _existing(path: Path) -> Path:
-  """The nearest folder that exists, on whose device `path` will lie."""
+  """The nearest existing folder, on whose device `path` will be."""
   path = path.absolute()
   while not path.exists():
     path = path.parent
@@ -180,7 +178,7 @@ def _existing(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _staging(path: Path) -> Iterator[Path]:
-  """A folder beside the version folder in which a build grows unseen; one build at a time."""
+  """A hidden folder beside the version folder for a build in progress; one build at a time."""
   staging = path.parent / '.staging'
   staging.mkdir(parents=True, exist_ok=True)
   with (path.parent / '.lock').open('w') as lock:
@@ -188,11 +186,10 @@ def _staging(path: Path) -> Iterator[Path]:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       raise UserError(
-        f'{path.parent}: another prepare is writing there; wait for it, or choose '
-        'another --data_dir'
+        f'{path.parent}: another prepare is writing here; wait for it, or choose another --data_dir'
       ) from None
     if any(staging.iterdir()):
-      print(f'{staging}: left by a build that was killed; removed')
+      print(f'{staging}: left by a killed build; removed')
       shutil.rmtree(staging)
       staging.mkdir()
     if (old := _old(path)).exists() and not path.exists():
@@ -207,14 +204,14 @@ def _build(plan: Preparation, source: Path, staging: Path) -> Path:
   import tensorflow_datasets as tfds
 
   logging.getLogger('absl').setLevel(logging.ERROR)
-  tfds.disable_progress_bar()  # ours shows the pictures, which is where the time goes
+  tfds.disable_progress_bar()  # ours shows the pictures, which take the time
   builder = plan.builder(staging)
   config = tfds.download.DownloadConfig(manual_dir=str(source))
-  with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of a download and of the staging
+  with contextlib.redirect_stdout(io.StringIO()):  # TFDS logs a download and the staging folder
     try:
       builder.download_and_prepare(download_config=config)
     except (RuntimeError, OSError) as error:
-      # ArrayRecord wraps the system's message; a temporary file has no name to show.
+      # ArrayRecord wraps the system's message, and a temporary file has no name.
       if os.strerror(errno.ENOSPC) not in str(error):
         raise
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(staging)) from error
@@ -251,16 +248,16 @@ def main() -> int | None:
     '--dataset', required=True, help='rijksmuseum/CONFIG, collection or collection/NAME'
   )
   parser.add_argument('--manual_dir', required=True, help='the folder with the source data')
-  parser.add_argument('--data_dir', required=True, help='where the prepared dataset will lie')
+  parser.add_argument('--data_dir', required=True, help='where to put the prepared dataset')
   parser.add_argument(
     '--overwrite',
     action='store_true',
-    help='rebuild what is damaged, or was prepared from other input or options',
+    help='rebuild a dataset that is damaged, or was prepared from other input or options',
   )
   parser.add_argument('--dry_run', action='store_true', help='print the estimate and stop')
   preparations = _preparations()
   if (name := dataset.partition('/')[0]) in preparations:
-    # SUPPRESS: an option that is not given keeps the default of the dataset.
+    # SUPPRESS: options that are not given keep the dataset's defaults.
     group = parser.add_argument_group(f'options of {name}', argument_default=argparse.SUPPRESS)
     preparations[name].add_arguments(group)
   arguments = vars(parser.parse_args())

@@ -1,7 +1,6 @@
-"""Colour profiles by their content: which colours they speak of, and what becomes of those in sRGB.
-
-A profile is taken by what it does, never by its name: "sRGB-elle-V2-g10" is linear. One that leaves
-every colour within a level of where it was is sRGB, and is not applied.
+"""Colour profiles by their content: their colour space, and conversion to sRGB. A profile is judged
+by its effect, never by its name: "sRGB-elle-V2-g10" is linear. One that moves no colour by more
+than one level is sRGB, and is not applied.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CLASSES = ('scnr', 'mntr', 'prtr', 'spac')  # of devices: not links, abstract o
 
 @functools.lru_cache(maxsize=64)
 def space_of(icc: bytes) -> Space:
-  """Which colours a profile is about; '' for one that is damaged or about others than these."""
+  """The colour space of a profile; '' for a damaged or unsupported one."""
   try:
     profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
     space = str(profile.xcolor_space).strip()
@@ -38,7 +37,7 @@ def space_of(icc: bytes) -> Space:
 
 
 def is_srgb(icc: bytes) -> bool:
-  """Whether a profile leaves every colour within a level of where it was."""
+  """Whether a profile moves no colour by more than one level."""
   if space_of(icc) == 'GRAY':
     return (
       int(np.abs(_grey_table(icc)[::257] - _GREYS[:, None].astype(np.int64) * 257).max()) <= 257
@@ -53,7 +52,7 @@ def to_srgb(samples: np.ndarray, icc: bytes) -> np.ndarray:
     table = _grey_table(icc)
     return (eight_bits(table[::257]) if samples.dtype == np.uint8 else table)[samples[..., 0]]
   transform = _transform(icc, space)
-  assert transform is not None, 'is_srgb is asked first'
+  assert transform is not None, 'check is_srgb first'
   if samples.dtype == np.uint8:
     image = Image.fromarray(np.ascontiguousarray(samples), space)
     return np.asarray(transform.apply(image))
@@ -61,7 +60,7 @@ def to_srgb(samples: np.ndarray, icc: bytes) -> np.ndarray:
 
 
 def _deep_transform(samples: np.ndarray, icc: bytes, *, space: str, flags: int = 0) -> np.ndarray:
-  """In 16 bits: Pillow's transforms are of 8, and linear light would fall into few levels."""
+  """Converts in 16 bits: in the 8 of Pillow's transforms, linear light would have few levels."""
   import imagecodecs
 
   return imagecodecs.cms_transform(
@@ -77,10 +76,8 @@ def _deep_transform(samples: np.ndarray, icc: bytes, *, space: str, flags: int =
 
 @functools.lru_cache(maxsize=16)
 def _grey_table(icc: bytes) -> np.ndarray:
-  """uint16 `[65536, 3]`: what each grey becomes.
-
-  Evaluated curve by curve: by default lcms puts a coarse table in their place, which is off by ten
-  levels in the shadows of a linear profile.
+  """uint16 `[65536, 3]`: the colour of each grey. Evaluated curve by curve: by default lcms
+  replaces the curves by a coarse table, off by ten levels in the shadows of a linear profile.
   """
   ramp = np.arange(65536, dtype=np.uint16)[None]
   try:
@@ -90,7 +87,7 @@ def _grey_table(icc: bytes) -> np.ndarray:
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:
-  """uint16 over its full range -> uint8, rounded; uint8 as it is."""
+  """uint16 over its full range -> uint8, rounded; uint8 unchanged."""
   if values.dtype == np.uint8:
     return values
   return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -98,7 +95,7 @@ def eight_bits(values: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _transform(icc: bytes, space: str) -> ImageCms.ImageCmsTransform | None:
-  """RGB or CMYK to sRGB; None where that changes nothing."""
+  """The transform of RGB or CMYK to sRGB; None if it changes nothing."""
   profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
   transform = ImageCms.buildTransform(profile, _srgb(), space, 'RGB')
   if space == 'CMYK':
@@ -155,9 +152,8 @@ _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 
 
 def of_code_points(primaries: int, transfer: int) -> bytes:
-  """The profile of colours that are given by numbers (H.273); b'' if they are sRGB's.
-
-  Raises `ValueError` for colours that are not known here, such as those of high dynamic range.
+  """The profile of code points (H.273); b'' if they are sRGB's. Raises `ValueError` for unsupported
+  ones, such as those of high dynamic range.
   """
   if primaries not in _PRIMARIES:
     raise ValueError(f'colour primaries {primaries}')
@@ -168,16 +164,14 @@ def of_code_points(primaries: int, transfer: int) -> bytes:
 
 
 def of_gamma(exponent: float, chromaticities: tuple[float, ...] | None) -> bytes:
-  """The profile of PNG's gAMA and cHRM; b'' where they say sRGB.
-
-  `exponent`: what gAMA holds, 0.45455 for sRGB. `chromaticities`: x and y of white, red, green,
-  blue, or None for those of sRGB.
+  """The profile of PNG's gAMA and cHRM; b'' if they are sRGB's. `exponent`: of gAMA, 0.45455 for
+  sRGB. `chromaticities`: x and y of white, red, green, blue, or None for those of sRGB.
   """
   srgb = (*_D65, *_BT709)
   values = chromaticities or srgb
   if max(abs(a - b) for a, b in zip(values, srgb, strict=True)) < 0.002:
     values = srgb
-  # libpng's threshold of gammas that do not differ
+  # libpng's threshold for equal gammas
   near = abs(exponent * 2.2 - 1) < 0.05
   if near and values is srgb:
     return b''

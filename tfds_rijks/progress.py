@@ -13,7 +13,7 @@ BAR_WIDTH = 24
 
 
 class Progress:
-  """Counts `total` units of work; `update` says how many are done.
+  """Counts `total` units of work; `update` sets how many are done.
 
   On a terminal the line is redrawn in place at most ten times a second; in a log file a new line
   is written every `every_s` seconds, so that logs stay short and `tail -f` stays useful.
@@ -40,7 +40,7 @@ class Progress:
     self.note = ''
 
   def update(self, done: int, note: str = '') -> None:
-    """Sets the number of units done; `note` is short text behind the numbers (a loss, say)."""
+    """Sets the number of units done; `note` is a short text after the numbers, such as a loss."""
     self.done, self.note = done, note or self.note
     now = time.monotonic()
     if now >= self.next_s:
@@ -60,7 +60,7 @@ class Progress:
     return f'{text}, {self.note}' if self.note else text
 
   def close(self) -> None:
-    """Ends the bar with the total time; short work leaves no line."""
+    """Ends the bar with the total time; short work prints no line."""
     if self.printed:
       elapsed = time.monotonic() - self.began
       rate = (self.done - self.start) / max(elapsed, 1e-9)
@@ -78,7 +78,7 @@ class Progress:
 
 
 def track(items: Iterable[T], what: str, total: int, *, unit: str = 'it') -> Iterator[T]:
-  """Yields `items` and shows how far it is."""
+  """Yields `items` and shows progress."""
   progress = Progress(what, total, unit=unit)
   for i, item in enumerate(items, start=1):
     yield item

@@ -10,7 +10,7 @@ from tfds_rijks.errors import UserError
 
 FRACTIONS: Mapping[str, float] = {'train': 0.8, 'val': 0.1, 'test': 0.1}
 
-# What tables call the splits.
+# Names of the splits in tables.
 SPLIT_NAMES = {
   'train': 'train',
   'training': 'train',
@@ -25,20 +25,20 @@ SPLIT_NAMES = {
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
   """Raises `UserError` unless the shares are positive and sum to 1."""
-  # So written, "nan" is refused as well.
+  # Written so that NaN is refused as well.
   if not (min(fractions.values()) >= 0 and abs(sum(fractions.values()) - 1) <= 1e-6):
     found = ', '.join(f'{name} {share:g}' for name, share in fractions.items())
     raise UserError(f'split fractions are {found}; expected shares from 0 to 1 that sum to 1')
 
 
 def position(group: str, *, seed: int) -> float:
-  """Where a group lies in [0, 1): the first 64 bits of SHA-256 of seed and group."""
+  """The position of a group in [0, 1): the first 64 bits of SHA-256 of seed and group."""
   digest = hashlib.sha256(f'{seed}/{group}'.encode()).digest()
   return int.from_bytes(digest[:8], 'big') / 2**64
 
 
 def assign(group: str, *, seed: int = 0, fractions: Mapping[str, float] = FRACTIONS) -> str:
-  """The split of a group: depends on nothing but its name, the seed and the shares."""
+  """The split of a group, which depends only on its name, the seed and the shares."""
   at, end = position(group, seed=seed), 0.0
   name = ''
   for name, share in fractions.items():
@@ -49,7 +49,7 @@ def assign(group: str, *, seed: int = 0, fractions: Mapping[str, float] = FRACTI
 
 
 def merge(keys: Mapping[str, Iterable[str]]) -> dict[str, str]:
-  """Record id -> group id, where records that share any key are one group (union-find).
+  """Record id -> group id; records that share any key are one group (union-find).
 
   Args:
     keys: for each record the keys that tie it to others: its object number, its `group`, the
@@ -84,7 +84,7 @@ def leak(
   train: str = 'train',
   test: str = 'test',
 ) -> dict[str, int]:
-  """What a split by record would have done: how many test records have a sibling in train.
+  """How many test records would have a sibling in train with a split by record.
 
   Args:
     groups: record id -> group id.
@@ -111,7 +111,7 @@ def siblings(
 
 
 def counts(splits: Mapping[str, str], order: Sequence[str] = tuple(FRACTIONS)) -> dict[str, int]:
-  """Records a split, known names first; splits without a record are left out."""
+  """Records per split, known names first; empty splits are left out."""
   found = Counter(splits.values())
   names = [*order, *sorted(set(found) - set(order))]
   return {name: found[name] for name in names if found[name]}

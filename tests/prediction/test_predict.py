@@ -108,11 +108,11 @@ def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
     == others
     == {
       'notes.txt': 'not a picture (.txt)',
-      'scan.pdf': 'not a picture that is read: a PDF document',
+      'scan.pdf': 'not a supported picture: a PDF document',
       'phone': others['phone'],
     }
   )
-  assert 'HEIC' in others['phone'] or 'whose name does not say so (no suffix)' in others['phone']
+  assert 'HEIC' in others['phone'] or 'with another ending (no suffix)' in others['phone']
   rows = [row for row in rows if row['status'] != 'passed over']
   assert {row['image'] for row in rows if row['status'] != 'ok'} == {
     'a c.png',

@@ -283,5 +283,5 @@ def test_a_value_too_rare_to_be_a_class_is_kept_as_text(tmp_path):
 def test_a_column_may_not_take_the_name_that_rare_values_have(tmp_path):
   rows = [(f'{i}.png', 'Ann', 'x') for i in range(25)]
   source = write_collection(tmp_path / 'source', ('image', 'artist', 'artist_rare'), rows)
-  with pytest.raises(UserError, match='the column artist_rare has the name that is kept for rare'):
+  with pytest.raises(UserError, match='the column artist_rare has the name reserved for rare'):
     build(source)

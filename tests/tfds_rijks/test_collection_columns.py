@@ -58,7 +58,7 @@ def test_what_each_column_becomes(tmp_path, capsys):
     ('gallery', '5 classes with 4 works or more', '--float_columns=gallery'),
     ('signature', "no value on 4 works; 'signed 0' on 3", '--min_per_class=3, --text=signature'),
     ('height', "no value on 4 works; '10.5' on 1", '--text=height'),
-    ('owner', "one value only, 'The Museum'", '--labels'),
+    ('owner', "only one value, 'The Museum'", '--labels'),
     ('empty', 'no work has a value', ''),
   ):
     assert why in found[column]['why'] and found[column]['option'] == option, column

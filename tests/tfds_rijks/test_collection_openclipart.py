@@ -123,7 +123,7 @@ def test_bad_roots_and_folders(root, tmp_path):
   with pytest.raises(UserError, match=r'empty: holds no \.png below png/ that is not'):
     openclipart.write_collection(tmp_path / 'empty', tmp_path / 'out')
   (tmp_path / 'out' / 'png').mkdir(parents=True)
-  with pytest.raises(UserError, match='is there already and no link'):
+  with pytest.raises(UserError, match='exists and is not a link'):
     openclipart.write_collection(root, tmp_path / 'out')
 
 

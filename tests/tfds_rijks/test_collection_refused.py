@@ -25,18 +25,18 @@ BAD_TABLES = {
   'no image column': ('file,artist\na.png,Ann\n', r'columns file, artist; expected a column image'),
   'empty file': ('', 'no rows'),
   'header only': ('image,artist\n', 'the table has no rows'),
-  'a column twice': ('image,artist,artist\na.png,Ann,Bob\n', "'artist' stands twice"),
+  'a column twice': ('image,artist,artist\na.png,Ann,Bob\n', "'artist' occurs twice"),
   'a cell too many': ('image,artist\na.png,Steen, Jan\n', r'line 2 has 3 cells, the header has 2'),
   'a cell too few': ('image,artist\n\na.png\n', r'line 3 has 1 cells'),
   'an open quote': ('image,artist\na.png,"Ann\n', r'line 2'),
-  'zero bytes': ('image,artist\na\0.png,Ann\n' + ' ' * 100, 'holds zero bytes; expected text'),
+  'zero bytes': ('image,artist\na\0.png,Ann\n' + ' ' * 100, 'holds zero bytes, expected text'),
   'a picture twice': (
     'image,artist\na.png,Ann\nb.png,Ann\n./a.png,Bob\n',
-    r'line 4: a\.png stands in line 2 already',
+    r'line 4: a\.png is already in line 2',
   ),
   'a path upwards': (
     'image,artist\n../a.png,Ann\n',
-    r'line 2: image is \.\./a\.png, which lies out',
+    r'line 2: image is \.\./a\.png, which is out',
   ),
   'a hidden path upwards': ('image,artist\nx/../../a.png,Ann\n', 'outside the folder'),
   'a description for a path': (f'image,artist\n{"x" * 300}.png,Ann\n', 'longer than any file name'),
@@ -69,7 +69,7 @@ def test_bad_tables_are_refused_by_file_and_line(source, case):
     (
       'metadata.csv',
       'image,artist\na.png,Jan Dürer\nb.png,Éva D'.encode() + b'\xfcrer\n',
-      r'line 3 is not UTF-8 as the rest is .b.\\xfc',
+      r'line 3 is not UTF-8 like the rest .b.\\xfc',
     ),
     ('metadata.jsonl', b'{"image": "a.png"}\n[1]\n', 'line 2 is a list; expected an object'),
     ('metadata.jsonl', b'{"image": "a.png"}\n{"image": \n', 'line 2 is not JSON'),
@@ -78,7 +78,7 @@ def test_bad_tables_are_refused_by_file_and_line(source, case):
     ('metadata.jsonl', b'{"image": {"bytes": ""}}\n', "'image' is a dict"),
     ('metadata.jsonl', b'{"image": [["a"]]}\n', 'a list inside a list'),
     ('metadata.jsonl', b'{"image": ["a.png", "b.png"], "artist": "Ann"}\n', 'several pictures'),
-    ('metadata.parquet', b'PAR1 no', 'not a Parquet file'),
+    ('metadata.parquet', b'PAR1 no', 'not a readable Parquet file'),
     ('table.docx', b'', 'unknown kind of table'),
   ],
 )
@@ -203,11 +203,11 @@ def test_a_split_column_that_tears_equal_pictures_apart(tmp_path):
 def test_folders_with_pictures_beside_them(tmp_path):
   draw(tmp_path / 's' / 'Ann' / 'a.png', 0)
   draw(tmp_path / 's' / 'loose.png', 1)
-  with pytest.raises(UserError, match=r'1 pictures lie beside the folders \(such as loose\.png\)'):
+  with pytest.raises(UserError, match=r'1 pictures are beside the folders \(such as loose\.png\)'):
     build(tmp_path / 's')
 
 
 def test_pictures_without_table_and_without_folders(tmp_path):
   draw(tmp_path / 's' / 'a.png', 0)
-  with pytest.raises(UserError, match=r'holds no metadata\.csv and no pictures in subfolders'):
+  with pytest.raises(UserError, match=r'has no metadata\.csv and no pictures in subfolders'):
     build(tmp_path / 's')

@@ -110,7 +110,7 @@ def test_a_formula_that_failed_is_no_class(source, kind):
   for broken in ('#REF!', '#VERW!', '#DIV/0!', '#NAAM?', '#ÜBERLAUF!', 'Err:502', '#####'):
     rows[2][1] = broken
     save()
-    with pytest.raises(UserError, match=r"line 4: 'artist' is .*, what a spreadsheet shows"):
+    with pytest.raises(UserError, match=r"line 4: 'artist' is .*, which a spreadsheet shows"):
       build(source)
   build(source, labels='material', overwrite=True)  # what nobody reads may be broken
 
@@ -170,7 +170,7 @@ def test_a_table_that_is_not_there_or_not_in_the_folder(source):
   with pytest.raises(UserError, match=r'--metadata=no\.csv: no such file'):
     build(source, metadata='no.csv')
   for name in ('../out.csv', f'{source.parent}/out.csv'):
-    with pytest.raises(UserError, match='lies outside'):
+    with pytest.raises(UserError, match='is outside'):
       build(source, metadata=name)
 
 

@@ -184,8 +184,8 @@ def test_distancing_off_and_from_a_file(tmp_path):
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
-    ('', 'begins with nothing'),
-    ('a,b\nx,y\n', 'begins with a, b; expected the columns from,to'),
+    ('', 'starts with nothing'),
+    ('a,b\nx,y\n', 'starts with a, b; expected the columns from,to'),
     ('from,to\nx\n', 'row 2 is x; expected from,to'),
     ('from,to\n,y\n', 'row 2'),
     ('from,to\nx,y\nx,z\n', "'x' becomes 'y' and 'z'"),
@@ -209,7 +209,7 @@ def test_files_of_flags_that_are_not_there(tmp_path):
       with pytest.raises(UserError, match=f'--{flag}=.*no such file'):
         build(simple(tmp_path / 'source', n=4), **{flag: str(path)})
   (tmp_path / 'empty.txt').write_text('# nothing\n')
-  with pytest.raises(UserError, match='holds no phrase'):
+  with pytest.raises(UserError, match='has no phrases'):
     values.read_phrases(str(tmp_path / 'empty.txt'))
 
 
@@ -244,11 +244,11 @@ def test_spellings_of_one_name_are_proposed_and_given_back(tmp_path, capsys):
   assert sorted(text.splitlines()) == [
     '"Luyken, Jan",Jan Luyken,order of the names,1',
     'Durer,Dürer,"case, accents or signs",1',
-    'Jan Luyken (1649-1712),Jan Luyken,dates behind the name,1',
+    'Jan Luyken (1649-1712),Jan Luyken,dates after the name,1',
     'from,to,why,works',
     'jan luyken,Jan Luyken,"case, accents or signs",1',
   ]
-  assert 'maker: 2 names seem to be spelt in several ways: Durer = Dürer' in capsys.readouterr().out
+  assert 'maker: 2 names seem to have several spellings: Durer = Dürer' in capsys.readouterr().out
   given = tmp_path / 'looked-through.csv'  # as a Dutch spreadsheet program saves it
   given.write_text('from;to;why;works\nLuyken, Jan;Jan Luyken;x;1\njan luyken;Jan Luyken;x;1\n')
   path = build(source, aliases=str(given), overwrite=True)
@@ -408,7 +408,7 @@ def test_cells_that_are_no_number_are_missing_and_listed(tmp_path, capsys):
   path = build(write_collection(tmp_path / 's', ['image', 'artist', 'year'], rows))
   assert math.isnan(records(path)[1]['year'])
   assert build_report.read(path)['not_numbers'] == {'year': ['17th century']}
-  assert 'year: 1 cells are no number or year: 17th century' in capsys.readouterr().out
+  assert 'year: 1 cells are not numbers or years: 17th century' in capsys.readouterr().out
 
 
 def test_doubt_in_a_column_of_its_own(tmp_path):

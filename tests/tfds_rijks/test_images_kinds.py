@@ -176,7 +176,7 @@ def test_the_picture_of_a_tiff_is_no_thumbnail_and_no_mask():
   for first in (reduced, mask):
     image = images.decode(directories(first, written.tiff(full, 1, 8)), name='x')
     assert (image == full).all()
-    with pytest.raises(images.ImageError, match='reduced copies and masks only'):
+    with pytest.raises(images.ImageError, match='only reduced copies and masks'):
       images.decode(first, name='x')
   raw = written.tiff(full, 32803, 8)
   with pytest.raises(images.ImageError, match='raw file of a camera'):
@@ -217,7 +217,7 @@ def refusals():
     struct.pack('<HHI', 262, 3, 1), b'\x05\x08' + b'\3\0\1\0\0\0'
   )
   yield 'PhotometricInterpretation', without
-  yield 'inks of its own', written.tiff(kinds.samples(4, 8), 5, 8, tags=[(332, 3, (2,))])
+  yield 'special inks', written.tiff(kinds.samples(4, 8), 5, 8, tags=[(332, 3, (2,))])
   yield 'photometric interpretation 32845', written.tiff(values, 32845, 8)
   yield (
     'compression',
@@ -414,6 +414,6 @@ def test_the_report_names_what_was_put_up_with_and_what_was_passed_over(tmp_path
     heic: ['a.heic', 'c'],
     'not a picture (.db)': ['Thumbs.db'],
     'a picture that belongs to no row': ['alone.png'],
-    'not a picture that is read: a PDF document': ['b.pdf'],
+    'not a supported picture: a PDF document': ['b.pdf'],
   }
   assert heic in build_report.text(report)

@@ -118,7 +118,7 @@ def test_killing_the_command_leaves_no_half_built_version(tmp_path):
   assert not (folder / VERSION).exists()
   done = run_command(*arguments)
   assert done.returncode == 0, done.stderr
-  assert '.staging: left by a build that was killed; removed' in done.stdout
+  assert '.staging: left by a killed build; removed' in done.stdout
   assert not (folder / '.staging').exists()
   assert len(records(folder / VERSION)) == 300
 

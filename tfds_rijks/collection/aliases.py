@@ -1,4 +1,4 @@
-"""Spellings of one name: those a user gives (`from,to`), and those that `prepare` proposes."""
+"""Spellings of one name: given by the user (`from,to`), or proposed by `prepare`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _LIFE = re.compile(
 
 
 class Proposal(NamedTuple):
-  """One spelling that is, it seems, another: for a person to look at. `works` carry `from_`."""
+  """A spelling that seems to be the same as another, for a person to check; `works` have
+  `from_`."""
 
   from_: str
   to: str
@@ -33,9 +34,8 @@ class Proposal(NamedTuple):
 
 
 def read(path: str | None) -> dict[str, str]:
-  """`from,to` -> {from: to}, followed to the end where a target is itself renamed.
-
-  Further columns are nobody's business: `aliases-proposed.csv` has two.
+  """`from,to` -> {from: to}, followed to the end if a target is itself renamed. Further columns, as
+  in `aliases-proposed.csv`, are ignored.
   """
   if path is None:
     return {}
@@ -46,7 +46,7 @@ def read(path: str | None) -> dict[str, str]:
     raise UserError(f'--aliases={error}') from None
   if not rows or [normalise(cell).casefold() for cell in rows[0][1][:2]] != ['from', 'to']:
     found = ', '.join(rows[0][1]) if rows else 'nothing'
-    raise UserError(f'--aliases={path}: begins with {found}; expected the columns from,to')
+    raise UserError(f'--aliases={path}: starts with {found}; expected the columns from,to')
   table: dict[str, str] = {}
   for line, row in rows[1:]:
     if len(row) < 2 or not normalise(row[0]):
@@ -70,8 +70,8 @@ def read(path: str | None) -> dict[str, str]:
 
 
 def propose(values: Iterable[Sequence[str]], *, makers: bool) -> list[Proposal]:
-  """Values that differ only in case, accents or signs; for makers also in the order of their names
-  (`Luyken, Jan`) and in dates behind them. The one with most works is proposed for all.
+  """Values that differ only in case, accents or signs; for makers also in the order of names
+  (`Luyken, Jan`) and in dates after them. The one with most works is proposed for all.
   """
   works = Counter(name for record in values for name in set(record))
   groups: dict[str, list[str]] = defaultdict(list)
@@ -79,7 +79,7 @@ def propose(values: Iterable[Sequence[str]], *, makers: bool) -> list[Proposal]:
     groups[skeleton(_in_order(name)) if makers else skeleton(name)].append(name)
   found = []
   for key, names in sorted(groups.items()):
-    # With accents, capitals and small letters a name says most.
+    # A name with accents, capitals and small letters is the most precise.
     names.sort(key=lambda n: (-works[n], ',' in n, n.isascii(), n in (n.lower(), n.upper()), n))
     found += [
       Proposal(name, names[0], _why(name, names[0]), works[name]) for name in names[1:] if key
@@ -106,12 +106,12 @@ def _why(name: str, other: str) -> str:
   if skeleton(name) == skeleton(other):
     return 'case, accents or signs'
   if skeleton(_LIFE.sub('', name)) == skeleton(_LIFE.sub('', other)):
-    return 'dates behind the name'
+    return 'dates after the name'
   return 'order of the names'
 
 
 def proposals_as_csv(found: Mapping[str, Sequence[Proposal]]) -> str:
-  """The table to look through and to give back with `--aliases`; a pair stands there once."""
+  """The table to check and give back with `--aliases`, with each pair once."""
   works: dict[tuple[str, str, str], int] = {}
   for proposals in found.values():
     for one in proposals:

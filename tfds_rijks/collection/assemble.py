@@ -34,12 +34,12 @@ class Assembled:
 
 
 def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path) -> Assembled:
-  """Draws the splits by group, counts the classes, and says what was found."""
+  """Draws the splits by group, counts the classes, and reports."""
   records = [record for record in collection.records if record.image in shelf.pictures]
   if not records:
     raise UserError(f'{folder}: no picture could be read; expected at least one')
   given = any(record.split for record in records)
-  # A split that is given stands: copies that lie across it are reported.
+  # A given split is kept: copies across it are reported.
   groups = _groups(records, shelf, {} if given else shelf.copies.seed_of)
   shares = flags.shares()
   split_of = {
@@ -71,7 +71,7 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     ]
     if not vocabularies[feature].names:
       raise UserError(
-        f'{folder}: no class of {feature} is left with {flags.min_per_class} '
+        f'{folder}: no class of {feature} has {flags.min_per_class} '
         'readable pictures; lower --min_per_class or leave the column out'
       )
   counts = splits.counts(split_of)
@@ -120,7 +120,7 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     'copies': summary(shelf.copies, rule=flags.rule(), groups=groups),
   }
   if not given:
-    # By object, not by picture, would be the naive rule only where an object has one picture.
+    # Compares with a split by object, the naive rule; by picture is the same if each has one.
     report['leak'] = splits.leak(groups, seed=flags.seed, fractions=shares)
   else:
     torn = [(a, b) for a, b, _ in shelf.copies.likely if split_of[a] != split_of[b]]
@@ -136,7 +136,7 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
 
 
 def _used(collection: Collection, flags: Flags) -> set[str]:
-  """Files that the report speaks of elsewhere: the table, the pictures with a row and without."""
+  """Files reported elsewhere: the table, the pictures with and without a row."""
   matching = collection.report.get('matching', {})
   return {
     collection.report['table']['file'],
@@ -164,7 +164,7 @@ def _groups(records: Sequence[Record], shelf: Shelf, seed_of: Mapping[str, str])
 
 
 def _check_given(groups: Mapping[str, str], split_of: Mapping[str, str], *, folder: Path) -> None:
-  """A given split must not cut through a group."""
+  """Raises `UserError` if a given split divides a group."""
   first: dict[str, str] = {}
   torn: list[tuple[str, str]] = []
   for image, group in groups.items():
@@ -174,10 +174,10 @@ def _check_given(groups: Mapping[str, str], split_of: Mapping[str, str], *, fold
   if torn:
     a, b = torn[0]
     raise UserError(
-      f'{folder}: the column split puts pictures of one thing into two splits, {len(torn)} '
-      f'times; first: {a} ({split_of[a]}) and {b} ({split_of[b]}), which have the same '
-      'pixels, object number or group; give both one split, or remove the column to '
-      'have the split drawn by group'
+      f'{folder}: the column split puts pictures of one group into two splits, '
+      f'{len(torn)} times; first: {a} ({split_of[a]}) and {b} ({split_of[b]}), which have the same '
+      'pixels, object number or group; give both one split, or remove the '
+      'column to draw splits by group'
     )
 
 
@@ -202,7 +202,7 @@ def _describe_number(records: Sequence[Record], feature: str) -> dict[str, Any]:
 
 
 def _equal(records: Sequence[Record], shelf: Shelf, features: Sequence[str]) -> dict[str, Any]:
-  """Pictures with the same pixels, and those of them whose labels differ."""
+  """Pictures with the same pixels, and those among them whose labels differ."""
   twins: dict[str, list[Record]] = defaultdict(list)
   for record in records:
     if digest := shelf.pictures[record.image].digest:
@@ -235,15 +235,15 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
   for feature, found in report['spellings'].items():
     shown = '; '.join(' = '.join(group) for group in found[:5])
     notes.append(
-      f'{feature}: {len(found)} names seem to be spelt in several ways: {shown}; look through '
+      f'{feature}: {len(found)} names seem to have several spellings: {shown}; check '
       f'{PROPOSED} beside the data, and give it back with --aliases'
     )
   notes += note(report['copies'], tie=TIE)
   if torn := report['copies'].get('first_across'):
     a, b = torn[0]
     notes.append(
-      f'{report["copies"]["across_the_given_split"]:,} likely copies lie across the split that the '
-      f'table gives, such as {a} and {b}; a test with them flatters'
+      f'{report["copies"]["across_the_given_split"]:,} likely copies are in different splits of '
+      f'the table, such as {a} and {b}; test scores with them are too good'
     )
   for feature, n in report['equal_pictures']['with_different_labels'].items():
     notes.append(f'{feature}: {n} sets of equal pictures have different values')
@@ -252,14 +252,14 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     notes.append(f'makers set to missing: {shown} (--distancing)')
   for column, texts in report['nobody'].items():
     shown = ', '.join(f'{text!r} {n}' for text, n in list(texts.items())[:8])
-    notes.append(f'{column}: nobody, and so missing: {shown} (--nobody)')
+    notes.append(f'{column}: unknown, and so missing: {shown} (--nobody)')
   for column, seen in report['several_values'].items():
     notes.append(
       f'{column}: {seen["cells"]:,} cells seem to hold several values, such as '
       f'{seen["example"]!r}; {seen["option"]} splits them'
     )
   for column, odd in report['not_numbers'].items():
-    notes.append(f'{column}: {len(odd)} cells are no number or year: {examples(odd)}')
+    notes.append(f'{column}: {len(odd)} cells are not numbers or years: {examples(odd)}')
   if columns := report.get('columns_left_out'):
     notes.append(f'no class with enough pictures, left out: {", ".join(columns)}')
   return notes

@@ -23,7 +23,7 @@ from tfds_rijks.progress import track
 
 DESCRIPTION = (
   'A collection of pictures with labels, prepared by tfds_rijks from a folder with a table. '
-  'build_report.json beside the data says what it holds. A missing label is -1, an empty sequence '
+  'See build_report.json beside the data. A missing label is -1, an empty sequence '
   'or NaN; splits are drawn by group.'
 )
 
@@ -40,14 +40,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   VERSION = tfds.core.Version('2.0.0')
   RELEASE_NOTES: ClassVar = {
-    '2.0.0': 'Words for nobody (unknown, anoniem, n/a) are missing labels, and so are makers with '
-    'doubt behind the name. Titles, rights and the like, and what a label determines, are texts, '
-    'not tasks. Years from 100 to 2100 only. Workbooks are read as they are shown. '
-    'Likely copies (saved again, resized, tinted, cropped, turned) are one group, so they lie in '
-    'one split (docs/copies.md); --copies=equal ties equal pixels only, as before.',
+    '2.0.0': 'Words for nobody (unknown, anoniem, n/a) are missing labels, and so are makers '
+    'with doubt after the name. Titles, rights and the like, and columns that a label determines, '
+    'are texts, not tasks. Years from 100 to 2100 only. Workbooks are read as shown. '
+    'Likely copies (saved again, resized, tinted, cropped, turned) are one group, so they are '
+    'in one split (docs/copies.md); --copies=equal only ties equal pixels, as before.',
     '1.3.0': 'Pictures mean what their files say (docs/pictures.md): deep, planar, inverted ones, '
     'palettes, profiles by content, transparency that is everywhere, orientation by EXIF alone.',
-    '1.2.0': 'A folder is one class, whatever its name holds; #N/A is a missing label.',
+    '1.2.0': 'A folder is one class, whatever its name; #N/A is a missing label.',
     '1.1.0': 'Text features T_rare: the values of a single-label feature T that are too rare to be '
     'a class. Splits, classes and labels are those of 1.0.0.',
     '1.0.0': 'First release.',
@@ -58,7 +58,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   python -m tfds_rijks.prepare --dataset=collection --manual_dir=FOLDER --data_dir=DATA_DIR
   """
 
-  # Set by `options.Preparation`, which reads the table: what the features are stands there.
+  # Set by `options.Preparation`, which reads the table with the features.
   collection: Collection | None = None
   flags: Flags = Flags()
 
@@ -86,14 +86,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
           },
         }
       )
-    # Not from the package's README.md, which is about the builder: the data are the user's own.
+    # Not from the package's README.md, which is about the builder; the data are the user's own.
     return tfds.core.DatasetInfo(builder=self, features=features, description=DESCRIPTION)
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[Any, Any]]]:
     if self.collection is None:
       raise UserError(
         f'{self.info.full_name}: is not prepared in {self._data_dir_root}; run python '
-        f'-m tfds_rijks.prepare --dataset=collection --manual_dir=FOLDER --data_dir='
+        '-m tfds_rijks.prepare --dataset=collection --manual_dir=FOLDER --data_dir='
         f'{self._data_dir_root}'
       )
     folder, source = Path(self.data_path), Path(dl_manager.manual_dir)
@@ -114,7 +114,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       build_report.write_text(
         folder / aliases.PROPOSED,
         aliases.proposals_as_csv(self.collection.proposals),
-        encoding='utf-8-sig',  # so that spreadsheet programs know it
+        encoding='utf-8-sig',  # so that spreadsheet programs recognise UTF-8
       )
     for feature, names in made.names.items():
       classes = self.info.features[feature]

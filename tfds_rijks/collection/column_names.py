@@ -1,4 +1,4 @@
-"""What columns are called, by `column_names.txt`, and those of a table however they are written."""
+"""Names of columns in `column_names.txt`, and finding them in a table in any spelling."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def key(name: str) -> str:
 
 @functools.cache
 def named(kind: str) -> tuple[str, ...]:
-  """The keys of the names that a column of this kind may have."""
+  """The keys of the names of a kind of column."""
   lines = (line.partition(':') for line in LIST.read_text(encoding='utf-8').splitlines())
   return tuple(
     key(name) for before, _, names in lines if key(before) == kind for name in names.split(',')
@@ -30,24 +30,24 @@ def named(kind: str) -> tuple[str, ...]:
 
 
 def is_maker(column: str) -> bool:
-  """Whether the cells of a column of this name are makers: 'Artist Display Name', 'maker(s)'."""
+  """Whether a column of this name holds makers: 'Artist Display Name', 'maker(s)'."""
   words = set(key(column).split('_'))
   makers = words & set(named('maker'))
   return bool(makers) and words - makers <= set(named('name'))
 
 
 def is_text(column: str) -> bool:
-  """Whether the name is one for what describes a work: 'rights', 'Artist Display Bio'."""
+  """Whether the name is that of a description: 'rights', 'Artist Display Bio'."""
   return any(f'_{key(column)}'.endswith(f'_{name}') for name in named('text'))
 
 
 def is_label(column: str) -> bool:
-  """Whether the name is one for makers or for kinds: 'artist', 'Materiaal'."""
+  """Whether the name is that of makers or kinds: 'artist', 'Materiaal'."""
   return is_maker(column) or key(column) in named('label')
 
 
 class Names:
-  """The columns of a table, found without case and however blanks are written."""
+  """The columns of a table, found in any case and with any blanks."""
 
   def __init__(self, content: Table):
     self.columns, self.file = content.columns, content.path.name
@@ -56,7 +56,7 @@ class Names:
       self._by_key.setdefault(key(column), []).append(column)
 
   def first(self, wanted: Iterable[str]) -> str:
-    """The first of the names that the table has; '' if it has none."""
+    """The first of the names that the table has; '' if none."""
     return next((self._by_key[key][0] for key in map(key, wanted) if key in self._by_key), '')
 
   def all(self, wanted: Iterable[str]) -> list[str]:
@@ -64,13 +64,13 @@ class Names:
     return [column for key in map(key, wanted) for column in self._by_key.get(key, ())]
 
   def asked(self, flag: str, name: str) -> str:
-    """The column that an option names; raises `UserError` with what was meant, perhaps."""
+    """The column that an option names; raises `UserError` with the nearest name."""
     name = normalise(name)
     found = [name] if name in self.columns else self._by_key.get(key(name), [])
     if len(found) == 1:
       return found[0]
     if found:
-      raise UserError(f'--{flag}={name}: {self.file} has {" and ".join(found)}; write it as there')
+      raise UserError(f'--{flag}={name}: {self.file} has {" and ".join(found)}; use its spelling')
     near = difflib.get_close_matches(key(name), self._by_key, n=1)
     hint = f'did you mean {self._by_key[near[0]][0]!r}? ' if near else ''
     raise UserError(

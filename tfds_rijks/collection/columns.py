@@ -1,4 +1,4 @@
-"""Which column of a table is what, as far as its name or an option says it."""
+"""The roles of a table's columns, as far as names and options decide them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import RARE, normalise
 
-RESERVED = ('image', 'object_number', 'group')  # features that every collection has
+RESERVED = ('image', 'object_number', 'group')  # features of every collection
 YEARS = ('year', 'year_begin', 'year_end')
 
 
@@ -25,7 +25,7 @@ def feature(column: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Roles:
-  """Columns by what they are; '' and empty where there is none. `candidates` may become tasks."""
+  """Columns by role; '' or empty for none. `candidates` may become tasks."""
 
   id: str
   image: str
@@ -34,9 +34,9 @@ class Roles:
   years: dict[str, str]  # column -> year, year_begin or year_end
   numbers: list[str]
   texts: list[str]
-  doubts: list[str]  # of the texts, those that say how sure a maker is
+  doubts: list[str]  # texts about the certainty of a maker
   candidates: list[str]
-  left_out: list[str]  # for --labels names others
+  left_out: list[str]  # because --labels names others
   features: dict[str, str]  # of every column that may become one
 
   @property
@@ -54,7 +54,7 @@ def roles(
   texts: Sequence[str],
   numbers: Sequence[str],
 ) -> Roles:
-  """Sorts the columns; those that an option names go where it says, those of `by` with them."""
+  """Assigns roles to the columns: those of the options and of `by` first."""
   names = Names(content)
   chosen = [names.asked('labels', name) for name in labels]
   floats = [names.asked('float_columns', name) for name in numbers]
@@ -104,11 +104,11 @@ def _check_features(found: Roles, *, path: Path) -> None:
       )
     if name in RESERVED:
       raise UserError(
-        f'{path}: the column {column} would take the place of the feature {name}, which '
-        'every collection has; rename it, or leave it out by --labels'
+        f'{path}: the column {column} would replace the feature {name} of '
+        'every collection; rename it, or leave it out with --labels'
       )
     if name.endswith(RARE) and name.removesuffix(RARE) in features:
       raise UserError(
-        f'{path}: the column {column} has the name that is kept for rare values of '
+        f'{path}: the column {column} has the name reserved for rare values of '
         f'{name.removesuffix(RARE)}; rename it'
       )

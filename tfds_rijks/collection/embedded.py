@@ -1,4 +1,4 @@
-"""Object numbers that programs of photographers wrote into a picture: IPTC and XMP."""
+"""Object numbers embedded in pictures by photographers' programs: IPTC and XMP."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NAMESPACES = {
   'aux': 'http://ns.adobe.com/exif/1.0/aux/',
 }
 _PACKET = re.compile(rb'<x:xmpmeta.*?</x:xmpmeta>|<rdf:RDF.*?</rdf:RDF>', re.DOTALL)
-_SCANNED = 64 << 20  # bytes of a file in which a packet is looked for where Pillow knows of none
+_SCANNED = 64 << 20  # bytes of a file searched for a packet that Pillow does not find
 
 
 class Field(NamedTuple):
@@ -77,7 +77,7 @@ def _is_dataset(name: str) -> bool:
 
 
 def values(paths: Sequence[Path], field: Field) -> list[str]:
-  """The text of the field in each picture; '' where a picture has none or cannot be read."""
+  """The text of the field in each picture; '' if it has none or cannot be read."""
 
   def read(path: Path) -> str:
     try:

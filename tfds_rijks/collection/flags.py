@@ -1,4 +1,4 @@
-"""The flags of the `collection` builder, with the text that `--help` shows."""
+"""The flags of the `collection` builder, with their help texts."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Flags:
     'the table in the folder (default: metadata.csv, .tsv, '
     '.jsonl, .parquet, .xlsx, .xls or .ods; without one, or with none, a folder per class)',
   )
-  sheet: str | None = _flag(None, 'of a workbook (default: the first that can be seen)')
+  sheet: str | None = _flag(None, 'of a workbook (default: the first visible one)')
   labels: str | None = _flag(
     None,
-    'columns that are tasks to learn, with commas between, whatever they are like (default: every '
-    'column that has no other use, is no text and repeats no other)',
+    'columns to learn as tasks, separated by commas (default: every column without '
+    'another use that is not text and does not repeat another)',
   )
   text: str | None = _flag(
-    None, 'columns that are carried as text, besides titles, rights, credit lines and the like'
+    None, 'columns carried along as text, besides titles, rights, credit lines and the like'
   )
   multi_value_separator: str = _flag(
     '|', r'between several values in one cell (default |); \n is a line end'
   )
   min_per_class: int = _flag(20, 'rarer classes become missing labels (default 20)')
-  float_columns: str = _flag('', 'columns that are numbers, besides years')
+  float_columns: str = _flag('', 'columns of numbers, besides years')
   id_column: str | None = _flag(
     None,
     'the column with the object number (default: object_number '
@@ -49,22 +49,22 @@ class Flags:
   match: str = _flag(
     'path',
     'path: a column names the files; stem: files are found by the object number in their name; '
-    'iptc:ObjectName, xmp:dc:identifier and the like: by the number that a field inside them holds',
+    'iptc:ObjectName, xmp:dc:identifier and the like: by the number in a field inside the files',
   )
   image_column: str | None = _flag(
-    None, 'the column that names the files (default: image or file_name)'
+    None, 'the column with the file names (default: image or file_name)'
   )
   aliases: str | None = _flag(None, 'CSV with the columns from,to that merges spellings')
   distancing: str | None = _flag(
     None,
-    'text file, a phrase a line, such as "workshop of": makers '
-    'named so are missing (default: a list in Dutch, English, '
-    'German and French; none: off)',
+    'text file of phrases, one per line, such as "workshop '
+    'of": makers with one are missing (default: a list in Dutch, '
+    'English, German and French; none: off)',
   )
   nobody: str | None = _flag(
     None,
-    'text file, a word a line, such as "unknown": who is called so is nobody, a missing label '
-    '(default: nobody.txt, in the same languages; none: off)',
+    'text file of words, one per line, such as "unknown": makers and values so called are '
+    'missing (default: nobody.txt, in the same languages; none: off)',
   )
   maker_columns: str | None = _flag(
     None, 'columns to which distancing applies (default: artist, maker, creator and the like)'
@@ -75,18 +75,18 @@ class Flags:
     None, 'reduce larger pictures to this short side (default: keep the files as they are)'
   )
   max_pixels: int = _flag(
-    images.MAX_PIXELS, f'height times width that a picture may have (default {images.MAX_PIXELS:,})'
+    images.MAX_PIXELS, f'largest height times width of a picture (default {images.MAX_PIXELS:,})'
   )
   max_unreadable: str | None = _flag(
     None,
-    'unreadable pictures that are put up with: 20, or 2% (default: 1% or 20, whichever is larger)',
+    'unreadable pictures to tolerate: 20, or 2% (default: 1% or 20, whichever is larger)',
   )
   copies: str = _flag(
     'likely',
-    'pictures that are one group: equal pixels; likely copies, too (saved again, resized, tinted, '
-    'cropped by up to 5%, turned; default); or doubtful ones, too',
+    'pictures that form a group: equal pixels; also likely copies (saved again, resized, '
+    'tinted, cropped by up to 5%, turned; default); or also doubtful ones',
   )
-  processes: int | None = _flag(None, 'that read pictures (default: one a core)')
+  processes: int | None = _flag(None, 'that read pictures (default: one per core)')
 
   def __post_init__(self):
     embedded_field(self.match)
@@ -108,11 +108,11 @@ class Flags:
 
   @property
   def separator(self) -> str:
-    """What stands between several values in a cell."""
+    """The separator of several values in a cell."""
     return self.multi_value_separator.replace('\\n', '\n')
 
   def rule(self) -> Rule:
-    """`copies`, which has been checked."""
+    """`copies`, checked."""
     return next(rule for rule in get_args(Rule) if rule == self.copies)
 
   def shares(self) -> dict[str, float]:
@@ -128,7 +128,7 @@ class Flags:
     return shares
 
   def content(self) -> dict[str, Any]:
-    """The options that decide what a build holds."""
+    """The options that decide the content of a build."""
     values = dataclasses.asdict(self)
     for name in ('processes', 'max_unreadable'):
       values.pop(name)

@@ -12,18 +12,18 @@ SPLITS = frozenset({'train', 'training', 'val', 'valid', 'validation', 'dev', 't
 
 
 def read(folder: Path) -> Table:
-  """The folder as a table with the columns image, label and, where there are such, split."""
+  """The folder as a table with the columns image, label and, if there are splits, split."""
   pictures = [Path(name_of(path, folder=folder)) for path in walk(folder) if is_picture(path)]
   nested = [path for path in pictures if len(path.parts) > 1]
   if not nested:
     raise UserError(
-      f'{folder}: holds no metadata.csv and no pictures in subfolders; expected a '
+      f'{folder}: has no metadata.csv and no pictures in subfolders; expected a '
       'table with a column image, or a folder per class'
     )
   if len(nested) < len(pictures):
     raise UserError(
-      f'{folder}: {len(pictures) - len(nested)} pictures lie beside the folders (such '
-      f'as {next(p for p in pictures if len(p.parts) == 1)}); expected every picture '
+      f'{folder}: {len(pictures) - len(nested)} pictures are beside the folders '
+      f'(such as {next(p for p in pictures if len(p.parts) == 1)}); expected every picture '
       'in the folder of its class, or a metadata.csv'
     )
   tops = {path.parts[0] for path in nested}
@@ -32,8 +32,8 @@ def read(folder: Path) -> Table:
   for path in nested:
     label = path.parts[1 if by_split else 0]
     if by_split and len(path.parts) < 3:
-      raise UserError(f'{folder}: {path} lies in no class; expected {path.parts[0]}/CLASS/PICTURE')
-    # A list: the name of a folder is one class, whatever separates the values of a table's cell.
+      raise UserError(f'{folder}: {path} is not in a class; expected {path.parts[0]}/CLASS/PICTURE')
+    # A list: a folder's name is one class, whatever separates values in cells.
     rows.append([path.as_posix(), [label], *([path.parts[0]] if by_split else [])])
   columns = ['image', 'label', *(['split'] if by_split else [])]
   return Table(folder, columns, rows, list(range(1, len(rows) + 1)), 'folders')

@@ -1,8 +1,7 @@
-"""What each column becomes, by what its cells hold: a task, a text, a number, or nothing.
-
-A label that another label gives away is no task to learn. An artist's year of death, number and
-biography are the artist once more: they are carried as text. A coarser label, such as the style of
-an artist, stays a task; that it is determined, and by what, is said.
+"""What each column becomes, from its cells: a task, a text, a number, or nothing. A label that
+repeats another is not a task to learn. An artist's year of death, number and biography repeat the
+artist: they are carried along as text. A coarser label, such as the style of an artist, stays a
+task; the table says what determines it.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ import numpy as np
 from tfds_rijks.collection.column_names import is_label, is_maker
 
 Becomes = Literal['task', 'number', 'text', 'left out', 'record']
-COMMON = 0.5  # of the works with the one value must have the other
-AGREE = 0.95  # of the works whose value of the one stands on several have one value of the other
-EXPLAINED = 0.9  # of what always answering the most frequent value gets wrong
-REPEATED = 0.2  # of the works must share their value: an identifier gives everything away
-FEW = 20  # numbers that may be names of classes
-SEVERAL = 3  # values that two columns of words must have to be one thing under two names
-# Digits and what stands between them; codes such as Q42.
+COMMON = 0.5  # of the works with one value must have the other
+AGREE = 0.95  # of the works whose value of one is shared must have one value of the other
+EXPLAINED = 0.9  # of the errors of always answering the most frequent value
+REPEATED = 0.2  # of the works must share their value, as identifiers determine everything
+FEW = 20  # numbers that may be class names
+SEVERAL = 3  # values that two columns of words need to count as one thing under two names
+# Digits and their separators; codes such as Q42.
 _CODE = re.compile(r'[^\W\d]?[-+±~ ]?\d[\d.,/:\s–—-]*[^\W\d]?')
 _ADDRESS = re.compile(r'https?://\S+', re.IGNORECASE)
 
 
 class Column(NamedTuple):
-  """A row of the table that tells a user what became of each column."""
+  """A row of the table of what became of each column."""
 
   name: str
   becomes: Becomes
@@ -39,7 +38,7 @@ class Column(NamedTuple):
 
 
 class Candidate(NamedTuple):
-  """A column that may become a task. `values` are the labels of each work, cleaned."""
+  """A column that may become a task. `values` are the cleaned labels of each work."""
 
   name: str
   values: Sequence[Sequence[str]]
@@ -47,11 +46,11 @@ class Candidate(NamedTuple):
 
 
 def decide(candidates: Sequence[Candidate], *, min_per_class: int) -> list[Column]:
-  """What becomes of the candidates, in their order."""
+  """What each candidate becomes, in order."""
   coded = [_Coded(one) for one in candidates]
   decided: dict[str, Column] = {}
   tasks: list[_Coded] = []
-  for one in sorted(coded, key=lambda one: one.rank):  # stable: then the order of the table
+  for one in sorted(coded, key=lambda one: one.rank):  # stable: then by the order of the table
     nothing = _no_label(one, min_per_class)
     by = [other for other in tasks if not one.asked and other.gives_away(one)]
     same = next((other for other in by if one.gives_away(other) and one.repeats(other)), None)
@@ -71,7 +70,7 @@ def decide(candidates: Sequence[Candidate], *, min_per_class: int) -> list[Colum
 
 
 class _Coded:
-  """A candidate with its values as numbers: equal sets of values, equal number; -1 is missing."""
+  """A candidate with numbers for its sets of values; -1 is missing."""
 
   def __init__(self, candidate: Candidate):
     self.name, self.asked = candidate.name, candidate.asked
@@ -87,15 +86,14 @@ class _Coded:
     self.rank = (not self.asked, not self.named, self.is_code)
 
   def repeats(self, other: _Coded) -> bool:
-    """Whether a column one to one with `other` is the same thing, and not a label of its own."""
+    """Whether a column one to one with `other` repeats it, and is not a label of its own."""
     if self.named:
       return self.makers and other.makers
     return self.is_code or self.distinct >= SEVERAL
 
   def gives_away(self, other: _Coded) -> float:
-    """How often the value of this column tells that of the other; 0 where it does not determine it.
-
-    Counted over works that share their value with others: one of its own tells anything.
+    """How often this column's value gives the other's; 0 if it does not determine it. Counted over
+    works that share their value: a unique one determines anything.
     """
     both = (self.codes >= 0) & (other.codes >= 0)
     mine, theirs = self.codes[both], other.codes[both]
@@ -130,7 +128,7 @@ def _task(one: _Coded, by: Sequence[_Coded], min_per_class: int) -> Column:
 
 
 def _no_label(one: _Coded, min_per_class: int) -> Column | None:
-  """What becomes of a column that gives no classes, or none to be learnt; None for a label."""
+  """What a column without classes to learn becomes; None for a label."""
   if not one.counts:
     return Column(one.name, 'left out', 'no work has a value', '')
   value, most = one.counts.most_common(1)[0]
@@ -141,7 +139,7 @@ def _no_label(one: _Coded, min_per_class: int) -> Column | None:
   if one.asked or one.named:
     return None
   if sum(n >= min_per_class for n in one.counts.values()) < 2:
-    only = 'one value only' if one.distinct == 1 else f'one value only on {min_per_class:,} works'
+    only = 'only one value' if one.distinct == 1 else f'only one value on {min_per_class:,} works'
     return Column(one.name, 'left out', f'{only}, {_short(value)}', '--labels')
   if one.is_address:
     return Column(one.name, 'text', 'web addresses', '--labels')

@@ -1,7 +1,6 @@
-"""Which picture belongs to which row of a museum's table: one rule for preparing and predicting.
-
-By the path or file name in a column, by the object number in the file name, or by the number that a
-photographer's program has written into the file.
+"""Matches pictures and rows of a museum's table, for preparing and predicting: by the path or file
+name in a column, by the object number in the file name, or by the number that a photographer's
+program has written into the file.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from tfds_rijks.labels import normalise
 
 PATH, STEM = 'path', 'stem'
 EXPECTED = 'path, stem, iptc:ObjectName or xmp:dc:identifier'
-# What cameras and people put behind an object number: _1, -a, (2), _recto, _detail 2. Tried only
-# where the whole name is no object number, for many end in just such parts (BK-NM-13348-A).
+# Suffixes of object numbers by cameras and people: _1, -a, (2), _recto, _detail 2. Tried only if
+# the whole name is not an object number, as many end like this (BK-NM-13348-A).
 _VIEWS = (
   'recto|verso|front|back|top|bottom|side|left|right|inside|overall|obverse|reverse|view|detail|det|'
   'photo|img|voor|achter|voorzijde|achterzijde|binnen|boven|onder|links|rechts|foto|opname|'
@@ -40,7 +39,7 @@ _SAME = re.compile(r'[\s._-]+')
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """A `--match`, and the columns that it goes by ('' where there is none)."""
+  """A `--match`, and the columns it uses ('' for none)."""
 
   match: str
   id_column: str
@@ -48,12 +47,12 @@ class Rule:
 
   @property
   def field(self) -> Field | None:
-    """The field of embedded metadata that holds the object number, if one does."""
+    """The field of embedded metadata with the object number, if any."""
     return embedded_field(self.match)
 
 
 def embedded_field(match: str) -> Field | None:
-  """The field that `iptc:NAME` or `xmp:NAME` means; `UserError` for what is no rule at all."""
+  """The field of `iptc:NAME` or `xmp:NAME`; `UserError` for an unknown rule."""
   if match in (PATH, STEM):
     return None
   try:
@@ -63,7 +62,7 @@ def embedded_field(match: str) -> Field | None:
 
 
 def rule(content: Table, match: str, *, id_column: str | None, image_column: str | None) -> Rule:
-  """Checks `--match` against the columns; raises `UserError` for one that the table lacks."""
+  """Checks `--match` against the columns; raises `UserError` if one is missing."""
   embedded_field(match)
   names = Names(content)
   image, number = names.image(image_column), names.id(id_column)
@@ -84,7 +83,7 @@ def rule(content: Table, match: str, *, id_column: str | None, image_column: str
 def rows_of(
   content: Table, pictures: Sequence[str], by: Rule, *, folder: Path
 ) -> dict[str, list[int]]:
-  """Picture -> the rows that it may belong to: one, none, or several that cannot be told apart.
+  """Picture -> the rows it may belong to: one, none, or several indistinguishable ones.
 
   Args:
     pictures: paths relative to `folder`, as `listing.name_of` writes them.
@@ -100,10 +99,9 @@ def rows_of(
 
 
 def by_path(names: Sequence[str], pictures: Sequence[str]) -> dict[str, list[int]]:
-  """Picture -> the places of the names that mean it: its path, else its file name alone.
-
-  Written as it is, else in other case. What could mean two pictures means none, and a picture that
-  was found by its path is not found again by its name.
+  """Picture -> the places of the names that mean it: its path, else its file name alone. In the
+  same case, else in another. An ambiguous name means no picture, and a picture found by its path is
+  not found again by its name.
   """
   result: dict[str, list[int]] = {picture: [] for picture in pictures}
   left = [i for i, name in enumerate(names) if name]
@@ -126,7 +124,7 @@ def plain(path: str) -> str:
 
 
 def key(text: str) -> str:
-  """What two spellings of one object number share: 'SK-A-1718', 'sk_a 1718', 'SK.A.1718'."""
+  """The key that spellings of one object number share: 'SK-A-1718', 'sk_a 1718', 'SK.A.1718'."""
   return _SAME.sub('-', unicodedata.normalize('NFC', text).casefold()).strip('-')
 
 
@@ -147,7 +145,7 @@ def _one(cell: str | list[str]) -> str:
 
 
 def _by_number(content: Table, column: str) -> dict[str, list[int]]:
-  """Rows by the key of their object number; refuses numbers that only case tells apart."""
+  """Rows by the key of their object number; refuses numbers that differ only in case."""
   without_errors(content, [column])
   check_ids(content, column)
   rows: dict[str, list[int]] = collections.defaultdict(list)
@@ -172,7 +170,7 @@ def _by_number(content: Table, column: str) -> dict[str, list[int]]:
 
 
 def _by_stem(stem: str, rows: Mapping[str, list[int]]) -> list[int]:
-  """The rows of a file name: as it is, else with up to two suffixes taken off."""
+  """The rows of a file name: unchanged, else with up to two suffixes removed."""
   for _ in range(3):
     if key(stem) in rows:
       return rows[key(stem)]

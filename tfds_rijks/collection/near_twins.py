@@ -1,8 +1,7 @@
-"""Which pictures of one maker are versions of one drawing: numbered, recoloured, inverted.
-
-Equal pixels are found by the builder itself. What it cannot know is that `button_green_02` is
-`button_red_01` in another colour: such pictures must not lie in train and test. The rule takes in
-rather too much, for a series that is torn apart flatters the test, and one kept together does not.
+"""Finds pictures of one maker that are versions of one drawing: numbered, recoloured, inverted. The
+builder finds equal pixels itself. It cannot know that `button_green_02` is `button_red_01` in
+another colour: such pictures must not be in both train and test. The rule is rather broad, because
+dividing a series makes test scores too good, and keeping one together does not.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import numpy as np
 
 from tfds_rijks import images, pool, splits
 
-SIDE = 32  # pixels of the grey version that is compared
-CORRELATION = 0.9  # of grey values, either sign: an inverted drawing is the same drawing
-COPY = 0.99  # above it two pictures by different makers are one
-_FLAT = 1.0  # standard deviation in grey levels below which a picture is blank and like no other
+SIDE = 32  # pixels of the grey version to compare
+CORRELATION = 0.9  # of grey values, with either sign: an inverted drawing is the same drawing
+COPY = 0.99  # above it pictures by different makers are one
+_FLAT = 1.0  # standard deviation in grey levels below which a picture is blank and matches no other
 # fmt: off
 COLOURS = frozenset((
   'red', 'green', 'blue', 'yellow', 'orange', 'purple', 'pink', 'brown', 'black', 'white',
@@ -58,8 +57,8 @@ def near_twins(paths: Sequence[Path], *, makers: Sequence[str]) -> list[int]:
 
 
 def found_in(paths: Sequence[Path], others: Sequence[Path]) -> set[int]:
-  """Indices of the pictures that are, in grey and whoever made them, one of `others` (or its
-  negative). Flat ones are none: there is nothing to compare.
+  """Indices of the pictures that are, in grey and by any maker, one of `others` (or its negative).
+  Flat ones never match, as there is nothing to compare.
   """
   looks = list(pool.run(_look, [str(p) for p in (*paths, *others)], what='looking for copies'))
   blank = np.zeros(SIDE * SIDE, np.float32)
@@ -70,7 +69,7 @@ def found_in(paths: Sequence[Path], others: Sequence[Path]) -> set[int]:
 
 
 def name_without_version(stem: str) -> str:
-  """'pill-button-green_benji_02' -> 'pill button benji'; a name of nothing else stays."""
+  """'pill-button-green_benji_02' -> 'pill button benji'; a name of nothing else is kept."""
   words = [
     word for word in re.split(r'[\W\d_]+', stem.casefold()) if len(word) > 1 and word not in COLOURS
   ]

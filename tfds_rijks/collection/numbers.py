@@ -1,14 +1,14 @@
-"""Numbers and years as tables have them."""
+"""Numbers and years in tables."""
 
 from __future__ import annotations
 
 import math
 import re
 
-LARGEST = 3.4e38  # of the float32 that a number is stored as
-FIRST_YEAR, LAST_YEAR = 100, 2100  # "99" may be 1999, 0 and 9999 say that nobody knows
+LARGEST = 3.4e38  # of float32, in which numbers are stored
+FIRST_YEAR, LAST_YEAR = 100, 2100  # "99" may be 1999, 0 and 9999 mean unknown
 _NUMBER = re.compile(r'[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?')
-_THOUSANDS = re.compile(r'[-+]?\d{1,3},\d{3}')  # 1234, or 1.234: who can say
+_THOUSANDS = re.compile(r'[-+]?\d{1,3},\d{3}')  # 1234 or 1.234, which is ambiguous
 _YEAR = re.compile(r'\d{3,4}(?:[.,](?:0+|5))?')
 # "ca. 1650", "c 1650", "um 1650", "vers 1650", "±1650", "1650?"
 _ABOUT = re.compile(
@@ -50,7 +50,7 @@ def year(text: str) -> float | None:
 
 
 def _interval(plain: str) -> tuple[int, int] | None:
-  """`1640-1650`, `1640/50`; not `1889-06`, which is a month, nor an end before its beginning."""
+  """`1640-1650`, `1640/50`; not `1889-06`, which is a month, nor an end before its start."""
   if not (interval := _RANGE.match(plain)):
     return None
   begin, end = interval.groups()
@@ -59,7 +59,7 @@ def _interval(plain: str) -> tuple[int, int] | None:
 
 
 def middle(begin: float, end: float) -> float:
-  """Of an interval; where one end is missing (NaN), the other."""
+  """The middle of an interval; if one end is missing (NaN), the other."""
   if math.isnan(begin) or math.isnan(end):
     return end if math.isnan(begin) else begin
   return (begin + end) / 2

@@ -2,9 +2,9 @@
 
   python -m tfds_rijks.collection.openclipart --root=/usr/share/openclipart --output=D
 
-writes `D/metadata.csv` and a link to the pictures, ready for the builder `collection`: the worked
-example of a collection of one's own. All works are in the public domain. The artist stands in the
-SVG's metadata (`dc:creator`); the folder below `png/` is the type, the one below that a subject.
+writes `D/metadata.csv` and a link to the pictures, ready for the builder `collection`: a worked
+example of your own collection. All works are in the public domain. The artist is in the SVG's
+metadata (`dc:creator`); the folder below `png/` is the type, the one below that a subject.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tfds_rijks.labels import normalise
 from tfds_rijks.progress import track
 
 NAMES = Path(__file__).with_name('openclipart_names.csv')
-NO_TYPE = frozenset({'unsorted', 'special'})  # how they were filed, not what they are
+NO_TYPE = frozenset({'unsorted', 'special'})  # how they were filed, not what they show
 COLUMNS = ('image', 'object_number', 'artist', 'type', 'subject', 'group')
 _DC = '{http://purl.org/dc/elements/1.1/}'
 # "zazou (shockwavedj@yahoo.es)", "Martin Kozák <martin.kozak@openoffice.cz>"
 _ADDRESS = re.compile(r'\s*[(<\[][^)>\]]*(?:@|www\.|\.net/|\.com|\.de\b)[^)>\]]*[)>\]]')
 _REMARK = re.compile(r'\s*\((?:public domain clipart|yvounet)\)')
-# What is an address and nothing else, or the memory address of a Perl program's variable.
+# Only an address, or the memory address of a variable in a Perl program.
 _NO_NAME = re.compile(r'^(?:(?:https?://|www\.|mailto:)\S+|\S+@\S+\.\w+|HASH\(0x[0-9a-f]+\))$')
 
 
@@ -56,15 +56,17 @@ def write_collection(
     root: the folder with png/ and svg/.
     without: folders below png/ to leave out, such as 'shapes/stars' (1,375 pictures that a script
       drew, under one name).
-    half: 1 or 2 takes the works of one half of the artists, for trials of transfer: see `halved`.
+    half: 1 or 2 takes the works of one half of the artists, to test transfer: see `halved`.
   """
   root, output = Path(root).expanduser(), Path(output).expanduser()
   _check(root, without)
   works = list(read_works(root, without=() if half else without))
-  if half:  # dealt out before anything is left out: the halves are the same with and without it
+  if (
+    half
+  ):  # divided before anything is left out, so that the halves are the same with and without it
     works = [w for w in halved(root, works)[half - 1] if not _below(w.object_number, without)]
   if not works:
-    raise UserError(f'--root={root}: holds no .png below png/ that is not left out')
+    raise UserError(f'--root={root}: has no .png below png/ that is not left out')
   groups = near_twins([root / work.image for work in works], makers=[work.artist for work in works])
   output.mkdir(parents=True, exist_ok=True)
   _link(output / 'png', root / 'png')
@@ -97,7 +99,7 @@ def read_works(root: Path, *, without: Sequence[str] = ()) -> Iterator[Work]:
 
 
 def _check(root: Path, without: Sequence[str]) -> None:
-  """Refuses a root that is not that of the packages, and folders that it does not have."""
+  """Raises `UserError` for a root other than the packages', or folders that do not exist."""
   for folder in ('png', 'svg'):
     if not (root / folder).is_dir():
       raise UserError(
@@ -119,9 +121,9 @@ def _below(work: str, folders: Sequence[str]) -> bool:
 def halved(root: Path, works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
   """Two collections without a common artist or picture: one to learn from, one to transfer to.
 
-  Artists are dealt out by the number of their works, the larger ones first, each to the half that
-  is smaller by then. Works without an artist, and copies of the second half's pictures under other
-  names, belong to the first half and to none.
+  Artists are assigned by the number of their works, largest first, each to the smaller half. Works
+  without an artist belong to the first half, copies of the second half's pictures under other names
+  to none.
   """
   count = Counter(work.artist for work in works if work.artist)
   size = [0, 0]
@@ -136,7 +138,7 @@ def halved(root: Path, works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
 
 
 def artist(creators: Sequence[str], names: dict[str, str]) -> str:
-  """One clean name, or '' if the maker is unknown, no person, or more than one."""
+  """One clean name, or '' if the maker is unknown, not a person, or several."""
   found = {_name(text, names) for text in creators} - {''}
   return found.pop() if len(found) == 1 else ''
 
@@ -149,24 +151,24 @@ def _name(text: str, names: dict[str, str]) -> str:
 
 
 def _unescape(text: str) -> str:
-  """Takes off entities, and the second encoding of names such as `Tom&Atilde;&iexcl;`."""
+  """Resolves entities, and the double encoding of names such as `Tom&Atilde;&iexcl;`."""
   plain = html.unescape(html.unescape(text))
   if plain == text:
     return text
   try:
     return plain.encode('latin-1').decode('utf-8')
   except UnicodeError:
-    return plain  # escaped once, encoded rightly: J&ouml;rgen
+    return plain  # escaped once, encoded correctly: J&ouml;rgen
 
 
 def read_names() -> dict[str, str]:
-  """The visible table of names: as written -> as meant, '' for what is no maker."""
+  """The table of names: as written -> as meant, '' if not a maker."""
   with NAMES.open(encoding='utf-8', newline='') as file:
     return {row['from']: row['to'] for row in csv.DictReader(file)}
 
 
 def _creators(path: Path) -> list[str]:
-  """The texts of all dc:creator of an SVG; reading stops behind the metadata."""
+  """The texts of all dc:creator of an SVG; reading stops after the metadata."""
   found = []
   try:
     for _, element in ET.iterparse(path):
@@ -175,7 +177,7 @@ def _creators(path: Path) -> list[str]:
       elif element.tag.endswith('}metadata'):
         break
   except (ET.ParseError, OSError):
-    return []  # no drawing, or a broken one: the maker is unknown
+    return []  # missing or broken drawing: the maker is unknown
   return found
 
 
@@ -183,7 +185,7 @@ def _link(link: Path, target: Path) -> None:
   if link.is_symlink():
     link.unlink()
   elif link.exists():
-    raise UserError(f'{link}: is there already and no link; choose another --output')
+    raise UserError(f'{link}: exists and is not a link; choose another --output')
   link.symlink_to(target.resolve(), target_is_directory=True)
 
 

@@ -39,7 +39,7 @@ class Preparation:
     self.dataset = f'collection/{config}' if config else 'collection'
     self.image_size = self.flags.image_size
     self.max_pixels, self.processes = self.flags.max_pixels, self.flags.processes
-    self.collection = records.read(manual_dir, self.flags)  # refuses files that are not there
+    self.collection = records.read(manual_dir, self.flags)  # refuses missing files
     self.options = self.flags.content() | {
       flag: _digest(getattr(self.flags, flag)) for flag in ('aliases', 'distancing', 'nobody')
     }
@@ -59,7 +59,7 @@ class Preparation:
       )
 
   def place(self, data_dir: Path, *, dry_run: bool) -> None:
-    """See `tfds_rijks.options.Preparation`; a build of a collection leaves nothing else."""
+    """See `tfds_rijks.options.Preparation`; a collection has no other files."""
     if self.problem and not dry_run:
       raise UserError(self.problem)
 
@@ -75,7 +75,7 @@ class Preparation:
     return builder
 
   def _without_tasks(self) -> str:
-    """What is wrong where there is no task, or one that was asked for has no class; else ''."""
+    """The problem if there is no task, or a requested one has no class; else ''."""
     least = self.flags.min_per_class
     left_out = [one for one in self.collection.columns if one.becomes == 'left out']
     self.collection.report['columns_left_out'] = [one.name for one in left_out]
@@ -94,7 +94,7 @@ class Preparation:
 
 
 def _summary(collection: Collection, problem: str) -> str:
-  """What each column becomes, as a table, and what was noticed of the cells."""
+  """What each column becomes, as a table, and notes on the cells."""
   rows = kinds.as_rows(collection.columns)
   lines = [build_report.table(rows, header=('column', 'becomes', 'why', 'other choice'))]
   for column, seen in collection.report['several_values'].items():
@@ -108,7 +108,7 @@ def _summary(collection: Collection, problem: str) -> str:
 
 
 def _digest(path: str | None) -> str | None:
-  """Of a file given by a flag: its content decides, not its name."""
+  """The digest of a flag's file, whose content matters, not its name."""
   if path is None or path == 'none':
     return path
   return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:16]

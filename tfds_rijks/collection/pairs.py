@@ -1,4 +1,4 @@
-"""Pictures and rows of a collection, paired as `--match` says, and told before it is built."""
+"""Pairs pictures and rows of a collection by `--match`, and shows examples before the build."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.listing import is_picture, name_of, walk
 
-LONGEST_NAME = 255  # bytes of a file's name, on all usual file systems
+LONGEST_NAME = 255  # bytes of a file's name, on all common file systems
 SHOWN = 10
 
 
 @dataclasses.dataclass
 class Pairs:
-  """(path relative to the folder, row) of each picture that belongs to one row.
-
-  `problem` says why there is none: a build ends with it, a dry run shows the table all the same.
+  """(path relative to the folder, row) of each picture that belongs to one row. `problem` says why
+  there is none: a build ends with it, a dry run still shows the table.
   """
 
   pairs: list[tuple[str, int]]
@@ -33,7 +32,7 @@ class Pairs:
 
 
 def pair(content: Table, by: Rule, *, folder: Path) -> Pairs:
-  """Pairs pictures and rows; prints ten pairs and what is left over, unless paths say it all."""
+  """Pairs pictures and rows; unless by path, prints ten pairs and the rest."""
   if by.match == PATH:
     pairs = _by_path(content, by, folder=folder)
     report: dict[str, Any] = {'rows_without_picture': len(content.rows) - len(pairs)}
@@ -58,7 +57,7 @@ def pair(content: Table, by: Rule, *, folder: Path) -> Pairs:
   for what, listed in (
     ('pictures without a row', left['pictures_without_row']),
     ('rows without a picture', left['rows_without_picture']),
-    ('pictures whose number stands in several rows', left['ambiguous']),
+    ('pictures whose number is in several rows', left['ambiguous']),
   ):
     if listed:
       print(f'  {len(listed):,} {what}: {examples(listed)}')
@@ -70,7 +69,7 @@ def _nothing(by: Rule, numbers: list[str], *, folder: Path) -> str:
   number = repr(numbers[0]) if numbers else "''"
   if by.field is None:
     return (
-      f'--match={by.match}: no file name below {folder} holds a number from the column '
+      f'--match={by.match}: no file name below {folder} contains a number from the column '
       f'{by.id_column} (such as {number}); expected names such as NUMBER.jpg or NUMBER_1.jpg; '
       'check --id_column'
     )
@@ -81,19 +80,19 @@ def _nothing(by: Rule, numbers: list[str], *, folder: Path) -> str:
 
 
 def _by_path(content: Table, by: Rule, *, folder: Path) -> list[tuple[str, int]]:
-  """(path, row) for each row that names a picture; one that is not there keeps the name it has."""
+  """(path, row) for each row that names a picture; a missing one keeps its name."""
   at = content.columns.index(by.image_column)
   names = []
   for row, line in zip(content.rows, content.lines, strict=True):
     where, cell = f'{content.path}: line {line}', row[at]
     if isinstance(cell, list):
       raise UserError(
-        f'{where}: several pictures in one cell; expected a row for each, with the '
-        'same object number'
+        f'{where}: several pictures in one cell; expected a row for each, with '
+        'the same object number'
       )
     names.append(_inside(cell.strip(), where=where, column=by.image_column, folder=folder))
   lost = [i for i, name in enumerate(names) if name and not (folder / name).exists()]
-  if lost:  # a table that knows file names only, or writes them in other case
+  if lost:  # a table with only file names, or in another case
     taken = set(names)
     pictures = [name_of(path, folder=folder) for path in walk(folder) if _has_text_name(path)]
     free = [one for one in pictures if one not in taken]
@@ -104,9 +103,9 @@ def _by_path(content: Table, by: Rule, *, folder: Path) -> list[tuple[str, int]]
   for i, name in enumerate(names):
     if name and name in seen:
       raise UserError(
-        f'{content.path}: line {content.lines[i]}: {name} stands in line '
-        f'{content.lines[seen[name]]} already; expected one row a picture; put several values of a '
-        'column into one cell'
+        f'{content.path}: line {content.lines[i]}: {name} is already '
+        f'in line {content.lines[seen[name]]}; expected one row per picture; put several values '
+        'of a column into one cell'
       )
     if name:
       seen[name] = i
@@ -117,12 +116,12 @@ def _has_text_name(path: Path) -> bool:
   try:
     os.fspath(path).encode()
   except UnicodeEncodeError:
-    return False  # no table can name it
+    return False  # a table cannot name it
   return is_picture(path)
 
 
 def _inside(name: str, *, where: str, column: str, folder: Path) -> str:
-  """A path below the folder in its plain form; '' stays ''."""
+  """A path below the folder in plain form; '' stays ''."""
   if not name:
     return ''
   if re.match(r'^[a-zA-Z][a-zA-Z0-9+.-]+://', name):
@@ -138,11 +137,11 @@ def _inside(name: str, *, where: str, column: str, folder: Path) -> str:
       'relative to the folder'
     )
   if '\\' in name and not (folder / name).exists():
-    name = name.replace('\\', '/')  # a table that was made on Windows
+    name = name.replace('\\', '/')  # a table from Windows
   plain = os.path.normpath(name)
   if Path(name).is_absolute() or re.match(r'^[a-zA-Z]:', name) or plain.split('/')[0] == '..':
     raise UserError(
-      f'{where}: {column} is {name}, which lies outside the folder; expected a path relative to it'
+      f'{where}: {column} is {name}, which is outside the folder; expected a path relative to it'
     )
   for form in (plain, *(unicodedata.normalize(form, plain) for form in ('NFC', 'NFD'))):
     if (folder / form).exists():

@@ -1,4 +1,4 @@
-"""From a folder to records: a picture, an object number, ties to other pictures, labels."""
+"""Records from a folder: a picture, an object number, ties to other pictures, labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Kind = Literal['label', 'labels', 'number', 'text']
 
 @dataclasses.dataclass
 class Record:
-  """One picture; `image` is its path relative to the folder and its name everywhere."""
+  """One picture; `image`, its path relative to the folder, is its name everywhere."""
 
   image: str
   path: Path
@@ -39,10 +39,9 @@ class Record:
 
 @dataclasses.dataclass
 class Collection:
-  """All records of a folder, what kind each feature is, and what there is to report.
-
-  `columns` says what became of each column of the table, `proposals` which spellings of a feature
-  may be one name, `problem` why no picture has a row: a build ends with it.
+  """All records of a folder, the kind of each feature, and notes for the report. `columns` says
+  what became of each column, `proposals` which spellings of a feature may be one name, `problem`
+  why no picture has a row: a build ends with it.
   """
 
   records: list[Record]
@@ -69,14 +68,14 @@ def read(folder: Path, flags: Flags) -> Collection:
   )
   cleaner = _cleaner(content, flags)
   if path is None:
-    # Paths that were found need not be understood, as those do that somebody wrote down.
+    # Paths found on disk need no interpretation, unlike those written by people.
     found = Pairs([(str(image), i) for i, image in enumerate(content.column(roles.image))], {})
   else:
     table.without_errors(content, roles.used)
     if roles.id:
       table.check_ids(content, roles.id)
     found = pair(content, by, folder=folder)
-  # A dry run without pictures shows what the columns of the whole table would become.
+  # A dry run without pictures shows the columns of the whole table.
   rows = [i for _, i in found.pairs] or list(range(len(content.rows)))
   cells = _Cells(content, roles, rows, flags.separator)
   labels = {column: cells.labels(column, cleaner) for column in roles.candidates}
@@ -110,7 +109,7 @@ def read(folder: Path, flags: Flags) -> Collection:
   if features.get('year_begin') == features.get('year_end') == 'number' and 'year' not in features:
     features['year'] = 'number'
     for k, record in enumerate(records):
-      # Where one end is no year, as in -50 to 120, the other is not the middle.
+      # If one end is not a year, as in -50 to 120, the other is not the middle.
       unread = any(k in odd.get(column, {}) for column in roles.years)
       between = middle(record.numbers['year_begin'], record.numbers['year_end'])
       record.numbers['year'] = math.nan if unread else between
@@ -138,7 +137,7 @@ def read(folder: Path, flags: Flags) -> Collection:
         column: seen._asdict() for column in tasks if (seen := cells.notice(column))
       },
       'aliases': dict(cleaner.aliased),
-      'alias_table': cleaner.aliases,  # travels with the data
+      'alias_table': cleaner.aliases,  # stored with the data
       'distancing': dict(cleaner.distanced.most_common()),
       'nobody': {column: dict(texts.most_common()) for column, texts in cleaner.nobody.items()},
     },
@@ -147,7 +146,7 @@ def read(folder: Path, flags: Flags) -> Collection:
 
 
 class _Cells:
-  """The cells of a table in the rows that count, by what their columns are."""
+  """The cells of a table in the rows that count, by role of their columns."""
 
   def __init__(self, content: Table, roles: columns.Roles, rows: list[int], separator: str):
     self.content, self.roles, self.rows, self.separator = content, roles, rows, separator
@@ -161,7 +160,7 @@ class _Cells:
     return values.plain(', '.join(cell) if isinstance(cell, list) else cell)
 
   def split(self, row: int) -> str:
-    """train, val or test, where the table says it."""
+    """train, val or test, if the table has it."""
     if not self.roles.split:
       return ''
     text = self.text(self.roles.split, row)
@@ -173,7 +172,7 @@ class _Cells:
     return SPLIT_NAMES[text.casefold()]
 
   def labels(self, column: str, cleaner: values.Cleaner) -> list[list[str]]:
-    """The labels of each row, each once; [] where it has none."""
+    """The labels of each row, without repetition; [] if it has none."""
     beside = self.roles.doubts if cleaner.makers(column) else []
     found = []
     for row in self.rows:
@@ -197,7 +196,7 @@ class _Cells:
     return 'labels' if several else 'label'
 
   def numbers(self) -> tuple[dict[str, list[float]], dict[str, dict[int, str]]]:
-    """The numbers of each row, NaN for missing; and by column the texts that are no numbers."""
+    """The numbers of each row, NaN for missing; and by column the texts that are not numbers."""
     found: dict[str, list[float]] = {}
     odd: dict[str, dict[int, str]] = {}
     for column in [*self.roles.years, *self.roles.numbers]:
@@ -211,7 +210,7 @@ class _Cells:
     return found, odd
 
   def notice(self, column: str) -> Noticed | None:
-    """A separator that stands in the cells and does not split them."""
+    """Notes a separator that occurs in the cells but does not split them."""
     at = self.at[column]
     return notice((self.content.rows[row][at] for row in self.rows), self.separator)
 
@@ -251,7 +250,7 @@ def _decide(
     known = sum(value == value for value in numbers[column])
     unread = len(odd.get(column, {}))
     if unread > known and key(column) != name:
-      why = f'by its name a year, but {unread:,} of {known + unread:,} cells are none'
+      why = f'by its name a year, but {unread:,} of {known + unread:,} cells are not'
       decided.append(Column(column, 'text', why, '--labels, --float_columns'))
     else:
       why = f'the {name.replace("_", " ")} of {known:,} works, by its name'

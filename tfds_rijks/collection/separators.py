@@ -1,4 +1,4 @@
-"""Several values in one cell: split by the chosen separator, noticed where it is another."""
+"""Several values in one cell: split by the chosen separator, noticed if by another."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from tfds_rijks.collection.table import Cell
 from tfds_rijks.collection.values import plain, unescape
 
-# As a shell takes them.
+# As typed in a shell.
 _USUAL = {';': "';'", '|': "'|'", '$': "'$'", '\n': r"'\n'"}
 
-FEWEST = 0.005  # of the cells: fewer may be names with such a sign
+FEWEST = 0.005  # of the cells: fewer may be names with this character
 
 
 class Noticed(NamedTuple):
-  """Cells that hold a usual separator, but not the chosen one; the option that would split them."""
+  """Cells with a usual separator other than the chosen one, and the option to split them."""
 
   option: str
   cells: int
@@ -23,18 +23,18 @@ class Noticed(NamedTuple):
 
 
 def split_cell(cell: Cell, separator: str) -> list[str]:
-  """The values of a cell; what was escaped, such as `&amp;`, holds no separator."""
+  """The values of a cell; escaped text, such as `&amp;`, does not contain separators."""
   return [part for part in places(cell, separator) if part]
 
 
 def places(cell: Cell, separator: str) -> list[str]:
-  """The values of a cell with the empty ones, in whose places another column may have some."""
+  """The values of a cell including empty ones, where another column may have some."""
   parts = cell if isinstance(cell, list) else unescape(cell).split(separator)
   return [plain(part) for part in parts]
 
 
 def notice(cells: Iterable[Cell], separator: str) -> Noticed | None:
-  """The usual separator that most cells hold, if any does; `separator` splits them already."""
+  """The most frequent usual separator in the cells, if any; `separator` splits them already."""
   found: dict[str, list[str]] = {}
   filled = 0
   for cell in cells:

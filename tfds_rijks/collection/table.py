@@ -1,4 +1,4 @@
-"""Reads the table of a collection: CSV and its kin, JSON lines, Parquet, workbooks."""
+"""Reads the table of a collection: CSV and the like, JSON lines, Parquet, workbooks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NAMES = tuple(
   f'metadata.{kind}' for kind in ('csv', 'tsv', 'jsonl', 'parquet', 'xlsx', 'xlsm', 'xls', 'ods')
 )
 NONE = 'none'  # for a table: folders are the classes, whatever else lies there
-# What spreadsheets show where a formula failed, in the language of their user: that there is
-# nothing (English, Dutch, German), or that something is broken (#REF!, #VERW!, #BEZUG!, #DIV/0!).
+# What spreadsheets show for a failed formula, in the user's language: no value (English, Dutch,
+# German), or an error (#REF!, #VERW!, #BEZUG!, #DIV/0!).
 _NOT_AVAILABLE = frozenset({'#N/A', '#N/B', '#NV'})
 _BROKEN = re.compile(r'#[A-ZÀ-Ý0-9/]+[!?]|(?:Err|Fehler|Fout|Erreur) ?:\d{3}|#{3,}')
-# What they make of the object number 1E5; as text in a CSV that was exported from one.
+# What they turn the object number 1E5 into; as text in an exported CSV.
 _SCIENTIFIC = re.compile(r'\d(?:[.,]\d+)?E\+\d+')
 
 Cell = str | list[str]
@@ -32,11 +32,9 @@ Cell = str | list[str]
 
 @dataclasses.dataclass
 class Table:
-  """Columns and rows as text; a list is a cell with several values (JSON and Parquet have them).
-
-  `lines` are the places of the rows in the file, counted as an editor or a spreadsheet does;
-  `encoding` is how the text was read, `sheet` the one of a workbook, `notes` what a user should
-  know of how it was read.
+  """Columns and rows as text; a list is a cell with several values (in JSON and Parquet). `lines`
+  are the rows' line numbers, as in an editor or a spreadsheet; `encoding` is that of the text,
+  `sheet` that of a workbook, `notes` what a user should know about the reading.
   """
 
   path: Path
@@ -54,7 +52,7 @@ class Table:
 
 
 def find(folder: Path, name: str | None = None) -> Path | None:
-  """The table of a folder: the file `name`, or the one `metadata.*`; None if there is none, or for
+  """The table of a folder: the file `name`, or the only `metadata.*`; None if there is none, or for
   the name `none`.
   """
   if name == NONE:
@@ -63,9 +61,12 @@ def find(folder: Path, name: str | None = None) -> Path | None:
     path = folder / name
     if not path.is_file():
       raise UserError(f'--metadata={name}: no such file in {folder}; expected a table there')
-    if Path(os.path.normpath(name)).parts[0] in ('..', '/'):  # what is outside is not watched
+    if Path(os.path.normpath(name)).parts[0] in (
+      '..',
+      '/',
+    ):  # files outside are not checked for changes
       raise UserError(
-        f'--metadata={name}: lies outside {folder}; expected a path relative to it; copy it there'
+        f'--metadata={name}: is outside {folder}; expected a path relative to it; copy it there'
       )
     return path
   files = sorted(path for path in folder.iterdir() if path.is_file())
@@ -73,21 +74,20 @@ def find(folder: Path, name: str | None = None) -> Path | None:
   if len(found) > 1:
     raise UserError(
       f'{folder}: holds {" and ".join(path.name for path in found)}; expected one '
-      'table; remove the others or say --metadata=NAME'
+      'table; remove the others or give --metadata=NAME'
     )
   others = [path.name for path in files if path.suffix.lower() in {*_READERS} - {'.txt'}]
   if others and not found:
     raise UserError(
-      f'{folder}: holds {examples(others)} and no metadata.csv; if it is the table, say '
-      f'--metadata={others[0]}, if every folder is a class, --metadata={NONE}'
+      f'{folder}: has {examples(others)} and no metadata.csv; if it is the table, '
+      f'give --metadata={others[0]}, if every folder is a class, --metadata={NONE}'
     )
   return found[0] if found else None
 
 
 def read(path: Path, *, sheet: str = '') -> Table:
-  """Reads a table by its ending; raises `UserError` for one that cannot be read as such.
-
-  `sheet` names that of a workbook; otherwise it is the first that can be seen.
+  """Reads a table by its ending; raises `UserError` if that fails. `sheet` names that of a
+  workbook; by default the first visible one.
   """
   reader = _READERS.get(path.suffix.lower())
   if reader is None:
@@ -103,15 +103,15 @@ def read(path: Path, *, sheet: str = '') -> Table:
   twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
   if twice:
     raise UserError(
-      f'{path}: the column {twice[0]!r} stands twice; expected each name once; rename one of them'
+      f'{path}: the column {twice[0]!r} occurs twice; expected each name once; rename one of them'
     )
   if not table.rows:
-    raise UserError(f'{path}: the table has no rows; expected a header and one row a picture')
+    raise UserError(f'{path}: the table has no rows; expected a header and one row per picture')
   return table
 
 
 def without_errors(table: Table, columns: Iterable[str]) -> None:
-  """Empties cells of `columns` in which a spreadsheet had nothing to show; refuses broken ones."""
+  """Empties cells of `columns` in which a spreadsheet had no value; refuses errors."""
   for at in [table.columns.index(name) for name in columns]:
     for row, line in zip(table.rows, table.lines, strict=True):
       cell = row[at]
@@ -124,26 +124,26 @@ def without_errors(table: Table, columns: Iterable[str]) -> None:
         row[at] = ''
       elif _BROKEN.fullmatch(cell):
         raise UserError(
-          f'{where} is {cell}, what a spreadsheet shows where a formula failed or a column is too '
-          'narrow; correct that cell, or empty it'
+          f'{where} is {cell}, which a spreadsheet shows for a failed formula or a '
+          'narrow column; correct that cell, or empty it'
         )
 
 
 def check_ids(table: Table, column: str) -> None:
-  """Refuses what a spreadsheet made of object numbers: a date of 1965-03, 1.00E+05 of 1E5."""
+  """Refuses object numbers that a spreadsheet changed: 1965-03 to a date, 1E5 to 1.00E+05."""
   at = table.columns.index(column)
   for row, line in zip(table.rows, table.lines, strict=True):
     cell = row[at]
     if isinstance(cell, Remade) or (isinstance(cell, str) and _SCIENTIFIC.fullmatch(cell)):
       raise UserError(
-        f'{table.path}: line {line}: {column!r} is the date or number {cell}, which a spreadsheet '
-        'made of what was typed; expected an object number; format that column as text and enter '
-        'the number again'
+        f'{table.path}: line {line}: {column!r} is the date or number {cell}, as changed by '
+        'a spreadsheet; expected an object number; format that column as text and '
+        'enter the number again'
       )
 
 
 def _named(table: Table) -> Table:
-  """The table with plain names, without the columns that have none (an index that pandas wrote)."""
+  """The table with plain names, without unnamed columns (such as an index from pandas)."""
   columns = [normalise(name) for name in table.columns]
   keep = [i for i, name in enumerate(columns) if name]
   table.columns = [columns[i] for i in keep]
@@ -164,7 +164,7 @@ def _delimited(path: Path, sheet: str) -> Table:
     else:
       raise UserError(
         f'{path}: line {line} has {len(row)} cells, the header has {len(columns)}; '
-        'put cells that hold the delimiter or a line end into quotes'
+        'quote cells that contain the delimiter or a line end'
       )
   return table
 
@@ -180,7 +180,7 @@ def _json_lines(path: Path, sheet: str) -> Table:
       value = json.loads(line)
     except (ValueError, RecursionError) as error:
       raise UserError(
-        f'{path}: line {number} is not JSON ({error}); expected one object a line'
+        f'{path}: line {number} is not JSON ({error}); expected one object per line'
       ) from None
     if not isinstance(value, dict):
       raise UserError(f'{path}: line {number} is a {type(value).__name__}; expected an object')
@@ -199,12 +199,12 @@ def _parquet(path: Path, sheet: str) -> Table:
   try:
     objects = pyarrow.parquet.read_table(path).to_pylist()
   except (pyarrow.ArrowException, OSError) as error:
-    raise UserError(f'{path}: not a Parquet file that can be read ({error})') from None
+    raise UserError(f'{path}: not a readable Parquet file ({error})') from None
   return _from_objects(path, objects, list(range(1, len(objects) + 1)), 'parquet')
 
 
 def _workbook(path: Path, sheet: str) -> Table:
-  from tfds_rijks.sheets import read as workbooks  # here: other tables need none of it
+  from tfds_rijks.sheets import read as workbooks  # here: other tables do not need it
 
   found = workbooks.read(path, sheet)
   width = max(map(len, found.rows), default=0)
@@ -221,15 +221,15 @@ def _workbook(path: Path, sheet: str) -> Table:
   if not filled:
     raise UserError(
       f'{path}: {where} has no rows; its other sheets are {", ".join(found.others) or "none"}; '
-      'name the one that is the table by --sheet=NAME'
+      'choose the table with --sheet=NAME'
     )
   header = filled[0][0]
   for area in found.merged:
     if area.top <= header <= area.bottom and header < len(cells) - 1:
       raise UserError(
         f'{path}: {where}: {area} is one merged cell in the header, row {header + 1}; expected a '
-        'name for each column in one row above the data; split that cell, or take the rows above '
-        'the header away'
+        'name for each column in one row above the data; split that cell, or remove the '
+        'rows above the header'
       )
   columns = filled[0][1]
   if fault := next((cell for cell in columns if isinstance(cell, Fault)), None):
@@ -271,19 +271,17 @@ def _from_objects(
 
 
 def _text(value: Any, *, path: Path) -> str:
-  if value is None or value != value:  # NaN is how tables of numbers say missing
+  if value is None or value != value:  # NaN means missing in tables of numbers
     return ''
   if isinstance(value, float) and value.is_integer():
-    return str(int(value))  # a number column with gaps comes as 12.0
+    return str(int(value))  # a number column with gaps has 12.0 for 12
   if isinstance(value, list | dict):
     raise UserError(f'{path}: a list inside a list; expected texts')
   text = str(value)
   try:
     text.encode()
   except UnicodeEncodeError:
-    raise UserError(
-      f'{path}: {text[:40]!a} holds half a character; expected whole ones; correct that text'
-    ) from None
+    raise UserError(f'{path}: {text[:40]!a} contains half a character; correct that text') from None
   return text
 
 

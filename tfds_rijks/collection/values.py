@@ -1,4 +1,4 @@
-"""Label texts of a table: normalised, spellings merged, doubtful makers and nobody missing."""
+"""Label texts of a table: normalised, spellings merged, doubtful and unknown makers missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIFE = re.compile(r'\([^()]*\d[^()]*\)')
 
 
 def unescape(text: str) -> str:
-  """The text without what other programs escaped, up to twice: `&amp;amp;`, `_x000D_`."""
+  """The text without escapes by other programs, up to two levels: `&amp;amp;`, `_x000D_`."""
   for _ in range(2):
     if '&' in text:
       text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 
 
 class Cleaner:
-  """Cell text -> label text, with a count of what it changed.
+  """Cell text -> label text; counts its changes.
 
   Attributes: `aliased` {text: n}, `distanced` {phrase: n}, `nobody` {column: {text: n}}.
   """
@@ -56,7 +56,7 @@ class Cleaner:
     self.nobody: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
   def makers(self, column: str) -> bool:
-    """Whether the column is one of makers: by `--maker_columns`, else by its name."""
+    """Whether the column holds makers: by `--maker_columns`, else by its name."""
     return column.casefold() in self._chosen if self._chosen else is_maker(column)
 
   def clean(self, text: str, *, column: str) -> str:
@@ -72,7 +72,7 @@ class Cleaner:
     return '' if makers and self.doubts(text) else text
 
   def doubts(self, text: str) -> bool:
-    """Whether the text keeps a distance: in a maker's name, or in a column beside it."""
+    """Whether the text expresses doubt, in a maker's name or in a column beside it."""
     found = self._pattern.search(_LIFE.sub('', plain(text))) if self._pattern else None
     if found:
       self.distanced[next(filter(None, found.groups())).casefold()] += 1
@@ -80,7 +80,7 @@ class Cleaner:
 
 
 def _pattern(phrases: Iterable[str]) -> re.Pattern[str] | None:
-  """See the head of `distancing.txt`; the first group that matched is the phrase."""
+  """See the top of `distancing.txt`; the first matching group is the phrase."""
   listed = [one for phrase in phrases if (one := normalise(phrase))]
   words = [one for one in listed if any(c.isalpha() for c in one)]
   inner = {one[1:-1].strip() for one in words if one.startswith('(') and one.endswith(')')}
@@ -119,7 +119,7 @@ def read_nobody(path: str | None) -> nobody.Nobody:
 def _phrases(path: str, *, flag: str) -> Sequence[str]:
   phrases = _lines(read_text(path, flag=flag))
   if not phrases:
-    raise UserError(f'{flag}={path}: holds no phrase; expected one a line, or {flag}=none')
+    raise UserError(f'{flag}={path}: has no phrases; expected one per line, or {flag}=none')
   return phrases
 
 
@@ -128,7 +128,7 @@ def _lines(text: str) -> Sequence[str]:
 
 
 def read_text(path: str, *, flag: str) -> str:
-  """The text of a file that a flag names."""
+  """The text of a flag's file."""
   file = Path(path).expanduser()
   if not file.is_file():
     raise UserError(f'{flag}={path}: no such file')

@@ -1,4 +1,4 @@
-"""Every format that is read, by its first bytes, never by its name."""
+"""Every supported format, by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tfds_rijks.jpeg_header import MARK as JPEG_MARK
 
 
 def is_known(head: bytes) -> bool:
-  """Whether a file that begins so is of a format that is read."""
+  """Whether a file that starts with these bytes is of a supported format."""
   marks = (JPEG_MARK + b'\xff', png.MARK, *tiff.MARKS, jpeg2000.MARK, jpeg2000.CODESTREAM)
   return head.startswith((*marks, b'GIF8', b'BM')) or head[8:12] in (b'WEBP', b'avif', *heif.BRANDS)
 
 
 def read(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> Raster:
-  """An encoded picture as a raster; `ImageError`, or whatever a decoder raises."""
-  if data[:2] == JPEG_MARK and data[2:4] != b'\xff\xf7':  # JPEG-LS begins so
+  """An encoded picture as a raster; raises `ImageError`, or whatever a decoder raises."""
+  if data[:2] == JPEG_MARK and data[2:4] != b'\xff\xf7':  # JPEG-LS starts like this
     return jpeg.read(data, name=name, short_side=short_side, max_pixels=max_pixels)
   if data[:8] == png.MARK:
     return png.read(data, name=name, max_pixels=max_pixels)

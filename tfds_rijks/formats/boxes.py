@@ -23,8 +23,8 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple
 
 
 def code_points(data: bytes) -> tuple[int, int] | None:
-  """Primaries and transfer characteristics (H.273) of the first `colr` box of an AVIF or HEIC
-  file that names its colours by numbers; None where there is none.
+  """Primaries and transfer characteristics (H.273) of the first `colr` box with code points in an
+  AVIF or HEIC file; None if there is none.
   """
   at = (0, len(data))
   for wanted, skip in ((b'meta', 4), (b'iprp', 0), (b'ipco', 0)):

@@ -1,4 +1,4 @@
-"""HEIC, the pictures of phones: by pi-heif (decoder only), an extra."""
+"""HEIC, as phones write it, by pi-heif (decoder only), an extra."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INSTALLED = importlib.util.find_spec('pi_heif') is not None
 
 
 def is_heic(data: bytes) -> bool:
-  """Whether a file says so: by its major brand, or under `mif1` by one of the others."""
+  """Whether a file is HEIC: by its major brand, or under `mif1` by one of the others."""
   if data[4:8] != b'ftyp':
     return False
   size = min(int.from_bytes(data[:4], 'big'), 256)
@@ -28,7 +28,7 @@ def is_heic(data: bytes) -> bool:
 
 
 def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
-  """The primary picture; the container says how it is turned, and libheif has done so."""
+  """The primary picture; libheif has already turned it as the container says."""
   if not INSTALLED:
     raise ImageError(name, MISSING, ADVICE)
   import pi_heif

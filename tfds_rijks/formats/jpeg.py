@@ -1,4 +1,4 @@
-"""JPEG: by libjpeg-turbo, at a fraction of the size where that is enough."""
+"""JPEG, by libjpeg-turbo, at a fraction of the size if that is enough."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfds_rijks.orientation import orientation_of
 # that a small file with thousands would keep a core busy for hours.
 MAX_SCANS = 200
 _SPACES = {'rgb': 'RGB', 'grey': 'GRAY', 'cmyk': 'CMYK'}
-FLAWED = 'JPEG with flawed metadata around whole pixels'
+FLAWED = 'JPEG with flawed metadata around intact pixels'
 
 
 def read(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> Raster:
@@ -39,20 +39,20 @@ def read(data: bytes, *, name: str, short_side: int | None, max_pixels: int) -> 
   except ValueError as warning:
     if 'subsampling level' in str(warning):
       raise ImageError(name, UNSUPPORTED, 'JPEG with colours finer than its light') from None
-    # Metadata that libjpeg warns of, or damage: without the one, only the other is left.
+    # libjpeg warns of metadata or of damage: without the metadata, only damage is left.
     try:
       samples = strict(without_flaws(data), space, least=least)
     except ValueError:
       raise warning from None
     notes = (*notes, FLAWED)
   if model == 'cmyk':
-    samples = 255 - samples  # Adobe's, which is everybody's, has 255 for no ink
+    samples = 255 - samples  # Adobe's, the common one, has 255 for no ink
   turn = orientation_of(header.exif)
   return Raster(samples, model, icc=header.icc or b'', orientation=turn, notes=notes)
 
 
 def strict(data: bytes, space: str, *, least: tuple[int, int] = (0, 0)) -> np.ndarray:
-  """`[H, W, C]` uint8; raises `ValueError` at whatever libjpeg only warns of.
+  """`[H, W, C]` uint8; raises `ValueError` for whatever libjpeg only warns of.
 
   A file that ends early would otherwise come back in full size, grey below.
   """
@@ -60,7 +60,7 @@ def strict(data: bytes, space: str, *, least: tuple[int, int] = (0, 0)) -> np.nd
 
 
 def _scaled_minimum(header: JpegHeader, short_side: int | None) -> tuple[int, int]:
-  """(height, width) that simplejpeg must not go below; (0, 0) means the full size."""
+  """The smallest (height, width) for simplejpeg; (0, 0) means the full size."""
   if short_side is None or min(header.height, header.width) <= short_side:
     return 0, 0
   scale = short_side / min(header.height, header.width)

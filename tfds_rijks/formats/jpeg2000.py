@@ -1,7 +1,6 @@
-"""JPEG 2000: the codestream by OpenJPEG, everything around it as the boxes say (ISO 15444-1, I).
-
-The boxes are read here, because no decoder hands over all that they say, and some wrap what is
-deeper than 8 bits.
+"""JPEG 2000: the codestream by OpenJPEG, everything else from the boxes (ISO 15444-1, I). The boxes
+are read here because no decoder returns all of them, and some decoders wrap values deeper than 8
+bits.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ _SYCC = 18
 
 @dataclasses.dataclass
 class _Header:
-  """What the boxes say. `channels`: (channel, kind, colour) of `cdef`; `palette`: `[N, C]`."""
+  """The content of the boxes. `channels`: (channel, kind, colour) of `cdef`; `palette`: `[N,
+  C]`."""
 
   codestream: bytes
   enumerated: int | None = None
@@ -41,7 +41,7 @@ class _Header:
 
 @dataclasses.dataclass
 class _Size:
-  """The SIZ marker; one entry a component in `bits`, `signed` and `steps`."""
+  """The SIZ marker; one entry per component in `bits`, `signed` and `steps`."""
 
   width: int
   height: int
@@ -51,7 +51,7 @@ class _Size:
 
 
 def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
-  """A JP2, JPX or bare codestream; what is no grey, RGB, sYCC or CMYK picture is refused."""
+  """A JP2, JPX or bare codestream; refuses all but grey, RGB, sYCC and CMYK pictures."""
   header = _Header(data) if data.startswith(CODESTREAM) else _header(data, name=name)
   size = _size(header.codestream, name=name)
   check_size(size.width, size.height, name=name, max_pixels=max_pixels)
@@ -63,7 +63,7 @@ def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
     raise ImageError(name, UNSUPPORTED, f'{depth} bits; expected the same 1 to 16 in each channel')
   halved = any(step != (1, 1) for step in size.steps)
   if halved and (header.enumerated != _SYCC or len(size.bits) != 3 or size.steps[0] != (1, 1)):
-    raise ImageError(name, UNSUPPORTED, 'channels of different size; expected that of sYCC only')
+    raise ImageError(name, UNSUPPORTED, 'channels of different size; expected only in sYCC')
   import imagecodecs
 
   values = imagecodecs.jpeg2k_decode(header.codestream, numthreads=1)
@@ -92,7 +92,7 @@ def _raster(samples: np.ndarray, header: _Header, *, name: str) -> Raster:
   elif count == wanted + 1:
     alpha, notes = wanted, (ASSUMED_ALPHA,)
   elif count > wanted:
-    raise ImageError(name, UNSUPPORTED, f'{count} channels, of which nothing says what they are')
+    raise ImageError(name, UNSUPPORTED, f'{count} channels without a declared meaning')
   if max([*colours, alpha or 0]) >= count:
     raise ImageError(name, 'damaged', f'{count} channels; expected {wanted} colours')
   return Raster(
@@ -123,7 +123,7 @@ def _coloured(values: np.ndarray, header: _Header, *, name: str) -> np.ndarray:
   assert header.palette is not None
   mapping = header.mapping or tuple((0, 1, i) for i in range(header.palette.shape[1]))
   if max(component for component, *_ in mapping) >= values.shape[2]:
-    raise ImageError(name, 'damaged', 'a palette for a channel that is not there')
+    raise ImageError(name, 'damaged', 'a palette for a missing channel')
   out = []
   for component, kind, column in mapping:
     plane = values[..., component]
@@ -136,7 +136,7 @@ def _coloured(values: np.ndarray, header: _Header, *, name: str) -> np.ndarray:
 
 
 def _from_ycc(values: np.ndarray, bits: int) -> np.ndarray:
-  """sYCC of `bits` -> RGB over the full range (IEC 61966-2-1, annex F); others scaled only."""
+  """sYCC of `bits` -> RGB over the full range (IEC 61966-2-1, annex F); others only scaled."""
   half, most = float(1 << (bits - 1)), (1 << bits) - 1
   y, cb, cr = (values[..., i].astype(np.float32) - (half if i else 0) for i in range(3))
   rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
@@ -162,7 +162,7 @@ def _header(data: bytes, *, name: str) -> _Header:
   seen = False
   for kind, start, end in boxes(data, *inner):
     body = data[start:end]
-    if kind == b'colr' and not seen:  # the first one that can be followed
+    if kind == b'colr' and not seen:  # the first supported one
       if body[0] == 1:
         header.enumerated, seen = struct.unpack_from('>I', body, 3)[0], True
       elif body[0] in (2, 3):

@@ -14,8 +14,8 @@ from tfds_rijks.formats.boxes import code_points
 from tfds_rijks.formats.raster import UNSUPPORTED, Raster, allow, check_size
 from tfds_rijks.orientation import orientation_of
 
-# Pictures only: no format that runs a program (EPS) or is a document (PDF), and none that needs a
-# guess. PNG, TIFF, JPEG and JPEG 2000 have readers of their own.
+# Only pictures: no format that runs a program (EPS) or is a document (PDF), and none that needs
+# guesses. PNG, TIFF, JPEG and JPEG 2000 have their own readers.
 FORMATS = ('GIF', 'WEBP', 'BMP', 'PPM', 'AVIF')
 
 
@@ -45,7 +45,7 @@ def of_image(
   if image.mode not in ('L', 'LA', 'RGB', 'RGBA', 'RGBX', 'CMYK'):
     raise ImageError(name, UNSUPPORTED, f'{image.mode}; expected integers of up to 16 bits')
   alpha = None
-  if image.mode in ('LA', 'RGBA', 'RGBX'):  # Pillow takes them apart faster than NumPy
+  if image.mode in ('LA', 'RGBA', 'RGBX'):  # Pillow separates them faster than NumPy
     alpha = None if image.mode == 'RGBX' else np.asarray(image.getchannel('A'))
     image = image.convert('L' if image.mode == 'LA' else 'RGB')
   samples = np.asarray(image)
@@ -55,7 +55,7 @@ def of_image(
 
 
 def _profile(data: bytes, kind: str, *, name: str) -> bytes:
-  """What Pillow does not hand over: a profile in a BMP, colours that an AVIF names by numbers."""
+  """Colours that Pillow does not return: a profile in a BMP, code points in an AVIF."""
   if kind == 'BMP' and data[14:15] == b'\x7c' and data[70:74] == b'DEBM':  # PROFILE_EMBEDDED
     at, size = struct.unpack_from('<II', data, 126)
     return data[14 + at : 14 + at + size]

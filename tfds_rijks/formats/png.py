@@ -1,4 +1,4 @@
-"""PNG: up to 8 bits by Pillow, 16 by libpng; colours and transparency as the chunks say."""
+"""PNG: up to 8 bits by Pillow, 16 by libpng; colours and transparency from the chunks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READ = (b'IHDR', b'tRNS', b'cICP', b'iCCP', b'sRGB', b'gAMA', b'cHRM', b'eXIf',
 
 
 def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
-  """A PNG, or the picture that stands for an animated one."""
+  """A PNG, or the default picture of an animated one."""
   chunks = _chunks(data)
   if len(chunks.get(b'IHDR', b'')) != 13:
     raise ImageError(name, 'damaged', 'no header')
@@ -33,8 +33,8 @@ def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
   if bits == 16:
     import imagecodecs
 
-    # A colour that is transparent becomes alpha. Without what else the file says: libpng writes
-    # warnings of it to standard error.
+    # A transparent colour becomes alpha. Other chunks are dropped, as libpng writes warnings about
+    # them to standard error.
     samples = imagecodecs.png_decode(_pixels_alone(data))
     if samples.ndim == 2:
       samples = samples[..., None]
@@ -51,8 +51,8 @@ def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
 def _up_to_eight(
   data: bytes, bits: int, colours: int, key: bytes, *, icc: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-  """`[H, W, C]` and `[H, W]` or None, uint8. `key`: what tRNS holds. `icc`: there is a profile,
-  which wants grey as grey.
+  """`[H, W, C]` and `[H, W]` or None, uint8. `key`: the content of tRNS. `icc`: there is a profile,
+  which needs grey as grey.
   """
   with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
     image.load()
@@ -62,12 +62,12 @@ def _up_to_eight(
     elif mode == '1' or (mode == 'L' and not icc and not key):
       mode = 'L' if icc or key else 'RGB'
     found = image if mode == image.mode else image.convert(mode)
-    if mode in ('LA', 'RGBA'):  # Pillow takes them apart faster than NumPy
+    if mode in ('LA', 'RGBA'):  # Pillow separates them faster than NumPy
       return _with_channels(found.convert(mode[:-1])), np.asarray(found.getchannel('A'))
     samples = _with_channels(found)
   if not key or colours == _PALETTE or len(key) < 2 * samples.shape[2]:
     return samples, None
-  # The colour that is transparent, in the samples' own bits; the high ones do not count.
+  # The transparent colour, in the samples' own bits; higher ones are ignored.
   wanted = np.array(struct.unpack_from(f'>{samples.shape[2]}H', key)) & ((1 << bits) - 1)
   there = (samples == full_scale(wanted, bits)).all(axis=2)
   return samples, np.where(there, 0, 255).astype(np.uint8)
@@ -79,7 +79,7 @@ def _with_channels(image: Image.Image) -> np.ndarray:
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
-  """The first chunk of each kind that is read here, wherever it stands."""
+  """The first chunk of each kind that is read here, in any place."""
   found: dict[bytes, bytes] = {}
   at = len(MARK)
   while at + 8 <= len(data):
@@ -93,7 +93,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
 
 
 def _pixels_alone(data: bytes) -> bytes:
-  """The file with the chunks that pixels are made from, as they are."""
+  """The file with only the chunks that hold pixels, unchanged."""
   out, at = [data[: len(MARK)]], len(MARK)
   while at + 8 <= len(data):
     size, kind = struct.unpack_from('>I4s', data, at)
@@ -104,7 +104,7 @@ def _pixels_alone(data: bytes) -> bytes:
 
 
 def _profile(chunks: Mapping[bytes, bytes], *, name: str) -> tuple[bytes, tuple[str, ...]]:
-  """The colours that the file means, by the first of cICP, iCCP, sRGB, gAMA with cHRM that it has
+  """The profile of the file, from the first of cICP, iCCP, sRGB, gAMA with cHRM that it has
   (PNG, third edition, 4.3); b'' is sRGB.
   """
   if len(numbers := chunks.get(b'cICP', b'')) == 4:
@@ -126,7 +126,7 @@ def _profile(chunks: Mapping[bytes, bytes], *, name: str) -> tuple[bytes, tuple[
 
 
 def _raw_profile(chunks: Mapping[bytes, bytes]) -> bytes:
-  """EXIF as ImageMagick wrote it before PNG had a chunk for it: as text, in hexadecimal digits."""
+  """EXIF as ImageMagick wrote it before PNG had a chunk for it: as hexadecimal text."""
   if b'zTXt' in chunks:
     text = _unpacked(chunks[b'zTXt'].partition(b'\0')[2][1:])
   else:
@@ -138,7 +138,7 @@ def _raw_profile(chunks: Mapping[bytes, bytes]) -> bytes:
 
 
 def _unpacked(data: bytes) -> bytes:
-  """b'' if it is damaged or larger than what is sensible."""
+  """b'' if it is damaged or too large."""
   try:
     unpack = zlib.decompressobj()
     out = unpack.decompress(data, _MOST)

@@ -1,4 +1,4 @@
-"""What every format is read into: samples over their full range, and what the file says of them."""
+"""The result of every format's reader: samples over their full range, and their meaning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Raster(NamedTuple):
   `samples`: `[H, W, C]`, uint8 from 0 to 255 or uint16 from 0 to 65535, C as in `CHANNELS`. Grey
   and RGB: 0 is black. CMYK: 0 is no ink. Lab: as ICC encodes it. `alpha`: `[H, W]` of the same
   type, 0 is transparent; `premultiplied`: the samples were multiplied by it. `orientation`: EXIF's.
-  `notes`: what was found and put up with, as phrases to count by.
+  `notes`: tolerated flaws, as phrases to count by.
   """
 
   samples: np.ndarray
@@ -42,13 +42,13 @@ def full_scale(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def allow(pixels: int) -> None:
-  """Keeps Pillow from warning of, and from twice its limit refusing, what is accepted here."""
+  """Raises Pillow's own size limit, above which it warns and later refuses."""
   if pixels > (Image.MAX_IMAGE_PIXELS or pixels):
     Image.MAX_IMAGE_PIXELS = pixels
 
 
 def check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
-  """Raises `ImageError` for a picture without pixels, or with more than are accepted."""
+  """Raises `ImageError` for a picture without pixels, or with more than `max_pixels`."""
   if width * height > max_pixels:
     raise ImageError(
       name, 'too many pixels', f'{width} x {height}; expected at most {max_pixels:,} (--max_pixels)'

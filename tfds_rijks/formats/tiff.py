@@ -1,8 +1,6 @@
-"""TIFF: the samples by tifffile, what they mean by the tags (TIFF 6.0 and its supplements).
-
-Every tag that says something about the numbers is asked: bits, sample format, photometric
-interpretation, planes, extra samples, colour map. A picture of which one of them says something
-that is not known here, or says nothing where it must, is refused.
+"""TIFF: the samples by tifffile, their meaning from the tags (TIFF 6.0 and its supplements). Every
+tag about the samples is checked: bits, sample format, photometric interpretation, planes, extra
+samples, colour map. A picture with an unknown value of one, or without a required one, is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from tfds_rijks.jpeg_header import read_header
 from tfds_rijks.orientation import known
 
 MARKS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # the last two: BigTIFF
-SMALL_MAP = 'colour map of 8 bits where 16 are due'
+SMALL_MAP = 'colour map of 8 bits instead of 16'
 UNDECLARED_ALPHA = 'a fourth or second channel without a meaning, taken for transparency'
 _MODELS: dict[int, Model] = {
   0: 'grey',
@@ -40,15 +38,17 @@ _RAW = (32803, 34892)  # of a camera's sensor
 _OLD_JPEG = 6
 _JPEG = (_OLD_JPEG, 7)
 _INTEGERS = {8: np.uint8, 16: np.uint16}
-_DEEPEST = 8  # bytes a pixel, beyond which a file with many channels is not decoded
-_PAGES = 64  # directories that are looked at for the picture
+_DEEPEST = 8  # bytes per pixel, above which a file with many channels is not decoded
+_PAGES = 64  # directories searched for the picture
 _DNG_VERSION, _SUBFILE, _OLD_SUBFILE, _INK_SET = 50706, 254, 255, 332
 
-logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # what it warns of is checked here
+logging.getLogger('tifffile').setLevel(
+  logging.CRITICAL
+)  # its warnings are about things checked here
 
 
 def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
-  """The first picture that is no reduced copy of another."""
+  """The first picture that is not a reduced copy of another."""
   import tifffile
 
   if data[8:10] == b'CR' or data[:4] == b'IIU\0':
@@ -74,9 +74,7 @@ def _raster(page: Any, data: bytes, *, name: str, max_pixels: int) -> Raster:
   if meanings is None and samples.shape[2] == count + 1:
     meanings, notes = [2], (UNDECLARED_ALPHA,)
   elif meanings is None and samples.shape[2] > count:
-    raise ImageError(
-      name, UNSUPPORTED, f'{samples.shape[2]} channels, of which nothing says what they are'
-    )
+    raise ImageError(name, UNSUPPORTED, f'{samples.shape[2]} channels without a declared meaning')
   for at, meaning in enumerate(meanings or ()):
     if meaning in (1, 2) and count + at < samples.shape[2]:
       alpha, premultiplied = full_scale(samples[..., count + at], bits), meaning == 1
@@ -111,7 +109,7 @@ def _raster(page: Any, data: bytes, *, name: str, max_pixels: int) -> Raster:
 
 
 def _picture(file: Any, *, name: str) -> Any:
-  """The directory to decode: neither a thumbnail nor a mask, and no raw file's preview."""
+  """The directory to decode: not a thumbnail, mask or preview of a raw file."""
   pages = [page for page, _ in zip(file.pages, range(_PAGES), strict=False)]
   if not pages:
     raise ImageError(name, 'damaged', 'no directory')
@@ -122,7 +120,7 @@ def _picture(file: Any, *, name: str) -> Any:
     kind = page.tags.valueof(_SUBFILE, 0) or 0
     if not kind & 5 and page.tags.valueof(_OLD_SUBFILE, 1) != 2:
       return page
-  raise ImageError(name, UNSUPPORTED, 'a TIFF that holds reduced copies and masks only')
+  raise ImageError(name, UNSUPPORTED, 'a TIFF with only reduced copies and masks')
 
 
 def _below(page: Any) -> list[Any]:
@@ -132,7 +130,7 @@ def _below(page: Any) -> list[Any]:
 
 
 def _kind(page: Any, *, name: str) -> tuple[Model, int]:
-  """What the samples mean and how many bits they have."""
+  """The meaning of the samples, and their bits."""
 
   def refused(found: str, expected: str) -> ImageError:
     return ImageError(name, UNSUPPORTED, f'{found}; expected {expected}')
@@ -143,9 +141,9 @@ def _kind(page: Any, *, name: str) -> tuple[Model, int]:
   if photometric not in _MODELS:
     raise refused(f'photometric interpretation {int(photometric)}', 'grey, RGB, palette, CMYK, Lab')
   if photometric == _CMYK and page.tags.valueof(_INK_SET, 1) != 1:
-    raise refused('inks of its own', 'cyan, magenta, yellow and black')
+    raise refused('special inks', 'cyan, magenta, yellow and black')
   bits, kind = page.bitspersample, page.sampleformat or 1
-  if kind not in (1, 4):  # or one for each channel, which differ
+  if kind not in (1, 4):  # or a different one for each channel
     names = {2: 'signed integers', 3: 'floating point'}
     raise refused(f'{bits} bits, {names.get(kind, f"sample format {kind}")}', 'unsigned integers')
   if not isinstance(bits, int) or not 1 <= bits <= 16:
@@ -157,7 +155,7 @@ def _kind(page: Any, *, name: str) -> tuple[Model, int]:
 
 
 def _samples(page: Any, data: bytes, *, name: str, max_pixels: int) -> np.ndarray:
-  """`[H, W, C]` as they are stored, all of them there."""
+  """`[H, W, C]` as stored; refuses a file with missing parts."""
   if page.compression == _OLD_JPEG:
     return _old_jpeg(page, data, name=name)
   planes, depth, height, width, each = page.shaped
@@ -172,10 +170,10 @@ def _samples(page: Any, data: bytes, *, name: str, max_pixels: int) -> np.ndarra
   parts = math.ceil(height / rows) * math.ceil(width / across) * planes
   stored = page.tags.get(324) or page.tags.get(273)
   if stored is None or stored.count < parts:
-    raise ImageError(name, 'truncated', f'{parts} strips or tiles are due')
+    raise ImageError(name, 'truncated', f'expected {parts} strips or tiles')
   for start, size in zip(page.dataoffsets, page.databytecounts, strict=False):
     if size <= 0 or start <= 0 or start + size > len(data):
-      raise ImageError(name, 'truncated', 'a strip or tile lies beyond the end of the file')
+      raise ImageError(name, 'truncated', 'a strip or tile is beyond the end of the file')
     if page.compression in _JPEG:
       _check_jpeg(page, data[start : start + size])
   try:
@@ -193,7 +191,8 @@ def _samples(page: Any, data: bytes, *, name: str, max_pixels: int) -> np.ndarra
 
 
 def _old_jpeg(page: Any, data: bytes, *, name: str) -> np.ndarray:
-  """JPEG of TIFF 6.0, section 22, where it is a whole file (JPEGInterchangeFormat), as mostly."""
+  """JPEG of TIFF 6.0, section 22, if it is a whole file (JPEGInterchangeFormat), as it mostly
+  is."""
   (start,), (size,) = (page.tags.valueof(tag, (0,)) for tag in (513, 514))
   part = data[start : start + size]
   header = read_header(part) if part.startswith(JPEG_MARK) else None
@@ -203,7 +202,7 @@ def _old_jpeg(page: Any, data: bytes, *, name: str) -> np.ndarray:
 
 
 def _check_jpeg(page: Any, part: bytes) -> None:
-  """libjpeg only warns of a strip that is cut; tifffile does not ask it to be strict."""
+  """Checks a strip strictly: of a truncated one libjpeg, as used by tifffile, only warns."""
   tables = page.jpegtables or b''
   whole = tables[:-2] + part[2:] if tables else part
   strict(whole, 'CMYK' if page.samplesperpixel == 4 else 'RGB', least=(1, 1))

@@ -1,4 +1,4 @@
-"""The colours of TIFF that are no plain numbers: colour maps, YCbCr, CIE L*a*b*."""
+"""Indirect colours of TIFF: colour maps, YCbCr, CIE L*a*b*."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 def palette(colour_map: Any, index: np.ndarray, bits: int, *, name: str) -> tuple[np.ndarray, bool]:
   """uint8 `[H, W, 3]` of indices `[H, W]`, and whether the map holds bytes instead of 16 bits.
 
-  Bytes are told by libtiff's rule: no entry is above 255.
+  Bytes are recognised by libtiff's rule: no entry is above 255.
   """
   table = np.asarray(colour_map if colour_map is not None else (), np.int64).ravel()
   if len(table) != 3 << bits:

@@ -1,4 +1,4 @@
-"""Files that are not read, by their first bytes: so that the refusal says what was found."""
+"""Unsupported files, by their first bytes, so that the error can say what was found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _KINDS = (
 
 
 def kind_of(data: bytes) -> str:
-  """What a file that is not read is, by its first bytes; '' if that is not known."""
+  """The kind of an unsupported file, by its first bytes; '' if unknown."""
   for at, mark, kind in _KINDS:
     if data[at : at + len(mark)] == mark:
       return kind
