@@ -32,7 +32,7 @@ from flaxart.training.initial_trunk import initial_trunk
 from flaxart.training.intervals import Intervals
 from flaxart.training.network_trainer import NetworkTrainer
 from flaxart.training.run import Run, create_run
-from flaxart.training.session import Session
+from flaxart.training.session import OnStep, Session, no_action
 from flaxart.training.steps import Steps
 from flaxart.training.validation import is_over, judged
 from flaxart.workdir import finished, identity, run_folder
@@ -48,13 +48,17 @@ def train_and_evaluate(
   dry_run: bool = False,
   fallback: bool = False,
   remap_classes: bool = False,
+  on_step: OnStep = no_action,
 ) -> dict[str, Any] | None:
   """Trains as `config` says, keeps the best checkpoint by the val split, tests it once at the end.
 
   Returns the content of `results.json`; None after a dry run, which leaves no trace. A workdir that
   holds a run of the same config is continued from its latest checkpoint (the latest intact one with
   `fallback`), on the data it was begun with (with `remap_classes` on other data, matching classes
-  by name). Raises `StoppedError` after SIGTERM or Ctrl-C, once the state is saved.
+  by name). `on_step` is called with the number of each step once it is dispatched (of the last one
+  of a pass, where heads are trained on stored features); what it raises ends the run, which goes on
+  from its latest checkpoint when started again. Raises `StoppedError` after SIGTERM or Ctrl-C, once
+  the state is saved.
   """
   settings = validate(config)
   parts = config.train.accumulate if config.parallelism == 'shard_map' else 1
@@ -128,7 +132,7 @@ def train_and_evaluate(
       log.info('continuing after step %d of %d', start, trainer.steps)
     writer = MetricWriter(workdir, step=start, tensorboard=config.log.tensorboard)
     throughput = Throughput(writer, note_start(workdir, start))
-    session = Session(checkpointer, writer, throughput, interrupt, start)
+    session = Session(checkpointer, writer, throughput, interrupt, start, on_step)
     last = trainer.train(session, state, train)
     checkpointer.wait()
 
@@ -163,6 +167,7 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
   with StepTrace(run.settings.profile, run.workdir) as trace:
     while not over:
       state, done = steps.advance(state, done, trace)
+      session.on_step(session.offset + done)
       over, evaluates, saves = done == run.steps, due.evaluates(done), due.saves(done)
       stops = session.stop_requested(done) and not over
       if not (evaluates or saves or stops):

@@ -19,14 +19,14 @@ import jax.numpy as jnp
 from flaxart.config import read
 from flaxart.network import classifier
 from flaxart.training import run
-from flaxart.training.step_meter import StepMeter
+from flaxart.training.network_trainer import NetworkSteps
 
 
 def get_config(folder):
   """Patches this process and returns the settings."""
   jax.config.update('jax_enable_x64', True)
   config = read(Path(folder) / 'config.json')
-  create_train_state, take = run.create_train_state, StepMeter.next
+  create_train_state, begin = run.create_train_state, NetworkSteps.__init__
   stop_at = int(os.environ.get('STOP_AT', -1))
 
   def in_float64(*args, **kwargs):
@@ -35,8 +35,7 @@ def get_config(folder):
       lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 and x.size > 1 else x, state
     )
 
-  def recorded(self, batches):
-    batch = take(self, batches)
+  def recorded(batch):
     step = int(batch['draw'][0]) // config.train.batch_size
     path = Path(folder) / f'ids-{os.getpid()}-{jax.process_index()}.jsonl'
     with path.open('a') as file:
@@ -47,6 +46,10 @@ def get_config(folder):
       time.sleep(0.1)  # the other processes have to hear of it before the run ends
     return batch
 
+  def begin_recorded(self, trainer, session):
+    begin(self, trainer, session)
+    self.batches = map(recorded, self.batches)
+
   classifier.compute_dtype = lambda config: jnp.float64
-  run.create_train_state, StepMeter.next = in_float64, recorded
+  run.create_train_state, NetworkSteps.__init__ = in_float64, begin_recorded
   return config

@@ -11,36 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trainer import ROOT, command, metric_lines, set_steps, wait_for
+from trainer import ROOT, at_step, command, metric_lines, set_steps, wait_for
 
 from flaxart.machine.interrupt import EXIT_CODE, Interrupt, StoppedError
 from flaxart.machine.locks import WorkdirLock
 from flaxart.train import train_and_evaluate
-from flaxart.training.step_meter import StepMeter
 from flaxart.verify import verify
 from flaxart.workdir import checkpoint
 from tfds_rijks.errors import UserError
 
 
-def at_step(monkeypatch, step, action):
-  """Calls `action` right after `step` has been dispatched."""
-
-  def add(self, done, metrics, add=StepMeter.add):
-    add(self, done, metrics)
-    if done == step:
-      action()
-
-  monkeypatch.setattr(StepMeter, 'add', add)
-
-
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_at_the_end_of_the_step(tiny, tmp_path, monkeypatch, number):
+def test_a_signal_saves_at_the_end_of_the_step(tiny, tmp_path, number):
   set_steps(tiny, 6)
   handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-  with monkeypatch.context() as patch:
-    at_step(patch, 3, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(StoppedError, match=r'saved step 3 of 6; to continue: python -m flaxart'):
-      train_and_evaluate(tiny, tmp_path / 'run')
+  sends = at_step(3, lambda: os.kill(os.getpid(), number))
+  with pytest.raises(StoppedError, match=r'saved step 3 of 6; to continue: python -m flaxart'):
+    train_and_evaluate(tiny, tmp_path / 'run', on_step=sends)
   assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
   assert set(checkpoint.steps_on_disk(tmp_path / 'run')) == {3}
   assert verify(tmp_path / 'run') == {3: []}
@@ -177,11 +164,10 @@ def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
       file.write(bytes(now.f_bavail * now.f_frsize - 200_000))
 
   with monkeypatch.context() as patch:
-    at_step(patch, 3, fill)
     # Free space is looked up before a save; here somebody else takes it afterwards.
     patch.setattr('flaxart.workdir.checkpoint.shutil.disk_usage', lambda path: usage)
     with pytest.raises(UserError, match=r'could not be written .*steps 2 are intact: free some'):
-      train_and_evaluate(tiny, run)
+      train_and_evaluate(tiny, run, on_step=at_step(3, fill))
   (small_disk / 'thesis.pdf').unlink()
   assert train_and_evaluate(tiny, run)['train']['steps'] == 6
   assert [line for lines in verify(run).values() for line in lines] == []
@@ -197,14 +183,13 @@ def test_a_folder_that_turns_read_only_is_one_line_and_the_run_goes_on_when_it_i
 
   def protect():
     folder = run / 'checkpoints'
-    wait_for((folder / '2').exists)
+    wait_for((folder / '2' / 'manifest.json').exists)
     subprocess.run(['mount', '--bind', folder, folder], check=True)
-    subprocess.run(['mount', '-o', 'remount,bind,ro', folder], check=True)
+    read_only = ['mount', '-o', 'remount,bind,ro', folder]  # "busy" while a file is being written
+    wait_for(lambda: subprocess.run(read_only, check=False).returncode == 0)
 
-  with monkeypatch.context() as patch:
-    at_step(patch, 4, protect)
-    with pytest.raises((UserError, OSError), match=r'[Rr]ead-only file system'):
-      train_and_evaluate(tiny, run)
+  with pytest.raises((UserError, OSError), match=r'[Rr]ead-only file system'):
+    train_and_evaluate(tiny, run, on_step=at_step(4, protect))
   with pytest.raises((UserError, OSError), match=r'[Rr]ead-only file system'):
     train_and_evaluate(tiny, run)  # as a command: one line and exit code 2 (`tfds_rijks.command`)
   subprocess.run(['umount', run / 'checkpoints'], check=True)
@@ -222,31 +207,28 @@ def test_a_failed_save_is_one_line_that_names_what_is_intact(tiny, tmp_path, mon
     full = type(usage)(usage.total, usage.total, 1000)
     monkeypatch.setattr('flaxart.workdir.checkpoint.shutil.disk_usage', lambda path: full)
 
-  at_step(monkeypatch, 3, no_room)
   with pytest.raises(UserError, match=r'checkpoint 4 could not be written \(needs \d\.\d MB') as e:
-    train_and_evaluate(tiny, run)
+    train_and_evaluate(tiny, run, on_step=at_step(3, no_room))
   assert 'steps 2 are intact' in str(e.value)
   assert verify(run) == {2: []}
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
-def test_saving_leaves_no_open_file_and_no_thread_behind(tiny, tmp_path, monkeypatch):
+def test_saving_leaves_no_open_file_and_no_thread_behind(tiny, tmp_path):
   set_steps(tiny, 16)
   tiny.checkpoint.every_steps = 1
   tiny.train.eval_every_epochs = tiny.train.epochs
   seen = []
 
-  def look(self, done, metrics, add=StepMeter.add):
-    add(self, done, metrics)
+  def look(step):
     seen.append([len(list(Path('/proc/self', name).iterdir())) for name in ('fd', 'task')])
 
-  monkeypatch.setattr(StepMeter, 'add', look)
-  train_and_evaluate(tiny, tmp_path / 'run')
+  train_and_evaluate(tiny, tmp_path / 'run', on_step=look)
   early, late = np.max(seen[2:6], axis=0), np.max(seen[12:16], axis=0)
   assert (late <= early + 6).all(), (early, late)  # three files a save would be 30 more
 
 
-def test_data_that_vanish_are_one_line_with_the_record(tiny, tmp_path, monkeypatch):
+def test_data_that_vanish_are_one_line_with_the_record(tiny, tmp_path):
   data = tmp_path / 'data'
   shutil.copytree(tiny.data.data_dir, data)
   tiny.data.data_dir = str(data)
@@ -257,8 +239,7 @@ def test_data_that_vanish_are_one_line_with_the_record(tiny, tmp_path, monkeypat
     for path in data.rglob('*.array_record*'):
       os.truncate(path, 100)
 
-  at_step(monkeypatch, 2, cut)
   with pytest.raises(
     UserError, match=r'array_record.*: is damaged.*record \d{4}.png, .*--overwrite'
   ):
-    train_and_evaluate(tiny, tmp_path / 'run')
+    train_and_evaluate(tiny, tmp_path / 'run', on_step=at_step(2, cut))

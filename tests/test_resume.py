@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from tiny_museum import tiny_config
-from trainer import on_each_batch, set_steps, stored, untimed_lines
+from trainer import StopError, at_step, on_each_batch, set_steps, stored, untimed_lines
 
 import flaxart
 from flaxart.train import train_and_evaluate
@@ -33,23 +33,6 @@ def drawn(monkeypatch):
   return ids
 
 
-class StopError(Exception):
-  """The machine is lost."""
-
-
-def stopped_at(monkeypatch, step):
-  """A context in which training ends behind the dispatch of `step`."""
-
-  def add(self, done, metrics, add=flaxart.training.step_meter.StepMeter.add):
-    add(self, done, metrics)
-    if done == step:
-      raise StopError
-
-  context = monkeypatch.context()
-  context.__enter__().setattr('flaxart.training.step_meter.StepMeter.add', add)
-  return context
-
-
 @pytest.mark.parametrize('mode', ['heads', 'fine-tuned', 'scratch'])
 def test_twenty_steps_equal_ten_and_ten_by_other_workers(
   tiny, tmp_path, monkeypatch, drawn, trunk, mode
@@ -69,10 +52,8 @@ def test_twenty_steps_equal_ten_and_ten_by_other_workers(
     tiny.data.workers, tiny.checkpoint.asynchronous = workers, asynchronous
     drawn.clear()
     if stop:
-      context = stopped_at(monkeypatch, stop)
       with pytest.raises(StopError):
-        train_and_evaluate(tiny, tmp_path / 'moved')
-      context.__exit__(None, None, None)
+        train_and_evaluate(tiny, tmp_path / 'moved', on_step=at_step(stop))
     else:
       # A run that goes on is not measured again.
       monkeypatch.delattr('flaxart.training.network_trainer.measured')

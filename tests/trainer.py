@@ -13,7 +13,7 @@ from orbax.checkpoint import v1 as ocp
 
 from flaxart.config import to_json
 from flaxart.data.source import open_dataset
-from flaxart.training.step_meter import StepMeter
+from flaxart.training.network_trainer import NetworkSteps
 from flaxart.workdir import checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -53,12 +53,29 @@ def command(config, workdir, folder):
 
 
 def on_each_batch(monkeypatch, change):
-  """`change(batch)` is what a train step of the run is given for each of its host batches."""
+  """`change(batch)` is what a train step is given for each of its host batches."""
 
-  def taken(self, batches, take=StepMeter.next):
-    return change(take(self, batches))
+  def begin(self, trainer, session, init=NetworkSteps.__init__):
+    init(self, trainer, session)
+    self.batches = map(change, self.batches)
 
-  monkeypatch.setattr(StepMeter, 'next', taken)
+  monkeypatch.setattr(NetworkSteps, '__init__', begin)
+
+
+class StopError(Exception):
+  """The machine is lost."""
+
+
+def at_step(step, action=None):
+  """An `on_step` that calls `action` after that step; without one, the run ends there."""
+
+  def on_step(done):
+    if done == step and action is None:
+      raise StopError
+    if done == step:
+      action()
+
+  return on_step
 
 
 def wait_for(condition, seconds=120):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flaxart.logs.metric_writer import MetricWriter
@@ -11,6 +11,12 @@ from flaxart.logs.throughput import Throughput
 from flaxart.machine.interrupt import Interrupt, StoppedError
 from flaxart.training.run import Run
 from flaxart.workdir.checkpoint import Checkpointer
+
+OnStep = Callable[[int], None]
+
+
+def no_action(step: int) -> None:
+  """The `on_step` of a caller who asked for none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Session:
   throughput: Throughput
   interrupt: Interrupt
   start: int
+  on_step: OnStep = no_action
   offset: int = 0
   setting: str = ''
 
