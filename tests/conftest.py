@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import json
+import mmap
 import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 # Before anything imports JAX: tests are about the CPU, whatever the machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path('~/.cache/flaxart/tests').expanduser()))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
-# Tests compile much and run little: without LLVM's optimisation they take two thirds of the time.
-os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+# Tests compile much and run little: by these flags a program compiles in a third of the time. JAX
+# does not start with a flag that its jaxlib does not know.
+os.environ.setdefault(
+  'XLA_FLAGS',
+  '--xla_backend_optimization_level=0'
+  + ' --xla_cpu_use_fusion_emitters=false' * version('jaxlib').startswith('0.10.'),
+)
 
 from types import SimpleNamespace
 
@@ -20,6 +33,18 @@ from ml_collections import ConfigDict
 from tiny_museum import draw_collection, off_the_shelf_config, tiny_config
 from toy_network import toy_weights as toy_weights
 
+from flaxart.machine.locks import in_turn
+
+LARGE = 0.8e9  # bytes
+NOT_FAST = ('slow', 'full', 'parity', 'wheel', 'kill', 'processes', 'benchmark')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """`pytest -m fast` is what one runs again and again."""
+  for item in items:
+    if not any(item.get_closest_marker(name) for name in NOT_FAST):
+      item.add_marker('fast')
+
 
 @pytest.fixture(autouse=True, scope='session')
 def parsed_flags() -> None:
@@ -28,15 +53,43 @@ def parsed_flags() -> None:
     flags.FLAGS.mark_as_parsed()
 
 
+@pytest.fixture(autouse=True, scope='module')
+def memory_given_back() -> Iterator[None]:
+  """Programs that an earlier module compiled are not kept by a worker that has grown large."""
+  yield
+  status = Path('/proc/self/statm')
+  if not status.exists() or int(status.read_text().split()[1]) * mmap.PAGESIZE < LARGE:
+    return
+  if 'jax' in sys.modules:
+    sys.modules['jax'].clear_caches()
+  gc.collect()
+  if hasattr(libc := ctypes.CDLL(None), 'malloc_trim'):
+    libc.malloc_trim(0)  # glibc keeps what was freed
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable) -> Path:
+  """A folder that all workers read and none changes: the first that asks for it `make`s it."""
+  shared = tmp_path_factory.getbasetemp()
+  shared = shared.parent if 'PYTEST_XDIST_WORKER' in os.environ else shared
+  folder, done = shared / name, shared / f'{name}.done'
+  with in_turn(shared / f'{name}.lock', 'making it'):
+    if not done.exists():
+      shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+      make(folder)
+      done.touch()
+  return folder
+
+
 @pytest.fixture(scope='session')
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
   """The data_dir of a small prepared collection with tasks artist, type and year."""
   from tfds_rijks.prepare import prepare
 
-  folder = tmp_path_factory.mktemp('collection')
-  source = draw_collection(folder / 'source')
-  prepare('collection', manual_dir=source, data_dir=folder / 'prepared')
-  return folder / 'prepared'
+  def make(folder: Path) -> None:
+    source = draw_collection(folder / 'source')
+    prepare('collection', manual_dir=source, data_dir=folder / 'prepared')
+
+  return made_once(tmp_path_factory, 'collection', make) / 'prepared'
 
 
 @pytest.fixture(params=['pillow', 'simd'])
@@ -53,16 +106,37 @@ def tiny(collection: Path) -> ConfigDict:
   return tiny_config(collection)
 
 
+@pytest.fixture
+def tuned(collection: Path, trunk: Path) -> ConfigDict:
+  """A run that takes the trunk of the finished one, which has BatchNorm, and trains on."""
+  config = tiny_config(collection, 'resnet50')
+  config.init = str(trunk)
+  return config
+
+
 @pytest.fixture(scope='session')
-def trunk(tmp_path_factory: pytest.TempPathFactory, collection: Path) -> Path:
-  """The workdir of a finished run with a trunk worth taking."""
+def finished(tmp_path_factory: pytest.TempPathFactory, collection: Path) -> tuple:
+  """Workdir, config and results of the one finished run that tests read; they change `copied`."""
   from flaxart.train import train_and_evaluate
 
-  config = tiny_config(collection)
-  config.train.epochs = 4.0
-  workdir = tmp_path_factory.mktemp('runs') / 'trunk'
-  train_and_evaluate(config, workdir)
-  return workdir
+  config = tiny_config(collection, 'resnet50')
+  config.tasks, config.train.epochs = 'artist,type,year', 6.0
+  workdir = made_once(
+    tmp_path_factory, 'finished', lambda folder: train_and_evaluate(config, folder)
+  )
+  return workdir, config, json.loads((workdir / 'results.json').read_text())
+
+
+@pytest.fixture(scope='session')
+def trunk(finished: tuple) -> Path:
+  """The workdir of a finished run with a trunk worth taking."""
+  return finished[0]
+
+
+@pytest.fixture
+def copied(finished: tuple, tmp_path: Path) -> Path:
+  """A copy of the finished run, to be damaged or continued."""
+  return shutil.copytree(finished[0], tmp_path / 'run')
 
 
 @pytest.fixture(scope='session')

@@ -18,6 +18,7 @@ from benchmarks import end_to_end, sides, table, targets, waiting
 from flaxart.weights.originals import missing_peer
 from tfds_rijks.errors import UserError
 
+pytestmark = pytest.mark.benchmark
 FIELDS = {'model', 'peer', 'mode', 'ratio', 'ours', 'theirs'}
 SMALL = ['--rounds=1']
 NETWORK = ['--models=vgg19', '--size=32', '--batch=2', '--seconds=0', *SMALL]
@@ -57,12 +58,8 @@ def test_the_peers(tmp_path):
   flags = ['--pictures=40', '--seconds=0', *SMALL]
   results = benchmark('input', '--peers=torch', *flags, output=tmp_path / 'input.json')
   assert [r['mode'] for r in results] == [
-    'input_large',
-    'input_prepared',
-    'input_small',
-    'input_simd',
-    'input_decoded',
-  ]
+    'input_large', 'input_prepared', 'input_small', 'input_simd', 'input_decoded',
+  ]  # fmt: skip
 
 
 def test_probe(tmp_path):

@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from absl.testing import flagsaver
 
 from flaxart.__main__ import COMMANDS
+from tfds_rijks import command
 
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments, cwd=ROOT):
-  return subprocess.run(
-    [sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, timeout=300
-  )
+@pytest.fixture
+def call(monkeypatch, capsys):
+  """Calls a command in this process and in the root folder; gives exit code, output and errors."""
+
+  def call(module, *arguments):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, 'argv', [module, *arguments])
+    monkeypatch.setattr('flaxart.main.start_jax', lambda **_: None)
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as left:
+      command.run(importlib.import_module(module).main)
+    return left.value.code, *capsys.readouterr()
+
+  return call
+
+
+@pytest.fixture
+def refusal(call):
+  """The one line that a call ends with."""
+
+  def refusal(module, *arguments):
+    code, _, said = call(module, *arguments)
+    assert code == 2 and said.startswith('error: ') and said.count('\n') == 1, said
+    return said
+
+  return refusal
 
 
 @pytest.mark.parametrize(
   ('arguments', 'line'),
   [
-    (
-      ['--config=configs/mtl.py', '--config.optim.learning_rat=0.1'],
-      'no such setting; did you mean learning_rate? config.optim has clip_norm, ema, ',
-    ),
-    (
-      ['--config=configs/mtl.py', '--config.optim.lr=0.1'],
-      '--config.optim.lr: no such setting; config.optim has clip_norm, ema, ',
-    ),
-    (
-      ['--config=configs/mtl.py', '--config.train.class_weights=sqrt'],
-      '--config.train.class_weights: no such setting; it is now config.loss.class_weights',
-    ),
-    (
-      ['--config=configs/mtl.py', '--config.head_devices=4'],
-      '--config.head_devices: no such setting; it is gone: remove it',
-    ),
+    (['--config=configs/mtl.py', '--config.optim.learning_rat=0.1'],
+     'no such setting; did you mean learning_rate? config.optim has clip_norm, ema, '),
+    (['--config=configs/mtl.py', '--config.optim.lr=0.1'],
+     '--config.optim.lr: no such setting; config.optim has clip_norm, ema, '),
+    (['--config=configs/mtl.py', '--config.train.class_weights=sqrt'],
+     '--config.train.class_weights: no such setting; it is now config.loss.class_weights'),
+    (['--config=configs/mtl.py', '--config.head_devices=4'],
+     '--config.head_devices: no such setting; it is gone: remove it'),
     (['--config=configs/mtl.py', '--config.seed.x=1'], 'no such setting; config.seed has no parts'),
-    (
-      ['--config=configs/mtl.py:mode=scratch'],
-      'Error whilst parsing config file: TypeError: get_config() takes 0 positional arguments',
-    ),
+    (['--config=configs/mtl.py:mode=scratch'],
+     'Error whilst parsing config file: TypeError: get_config() takes 0 positional arguments'),
     (['--config=configs/mtl.py', '--config.train.batch_size=many'], 'train.batch_size'),
     (['--config=configs/nothing.py'], 'configs/nothing.py does not exist; give a file, or one of '),
     (['--config=mlt'], '--config: mlt does not exist; did you mean mtl? '),
@@ -55,15 +69,12 @@ def run(*arguments, cwd=ROOT):
     (['--workdir=README.md'], 'README.md/config.json: not found'),
     (['--config=configs/frozen.py', '--config.init=imagenet.safetensors'], 'config.'),
   ],
-)
-def test_main(arguments, line):
-  done = run('-m', 'flaxart.main', *arguments)
-  assert done.returncode == 2, done.stderr
-  assert done.stderr.startswith('error: ') and done.stderr.count('\n') == 1, done.stderr
-  assert line in done.stderr
+)  # fmt: skip
+def test_main(refusal, arguments, line):
+  assert line in refusal('flaxart.main', *arguments)
 
 
-def test_a_config_file_with_a_name_that_is_not_a_setting(tmp_path):
+def test_a_config_file_with_a_name_that_is_not_a_setting(refusal, tmp_path):
   for name, line in (
     (
       'optim.label_smoothing',
@@ -75,41 +86,45 @@ def test_a_config_file_with_a_name_that_is_not_a_setting(tmp_path):
       'from flaxart.config import default_config\n\n\ndef get_config():\n'
       f'  config = default_config()\n  config.{name} = 1\n  return config\n'
     )
-    done = run('-m', 'flaxart.main', f'--config={tmp_path / "mine.py"}')
-    assert done.returncode == 2 and done.stderr.count('\n') == 1, done.stderr
-    assert line in done.stderr
+    assert line in refusal('flaxart.main', f'--config={tmp_path / "mine.py"}')
 
 
 @pytest.mark.parametrize(
   ('module', 'arguments', 'line'),
   [
     ('flaxart.predict', [], 'the following arguments are required: --workdir, --images, --output'),
-    (
-      'flaxart.predict',
-      ['--workdir=w', '--images=nowhere', '--output=o.csv'],
-      'nowhere is not a folder',
-    ),
+    ('flaxart.predict', ['--workdir=w', '--images=nowhere', '--output=o.csv'],
+     'nowhere is not a folder'),
     ('flaxart.verify', ['--workdir=nowhere'], 'nowhere has no checkpoints'),
-    ('flaxart', ['verify', '--workdir=nowhere'], 'nowhere has no checkpoints'),
-    ('flaxart', ['train', '--config=mlt'], 'did you mean mtl?'),
-    ('flaxart', ['weights', 'convrt'], "did you mean 'weights convert'?"),
-    ('flaxart', ['predit'], "found command 'predit'; did you mean 'predict'?"),
-    ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md/x'], 'README.md: already exists'),
-    ('tfds_rijks.rijksmuseum.synthetic', ['--output=README.md'], 'README.md: is there already and'),
-    ('tfds_rijks.rijksmuseum.synthetic', ['--output=x', '--objects=0'], 'needs at least 20'),
+    ('flaxart.report.__main__', ['--runs=no/*', '--output=o'], "no folder matches 'no/*'"),
+    ('flaxart.__main__', ['weights', 'convrt'], "did you mean 'weights convert'?"),
+    ('flaxart.__main__', ['predit'], "found command 'predit'; did you mean 'predict'?"),
+    ('tfds_rijks.rijksmuseum.synthetic.__main__', ['--output=README.md/x'],
+     'README.md: already exists'),
+    ('tfds_rijks.rijksmuseum.synthetic.__main__', ['--output=README.md'],
+     'README.md: is there already and'),
+    ('tfds_rijks.rijksmuseum.synthetic.__main__', ['--output=x', '--objects=0'],
+     'needs at least 20'),
   ],
-)
-def test_other_commands(module, arguments, line):
-  done = run('-m', module, *arguments)
+)  # fmt: skip
+def test_other_commands(refusal, module, arguments, line):
+  assert line in refusal(module, *arguments)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_process_of_each_command_ends_with_one_line_and_exit_code_2(name):
+  line = [sys.executable, '-m', 'flaxart', *name.split(), '--nonsense=1']
+  done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=300)
   assert done.returncode == 2 and done.stderr.count('\n') == 1, done.stderr
-  assert line in done.stderr
+  assert done.stderr.startswith('error: ') and done.stdout == ''
 
 
-def test_help_says_how_each_command_is_called():
-  assert all(f'flaxart {name} ' in run('-m', 'flaxart', '-h').stdout for name in COMMANDS)
-  for i, name in enumerate(COMMANDS):
-    done = run('-m', 'flaxart', *name.split(), ('-h', '--help')[i % 2])
-    assert done.returncode == 0 and '--' in done.stdout, (name, done.stderr)
+def test_help_says_how_each_command_is_called(call):
+  usage = call('flaxart.__main__', '-h')[1]
+  for i, (name, (module, _)) in enumerate(COMMANDS.items()):
+    module += '.__main__' * hasattr(importlib.import_module(module), '__path__')
+    code, said, _ = call(module, ('-h', '--help')[i % 2])
+    assert not code and '--' in said and f'flaxart {name} ' in usage, name
 
 
 def test_a_reader_that_has_gone_is_no_error():

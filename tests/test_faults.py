@@ -34,6 +34,7 @@ def test_a_signal_saves_at_the_end_of_the_step(tiny, tmp_path, number):
   assert train_and_evaluate(tiny, tmp_path / 'run')['train']['steps'] == 6
 
 
+@pytest.mark.kill
 def test_the_command_exits_with_a_code_of_its_own_and_the_second_signal_stops_at_once(
   tiny, tmp_path
 ):

@@ -5,19 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from tiny_museum import tiny_config
 from trainer import StopError, at_step, on_each_batch, set_steps, stored, untimed_lines
 
 import flaxart
 from flaxart.train import train_and_evaluate
-
-
-@pytest.fixture(scope='module')
-def trunk(tmp_path_factory, collection):
-  """A run whose trunk the others take."""
-  workdir = tmp_path_factory.mktemp('runs') / 'trunk'
-  train_and_evaluate(tiny_config(collection), workdir)
-  return workdir
 
 
 @pytest.fixture
@@ -33,34 +24,34 @@ def drawn(monkeypatch):
   return ids
 
 
-@pytest.mark.parametrize('mode', ['heads', 'fine-tuned', 'scratch'])
+@pytest.mark.parametrize(
+  ('mode', 'workers'), [('heads', (0, 0)), ('fine-tuned', (1, 2)), ('scratch', (0, 0))]
+)
 def test_twenty_steps_equal_ten_and_ten_by_other_workers(
-  tiny, tmp_path, monkeypatch, drawn, trunk, mode
+  tiny, tuned, tmp_path, monkeypatch, drawn, mode, workers
 ):
-  tiny.init = 'scratch' if mode == 'scratch' else str(trunk)
+  tiny = tiny if mode == 'scratch' else tuned
   tiny.trainable = 'heads' if mode == 'heads' else 'all'
   tiny.augment.flip = True  # or heads would be trained on stored features
   tiny.augment.zoom, tiny.model.dropout = 0.2, 0.2
   set_steps(tiny, 20)  # of 8 an epoch
   tiny.checkpoint.every_steps = 5
+  if any(workers):
+    tiny.train.eval_every_epochs = tiny.train.epochs  # each evaluation has workers of its own
   train_and_evaluate(tiny, tmp_path / 'straight')
   straight = list(drawn)
   assert len({tuple(batch) for batch in straight}) == 20
 
-  parts = []
-  for workers, asynchronous, stop in ((1, False, 13), (2, True, None)):
-    tiny.data.workers, tiny.checkpoint.asynchronous = workers, asynchronous
-    drawn.clear()
-    if stop:
-      with pytest.raises(StopError):
-        train_and_evaluate(tiny, tmp_path / 'moved', on_step=at_step(stop))
-    else:
-      # A run that goes on is not measured again.
-      monkeypatch.delattr('flaxart.training.network_trainer.measured')
-      train_and_evaluate(tiny, tmp_path / 'moved')
-    parts.append(list(drawn))
-  assert [len(part) for part in parts] == [13, 10]
-  assert parts[0][:10] + parts[1] == straight
+  drawn.clear()
+  tiny.data.workers, tiny.checkpoint.asynchronous = workers[0], False
+  with pytest.raises(StopError):
+    train_and_evaluate(tiny, tmp_path / 'moved', on_step=at_step(13))
+  first = list(drawn)
+  drawn.clear()
+  tiny.data.workers, tiny.checkpoint.asynchronous = workers[1], True
+  monkeypatch.delattr('flaxart.training.network_trainer.measured')  # it goes on unmeasured
+  train_and_evaluate(tiny, tmp_path / 'moved')
+  assert len(first) == 13 and first[:10] + drawn == straight and len(drawn) == 10
 
   both = [stored(tmp_path / name, 20) for name in ('straight', 'moved')]
   assert both[0].keys() >= {'params', 'opt_state', 'watch', 'step'}

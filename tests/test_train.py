@@ -10,12 +10,10 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from tiny_museum import tiny_config
 from trainer import stored
 
 import flaxart
 from flaxart.data.source import open_dataset
-from flaxart.evaluate_run import evaluate_run
 from flaxart.machine.sharding import create_mesh
 from flaxart.network.state import all_params
 from flaxart.tasks.softmax import Softmax
@@ -29,19 +27,8 @@ def assert_same_bits(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory, collection):
-  """One finished run with a trunk worth taking, shared by the tests of this file."""
-  config = tiny_config(collection)
-  config.tasks = 'artist,type,year'
-  config.train.epochs = 6.0
-  workdir = tmp_path_factory.mktemp('runs') / 'finished'
-  return workdir, config, train_and_evaluate(config, workdir)
-
-
 def test_results_hold_what_the_contract_says(finished):
-  workdir, _, summary = finished
-  assert json.loads((workdir / 'results.json').read_text()) == json.loads(json.dumps(summary))
+  _, _, summary = finished
   for split in ('val', 'test'):
     for task in ('artist', 'type'):
       assert {'n', 'classes', 'loss', 'top1', 'top5', 'balanced_accuracy', 'floor'} <= summary[
@@ -50,36 +37,22 @@ def test_results_hold_what_the_contract_says(finished):
     assert {'n', 'mae', 'rmse', 'within_50'} <= summary[split]['year'].keys()
   assert {'steps', 'epochs', 'seconds', 'images_per_second'} <= summary['train'].keys()
   assert {
-    'version',
-    'commit',
-    'dataset',
-    'dataset_version',
-    'config',
-    'splits',
-    'weights',
-    'seed',
-    'grouping_rule',
-    'hardware',
-  } <= summary['provenance'].keys()
+    'version', 'commit', 'dataset', 'dataset_version', 'config', 'splits', 'weights', 'seed',
+    'grouping_rule', 'hardware',
+  } <= summary['provenance'].keys()  # fmt: skip
   # The colour and the shape are plain to see: a network that learns nothing stays at the floor.
   for task in ('artist', 'type'):
     assert summary['test'][task]['top1'] > summary['test'][task]['floor'] + 0.15
 
 
-def test_eval_reproduces_the_results(finished):
-  workdir, _, summary = finished
-  again = evaluate_run(workdir, split='test')
-  assert json.loads(json.dumps(again)) == json.loads(json.dumps(summary['test']))
-
-
 @pytest.mark.parametrize('trainable', ['heads', r'heads/.*|trunk/stage4/.*'])
 def test_what_is_frozen_stays_bit_for_bit_and_has_no_optimizer_slot(
-  finished, tiny, tmp_path, trainable
+  finished, tuned, tmp_path, trainable
 ):
   source, _, _ = finished
-  tiny.init, tiny.trainable, tiny.model.bn = str(source), trainable, 'batch'
-  tiny.optim.weight_decay, tiny.optim.name = 0.1, 'adamw'
-  train_and_evaluate(tiny, tmp_path / 'run')
+  tuned.trainable, tuned.model.bn = trainable, 'batch'
+  tuned.optim.weight_decay, tuned.optim.name = 0.1, 'adamw'
+  train_and_evaluate(tuned, tmp_path / 'run')
   before = stored(source, checkpoint.best_on_disk(source))
   after = stored(tmp_path / 'run', checkpoint.best_on_disk(tmp_path / 'run'))
   stages = ['stem', 'stage1', 'stage2', 'stage3'] + ['stage4'] * (trainable == 'heads')
@@ -103,11 +76,10 @@ def test_what_is_frozen_stays_bit_for_bit_and_has_no_optimizer_slot(
   assert len(after['opt_state']) == 2 * len(learning) + 2
 
 
-def test_fine_tuning_starts_at_the_trunk_it_was_given(finished, tiny, tmp_path):
+def test_fine_tuning_starts_at_the_trunk_it_was_given(finished, tuned, tmp_path):
   source, _, _ = finished
-  tiny.init = str(source)
-  tiny.optim.learning_rate = 1e-12
-  train_and_evaluate(tiny, tmp_path / 'run')
+  tuned.optim.learning_rate = 1e-12
+  train_and_evaluate(tuned, tmp_path / 'run')
   before = stored(source, checkpoint.best_on_disk(source))
   after = stored(tmp_path / 'run', checkpoint.best_on_disk(tmp_path / 'run'))
   jax.tree.map(
@@ -144,40 +116,11 @@ def test_load_gives_a_network_ready_to_call(finished, collection):
     net(images[:, :8])
 
 
-def test_another_config_is_refused_by_field(finished):
-  workdir, config, _ = finished
-  other = config.copy_and_resolve_references()
-  other.optim.learning_rate = 0.5
-  with pytest.raises(
-    UserError,
-    match=r'started with a different config \(config.optim.learning_rate was 0.003, now 0.5\)',
-  ):
-    train_and_evaluate(other, workdir)
-
-
 def test_a_folder_that_is_no_run_is_left_alone(tiny, tmp_path):
   (tmp_path / 'thesis.txt').write_text('years of work')
   with pytest.raises(UserError, match=r'is not empty and does not hold a run'):
     train_and_evaluate(tiny, tmp_path)
   assert [p.name for p in tmp_path.iterdir()] == ['thesis.txt']
-
-
-def test_other_classes_are_refused_by_name(finished):
-  workdir, config, _ = finished
-  path = workdir / run_folder.LABELS
-  text = path.read_text()
-  tasks = run_folder.read_run(workdir)[1]
-  try:
-    swapped = [
-      t if t.name != 'artist' else type(t)(t.name, ('Anna', 'Cleo', 'Bert')) for t in tasks
-    ]
-    from flaxart.tasks.kinds import labels_json
-
-    path.write_text(labels_json(swapped))
-    with pytest.raises(UserError, match=r"class 1 of artist was 'Cleo' .* is 'Bert'"):
-      train_and_evaluate(config, workdir)
-  finally:
-    path.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -200,10 +143,10 @@ def test_bad_settings_are_one_line_and_begin_nothing(tiny, tmp_path, change, lin
   assert not (tmp_path / 'run').exists()
 
 
-def test_a_workdir_of_another_network_is_no_start(finished, tiny, tmp_path):
-  tiny.init, tiny.model.width = str(finished[0]), 0.25
+def test_a_workdir_of_another_network_is_no_start(tuned, tmp_path):
+  tuned.model.width = 0.25
   with pytest.raises(UserError, match=r'holds model.width=0.125, this run has 0.25'):
-    train_and_evaluate(tiny, tmp_path / 'run')
+    train_and_evaluate(tuned, tmp_path / 'run')
 
 
 def test_the_state_is_cut_where_trainable_says(finished, tiny):
@@ -220,10 +163,10 @@ def test_the_state_is_cut_where_trainable_says(finished, tiny):
     tiny, settings, tasks, optax.sgd(0.1), mesh=create_mesh(), trunk=InitialTrunk()
   )
   counts = count_parameters(state)
-  assert counts['all'][0] == 3 * 257 + 2 * 257 + 257
+  assert counts['all'][0] == (3 + 2 + 1) * (64 + 1)
   frozen = sum(leaf.size for leaf in jax.tree.leaves(state.frozen))
   assert counts['trunk'] == (0, frozen) and counts['all'][1] == frozen
-  assert len(nnx.to_flat_state(all_params(state))) > 20
+  assert len(nnx.to_flat_state(all_params(state))) == 2 * (5 + 3)
 
 
 def test_a_run_that_cannot_fit_on_the_disk_does_not_begin(tiny, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from tiny_museum import draw_collection
 
 import flaxart
 
+pytestmark = pytest.mark.wheel
 ROOT = Path(__file__).parents[1]
 
 CONFIG = """

@@ -37,16 +37,21 @@ def draw_collection(folder: Path, *, objects: int = RECORDS, seed: int = 0) -> P
   return folder
 
 
-def tiny_config(collection: Path) -> ConfigDict:
-  """A run of seconds: a ResNet50 of one block a stage and an eighth of the width, at 32 px."""
+def tiny_config(collection: Path, network: str = 'vgg19') -> ConfigDict:
+  """A run of seconds: one layer or block a stage and an eighth of the width, at 32 px.
+
+  A VGG19 compiles in a third of the time of a ResNet50, which has BatchNorm.
+  """
   config = default_config()
   config.init = 'scratch'
   config.tasks = 'artist,type'
   config.data.dataset, config.data.data_dir = 'collection', str(collection)
   config.data.image_size = 32
-  config.model.width, config.model.shallow, config.model.bn_momentum = 0.125, True, 0.9
+  config.model.name, config.model.width, config.model.shallow = network, 0.125, True
+  config.model.bn_momentum = 0.9
   config.train.batch_size, config.train.epochs = 16, 1.0
-  config.optim.name, config.optim.learning_rate = 'adam', 3e-3
+  config.optim.name = 'adam'
+  config.optim.learning_rate = 1e-3 if network == 'vgg19' else 3e-3
   config.log.every_steps, config.log.tensorboard = 1, False
   config.probe.cache_dir = str(collection.parent / 'features')
   config.eval.baselines = False
@@ -56,7 +61,7 @@ def tiny_config(collection: Path) -> ConfigDict:
 
 def off_the_shelf_config(collection: Path, trunk: Path, cache: Path) -> ConfigDict:
   """Heads alone on the trunk of a finished run: three heads, three epochs of eight steps."""
-  config = tiny_config(collection)
+  config = tiny_config(collection, 'resnet50')
   config.init, config.trainable = str(trunk), 'heads'
   config.tasks = 'artist,type,year'
   config.train.epochs = 3.0

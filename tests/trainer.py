@@ -19,16 +19,9 @@ from flaxart.workdir import checkpoint
 ROOT = Path(__file__).parents[1]
 # What in `metrics.jsonl` differs from one run to an equal one.
 TIMINGS = (
-  'wall_s',
-  'images_per_second',
-  'step_s',
-  'train_s',
-  'input_wait',
-  'input_wait_s',
-  'goodput',
-  'device_memory_gb',
-  'host_memory_gb',
-)
+  'wall_s', 'images_per_second', 'step_s', 'train_s', 'input_wait', 'input_wait_s', 'goodput',
+  'device_memory_gb', 'host_memory_gb',
+)  # fmt: skip
 
 
 def set_steps(config, steps):

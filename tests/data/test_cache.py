@@ -176,9 +176,3 @@ def test_never_more_than_half_of_the_free_memory(wanted, target, host, device, p
 
 def test_free_memory_is_what_the_system_says():
   assert 10**8 < cache.host_free() < 10**14 and cache.device_free() > 10**8
-
-
-def test_workers_have_nothing_to_decode(tiny, tmp_path):
-  tiny.data.cache, tiny.data.workers = 'host', 2
-  with pytest.raises(UserError, match=r'config.data.workers: found 2, expected 0 under'):
-    train_and_evaluate(tiny, tmp_path / 'run')

@@ -101,13 +101,9 @@ def test_a_split_without_a_label_of_the_task_fits_nothing():
   labels = np.full(30, -1)
   entry = c.fit([ARTIST], {'artist': {'logits': np.zeros((30, 4), np.float32)}}, {'artist': labels})
   assert entry['artist'] == {
-    'temperature': 1.0,
-    'precision': 0.9,
-    'n': 0,
-    'threshold': None,
-    'val_coverage': None,
+    'temperature': 1.0, 'precision': 0.9, 'n': 0, 'threshold': None, 'val_coverage': None,
     'val_precision': None,
-  }
+  }  # fmt: skip
 
 
 def test_certainty_beyond_float32_is_no_error():

@@ -18,7 +18,6 @@ from flaxart.logs.throughput import STARTS, Throughput, note_start
 from flaxart.train import train_and_evaluate
 from flaxart.training.session import Session
 from flaxart.training.step_meter import StepMeter
-from tfds_rijks.errors import UserError
 
 
 def writer(workdir, step=0):
@@ -54,21 +53,6 @@ def test_chosen_steps_are_traced(watched):
   traces = list((watched[0] / 'profile').rglob('*.xplane.pb'))
   assert len(traces) == 1
   assert b'train_step' in traces[0].read_bytes() or b'PjitFunction' in traces[0].read_bytes()
-
-
-def test_a_finished_run_may_be_traced_anew_without_being_another_run(watched):
-  from flaxart.config import default_config, differences
-
-  other = default_config()
-  other.log.profile = '7'
-  assert not differences(default_config(), other)
-
-
-def test_steps_that_cannot_be_traced_are_refused(tiny, tmp_path):
-  tiny.log.profile = '3:2'
-  with pytest.raises(UserError, match=r"config.log.profile: found '3:2'; expected STEP or FIRST"):
-    train_and_evaluate(tiny, tmp_path / 'run')
-  assert not (tmp_path / 'run').exists()
 
 
 def test_a_trace_ends_with_the_loop_that_is_stopped_in_it(tmp_path):
@@ -180,6 +164,6 @@ def test_the_run_begins_with_its_parameters_and_its_cost(tiny, tmp_path, caplog)
   assert [line[0] for line in lines[1:]] == ['trunk', 'heads/artist', 'heads/type', 'all']
   numbers = [[int(n.replace(',', '')) for n in line[1:]] for line in lines[1:]]
   assert numbers[-1] == [sum(column) for column in zip(*numbers[:-1], strict=True)]
-  assert numbers[1] == [3 * 257, 3 * 257, 0]
+  assert numbers[1] == [3 * 65, 3 * 65, 0]
   assert cost.startswith('one step of 16 pictures: ') and 'GFLOP' in cost
   assert estimate.startswith('estimate: ')

@@ -10,11 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-# Devices, and a compiler that takes seconds where its optimisations would take minutes.
-os.environ['XLA_FLAGS'] = (
-  '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 '
-  '--xla_llvm_disable_expensive_passes=true'
-)
+os.environ['XLA_FLAGS'] += ' --xla_force_host_platform_device_count=8'
 
 import jax
 import jax.numpy as jnp

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=4'
+os.environ['XLA_FLAGS'] += ' --xla_force_host_platform_device_count=4'
 
 from types import SimpleNamespace
 

@@ -19,13 +19,11 @@ from flaxart.machine.interrupt import EXIT_CODE
 from flaxart.verify import verify
 from tfds_rijks.errors import UserError
 
+pytestmark = pytest.mark.processes
 SLURM = {
-  'SLURM_JOB_ID': '57',
-  'SLURM_STEP_NODELIST': 'node[001-002]',
-  'SLURM_NTASKS': '8',
-  'SLURM_PROCID': '5',
-  'SLURM_LOCALID': '1',
-}
+  'SLURM_JOB_ID': '57', 'SLURM_STEP_NODELIST': 'node[001-002]', 'SLURM_NTASKS': '8',
+  'SLURM_PROCID': '5', 'SLURM_LOCALID': '1',
+}  # fmt: skip
 BY_HAND = {'JAX_COORDINATOR_ADDRESS': 'h:1', 'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '0'}
 OPEN_MPI = {
   'OMPI_COMM_WORLD_SIZE': '4',
@@ -106,7 +104,6 @@ def start(folder, run, *, count=1, **env):
 def runs(tmp_path_factory, collection):
   """One run straight by one process, and the same begun by 1, continued by 2, finished by 4."""
   config = tiny_config(collection)
-  config.model.name = 'vgg19'
   config.tasks = 'artist,type,year'
   config.train.batch_size, config.eval.batch_size = 12, 5  # 128 and 16 records: neither divides
   config.optim.name, config.optim.learning_rate = 'sgd', 1e-3

@@ -13,6 +13,8 @@ from trainer import ROOT
 from flaxart.machine import sharding
 from tfds_rijks.errors import UserError
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope='module', params=['vgg19', 'inception_v3', 'xception', 'resnet50'])
 def trained(request, tmp_path_factory):

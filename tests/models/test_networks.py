@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from flaxart.models import cards, create_trunk
 from flaxart.models.fold import fold_batchnorm
-from flaxart.models.layers import BatchNorm, Conv, Depthwise, Window, batch_norms
+from flaxart.models.layers import Conv, Depthwise, Window, batch_norms
 from tfds_rijks.errors import UserError
 
 NAMES = list(cards())
@@ -244,40 +243,3 @@ def test_initial_kernels_are_he_uniform():
     bound = np.sqrt(6 / fan_in)
     assert np.abs(kernel).max() <= bound
     np.testing.assert_allclose(kernel.std(), bound / np.sqrt(3), rtol=0.1)
-
-
-def test_one_device_equals_the_data_axis():
-  """Under jit BatchNorm's statistics are over the global batch, however it is cut."""
-  graphdef, params, stats = slim('resnet50')
-  mesh = jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
-  x = pictures('resnet50', count=2 * jax.device_count())
-  apart = jax.device_put(x, NamedSharding(mesh, PartitionSpec('data')))
-  forward = jax.jit(lambda x: nnx.merge(graphdef, params, stats, copy=True)(x, train=True))
-  np.testing.assert_allclose(forward(apart), forward(x), rtol=1e-4, atol=1e-5)
-
-
-def test_shard_map_averages_statistics_over_the_named_axis():
-  mesh = jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
-  x = jax.random.normal(jax.random.key(0), (2 * jax.device_count(), 5, 4, 3)) + jnp.arange(3)
-  norm = BatchNorm(3, epsilon=1e-3, momentum=0.9)
-  norm.axis_name = 'data'
-  graphdef, state = nnx.split(norm)
-
-  def apply(state, x):
-    norm = nnx.merge(graphdef, state, copy=True)
-    y = norm(x, train=True)
-    return y, norm.mean[...]
-
-  spec = PartitionSpec('data')
-  y, mean = jax.jit(
-    jax.shard_map(
-      apply,
-      mesh=mesh,
-      in_specs=(PartitionSpec(), spec),
-      out_specs=(spec, PartitionSpec()),
-      check_vma=False,
-    )
-  )(state, x)
-  np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-5)
-  np.testing.assert_allclose(y.std((0, 1, 2)), 1, atol=2e-3)
-  np.testing.assert_allclose(mean, 0.1 * x.mean((0, 1, 2)), rtol=1e-4)

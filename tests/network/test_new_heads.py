@@ -1,4 +1,4 @@
-"""New heads on a trunk that exists, for every network."""
+"""New heads on a trunk that exists."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def state_of(name, tasks, **arrays):
   )
 
 
-@pytest.mark.parametrize('name', cards())
+@pytest.mark.parametrize('name', ['vgg19', 'resnet50'])  # without BatchNorm and with it
 def test_heads_are_swapped_and_the_trunk_stays(name):
   _, old = state_of(name, [Softmax('artist', ('a', 'b', 'c'))])
   params = nnx.to_pure_dict(all_params(old))['trunk']

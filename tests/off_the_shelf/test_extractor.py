@@ -68,7 +68,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(frozen, tmp_path, monkey
   ],
 )
 def test_the_key_holds_what_features_depend_on(tiny, change):
-  tiny.trainable = 'heads'
+  tiny.trainable, tiny.model.name = 'heads', 'resnet50'
   assert keys_of(tiny) == keys_of(tiny)
   other = tiny.copy_and_resolve_references()
   other.update_from_flattened_dict(change)
@@ -111,6 +111,7 @@ def test_a_run_that_waited_takes_what_the_other_one_extracted(
 
 
 def test_features_are_those_of_the_folded_trunk(tiny):
+  tiny.model.name = 'resnet50'
   extractor = extractor_of(tiny)
   batch = next(extractor._batches(extractor.dataset.split('val')))
   extractor._forward(batch)

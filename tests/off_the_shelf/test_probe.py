@@ -82,14 +82,8 @@ def test_what_comes_out_is_a_network_like_any_other(frozen, tmp_path, trunk):
   right = answers['artist'].argmax(1)[known] == split.labels['artist'][known]
   assert right.mean() == pytest.approx(summary['test']['artist']['top1'])
   assert summary['train'].keys() >= {
-    'steps',
-    'epochs',
-    'images_seen',
-    'seconds',
-    'images_per_second',
-    'settings_tried',
-    'best_step',
-  }
+    'steps', 'epochs', 'images_seen', 'seconds', 'images_per_second', 'settings_tried', 'best_step',
+  }  # fmt: skip
 
 
 def test_early_stopping_ends_the_run(frozen, tmp_path):
@@ -225,6 +219,7 @@ def test_where_features_stay_the_same(change, expected, monkeypatch):
       probe.applies(config)
 
 
+@pytest.mark.processes
 def test_heads_are_the_same_on_four_devices():
   line = [sys.executable, '-m', 'tests.machine.heads_on_devices']
   done = subprocess.run(line, cwd=Path(__file__).parents[2], capture_output=True, text=True)

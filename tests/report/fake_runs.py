@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from flaxart.config import default_config, to_json
+from flaxart.tasks.kinds import labels_json
+from flaxart.tasks.regression import Regression
+from flaxart.tasks.sigmoid import Sigmoid
+from flaxart.tasks.softmax import Softmax
 
 CLASSES = {
   'artist': ('Anna <b>Bijns</b>', 'Bert & Co', '=Cleo', 'Dürer, Albrecht'),
   'type': ('bowl', 'coin'),
   'material': ('papier', 'zilver', 'porselein'),
 }
-WIDTHS = {
-  'fine_tuned': ('all', 'sgd'),
-  'off_the_shelf': ('heads', 'rmsprop'),
-  'scratch': ('all', 'sgd'),
-}
+MODES = {'fine_tuned': ('all', 'sgd'), 'off_the_shelf': ('heads', 'rmsprop')}
 
 
 def sha256(lines):
@@ -30,7 +30,7 @@ def settings(*, tasks, mode='fine_tuned', model='resnet50', seed=0, **more):
   """The settings of a run; `more` are flat fields such as `optim__learning_rate`."""
   config = default_config()
   config.tasks, config.seed, config.model.name = ','.join(tasks), seed, model
-  config.trainable, config.optim.name = WIDTHS[mode]
+  config.trainable, config.optim.name = MODES.get(mode, MODES['fine_tuned'])
   config.init = 'scratch' if mode == 'scratch' else 'weights.safetensors'
   config.data.dataset, config.data.data_dir = 'collection', '/nowhere'
   config.data.image_size = 224
@@ -41,21 +41,9 @@ def settings(*, tasks, mode='fine_tuned', model='resnet50', seed=0, **more):
 
 
 def write_run(
-  workdir: Path,
-  *,
-  config,
-  skill=0.6,
-  ids=None,
-  groups=None,
-  labels=None,
-  classes=CLASSES,
-  kinds=None,
-  epochs=4,
-  version='1.0.0',
-  optional=True,
-  test=True,
-  train=None,
-):
+  workdir: Path, *, config, skill=0.6, ids=None, groups=None, labels=None, classes=CLASSES,
+  kinds=None, epochs=4, version='1.0.0', optional=True, test=True, train=None,
+):  # fmt: skip
   """Writes one finished run whose network is right with probability `skill`; returns `workdir`.
 
   `labels`: `{task: [N]}` of the test split, by default drawn from `ids` alone, so that runs on the
@@ -85,98 +73,50 @@ def write_run(
     stored |= {f'{task}/{name}': value for name, value in made.items()}
   workdir.mkdir(parents=True)
   (workdir / 'config.json').write_text(to_json(config))
-  write_json(
-    workdir / 'labels.json',
-    {
-      task: {
-        'kind': kinds.get(task, 'softmax'),
-        'classes': list(classes[task]),
-        'sha256': hashlib.sha256('\n'.join(classes[task]).encode()).hexdigest(),
-        'weight': 1.0,
-        'center': 0.0,
-        'scale': 1.0,
-      }
-      for task in tasks
+  of_kind = {Sigmoid.kind: Sigmoid, Regression.kind: Regression}
+  written = [of_kind.get(kinds.get(name), Softmax)(name, classes[name]) for name in tasks]
+  (workdir / 'labels.json').write_text(labels_json(written))
+  steps = epochs * 640 // config.train.batch_size
+  provenance = {
+    'version': '0.1.0', 'commit': 'abcdef0123456789', 'dataset': config.data.dataset,
+    'dataset_version': version, 'config': config.to_dict(), 'seed': config.seed,
+    'splits': {
+      'train': {'records': 640, 'sha256': sha256(['train'])},
+      'val': {'records': 80, 'sha256': sha256(['val'])},
+      'test': {'records': len(ids), 'sha256': sha256(ids)},
     },
-  )
-  batch = config.train.batch_size
-  steps = epochs * 640 // batch
-  results = {
-    'val': scores,
-    'test': scores,
-    'train': {
-      'steps': steps,
-      'epochs': epochs,
-      'seconds': 10.0 * epochs,
-      'best_step': steps,
-      'images_per_second': 64.0,
-      'images_seen': steps * batch,
-      'settings_tried': 1,
-      **(train or {}),
+    'grouping_rule': 'split by group',
+    'hardware': {'device_kind': 'cpu', 'devices': 1, 'cores': 2},
+    'weights': {
+      'source': 'keras', 'sha256': 'f' * 64, 'model': config.model.name,
+      'source_file': 'resnet50_notop.h5', 'licence': 'MIT (Kaiming He)',
+      'citation': 'He, Zhang, Ren and Sun, CVPR 2016',
     },
-    'provenance': {
-      'version': '0.1.0',
-      'commit': 'abcdef0123456789',
-      'dataset': config.data.dataset,
-      'dataset_version': version,
-      'config': config.to_dict(),
-      'seed': config.seed,
-      'splits': {
-        'train': {'records': 640, 'sha256': sha256(['train'])},
-        'val': {'records': 80, 'sha256': sha256(['val'])},
-        'test': {'records': len(ids), 'sha256': sha256(ids)},
-      },
-      'grouping_rule': 'split by group',
-      'hardware': {'device_kind': 'cpu', 'devices': 1, 'cores': 2},
-      'weights': {
-        'source': 'keras',
-        'sha256': 'f' * 64,
-        'model': config.model.name,
-        'source_file': 'resnet50_notop.h5',
-        'licence': 'MIT (Kaiming He)',
-        'citation': 'He, Zhang, Ren and Sun, CVPR 2016',
-      },
-      'packages': {'jax': '0.10.2', 'numpy': '2.4.6'},
-    },
-  }
+    'packages': {'jax': '0.10.2', 'numpy': '2.4.6'},
+  }  # fmt: skip
+  of_training = {
+    'steps': steps, 'epochs': epochs, 'seconds': 10.0 * epochs, 'best_step': steps,
+    'images_per_second': 64.0, 'images_seen': 640 * epochs, 'settings_tried': 1, **(train or {}),
+  }  # fmt: skip
+  results = {'val': scores, 'test': scores, 'train': of_training, 'provenance': provenance}
   if not test:
     del results['test']
   lines = []
   for epoch in range(1, epochs + 1):
-    step = epoch * 640 // batch
-    rate = 1 - 0.5**epoch
-    lines.append(
-      {
-        'step': step,
-        'wall_s': epoch,
-        'split': 'train',
-        'loss': 2 - rate,
-        **{f'loss/{task}': 2 - rate for task in tasks},
-      }
-    )
+    about, rate = {'step': epoch * steps // epochs, 'wall_s': epoch}, 1 - 0.5**epoch
+    losses = {'loss': 2 - rate, **{f'loss/{task}': 2 - rate for task in tasks}}
     values = {
       f'{t}/{k}': rate * v for t in tasks for k, v in scores[t].items() if isinstance(v, float)
     }
-    lines.append({'step': step, 'wall_s': epoch, 'split': 'val', **values})
+    lines += [about | {'split': 'train'} | losses, about | {'split': 'val'} | values]
   (workdir / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
   if optional:
     if test:
       np.savez(workdir / 'predictions_test.npz', **stored)
     write_json(workdir / 'tables.json', {'test': tables})
-    write_json(
-      workdir / 'calibration.json',
-      {
-        task: {
-          'temperature': 1.25,
-          'threshold': 0.71,
-          'precision': 0.9,
-          'val_coverage': 0.5,
-          'val_precision': 0.91,
-          'n': 80,
-        }
-        for task in tables
-      },
-    )
+    entry = {'temperature': 1.25, 'threshold': 0.71, 'precision': 0.9, 'n': 80}
+    entry |= {'val_coverage': 0.5, 'val_precision': 0.91}
+    write_json(workdir / 'calibration.json', dict.fromkeys(tables, entry))
   write_json(workdir / 'results.json', results)
   return workdir
 
@@ -191,61 +131,36 @@ def softmax(rng, label, classes, skill):
   hit = said[known] == label[known]
   recall = [hit[label[known] == c].mean() for c in np.unique(label[known])]
   pairs, counts = np.unique(np.stack([label[known], said[known]]), axis=1, return_counts=True)
-  return {
-    'label': label,
-    'top': top.astype(np.int32),
-    'p': p.astype(np.float32),
-    'scores': {
-      'n': int(known.sum()),
-      'classes': len(classes),
-      'loss': 1.0,
-      'top1': float(hit.mean()),
-      'top5': 1.0,
-      'balanced_accuracy': float(np.mean(recall)),
-      'floor': 0.25,
-      'pixels16_top1': 0.31,
-      'pixels16_balanced_accuracy': 0.3,
-      'label_only_top1': 0.42,
-      'label_only_balanced_accuracy': 0.4,
-      'mca': [0.5, 1.0],
-      'unknown_auroc': None,
-    },
-    'tables': {
-      'per_class': [
-        {
-          'class': name,
-          'n': int((label == c).sum()),
-          'predicted': int((said == c).sum()),
-          'precision': 0.5,
-          'recall': None,
-          'f1': 0.5,
-        }
-        for c, name in enumerate(classes)
-      ],
-      'confusion': [[int(t), int(s), int(n)] for (t, s), n in zip(pairs.T, counts, strict=True)],
-    },
-  }
+  scores = {
+    'n': int(known.sum()), 'classes': len(classes), 'loss': 1.0, 'top1': float(hit.mean()),
+    'top5': 1.0, 'balanced_accuracy': float(np.mean(recall)), 'floor': 0.25,
+    'pixels16_top1': 0.31, 'pixels16_balanced_accuracy': 0.3, 'label_only_top1': 0.42,
+    'label_only_balanced_accuracy': 0.4, 'mca': [0.5, 1.0], 'unknown_auroc': None,
+  }  # fmt: skip
+  of_classes = [
+    {'class': name, 'n': int((label == c).sum()), 'predicted': int((said == c).sum())}
+    | {'precision': 0.5, 'recall': None, 'f1': 0.5}
+    for c, name in enumerate(classes)
+  ]
+  confusion = [[int(t), int(s), int(n)] for (t, s), n in zip(pairs.T, counts, strict=True)]
+  tables = {'per_class': of_classes, 'confusion': confusion}
+  kept = {'label': label, 'top': top.astype(np.int32), 'p': p.astype(np.float32)}
+  return {**kept, 'scores': scores, 'tables': tables}
 
 
 def sigmoid(rng, label, skill):
   p = skill * label + rng.random(label.shape) * (1 - skill)
   n = int(label.any(axis=1).sum())
-  return {
-    'label': label,
-    'p': p.astype(np.float32),
-    'scores': {'n': n, 'classes': label.shape[1], 'loss': 0.4, 'map': 0.7, 'f1_micro': 0.6},
-  }
+  scores = {'n': n, 'classes': label.shape[1], 'loss': 0.4, 'map': 0.7, 'f1_micro': 0.6}
+  return {'label': label, 'p': p.astype(np.float32), 'scores': scores}
 
 
 def regression(rng, label, skill):
   label = label.astype(np.float32)
   value = label + rng.normal(0, 60 * (1 - skill) + 1, len(label)).astype(np.float32)
   near = float((np.abs(value - label) <= 50).mean())
-  return {
-    'label': label,
-    'value': value.astype(np.float32),
-    'scores': {'n': len(label), 'mae': 30.0, 'rmse': 40.0, 'within_50': near},
-  }
+  scores = {'n': len(label), 'mae': 30.0, 'rmse': 40.0, 'within_50': near}
+  return {'label': label, 'value': value, 'scores': scores}
 
 
 def write_json(path, content):

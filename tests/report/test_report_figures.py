@@ -35,13 +35,9 @@ def test_published_curves_have_the_peaks_of_the_paper():
 def test_published_curves_end_where_training_ended():
   lengths = {key: len(curve) for key, curve in published.figure2().items()}
   assert lengths == {
-    ('artist', 'multi'): 43,
-    ('material', 'multi'): 43,
-    ('type', 'multi'): 43,
-    ('artist', 'single'): 13,
-    ('material', 'single'): 25,
-    ('type', 'single'): 7,
-  }
+    ('artist', 'multi'): 43, ('material', 'multi'): 43, ('type', 'multi'): 43,
+    ('artist', 'single'): 13, ('material', 'single'): 25, ('type', 'single'): 7,
+  }  # fmt: skip
   for curve in published.figure1().values():
     assert len(curve) < 3 or curve[-1][1] != curve[-2][1]
   # The rows that were joined from the off-the-shelf file are gone.

@@ -224,14 +224,6 @@ def test_bibtex_names_what_the_runs_rest_on(made):
     assert re.sub(r'[{}]', '', title) in cff
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
-  output = tmp_path / 'o'
-  command = [sys.executable, '-m', 'flaxart.report', '--runs=nothing/*', f'--output={output}']
-  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-  assert done.returncode == 2 and done.stderr.count('\n') == 1
-  assert "no folder matches 'nothing/*'" in done.stderr and not output.exists()
-
-
 @pytest.mark.parametrize('below', ['', 'reports/new'])
 def test_an_output_folder_cannot_be_in_a_file(monkeypatch, tmp_path, below):
   (tmp_path / 'file').write_text('')

@@ -41,9 +41,11 @@ def weights(tmp_path_factory):
   return path
 
 
+@pytest.mark.full
 def test_frozen_features_of_the_run_are_those_of_the_file(weights, tiny, tmp_path):
   tiny.init, tiny.trainable = str(weights), 'heads'
-  tiny.model.width, tiny.model.shallow, tiny.train.epochs = 1.0, False, 0.25
+  tiny.model.name, tiny.train.epochs = 'resnet50', 0.25
+  tiny.model.width, tiny.model.shallow = 1.0, False
   train_and_evaluate(tiny, tmp_path / 'run')
   net = flaxart.load(tmp_path / 'run')
   trunk = flaxart.load_trunk(weights)
@@ -66,7 +68,8 @@ def test_frozen_features_of_the_run_are_those_of_the_file(weights, tiny, tmp_pat
   ],
 )
 def test_a_file_of_another_network_is_refused(weights, tiny, tmp_path, field, value, line):
-  tiny.model.width, tiny.model.shallow, tiny.init = 1.0, False, str(weights)
+  tiny.model.name, tiny.init = 'resnet50', str(weights)
+  tiny.model.width, tiny.model.shallow = 1.0, False
   tiny.update_from_flattened_dict({field: value})
   with pytest.raises(UserError, match=line):
     train_and_evaluate(tiny, tmp_path / 'run')

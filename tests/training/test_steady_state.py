@@ -40,6 +40,7 @@ def compilations():
 def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
   tiny, compilations, parallelism
 ):
+  tiny.model.name = 'resnet50'
   tiny.parallelism, tiny.augment.flip, tiny.augment.zoom = parallelism, True, 0.2
   tiny.optim.schedule, tiny.model.dropout = 'cosine', 0.1
   dataset = open_dataset('collection', data_dir=tiny.data.data_dir, tasks=['artist', 'type'])

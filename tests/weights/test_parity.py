@@ -31,12 +31,8 @@ def test_networks_compute_what_their_originals_compute(model, source):
   figures = {name: value for name, value in result.items() if isinstance(value, float)}
   inner = originals.inner_maps(model)
   assert set(figures) == {
-    'features',
-    'logits',
-    'features odd',
-    *inner,
-    *(f'{name} odd' for name in inner),
-  }
+    'features', 'logits', 'features odd', *inner, *(f'{name} odd' for name in inner),
+  }  # fmt: skip
   assert all(value <= parity.LIMIT for value in figures.values()), figures
 
 

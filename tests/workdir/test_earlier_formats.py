@@ -61,13 +61,9 @@ def begun(tmp_path, collection):
 def test_fields_move_are_dropped_or_are_missed(monkeypatch):
   monkeypatch.setattr(
     'flaxart.config_format.OLD_FIELDS',
-    {
-      'a.x': Moved('b.c.y'),
-      'a.z': Moved('a.z', without=('gone',)),
-      'p': Removed(default=1),
-      'q.r': Removed(default=''),
-    },
-  )
+    {'a.x': Moved('b.c.y'), 'a.z': Moved('a.z', without=('gone',)), 'p': Removed(default=1),
+    'q.r': Removed(default='')},
+  )  # fmt: skip
   stored = {'a': {'x': 1, 'z': 'kept'}, 'b': {'w': 2}, 'p': 1, 'q': {'r': ''}}
   assert up_to_date(stored) == ({'a': {'z': 'kept'}, 'b': {'w': 2, 'c': {'y': 1}}}, {})
   stored = {'a': {'z': 'gone'}, 'p': 4, 'q': {'r': 'set', 's': 3}}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 
 import numpy as np
 import pytest
-from tiny_museum import draw_collection, tiny_config
+from tiny_museum import draw_collection
 
 from flaxart.data.source import open_dataset
 from flaxart.evaluate_run import evaluate_run
@@ -18,21 +17,6 @@ from flaxart.workdir import run_folder
 from flaxart.workdir.class_names import by_class_name
 from tfds_rijks.errors import UserError
 from tfds_rijks.prepare import prepare
-
-
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory, collection):
-  """The workdir of a finished run, and its config."""
-  config = tiny_config(collection)
-  workdir = tmp_path_factory.mktemp('runs') / 'trained'
-  train_and_evaluate(config, workdir)
-  return workdir, config
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-  shutil.copytree(trained[0], tmp_path / 'run')
-  return tmp_path / 'run'
 
 
 @pytest.fixture
@@ -45,43 +29,45 @@ def other_data(tmp_path):
   return tmp_path / 'other'
 
 
-def test_other_data_are_refused_by_name_and_remapped_on_request(run, trained, other_data, caplog):
-  config = trained[1].copy_and_resolve_references()
+def test_other_data_are_refused_by_name_and_remapped_on_request(
+  copied, finished, other_data, caplog
+):
+  config = finished[1].copy_and_resolve_references()
   config.data.data_dir = str(other_data)
   with pytest.raises(
     UserError, match=r"class 1 of artist was 'Bert' .* is 'Yvo' .*--remap_classes"
   ):
-    evaluate_run(run, split='test', config=config)
+    evaluate_run(copied, split='test', config=config)
   with pytest.raises(
     UserError, match=r"class 1 of artist was 'Bert' .* is 'Yvo' .*--remap_classes"
   ):
-    train_and_evaluate(config, run)
+    train_and_evaluate(config, copied)
   # The run's Cleo is unknown here, and what is Anna here was Cleo: every answer becomes wrong.
   with caplog.at_level('INFO', 'flaxart'):
-    scores = evaluate_run(run, split='test', config=config, remap_classes=True)
+    scores = evaluate_run(copied, split='test', config=config, remap_classes=True)
   assert 'artist: 1 of 3 classes matched by name; unknown' in caplog.text
   assert "'Yvo', 'Zoe'; not in the data: 'Bert', 'Cleo'" in caplog.text
-  before = json.loads((run / 'results.json').read_text())['test']
+  before = json.loads((copied / 'results.json').read_text())['test']
   assert scores['type'] == before['type']
   assert scores['artist']['n'] < before['artist']['n']
 
 
-def test_other_labels_of_the_same_records_are_refused(run, trained, tmp_path):
+def test_other_labels_of_the_same_records_are_refused(copied, finished, tmp_path):
   source = draw_collection(tmp_path / 'source')
   table = (source / 'metadata.csv').read_text()
   swapped = table.replace('bowl', '*').replace('coin', 'bowl').replace('*', 'coin')
   (source / 'metadata.csv').write_text(swapped)
   prepare('collection', manual_dir=source, data_dir=tmp_path / 'other')
-  config = trained[1].copy_and_resolve_references()
+  config = finished[1].copy_and_resolve_references()
   config.data.data_dir = str(tmp_path / 'other')
   for again in (
-    lambda: evaluate_run(run, split='test', config=config),
-    lambda: train_and_evaluate(config, run),
+    lambda: evaluate_run(copied, split='test', config=config),
+    lambda: train_and_evaluate(config, copied),
   ):
     with pytest.raises(UserError, match=r'the labels of type in train of .* differ from those'):
       again()
-  scores = evaluate_run(run, split='test', config=config, remap_classes=True)['type']
-  before = json.loads((run / 'results.json').read_text())['test']['type']
+  scores = evaluate_run(copied, split='test', config=config, remap_classes=True)['type']
+  before = json.loads((copied / 'results.json').read_text())['test']['type']
   assert scores['top1'] == pytest.approx(1 - before['top1'])  # every label is the other one
 
 
@@ -102,8 +88,8 @@ def test_each_label_counts_and_the_order_of_records_does_not(collection):
       rows[record] = was
 
 
-def test_labels_move_with_their_names(trained):
-  workdir, config = trained
+def test_labels_move_with_their_names(finished):
+  workdir, config, _ = finished
   tasks = [
     type(t)(t.name, ('Cleo', 'Dora', 'Anna')) if t.name == 'artist' else t
     for t in run_folder.read_run(workdir)[1]
@@ -140,13 +126,13 @@ def test_several_labels_of_a_record_move_with_their_names(collection):
     ({'splits': {'more': {'records': 5, 'sha256': 'x'}}}, 'begun with 5 records in more, .* none'),
   ],
 )
-def test_another_version_of_the_data_is_refused(run, trained, change, line):
-  entry = json.loads((run / 'run.json').read_text())
+def test_another_version_of_the_data_is_refused(copied, finished, change, line):
+  entry = json.loads((copied / 'run.json').read_text())
   entry['dataset'] |= change
-  (run / 'run.json').write_text(json.dumps(entry))
+  (copied / 'run.json').write_text(json.dumps(entry))
   for again in (
-    lambda: evaluate_run(run, split='test'),
-    lambda: train_and_evaluate(trained[1], run),
+    lambda: evaluate_run(copied, split='test'),
+    lambda: train_and_evaluate(finished[1], copied),
   ):
     with pytest.raises(UserError, match=line):
       again()
