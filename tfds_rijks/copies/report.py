@@ -48,11 +48,13 @@ def note(about: Mapping[str, Any], *, tie: str) -> list[str]:
   """The sentences of a summary; `tie` says how the user ties one pair."""
   if about['rule'] == 'equal':
     return ['Copies were sought among equal pixels only (--copies=equal).']
-  text = (
-    f'{about["pictures"]:,} pictures are likely copies of each other (saved again, resized, '
-    f'tinted, cropped or turned), {about["groups"]:,} groups, the largest of {about["largest"]:,}; '
-    '--copies=equal ties equal pixels only.'
-  )
+  text = 'No picture is a likely copy of another.'
+  if about['pictures']:
+    text = (
+      f'{about["pictures"]:,} pictures are likely copies of each other (saved again, resized, '
+      f'tinted, cropped or turned), in {about["groups"]:,} groups, the largest of '
+      f'{about["largest"]:,}; --copies=equal ties equal pixels only.'
+    )
   if about['doubtful']:
     text += (
       f' {about["doubtful"]:,} doubtful pairs are not tied: look at {SHEET} beside the report; '
