@@ -102,7 +102,7 @@ def test_a_config_file_with_a_name_that_is_not_a_setting(refusal, tmp_path):
     ('tfds_rijks.rijksmuseum.synthetic.__main__', ['--output=README.md/x'],
      'README.md: already exists'),
     ('tfds_rijks.rijksmuseum.synthetic.__main__', ['--output=README.md'],
-     'README.md: is there already and'),
+     'README.md: exists and is not'),
     ('tfds_rijks.rijksmuseum.synthetic.__main__', ['--output=x', '--objects=0'],
      'needs at least 20'),
   ],

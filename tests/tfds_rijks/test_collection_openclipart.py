@@ -120,7 +120,7 @@ def test_bad_roots_and_folders(root, tmp_path):
     openclipart.write_collection(root, tmp_path / 'out', without=[inside])
   (tmp_path / 'empty' / 'png').mkdir(parents=True)
   (tmp_path / 'empty' / 'svg').mkdir()
-  with pytest.raises(UserError, match=r'empty: holds no \.png below png/ that is not'):
+  with pytest.raises(UserError, match=r'empty: has no \.png below png/ that is not'):
     openclipart.write_collection(tmp_path / 'empty', tmp_path / 'out')
   (tmp_path / 'out' / 'png').mkdir(parents=True)
   with pytest.raises(UserError, match='exists and is not a link'):

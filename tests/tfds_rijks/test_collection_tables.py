@@ -184,7 +184,7 @@ def test_a_table_of_another_name_is_not_passed_over(tmp_path):
   for i in range(12):
     draw(source / 'AB'[i % 2] / f'{i}.png', i)
   write_table(source / 'objects.csv', ['image', 'artist'], [('A/0.png', 'Ann')])
-  with pytest.raises(UserError, match=r'holds objects\.csv and no metadata\.csv; .*=objects\.csv'):
+  with pytest.raises(UserError, match=r'has objects\.csv and no metadata\.csv; .*=objects\.csv'):
     build(source)
   assert {r['label'] for r in records(build(source, metadata='none'))} == {'A', 'B'}
   (source / 'objects.csv').rename(source / 'README.txt')

@@ -335,7 +335,7 @@ def test_the_museum_keeps_planted_copies_together(museum, planted, tmp_path):
       'challenge2014 takes equal: its split is published',
     ),
     ('full', 'some', '--copies=some: full takes equal, likely, doubtful'),
-    ('full_copies-equal', 'doubtful', 'the name says copies=equal, the option doubtful'),
+    ('full_copies-equal', 'doubtful', 'the name has copies=equal, the option is doubtful'),
   ],
 )
 def test_rules_that_are_refused(config, copies, message):

@@ -52,7 +52,7 @@ def test_a_worker_that_cannot_start_is_no_items_fault(monkeypatch):
 def test_a_function_of_a_script_is_refused(monkeypatch):
   monkeypatch.setattr(pool_work.slow, '__module__', '__main__')
   monkeypatch.setattr(sys.modules['__main__'], '__spec__', None)
-  with pytest.raises(ValueError, match='slow stands in a script'):
+  with pytest.raises(ValueError, match='slow is in a script'):
     list(pool.run(pool_work.slow, range(20), what='x', processes=2))
 
 

@@ -92,8 +92,8 @@ def test_missing_field_other_struct_and_no_struct(tmp_path):
   del short['Mnames']
   for gt, name, message in (
     (short, 'gt', 'no field Mnames'),
-    (np.eye(3), 'gt', 'holds no struct `gt`'),
-    (fields(), 'annotations', 'holds no struct `gt`'),
+    (np.eye(3), 'gt', 'has no struct `gt`'),
+    (fields(), 'annotations', 'has no struct `gt`'),
   ):
     with pytest.raises(UserError, match=message):
       groundtruth.read_here(write(tmp_path, gt, name), rows=ROWS)

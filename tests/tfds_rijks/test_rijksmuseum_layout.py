@@ -184,7 +184,7 @@ def test_list_with_splits_and_its_digest(tmp_path):
     ('a,b\n1,2\n', 'columns a, b'),
     ('stem\n', 'lists no objects'),
     ('stem,split\n1_a,later\n', "split 'later'"),
-    ('stem\n1_a\n1_a.jpg\n', 'line 3 1_a stands twice'),
+    ('stem\n1_a\n1_a.jpg\n', 'line 3 1_a occurs twice'),
     ('stem,split\n,train\n', 'names no object'),
     ('stem,split\n1_a\n', 'has 1 cells'),
   ],

@@ -64,7 +64,7 @@ def test_lists_restrict_and_split(museum, tmp_path):
   assert 55 <= sum(found['splits'].values()) <= 60
   assert found['list']['not_in_the_museum'] == ['9999999_SK-A-1']
   assert len(found['list']['labels_that_differ']['material']) > 40
-  with pytest.raises(UserError, match='give that list by --objects'):
+  with pytest.raises(UserError, match='give that list with --objects'):
     prepare(f'rijksmuseum/{path.parent.name}', manual_dir=museum, data_dir=tmp_path / 'data')
 
 
@@ -114,7 +114,7 @@ def test_from_archives(museum, tmp_path):
     with zipfile.ZipFile(packed / f'{name}.zip', 'w') as out:
       for path in sorted((source / name).iterdir()):
         out.write(path, f'{name}/{path.name}')
-  with pytest.raises(UserError, match=r'jpg2\.zip: is an archive, and --dry_run') as error:
+  with pytest.raises(UserError, match=r'jpg2\.zip: is an archive, which --dry_run') as error:
     prepare('rijksmuseum/full', manual_dir=packed, data_dir=tmp_path / 'b', dry_run=True)
   assert '\n' not in str(error.value)
   assert not (tmp_path / 'b').exists()

@@ -52,7 +52,7 @@ def test_nothing_left(museum, tmp_path):
   source = copy(museum, tmp_path / 'source')
   for path in (source / 'xml2').iterdir():
     path.write_text('<record><dc:title>x</dc:title></record>')
-  refused(source, tmp_path / 'data', 'no object is left under its rule', 'multitask')
+  refused(source, tmp_path / 'data', 'no object is left by its rule', 'multitask')
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_nothing_left(museum, tmp_path):
     ('', {}, 'a config is missing'),
     ('balanced30_artist_s9', {}, 'no such config'),
     ('multitask', {'image_size': 2}, 'expected 16 to 10000'),
-    ('multitask_320px', {'image_size': 64}, 'the name says image_size=320'),
+    ('multitask_320px', {'image_size': 64}, 'the name has image_size=320'),
     ('multitask', {'attribution': 'loose'}, 'expected as_published or strict'),
-    ('challenge2014', {'seed': 3}, 'takes no such seed'),
-    ('multitask', {'seed': -1}, 'takes no such seed'),
+    ('challenge2014', {'seed': 3}, 'does not take this seed'),
+    ('multitask', {'seed': -1}, 'does not take this seed'),
     ('multitask', {'objects_file': 'nowhere.csv'}, 'No such file'),
   ],
 )

@@ -48,7 +48,7 @@ def test_kept_when_it_is_the_same_refused_when_not(tmp_path):
   before = (drawn / 'rijksgt.mat').stat().st_mtime_ns
   assert draw_museum(tmp_path / 'm', objects=20) == drawn
   assert (drawn / 'rijksgt.mat').stat().st_mtime_ns == before
-  with pytest.raises(UserError, match='no synthetic museum of 30 objects'):
+  with pytest.raises(UserError, match='not a synthetic museum of 30 objects'):
     draw_museum(tmp_path / 'm', objects=30)
   with pytest.raises(UserError, match='at least 20'):
     draw_museum(tmp_path / 'n', objects=3)

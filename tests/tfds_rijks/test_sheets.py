@@ -115,7 +115,7 @@ def test_a_formula_that_nobody_calculated_is_named(tmp_path, kind):
   source = tmp_path / 's'
   draw(source / 'a.png', 0)
   write(source / f'metadata.{kind}', Page('x', rows))
-  with pytest.raises(UserError, match=r"line 3: 'artist' holds a formula without a value"):
+  with pytest.raises(UserError, match=r"line 3: 'artist' holds a formula that no program"):
     build(source)
   (source / 'b.png').write_bytes((source / 'a.png').read_bytes())
   build(source, labels='x')  # what nobody reads may lack one
@@ -186,8 +186,8 @@ def test_workbooks_of_other_programs(tmp_path, strict):
 @pytest.mark.parametrize(
   ('data', 'message'),
   [
-    (b'<html><table><tr><td>image', 'is HTML, in spite of its name'),
-    (b'image\tartist\n', 'is not a workbook, in spite of its name'),
+    (b'<html><table><tr><td>image', 'is HTML, despite its name'),
+    (b'image\tartist\n', 'is not a workbook, despite its name'),
     (b'PK\3\4 no', 'a workbook that cannot be read'),
     (b'\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1' + bytes(600), 'cannot be read'),
   ],
@@ -200,7 +200,10 @@ def test_files_that_are_not_workbooks(tmp_path, data, message):
 
 
 def test_a_binary_workbook_and_a_damaged_one(tmp_path):
-  for name, message in (('xl/workbook.bin', 'a binary workbook'), ('x.txt', 'a zip file, no wo')):
+  for name, message in (
+    ('xl/workbook.bin', 'a binary workbook'),
+    ('x.txt', 'a zip file, not a wo'),
+  ):
     with zipfile.ZipFile(tmp_path / 'm.xlsb', 'w') as book:
       book.writestr(name, 'x')
     with pytest.raises(UserError, match=message):
@@ -253,7 +256,7 @@ def test_formats_of_dates(number_format, parts):
   [
     ('14', {}, {'Jan Steen': 30, 'Frans Hals': 30}),
     ('15', {}, {'Jan Steen': 30, 'Frans Hals': 30}),
-    ('16', {}, r"line 3: 'artist' holds a formula without a value"),
+    ('16', {}, r"line 3: 'artist' holds a formula that no program"),
     ('17', {'match': 'stem', 'id_column': 'nr'}, {'X': 30, 'Y': 30}),
   ],
 )

@@ -1,8 +1,6 @@
 """Unpacks the challenge's zip and tar files safely: nothing outside the folder, no links, no bombs.
-
-Every member is judged before the first byte is written, and bytes are counted while they are
-written, because a header may lie. Files that are neither pictures, records nor the ground truth are
-left out.
+Every member is checked before the first byte is written, and bytes are counted while writing,
+because a header may be wrong. Files other than pictures, records and the ground truth are skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Member:
-  """One file of an archive, judged: `path` is relative and stays inside."""
+  """One checked file of an archive: `path` is relative and stays inside."""
 
   path: PurePosixPath
   size: int
@@ -51,10 +49,8 @@ def archives(folder: Path) -> list[Path]:
 
 
 def place(archive: Path, *, into: Path) -> Path:
-  """The folder below `into` that holds the archive's files once they are unpacked.
-
-  The name carries a fingerprint of the archive's name, size and time, so that a replaced archive is
-  unpacked anew.
+  """The folder below `into` for the archive's unpacked files. Its name has a fingerprint of the
+  archive's name, size and time, so that a replaced archive is unpacked again.
   """
   about = archive.stat()
   key = f'{archive.name}\n{about.st_size}\n{about.st_mtime_ns}'
@@ -74,10 +70,10 @@ def unpacked(archive: Path, *, into: Path) -> Path:
     return folder
   folder.parent.mkdir(parents=True, exist_ok=True)
   with _locked(folder.parent):
-    if folder.is_dir():  # another command has done it meanwhile
+    if folder.is_dir():  # another command has unpacked it meanwhile
       return folder
     temporary = folder.with_name('.unpacking')
-    shutil.rmtree(temporary, ignore_errors=True)  # of a command that was killed
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed command
     temporary.mkdir()
     try:
       with _open(archive) as opened:
@@ -91,7 +87,7 @@ def unpacked(archive: Path, *, into: Path) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-  """One command at a time; the lock goes with the process that has it."""
+  """Holds a lock for one command at a time, which is released when its process ends."""
   handle = os.open(folder, os.O_RDONLY)
   try:
     fcntl.flock(handle, fcntl.LOCK_EX)
@@ -102,7 +98,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _open(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
-  """Opens by content, and turns what a damaged archive raises into one line."""
+  """Opens an archive by content; turns errors of a damaged one into one line."""
   try:
     if zipfile.is_zipfile(archive):
       with zipfile.ZipFile(archive) as opened_zip:
@@ -121,13 +117,13 @@ def _open(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
     RuntimeError,
   ) as error:
     raise UserError(
-      f'{archive}: not a whole zip or tar file ({error}); copy or download it again'
+      f'{archive}: not a complete zip or tar file ({error}); copy or download it again'
     ) from None
   except OSError as error:
     if error.errno is not None:  # disk full and the like: not the archive's fault
       raise
     raise UserError(
-      f'{archive}: not a whole archive ({error}); copy or download it again'
+      f'{archive}: not a complete archive ({error}); copy or download it again'
     ) from None
 
 
@@ -152,7 +148,7 @@ def _unpack(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile, folder: Pa
 
 
 def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> list[Member]:
-  """The members to unpack; refuses the whole archive for one member that no honest tool writes."""
+  """The members to unpack; raises `UserError` if one member is suspicious."""
   packed = archive.stat().st_size
   members: list[Member] = []
   seen: set[str] = set()
@@ -171,22 +167,22 @@ def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> list[Memb
       or ':' in path.parts[0]
     ):
       raise UserError(
-        f'{shown} would be written outside the folder; this is no copy of the challenge'
+        f'{shown} would be written outside the folder; this is not a copy of the challenge'
       )
     if kind != 'file':
       raise UserError(
-        f'{shown} is a {kind}; expected plain files; this is no copy of the challenge'
+        f'{shown} is a {kind}; expected plain files; this is not a copy of the challenge'
       )
     if size > MAX_MEMBER_BYTES or (size > RATIO_FROM and small and size > MAX_RATIO * small):
       raise UserError(
-        f'{shown} unpacks to {size:,} bytes; expected pictures and records, none so large or '
-        'so much compressed'
+        f'{shown} unpacks to {size:,} bytes; expected pictures and records, which are '
+        'smaller and less compressed'
       )
     if path.suffix.lower() not in WANTED or path.name.startswith('.') or '__MACOSX' in path.parts:
       continue
     folded = str(path).casefold()
     if folded in seen:
-      raise UserError(f'{shown} stands in the archive twice; copy or download it again')
+      raise UserError(f'{shown} is in the archive twice; copy or download it again')
     seen.add(folded)
     total += size
     members.append(Member(path, size, raw))
@@ -197,10 +193,10 @@ def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> list[Memb
       )
   if total > RATIO_FROM * 100 and total > MAX_RATIO * packed:
     raise UserError(
-      f'{archive}: {packed:,} bytes unpack to {total:,}; this is no copy of the challenge'
+      f'{archive}: {packed:,} bytes unpack to {total:,}; this is not a copy of the challenge'
     )
   if not members:
-    raise UserError(f'{archive}: holds no .jpg, .xml or .mat file; move it out of the folder')
+    raise UserError(f'{archive}: has no .jpg, .xml or .mat file; move it out of the folder')
   return members
 
 
@@ -242,13 +238,13 @@ def _stream(opened: zipfile.ZipFile | tarfile.TarFile, member: Member) -> Iterat
   else:
     assert isinstance(member.raw, tarfile.TarInfo)
     stream = opened.extractfile(member.raw)
-    assert stream is not None  # `judge` lets plain files through only
+    assert stream is not None  # `judge` only passes plain files
     with stream:
       yield stream
 
 
 def _copy(source: IO[bytes], out: IO[bytes], member: Member, archive: Path) -> None:
-  """Copies exactly the size that was judged."""
+  """Copies exactly the checked size."""
   written = 0
   while chunk := source.read(_CHUNK):
     written += len(chunk)
@@ -257,7 +253,7 @@ def _copy(source: IO[bytes], out: IO[bytes], member: Member, archive: Path) -> N
     out.write(chunk)
   if written != member.size:
     raise UserError(
-      f'{archive}: member {str(member.path)!r} holds other than '
+      f'{archive}: member {str(member.path)!r} does not hold '
       f'the {member.size:,} bytes it declares; '
       'copy or download it again'
     )

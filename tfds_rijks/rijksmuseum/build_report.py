@@ -1,5 +1,4 @@
-"""The build report of a config: what was there, what was left out and why, what the classes look
-like."""
+"""The build report of a config: input, omissions and their reasons, classes."""
 
 from __future__ import annotations
 
@@ -77,18 +76,18 @@ def build_report(
 
 
 def comparable(config: configs.RijksConfig, *, objects: int) -> dict[str, Any]:
-  """Whether a number measured on this set may be set beside the published ones, and why."""
+  """Whether results on this set are comparable with published ones, and why."""
   why = ''
   if config.protocol in ('multitask', 'full'):
     why = 'a protocol of this project'
   elif config.attribution != 'as_published':
     why = 'attribution is strict; the published sets take every first creator'
   elif config.protocol.startswith('eccv2018'):
-    why = 'the rule is that of the paper, its splits were never released'
+    why = 'the rule is that of the paper, but its splits were never released'
   elif config.protocol.startswith('balanced30'):
     want = PUBLISHED_LISTS[config.tasks[0]]
     if config.objects is None or len(config.objects.stems) != want:
-      why = f'drawn anew by the published rule; give the published list of {want:,} by --objects'
+      why = f'drawn again by the published rule; give the published list of {want:,} with --objects'
   elif config.objects is not None:
     why = 'restricted to a list of objects'
   elif objects != PUBLISHED_OBJECTS:
@@ -98,7 +97,7 @@ def comparable(config: configs.RijksConfig, *, objects: int) -> dict[str, Any]:
 
 
 def notes(report: Mapping[str, Any]) -> list[str]:
-  """What a reader should know at the end of the build."""
+  """Notes for the reader at the end of the build."""
   found = []
   for key, text in (
     ('pictures_without_record', 'pictures without XML'),
@@ -118,7 +117,7 @@ def notes(report: Mapping[str, Any]) -> list[str]:
   unknown = report['creators']['unknown_roles']
   if unknown:
     found.append(
-      f'{len(unknown):,} creator roles that the table does not know, taken for makers: '
+      f'{len(unknown):,} creator roles not in the table, treated as makers: '
       + ', '.join(list(unknown)[:5])
       + '.'
     )
@@ -126,12 +125,12 @@ def notes(report: Mapping[str, Any]) -> list[str]:
     found += note(report['copies'], tie='')
   siblings = report['siblings_in_train']
   found.append(
-    f'{siblings["leaked"]:,} of {siblings["test"]:,} test objects ({siblings["share"]:.1%}) have a '
-    'part of the same thing, or an equal picture, in train.'
+    f'{siblings["leaked"]:,} of {siblings["test"]:,} test objects ({siblings["share"]:.1%}) have '
+    'a part of the same object, or an equal picture, in train.'
   )
   verdict = report['comparable']
   may = 'May' if verdict['published'] else 'May not'
-  found.append(f'{may} be set beside published numbers: {verdict["why"]}.')
+  found.append(f'{may} be compared with published numbers: {verdict["why"]}.')
   return found
 
 
@@ -189,7 +188,7 @@ def _creators(records: survey.Records) -> dict[str, Any]:
 
 
 def _twice(layout: Layout) -> dict[str, list[str]]:
-  """Object numbers that several stems carry."""
+  """Object numbers with several stems."""
   stems: dict[str, list[str]] = {}
   for stem in layout.stems:
     stems.setdefault(object_number(stem), []).append(stem)
@@ -202,8 +201,7 @@ def _largest(groups: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _list(config: configs.RijksConfig, layout: Layout, records: survey.Records) -> dict[str, Any]:
-  """How the list fits the museum: what is not there, and where its labels differ from the
-  records'."""
+  """How the list fits the museum: missing objects, and labels that differ from the records'."""
   listed = config.objects
   assert listed is not None
   there = set(layout.stems)

@@ -1,10 +1,9 @@
 """The configs of the builder: a protocol, and the options that are part of its name.
 
-Names: `PROTOCOL`, then `_strict` or `_as_published` where that is not the protocol's default,
-`_320px` where pictures are made smaller, `_seed1` where the split is drawn with another seed,
-`_copies-equal` where likely copies are not one group,
-`_list-1a2b3c4d` where only listed objects are taken. So sets that were made in different ways never
-lie in one folder.
+Names: `PROTOCOL`, then `_strict` or `_as_published` if that is not the protocol's default, `_320px`
+if pictures are reduced, `_seed1` if the split is drawn with another seed, `_copies-equal` if likely
+copies are not one group, `_list-1a2b3c4d` if only listed objects are used. So sets made in
+different ways are never in one folder.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ VERSION = '1.1.0'
 RELEASE_NOTES = {
   '1.1.0': 'In the published protocols no object changes its split. challenge2014: onbekend (95 '
   'objects) is an artist, as in the published 374. multitask and full: likely copies (saved again, '
-  'resized, tinted, cropped, turned) are one group, so they lie in one split (docs/copies.md); '
+  'resized, tinted, cropped, turned) are one group, so they are in one split (docs/copies.md); '
   '--copies=equal gives the splits of 1.0.0. Types and materials such as onbekend are missing '
   'labels there. '
-  'With attribution strict so are makers of whom only a word for nobody is written, and doubt '
-  'behind a name counts: "Lievens, Jan (toegeschreven aan)". Years before Christ are missing '
+  'With attribution strict so are makers given only as a word for nobody, and doubt '
+  'after a name counts: "Lievens, Jan (toegeschreven aan)". Years before Christ are missing '
   'instead of years of our era. source_url is the page of the object, never the picture. Pictures '
-  'mean what their files say (docs/pictures.md): profiles by content; flawed metadata around whole '
-  'pixels are put up with.',
+  'mean what their files say (docs/pictures.md): profiles by content; flawed metadata around '
+  'intact pixels is tolerated.',
   '1.0.0': 'First release.',
 }
 _NAME = re.compile(
@@ -48,12 +47,11 @@ class RijksConfig(tfds.core.BuilderConfig):
 
   Attributes:
     protocol: a name in `PROTOCOLS`.
-    tasks: the label features; `several` are those with several labels an object.
+    tasks: the label features; `several` are those with several labels per object.
     attribution: see `creators.artist`.
-    image_size: short side in pixels of what is stored, None for the files as distributed.
-    seed: of the split, where the protocol draws one.
-    objects: the list that restricts the set, if any.
-    copies: which pictures are one group besides equal ones, where the split is drawn by group.
+    image_size: short side in pixels of stored pictures, None for the files as distributed. seed: of
+    the split, if the protocol draws one. objects: the list that restricts the set, if any. copies:
+    which pictures are one group besides equal ones, if the split is drawn by group.
   """
 
   protocol: str = ''
@@ -68,7 +66,7 @@ class RijksConfig(tfds.core.BuilderConfig):
 
 @dataclasses.dataclass(frozen=True)
 class About:
-  """What a protocol is, short: see `protocols.py` for the rule and the README for the paper."""
+  """A protocol in brief: see `protocols.py` for the rule and the README for the paper."""
 
   tasks: tuple[str, ...]
   attribution: Attribution
@@ -82,7 +80,7 @@ PROTOCOLS: Mapping[str, About] = {
     TASKS,
     'strict',
     True,
-    'Objects that carry artist, type and material; one split by group for all three tasks.',
+    'Objects with artist, type and material; one split by group for all three tasks.',
   ),
   'full': About(
     TASKS,
@@ -121,7 +119,7 @@ PROTOCOLS: Mapping[str, About] = {
 
 
 def parse_name(name: str) -> tuple[str, dict[str, Any]]:
-  """`multitask_strict_320px` -> (`multitask`, its options): what `make` puts into a name.
+  """`multitask_strict_320px` -> (`multitask`, its options): the inverse of the name in `make`.
 
   Raises:
     UserError: no such protocol.
@@ -148,10 +146,8 @@ def make(
   objects: ObjectList | None = None,
   copies: Rule | None = None,
 ) -> RijksConfig:
-  """The config of a protocol with these options; one of `CONFIGS` where they are the defaults.
-
-  Raises:
-    UserError: an attribution, size or seed that cannot be.
+  """The config of a protocol with these options; one of `CONFIGS` for the defaults. Raises:
+  UserError: an invalid attribution, size or seed.
   """
   about = PROTOCOLS[protocol]
   attribution = attribution or about.attribution
@@ -161,7 +157,7 @@ def make(
   if image_size is not None and not 16 <= image_size <= 10_000:
     raise UserError(f'--image_size={image_size}: expected 16 to 10000 pixels')
   if seed < 0 or (seed and protocol.startswith(('challenge2014', 'balanced30'))):
-    raise UserError(f'--seed={seed}: {protocol} takes no such seed; leave the option out')
+    raise UserError(f'--seed={seed}: {protocol} does not take this seed; leave the option out')
   usual: Rule = 'likely' if about.by_group else 'equal'
   if copies is not None and copies != usual and not (about.by_group and copies in get_args(Rule)):
     expected = ', '.join(get_args(Rule)) if about.by_group else 'equal: its split is published'

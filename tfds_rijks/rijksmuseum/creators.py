@@ -1,4 +1,4 @@
-"""What a `dc:creator` says: role, qualifier and name; and whose work the object may be called.
+"""Parses a `dc:creator` into role, qualifier and name, and decides who is the artist.
 
 The tables below are those of the README. A creator reads `[qualifier ]role: Name`; the museum
 writes the main maker first. Real strings: `prentmaker: Coornhert, Dirck Volckertsz`, ` tekenaar:
@@ -19,7 +19,7 @@ from tfds_rijks.rijksmuseum.oai import clean
 Attribution = Literal['as_published', 'strict']
 ANONYMOUS = 'anoniem'
 
-# The object is not by this person's own hand, or that is doubted.
+# The object is not, or not certainly, by this person's own hand.
 DISTANCING = (
   'naar',
   'naar ontwerp van',
@@ -47,12 +47,12 @@ DISTANCING = (
   'verworpen toeschrijving',
   'voorheen toegeschreven aan',
 )
-# Say where the name stands, or that the maker's model was the maker's own.
+# Say where the name is written, or that the model was the maker's own.
 NEUTRAL = ('vermeld op object', 'naar eigen ontwerp van', 'naar eigen tekening van')
 # In the record for another reason than having made the object.
 PUBLISHERS = ('uitgever', 'uitgeverij', 'uitgever en drukker', 'drukker en uitgever')
 NOT_MAKERS = ('opdrachtgever', 'eigenaar', 'verzamelaar', 'schenker', 'handelaar', 'verkoper')
-# Roles met in the published lists; any other is counted by its text and taken for a maker.
+# Roles in the published lists; others are counted by their text and treated as makers.
 MAKERS = (
   'prentmaker',
   'tekenaar',
@@ -118,18 +118,18 @@ MAKERS = (
   'atelier',
 )
 _QUALIFIERS = sorted((*DISTANCING, *NEUTRAL), key=len, reverse=True)
-# `Lievens, Jan (toegeschreven aan)`, `Lievens, Jan, mogelijk`: behind the name.
+# `Lievens, Jan (toegeschreven aan)`, `Lievens, Jan, mogelijk`: after the name.
 _BEHIND = re.compile(
   rf'\s*(?:,\s*|[(\[]\s*)(?P<qualifier>{"|".join(map(re.escape, _QUALIFIERS))})\s*[)\]]?$',
   re.IGNORECASE,
 )
-# As the published sets have it; `strict` knows every word of `nobody.txt`.
+# As in the published sets; `strict` uses every word of `nobody.txt`.
 _NOBODY = frozenset(('', ANONYMOUS, 'onbekend', 'unknown', 'anonymous', 'n.v.t.', '-', '?'))
 
 
 @dataclass(frozen=True)
 class Creator:
-  """One creator. `name` is empty for nobody; `role` and `qualifier` are empty where not given."""
+  """One creator. `name` is empty for nobody; `role` and `qualifier` are empty if not given."""
 
   name: str
   role: str = ''
@@ -141,12 +141,12 @@ class Creator:
 
   @property
   def distanced(self) -> bool:
-    """Whether the object is not, or not surely, by this person's hand."""
+    """Whether the object is not, or not certainly, by this person's hand."""
     return self.qualifier in DISTANCING or self.name.endswith(('?', '(?)'))
 
   @property
   def made_it(self) -> bool:
-    """Whether the role is that of a maker (an unknown role is taken for one)."""
+    """Whether the role is that of a maker (an unknown role counts as one)."""
     return self.role not in PUBLISHERS and self.role not in NOT_MAKERS
 
   @property
@@ -155,7 +155,7 @@ class Creator:
 
 
 def parse(text: str) -> Creator:
-  """Splits `[qualifier ]role: Name` at the first colon; without a colon all of it is the name."""
+  """Splits `[qualifier ]role: Name` at the first colon; without a colon it is all name."""
   before, colon, after = clean(text).partition(':')
   name = (after if colon else before).strip()
   role = ' '.join(before.split()).lower() if colon else ''
@@ -166,7 +166,7 @@ def parse(text: str) -> Creator:
       break
     qualifiers.append(found)
     role = role[len(found) :].strip()
-  if not colon:  # `toegeschreven aan Vermeer`: the qualifier stands before the bare name
+  if not colon:  # `toegeschreven aan Vermeer`: a qualifier before the bare name
     lowered = name.lower()
     found = next((q for q in _QUALIFIERS if lowered.startswith(q + ' ')), None)
     if found is not None:
@@ -183,12 +183,11 @@ def parse(text: str) -> Creator:
 
 
 def artist(creators: Iterable[Creator], *, attribution: Attribution) -> str:
-  """The one artist label of an object; empty where it has none.
+  """The artist label of an object; empty if it has none.
 
-  `as_published`: the first creator, whatever the role says (the rule of the published lists).
-  `strict`: the first creator who is neither a publisher nor otherwise no maker, if that one is
-  named and not distanced. A doubted or copied first maker is not replaced by the next one in the
-  record.
+  `as_published`: the first creator, whatever the role (the rule of the published lists). `strict`:
+  the first creator who is a maker and not a publisher, if named and not distanced. A doubtful or
+  copied first maker is not replaced by the next one in the record.
   """
   for creator in creators:
     if attribution == 'as_published':

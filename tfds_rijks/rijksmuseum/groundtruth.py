@@ -25,8 +25,8 @@ from tfds_rijks.rijksmuseum.creators import parse
 from tfds_rijks.rijksmuseum.oai import Record, clean
 
 SPLITS = {1: 'train', 2: 'val', 3: 'test'}
-MAX_BYTES = 3 << 30  # of one variable, unpacked; with dense label matrices `gt` has 2 GB
-# The last two of `Cnames`. With them, and with no other, the class rule gives the published 374
+MAX_BYTES = 3 << 30  # of one variable, unpacked; `gt` with dense label matrices has 2 GB
+# The last two of `Cnames`. Only with these two as nobody does the class rule give the published 374
 # artists: `onbekend` (95 objects) counts as one of them.
 NOBODY = frozenset(('', 'anoniem', 'unknown'))
 _FIELDS = ('set', 'C', 'Cnames', 'T', 'Tnames', 'M', 'Mnames', 'Y')
@@ -44,7 +44,8 @@ class GroundTruth:
 
 
 def read(path: Path, *, rows: int) -> GroundTruth:
-  """Reads the file, in a process of its own: scipy's reader ends the process on some damaged files.
+  """Reads the file in a separate process, as scipy's reader kills the process on some damaged
+  files.
 
   Args:
     path: `rijksgt.mat`.
@@ -75,7 +76,7 @@ def read(path: Path, *, rows: int) -> GroundTruth:
 def serve() -> None:
   """The child's side: pickles the ground truth, or the message of a `UserError`, to stdout."""
   answers = os.fdopen(os.dup(1), 'wb')
-  os.dup2(2, 1)  # what a library prints must not land in the answer
+  os.dup2(2, 1)  # a library's prints must not mix with the answer
   try:
     result: GroundTruth | str = read_here(Path(sys.argv[1]), rows=int(sys.argv[2]))
   except UserError as error:
@@ -85,7 +86,7 @@ def serve() -> None:
 
 
 def read_here(path: Path, *, rows: int) -> GroundTruth:
-  """As `read`, in this process."""
+  """The same as `read`, in this process."""
   _check_header(path)
   from scipy import io
 
@@ -110,7 +111,7 @@ def read_here(path: Path, *, rows: int) -> GroundTruth:
       'the archive'
     ) from None
   if gt is None or getattr(gt, 'dtype', None) is None or not gt.dtype.names or not gt.size:
-    raise UserError(f'{path}: holds no struct `gt`; this is not the ground truth of the challenge')
+    raise UserError(f'{path}: has no struct `gt`; this is not the ground truth of the challenge')
   fields = gt.reshape(-1)[0]
   missing = [name for name in _FIELDS if name not in gt.dtype.names]
   if missing:
@@ -121,8 +122,8 @@ def read_here(path: Path, *, rows: int) -> GroundTruth:
   if len(sets) != rows:
     raise UserError(
       f'{path}: {len(sets):,} rows, but {rows:,} different stems in the folders of pictures and '
-      'records; its rows cannot be matched: complete the folders, or leave out the files that '
-      'are not of the challenge'
+      'records; its rows cannot be matched: complete the folders, or remove the files '
+      'that are not of the challenge'
     )
   if not np.isin(sets, list(SPLITS)).all():
     raise UserError(
@@ -149,9 +150,8 @@ def read_here(path: Path, *, rows: int) -> GroundTruth:
 def check_rows(
   truth: GroundTruth, stems: Sequence[str], records: Mapping[str, Record], *, path: Path | None
 ) -> None:
-  """Refuses a ground truth whose rows fit the records better when they are shifted.
-
-  The count alone does not tell: one file too few and another too many give the same number.
+  """Raises `UserError` if the rows of the ground truth fit the records better when shifted. The
+  count alone is not enough: a missing file and an extra one give the same number.
   """
 
   def agreement(shift: int) -> int:
@@ -166,7 +166,7 @@ def check_rows(
     return hits
 
   best = max((0, -1, 1, -2, 2), key=agreement)
-  if best:  # `max` takes the first of equals, and 0 stands first
+  if best:  # `max` takes the first of equals, and 0 is first
     raise UserError(
       f'{path}: its rows fit the records better when shifted by {best}: files are missing '
       'or added; complete the folders of pictures and records'
@@ -174,25 +174,25 @@ def check_rows(
 
 
 def _same(creator: str, name: str) -> bool:
-  """Whether a record's creator is this name: `rijksgt.mat` has all of them in small letters."""
+  """Whether a record's creator is this name, which `rijksgt.mat` has in lower case."""
   return parse(creator).name.lower() == name.lower()
 
 
 def _check_header(path: Path) -> None:
-  """Refuses what scipy cannot read or what unpacks to more than the limit, before it is loaded."""
+  """Refuses files that scipy cannot read or that unpack to more than the limit, before loading."""
   with path.open('rb') as file:
     head = file.read(128)
     if head.startswith((b'MATLAB 7.3', b'\x89HDF')):
       raise UserError(
-        f'{path}: a v7.3 (HDF5) file; expected v5: take rijksgt.mat from the archive, or save it '
-        'again in Matlab with -v7'
+        f'{path}: a v7.3 (HDF5) file; expected v5: copy rijksgt.mat from the archive, or '
+        'save it again in Matlab with -v7'
       )
     if len(head) < 128 or not head.startswith(b'MATLAB 5.0'):
-      raise UserError(f'{path}: not a Matlab v5 file; take rijksgt.mat from the archive')
+      raise UserError(f'{path}: not a Matlab v5 file; copy rijksgt.mat from the archive')
     order = '<' if head[126:128] == b'IM' else '>'
     while len(tag := file.read(8)) == 8:
       kind, size = struct.unpack(order + 'II', tag)
-      if kind == 15:  # miCOMPRESSED: the inner tag says the unpacked size
+      if kind == 15:  # miCOMPRESSED: the inner tag has the unpacked size
         start = zlib.decompressobj()
         try:
           inner = start.decompress(file.read(min(size, 256)), 8)
@@ -210,10 +210,10 @@ def _check_header(path: Path) -> None:
 
 
 def _integers(values: Any, path: Path, field: str) -> np.ndarray:
-  """A numeric field as int64, sparse or dense; a real number that is no integer is refused."""
+  """A numeric field as int64, sparse or dense; refuses numbers that are not integers."""
   dense = np.asarray(values.todense()) if hasattr(values, 'todense') else np.asarray(values)
   if dense.dtype.kind not in 'biuf' or not np.array_equal(dense, np.round(np.nan_to_num(dense))):
-    raise UserError(f'{path}: field {field} is {dense.dtype} and holds more than integers')
+    raise UserError(f'{path}: field {field} is {dense.dtype} and has values that are not integers')
   return dense.astype(np.int64)
 
 

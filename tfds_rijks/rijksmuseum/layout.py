@@ -17,19 +17,19 @@ GROUND_TRUTH = 'rijksgt.mat'
 
 
 class NoFolderError(UserError):
-  """There is no folder of pictures or of records."""
+  """The folder of pictures or of records is missing."""
 
 
 @dataclass(frozen=True)
 class Layout:
-  """What lies on disk. `stems` are those of pictures and records together, sorted: the row order of
+  """The files on disk. `stems` are those of pictures and records together, sorted: the row order of
   `rijksgt.mat`."""
 
   pictures: Mapping[str, Path]
   records: Mapping[str, Path]
   ground_truth: Path | None
   stems: Sequence[str]
-  other_files: Sequence[str]  # neither picture nor record, or a second file of one stem
+  other_files: Sequence[str]  # neither picture nor record, or a second file of a stem
 
   @property
   def without_record(self) -> list[str]:
@@ -44,7 +44,7 @@ def find(folder: Path, *, also: Sequence[Path] = ()) -> Layout:
   """Lists `folder`, the folders inside it, and those `also` named (unpacked archives).
 
   Raises:
-    NoFolderError: there are no pictures or no records in it (archives, perhaps).
+    NoFolderError: it has no pictures or no records (perhaps archives).
     UserError: no such folder.
   """
   if not folder.is_dir():
@@ -53,7 +53,7 @@ def find(folder: Path, *, also: Sequence[Path] = ()) -> Layout:
     )
   tops = [folder, *also]
   roots = [*tops, *(child for top in tops for child in sorted(top.iterdir()) if child.is_dir())]
-  roots += [top.parent for top in also]  # `jpg2.zip` that holds the pictures without a folder
+  roots += [top.parent for top in also]  # `jpg2.zip` with the pictures at its top level
   pictures = _folder(roots, PICTURE_FOLDERS, PICTURE_ENDINGS)
   records = _folder(roots, RECORD_FOLDERS, RECORD_ENDINGS)
   for found, names in ((pictures, PICTURE_FOLDERS), (records, RECORD_FOLDERS)):
@@ -79,13 +79,13 @@ def find(folder: Path, *, also: Sequence[Path] = ()) -> Layout:
 
 
 def object_number(stem: str) -> str:
-  """`0000004_RP-P-1992-35` -> `RP-P-1992-35`: what follows the running number."""
+  """`0000004_RP-P-1992-35` -> `RP-P-1992-35`: the part after the running number."""
   head, underscore, tail = stem.partition('_')
   return tail if underscore and head.isdigit() and tail else stem
 
 
 def _folder(roots: Sequence[Path], names: Sequence[str], endings: tuple[str, ...]) -> Path | None:
-  """The first folder of one of `names` that holds files of the kind; `jpg2/jpg2` is looked into."""
+  """The first folder of one of `names` that holds files of the kind; also finds `jpg2/jpg2`."""
   for root in roots:
     for name in names:
       for folder in (root / name, root / name / name):
@@ -97,7 +97,7 @@ def _folder(roots: Sequence[Path], names: Sequence[str], endings: tuple[str, ...
 
 
 def _files(folder: Path, endings: tuple[str, ...], other: list[str]) -> dict[str, Path]:
-  """Stem to path; files that are something else are appended to `other`."""
+  """Stem to path; other files are appended to `other`."""
   found: dict[str, Path] = {}
   with os.scandir(folder) as entries:
     for entry in sorted(entries, key=lambda entry: entry.name):
@@ -105,7 +105,7 @@ def _files(folder: Path, endings: tuple[str, ...], other: list[str]) -> dict[str
       if entry.name.startswith('.'):  # `._x.jpg` of macOS archives
         continue
       if dot and f'.{ending.lower()}' in endings and entry.is_file() and stem not in found:
-        name_of(Path(entry.path), folder=folder)  # refuses one that no dataset can hold
+        name_of(Path(entry.path), folder=folder)  # refuses names that a dataset cannot hold
         found[stem] = Path(entry.path)
       else:
         name = os.fsencode(entry.name).decode(errors='backslashreplace')

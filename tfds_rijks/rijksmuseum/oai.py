@@ -1,9 +1,9 @@
 """Reads one OAI Dublin Core record of the Rijksmuseum (`oai_dc`, 2012) from untrusted bytes.
 
-Real files declare prefixes or not, name an encoding that is not theirs, escape twice, or hold a
-bare `&`. What can be told for certain is repaired and said so in `Record.repairs`; everything else
-is refused with a reason. Meaning of the elements: the museum's "Uitleg Rijksmuseum OAI API";
-materials and techniques stand in `dc:format` behind `materiaal:` and `techniek:`.
+Real files may lack prefix declarations, name a wrong encoding, escape twice, or hold a bare `&`.
+Unambiguous faults are repaired and listed in `Record.repairs`; everything else is refused with a
+reason. Meaning of the elements: the museum's "Uitleg Rijksmuseum OAI API"; materials and techniques
+are in `dc:format` after `materiaal:` and `techniek:`.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ _C1 = re.compile(rb'[\x80-\x9f]')
 _YEAR = re.compile(r'(?<!\d)(\d{3,4})(?!\d)')
 # "1650/51", "1650-51"; not "1889-06-12".
 _SHORT_END = re.compile(r'(?<!\d)(?P<begin>\d{4})\s?[-–/]\s?(?P<end>\d{2})(?![-–/]?\d)')
-# "600 v. Chr.", "300 BCE"; "-0300", "-1200 - -1000": a hyphen behind a number is an interval.
+# "600 v. Chr.", "300 BCE"; "-0300", "-1200 - -1000": a hyphen after a number is an interval.
 _BEFORE_CHRIST = re.compile(
   r'\bv(?:oo|óó)?r?\.?\s?chr|\bb\.?\s?c\b|\bb\.?\s?c\.?\s?e\b|\bav\.?\s?j|\ba\.\s?c\.?\s?n?\b'
   r'|\bv\.?\s?o\.?\s?j|onze jaartelling|(?:^|[-–/]\s*|\btot\s+)[-−–]\s?\d',
   re.IGNORECASE,
 )
-# Addresses of pictures and of the services that send them; the others are pages.
+# Addresses of pictures and picture services; the others are pages.
 _PICTURE = re.compile(
   r'/images?/|assetimage|/iiif|googleusercontent|\.(?:jpe?g|png|tiff?|z|dzi)$', re.I
 )
 
 
 class RecordError(UserError):
-  """A record that is refused: `name` of the file, `reason` as a short phrase to count by."""
+  """A refused record: `name` of the file, `reason` as a short phrase to count by."""
 
   def __init__(self, name: str, reason: str, detail: str = ''):
     super().__init__(f'{name}: {reason}{f" ({detail})" if detail else ""}')
     self.name, self.reason = name, reason
 
-  def __reduce__(self) -> tuple[object, ...]:  # travels from worker processes
+  def __reduce__(self) -> tuple[object, ...]:  # pickled by worker processes
     return (type(self), (self.name, self.reason))
 
 
 @dataclass(frozen=True)
 class Record:
-  """What a record says. Texts are NFC with single blanks; order is the museum's."""
+  """The content of a record. Texts are NFC with single blanks; order is the museum's."""
 
   object_number: str = ''
   creators: tuple[str, ...] = ()  # `role: Name` as written
@@ -75,8 +75,8 @@ class Record:
 
 
 def clean(text: str) -> str:
-  """NFC, single blanks, entities resolved: `D` + combining marks and `&amp;amp;` make no new
-  class."""
+  """NFC, single blanks, entities resolved: combining marks and `&amp;amp;` do not make new
+  classes."""
   for _ in range(2):
     if '&' not in text:
       break
@@ -103,7 +103,7 @@ def read(data: bytes, *, name: str) -> Record:
   for tag, raw in parsed:
     values[tag].append(clean(raw))
   if not any(values[tag] for tag in ('identifier', 'creator', 'type', 'format', 'title')):
-    raise RecordError(name, 'XML holds no Dublin Core')
+    raise RecordError(name, 'XML without Dublin Core')
   formats = values['format']
   urls = [text for text in formats if text.startswith(('http://', 'https://'))]
   pages = [url for url in urls if not _PICTURE.search(url)]
@@ -125,7 +125,7 @@ def read(data: bytes, *, name: str) -> Record:
 
 
 def _parse(data: bytes, *, name: str) -> tuple[list[tuple[str, str]], list[str]]:
-  """The (element, text) pairs, and what had to be repaired to get them."""
+  """The (element, text) pairs, and the repairs made to get them."""
   repairs: list[str] = []
   encoding: str | None = None
   utf16 = data.startswith(
@@ -159,11 +159,9 @@ def _parse(data: bytes, *, name: str) -> tuple[list[tuple[str, str]], list[str]]
 
 
 def _actual_encoding(data: bytes, declared: str) -> str:
-  """The encoding that the bytes are in: UTF-8 where they are valid UTF-8, else as declared, else
-  cp1252.
-
-  Latin text is hardly ever valid UTF-8 by accident, so valid UTF-8 wins over a declared Latin-1;
-  and what is called Latin-1 but holds bytes 0x80 to 0x9f is Windows-1252.
+  """The actual encoding: UTF-8 if valid, else as declared, else cp1252. Latin text is hardly ever
+  valid UTF-8 by accident, so valid UTF-8 wins over a declared Latin-1; and "Latin-1" with bytes
+  0x80 to 0x9f is Windows-1252.
   """
   if data.isascii():
     return declared if declared in ('us-ascii', 'utf-8', *_LATIN) else 'utf-8'
@@ -184,7 +182,7 @@ def _replace_entity(match: re.Match[bytes]) -> bytes:
 
 
 def _expat(data: bytes, *, encoding: str | None, name: str) -> list[tuple[str, str]]:
-  """Expat without namespace processing: undeclared prefixes are no error."""
+  """Expat without namespace processing, so that undeclared prefixes are not errors."""
   parser = expat.ParserCreate(encoding)
   parser.buffer_text = True
   pairs: list[tuple[str, str]] = []
@@ -207,7 +205,7 @@ def _expat(data: bytes, *, encoding: str | None, name: str) -> list[tuple[str, s
       raise RecordError(name, 'XML has too many elements', f'more than {MAX_ELEMENTS:,}')
     if records > 1:
       raise RecordError(name, 'XML holds several records')
-    # The `identifier` of a header is an OAI name, the `title` of a page of HTML says 404.
+    # The `identifier` of a header is an OAI name; the `title` of an HTML page is "404".
     if local in _ELEMENTS and 'header' not in path and (prefix or 'dc' in path):
       tag, text = local, []
     path.append(local)
@@ -243,8 +241,8 @@ def _distinct(values: list[str]) -> tuple[str, ...]:
 
 
 def _years(dates: list[str]) -> tuple[int, int] | None:
-  """Begin and end of `1642 - 1650`, `1642`, `1642/1650` or `1642/50`; None where no year of 3 or 4
-  digits stands, and for years before Christ: neither does `rijksgt.mat` give them.
+  """Begin and end of `1642 - 1650`, `1642`, `1642/1650` or `1642/50`; None without a year of 3 or 4
+  digits, and for years before Christ, which `rijksgt.mat` does not have either.
   """
   if any(_BEFORE_CHRIST.search(text) for text in dates):
     return None

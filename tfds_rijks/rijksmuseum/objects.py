@@ -1,5 +1,5 @@
-"""`--objects=F.csv`: a list of stems that restricts a config, with a split and labels if it has
-them."""
+"""`--objects=F.csv`: a list of stems that restricts a config, optionally with a split and
+labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ObjectList:
 
   Attributes:
     name: the file's name.
-    digest: SHA-256 of the content that counts (stems and splits, sorted), hexadecimal.
+    digest: SHA-256 of the relevant content (stems and splits, sorted), hexadecimal.
     stems: in the order of the file.
     splits: split by stem, None without a column `split`.
     labels: further columns by stem, to compare with the records.
@@ -32,7 +32,7 @@ class ObjectList:
 
   name: str
   digest: str
-  stems: tuple[str, ...] = field(repr=False)  # TFDS logs the config with everything in it
+  stems: tuple[str, ...] = field(repr=False)  # TFDS logs the whole config
   splits: Mapping[str, str] | None = field(repr=False)
   labels: Mapping[str, Mapping[str, str]] = field(repr=False)
 
@@ -52,7 +52,7 @@ def read(path: Path) -> ObjectList:
     raise UserError(
       f'--objects={path}: not UTF-8 (byte {error.start}); save it as CSV in UTF-8'
     ) from None
-  csv.field_size_limit(MAX_BYTES)  # of this process: another table may have raised it already
+  csv.field_size_limit(MAX_BYTES)  # for this process; another table may have raised it already
   try:
     rows = [row for row in csv.reader(io.StringIO(text, newline=''), strict=True) if row]
   except csv.Error as error:
@@ -75,7 +75,7 @@ def read(path: Path) -> ObjectList:
     stem = _stem(row[column])
     if not stem or stem in labels:
       raise UserError(
-        f'--objects={path}: line {line} {f"{stem} stands twice" if stem else "names no object"}'
+        f'--objects={path}: line {line} {f"{stem} occurs twice" if stem else "names no object"}'
       )
     labels[stem] = {
       name: clean(cell)

@@ -17,8 +17,8 @@ from tfds_rijks.rijksmuseum.rijksmuseum_dataset_builder import Builder
 class Preparation:
   """See `tfds_rijks.options.Preparation`.
 
-  Options may stand in the name of the config (`multitask_320px`), in the arguments, or in both if
-  they agree.
+  Options may be in the name of the config (`multitask_320px`), in the arguments, or in both if they
+  agree.
   """
 
   KEPT = (survey.UNPACKED,)
@@ -40,7 +40,7 @@ class Preparation:
     for name, number in (('max_pixels', max_pixels), ('processes', processes)):
       if number is not None and number < 1:
         raise UserError(f'--{name}={number}: expected 1 or more')
-    allowed(max_unreadable, 0)  # refused now, not when all pictures have been read
+    allowed(max_unreadable, 0)  # refused now rather than after all pictures are read
     listed = objects.read(Path(objects_file)) if objects_file else None
     bare, _, digest = config.partition('_list-')
     protocol, named = configs.parse_name(bare)
@@ -49,14 +49,14 @@ class Preparation:
     for field, value in asked.items():
       if value is not None and value != chosen[field]:
         raise UserError(
-          f'rijksmuseum/{config}: the name says {field}={chosen[field]}, the option '
-          f'{value}; give one of them'
+          f'rijksmuseum/{config}: the name has {field}={chosen[field]}, the '
+          f'option is {value}; give one of them'
         )
     chosen['seed'] = chosen['seed'] or 0
     self.config = configs.make(protocol, objects=listed, **chosen)
     if digest and (listed is None or not listed.digest.startswith(digest)):
       raise UserError(
-        f'rijksmuseum/{config}: is made from a list of objects; give that list by --objects'
+        f'rijksmuseum/{config}: is made from a list of objects; give that list with --objects'
       )
     self.manual_dir = manual_dir
     self.dataset = f'rijksmuseum/{self.config.name}'
@@ -72,7 +72,7 @@ class Preparation:
     self.max_unreadable = max_unreadable
     self.summary = ''
     self.hidden: list[Path] = []
-    self.unpack_into, self.unpack = manual_dir / survey.UNPACKED, False  # until it is placed
+    self.unpack_into, self.unpack = manual_dir / survey.UNPACKED, False  # until `place` is called
 
   @staticmethod
   def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -80,19 +80,19 @@ class Preparation:
     parser.add_argument(
       '--image_size',
       type=int,
-      help='reduce larger pictures to this short side in pixels (the name of the dataset then ends '
-      'in _320px, say); without it the files are kept as they are',
+      help='reduce larger pictures to this short side in pixels (the name of the dataset then '
+      'ends in _320px, for example); by default the files are kept',
     )
     parser.add_argument(
       '--attribution',
       choices=('as_published', 'strict'),
       help='strict: only makers without "school of", "after", ... are artists',
     )
-    parser.add_argument('--seed', type=int, help='of the split, where the protocol draws one (0)')
+    parser.add_argument('--seed', type=int, help='of the split, if the protocol draws one (0)')
     parser.add_argument(
       '--objects',
       dest='objects_file',
-      help='CSV with the stems to take, and a column split if wanted',
+      help='CSV with the stems to use, and optionally a column split',
     )
     parser.add_argument(
       '--copies',
@@ -100,12 +100,12 @@ class Preparation:
       help='multitask and full: which pictures are one group besides equal ones (default likely: '
       'saved again, resized, tinted, cropped by up to 5%% or turned)',
     )
-    parser.add_argument('--max_pixels', type=int, help='height times width of the largest picture')
+    parser.add_argument('--max_pixels', type=int, help='largest height times width of a picture')
     parser.add_argument(
       '--max_unreadable',
-      help='unreadable pictures to put up with: 20, or 2%% (default: 1%% or 20, the larger)',
+      help='unreadable pictures to tolerate: 20, or 2%% (default: 1%% or 20, whichever is larger)',
     )
-    parser.add_argument('--processes', type=int, help='that read pictures (default: one a core)')
+    parser.add_argument('--processes', type=int, help='that read pictures (default: one per core)')
 
   def place(self, data_dir: Path, *, dry_run: bool) -> None:
     """See `tfds_rijks.options.Preparation`; archives are unpacked there."""

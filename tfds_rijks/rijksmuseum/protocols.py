@@ -1,8 +1,7 @@
 """The published protocols: which objects, which classes, which split. Pure functions of the labels.
 
 Each takes the objects (sorted by stem) and returns an `Outcome`. The README has the rules in words,
-with the papers; where a published rule is ambiguous, the reading taken stands there and at the
-function.
+with the papers; for ambiguous rules, it and the function have our reading.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Label = str | tuple[str, ...]  # one label ('' = missing) or several (() = none)
 
 @dataclass(frozen=True)
 class Object:
-  """One object as a protocol sees it. `group` names the thing that it is a part or a picture of."""
+  """An object for a protocol. `group` names the thing that it is a part or a picture of."""
 
   stem: str
   group: str
@@ -40,14 +39,14 @@ class Object:
 
 @dataclass
 class Outcome:
-  """What a protocol decided.
+  """The decisions of a protocol.
 
   Attributes:
     splits: stems by split.
     labels: per stem the value of each label feature.
     classes: class names by feature, sorted: the class ids.
-    excluded: why objects are not in the set, with counts.
-    dropped: classes that the rule dropped, by feature: name and number of objects.
+    excluded: why objects are not in the set, with counts. dropped: classes that the rule dropped,
+    by feature: name and number of objects.
   """
 
   splits: dict[str, list[str]] = field(default_factory=dict)
@@ -59,13 +58,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Choice:
-  """What the user chose on top of a protocol.
+  """The user's choices for a protocol.
 
   Attributes:
     attribution: see `creators.artist`.
-    seed: of the split, where the protocol does not have its own.
-    listed: True where `--objects` already made the selection.
-    splits: the split of a stem where the list gives one.
+    seed: of the split, if the protocol does not have its own. listed: True if `--objects` already
+    made the selection. splits: the split of a stem if the list gives one.
   """
 
   attribution: Attribution
@@ -89,7 +87,7 @@ def run(
   stems: Sequence[str],
   truth: GroundTruth | None,
 ) -> Outcome:
-  """Runs a protocol by its name; `stems` are the rows of the ground truth, for `challenge2014`."""
+  """Runs a protocol by name; `stems` are the rows of the ground truth, for `challenge2014`."""
   if protocol == 'challenge2014':
     assert truth is not None
     return challenge2014(objects, choice, stems=stems, truth=truth)
@@ -103,7 +101,7 @@ def run(
 
 
 def first(thing: Object, task: str, attribution: Attribution) -> str:
-  """The single label: the first value, as the published single-label sets take it."""
+  """The single label: the first value, as in the published single-label sets."""
   if task == 'artist':
     return artist(thing.creators, attribution=attribution)
   values = thing.types if task == 'type' else thing.materials
@@ -111,7 +109,8 @@ def first(thing: Object, task: str, attribution: Attribution) -> str:
 
 
 def _known(thing: Object) -> Object:
-  """The object without values such as `onbekend`; this project's protocols have no such class."""
+  """The object without values such as `onbekend`, which are not classes in this project's
+  protocols."""
   types = tuple(name for name in thing.types if not nobody.KNOWN(name))
   materials = tuple(name for name in thing.materials if not nobody.KNOWN(name))
   return replace(thing, types=types, materials=materials)
@@ -196,11 +195,11 @@ def eccv2018(objects: Sequence[Object], choice: Choice, *, task: str) -> Outcome
 
 
 def balanced30(objects: Sequence[Object], choice: Choice, *, task: str, seed: int) -> Outcome:
-  """Tonkes and Sabatelli 2022: one label, the 30 largest classes, at most 1,000 a class.
+  """Tonkes and Sabatelli 2022: one label, the 30 largest classes, at most 1,000 per class.
 
-  The artist keeps the role (`prentmaker: Jan`), as published. Which 1,000 are taken, and the split,
-  are drawn by a hash of (seed, stem): the published sets were drawn at random and only some were
-  released. A list (`choice.listed`) is the selection itself.
+  The artist keeps the role (`prentmaker: Jan`), as published. The 1,000 and the split are drawn by
+  a hash of (seed, stem): the published sets were drawn at random and only some were released. A
+  list (`choice.listed`) is the selection itself.
   """
   out = Outcome()
   labelled: dict[str, str] = {}
@@ -242,9 +241,9 @@ def challenge2014(
   """Mensink and van Gemert 2014: `gt.set`; classes in all three splits and at least 10 times in
   test.
 
-  The class rule counts every row of the ground truth, also those whose picture is missing. What it
-  drops becomes the class `rest` (artist, also anonymous ones) or leaves the list (type, material).
-  With `strict`, a distanced first creator is a missing label instead.
+  The class rule counts every row of the ground truth, even without a picture. Dropped classes
+  become the class `rest` (artist, also anonymous ones) or leave the list (type, material). With
+  `strict`, a distanced first creator is a missing label instead.
   """
   out = Outcome()
   counted = {

@@ -28,14 +28,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   BUILDER_CONFIGS: ClassVar[list[configs.RijksConfig]] = configs.CONFIGS
   MANUAL_DOWNLOAD_INSTRUCTIONS = """
   The challenge is at https://doi.org/10.21942/uva.5660617 (14.5 GB). Put jpg2/, xml2/ and
-  rijksgt.mat, unpacked or as zip or tar, into one folder: that is manual_dir.
+  rijksgt.mat, unpacked or as zip or tar, into one folder, the manual_dir.
   """
 
-  # How it is prepared, set before it is; none of it changes the records.
+  # Set before preparing; none of these change the records.
   max_unreadable: str | int | None = None  # None: 1 % of the pictures or 20, the larger
   max_pixels: int = images.MAX_PIXELS
-  processes: int | None = None  # None: one a core
-  unpack_into: Path | None = None  # for archives; None: a folder of data_dir
+  processes: int | None = None  # None: one per core
+  unpack_into: Path | None = None  # for archives; None: a folder in data_dir
 
   def _info(self) -> tfds.core.DatasetInfo:
     if (self.data_path / 'features.json').exists():  # class names are known only once prepared
@@ -56,8 +56,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     if config.protocol == 'challenge2014':
       if found.ground_truth is None:
         raise UserError(
-          f'{manual_dir}: no {layout.GROUND_TRUTH}; challenge2014 takes its split and '
-          'classes from it: copy it from the archive, or prepare another config'
+          f'{manual_dir}: no {layout.GROUND_TRUTH}; challenge2014 takes its split '
+          'and classes from it: copy it from the archive, or prepare another config'
         )
       truth = groundtruth.read(found.ground_truth, rows=len(found.stems))
     records = survey.read_records(found, stems)
@@ -86,8 +86,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
     if not outcome.splits:
       raise UserError(
-        f'rijksmuseum/{config.name}: no object is left under its rule '
-        f'({dict(outcome.excluded)}); choose another config or a larger museum'
+        f'rijksmuseum/{config.name}: no object is left by '
+        f'its rule ({dict(outcome.excluded)}); choose another config or a larger museum'
       )
     report = build_report(
       config=config,
@@ -130,7 +130,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 @dataclasses.dataclass(frozen=True)
 class _Written:
-  """All that a record is made of."""
+  """The parts of a record."""
 
   config: configs.RijksConfig
   found: layout.Layout
@@ -141,7 +141,7 @@ class _Written:
   truth: groundtruth.GroundTruth | None
 
   def record(self, stem: str) -> dict[str, Any]:
-    """The record of one object, made when it is written: all at once would take memory."""
+    """The record of one object, made when it is written to save memory."""
     record = self.records.by_stem.get(stem)
     years = record.years if record else None
     if self.truth:
@@ -187,7 +187,7 @@ def protocol_objects(groups: Mapping[str, str], records: survey.Records) -> list
 
 
 def _features(config: configs.RijksConfig) -> tfds.features.FeaturesDict:
-  """The features of a config; classes are named when they are known."""
+  """The features of a config; class names are set once known."""
   text, number = tfds.features.Text(), tfds.features.Scalar(np.float32)
   features: dict[str, Any] = {
     'image': tfds.features.Image(shape=(None, None, 3), encoding_format='jpeg'),
@@ -210,7 +210,7 @@ def _features(config: configs.RijksConfig) -> tfds.features.FeaturesDict:
 
 
 def _years(years: tuple[int, int] | None, *, official: bool) -> dict[str, float]:
-  """`year` is the middle; officially an interval of 100 years and more has none."""
+  """`year` is the middle; officially intervals of 100 years or more have none."""
   if years is None:
     return dict.fromkeys(('year', 'year_begin', 'year_end'), float('nan'))
   wide = official and years[1] - years[0] >= protocols.MAX_YEAR_SPAN

@@ -1,4 +1,4 @@
-"""Reads the records of the museum, and finds which objects are parts of one thing."""
+"""Reads the records of the museum, and groups parts of one object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNPACKED = 'rijksmuseum_unpacked'  # folder of data_dir that holds what archives
 
 @dataclass
 class Records:
-  """The XML files that could be read, and why the others could not."""
+  """The readable XML files, and the reasons for the others."""
 
   by_stem: dict[str, oai.Record] = field(default_factory=dict)
   refused: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -29,11 +29,8 @@ class Records:
 
 
 def find(manual_dir: Path, *, into: Path, unpack: bool = True) -> layouts.Layout:
-  """The museum in `manual_dir`; where there are only archives, they are unpacked below `into`.
-
-  Raises:
-    UserError: neither folders nor archives, an archive that is refused, or one that is not unpacked
-    yet if `unpack` is False.
+  """The museum in `manual_dir`; archives are unpacked below `into`. Raises: UserError: neither
+  folders nor archives, a refused archive, or one not unpacked yet if `unpack` is False.
   """
   try:
     return layouts.find(manual_dir)
@@ -44,13 +41,14 @@ def find(manual_dir: Path, *, into: Path, unpack: bool = True) -> layouts.Layout
   for one in packed if not unpack else []:
     if not archive.place(one, into=into).is_dir():
       raise UserError(
-        f'{one}: is an archive, and --dry_run unpacks none; unpack it first, or leave --dry_run out'
+        f'{one}: is an archive, which --dry_run does not unpack; unpack it first, or leave '
+        '--dry_run out'
       )
   return layouts.find(manual_dir, also=[archive.unpacked(one, into=into) for one in packed])
 
 
 def read_records(layout: layouts.Layout, stems: Iterable[str]) -> Records:
-  """Reads the XML of `stems`; a file that is refused leaves its object without labels."""
+  """Reads the XML of `stems`; a refused file leaves its object without labels."""
   records = Records()
   wanted = [stem for stem in stems if stem in layout.records]
   for stem in track(wanted, 'reading records', len(wanted), unit='records'):
@@ -70,11 +68,9 @@ def read_records(layout: layouts.Layout, stems: Iterable[str]) -> Records:
 
 
 def groups(pictures: Mapping[str, Picture], seed_of: Mapping[str, str]) -> dict[str, str]:
-  """Stem to group: parts of one object number, and things with an equal picture, are one group.
-
-  So are likely copies: `seed_of` as of `copies.Found`.
-
-  A group is named by its (smallest) object number without parts, so that a new part moves nothing.
+  """Stem to group: parts of one object number, and objects with an equal picture, are one group. So
+  are likely copies: `seed_of` as in `copies.Found`. A group is named by its (smallest) object
+  number without parts, so that a new part moves nothing.
   """
   keys: dict[str, list[str]] = defaultdict(list)
   for stem, picture in pictures.items():

@@ -1,1 +1,1 @@
-"""Workbooks of spreadsheet programs as people see them: `read.read(path, sheet)`."""
+"""Workbooks as spreadsheet programs show them: `read.read(path, sheet)`."""

@@ -1,4 +1,4 @@
-"""What a cell of a spreadsheet shows: numbers in their format, dates, what cannot be used."""
+"""The text that a spreadsheet cell shows: formatted numbers, dates, and unusable cells."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import re
 
 
 class Fault(str):
-  """A cell without a value that can be used; the text says why, and what to do."""
+  """A cell without a usable value; the text says why, and what to do."""
 
 
 class Remade(str):
-  """A number or date as text, into which the program may have turned an object number.
+  """A number or date as text that may have been an object number.
 
   `1965-03` becomes a day, `1E5` a number shown as 1.00E+05, `12:30` a time.
   """
 
 
 NO_VALUE = Fault(
-  'holds a formula without a value, for no program has calculated it; open and save the file in a '
-  'spreadsheet program'
+  'holds a formula that no program has calculated; open and save the file in a spreadsheet program'
 )
 _SPACING = re.compile(r'_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)  # also [Red], [$-409]
 _QUOTED = re.compile(r'"[^"]*"|\\.|(?<=s)[.,]0+', re.IGNORECASE)
@@ -27,7 +26,7 @@ _LITERAL = re.compile(r'"([^"]*)"|\\(.)|([-+ /:()!^&~{}=<>$])')
 
 
 def number(value: float, number_format: str = '') -> str:
-  """The number as text; zeros that only its format shows (`000`, `"BK-"0000`) are kept."""
+  """The number as text, with zeros that only its format shows (`000`, `"BK-"0000`)."""
   whole = value == int(value) if abs(value) < 1e300 else False
   if '00' in number_format and whole and value >= 0:
     shown = _padded(int(value), _SPACING.sub('', number_format.split(';')[0]))
@@ -38,8 +37,8 @@ def number(value: float, number_format: str = '') -> str:
 
 
 def _padded(value: int, number_format: str) -> str | None:
-  """7 in `000` is 007, 123 in `00-00` 01-23; None for a format of anything but 0 and literals."""
-  parts: list[str] = []  # '' is a digit, all else a literal
+  """7 in `000` is 007, 123 in `00-00` is 01-23; None for formats other than 0 and literals."""
+  parts: list[str] = []  # '' is a digit, everything else a literal
   at = 0
   while at < len(number_format):
     if number_format[at] == '0':
@@ -56,7 +55,7 @@ def _padded(value: int, number_format: str) -> str | None:
   for part in parts:
     if part:
       shown.append(part)
-    else:  # the first place takes the digits that are too many
+    else:  # the first place takes the extra digits
       shown.append(digits[: spare + 1])
       digits, spare = digits[spare + 1 :], 0
   return ''.join(shown)
@@ -76,7 +75,7 @@ def date(serial: float, parts: str, *, since_1904: bool) -> str:
     return Remade(str(datetime.timedelta(days=serial)))
   epoch = datetime.datetime(1904, 1, 1) if since_1904 else datetime.datetime(1899, 12, 30)
   if not since_1904 and serial < 60:
-    epoch += datetime.timedelta(days=1)  # the programs believe in 29 February 1900
+    epoch += datetime.timedelta(days=1)  # spreadsheet programs have a 29 February 1900
   try:
     moment = epoch + datetime.timedelta(seconds=round(serial * 86400))
   except OverflowError:

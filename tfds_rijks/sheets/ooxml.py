@@ -1,7 +1,7 @@
 """Reads a sheet of .xlsx and .xlsm (ISO/IEC 29500, transitional and strict) from its XML.
 
-All that a cell shows stands there, and no reader at hand gives all of it: python-calamine drops
-number formats and errors, openpyxl cannot tell a formula without a value from an empty one.
+The XML has all that a cell shows, and no available reader returns all of it: python-calamine drops
+number formats and errors, openpyxl cannot distinguish a formula without a value from an empty one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from tfds_rijks.sheets import cells
 from tfds_rijks.sheets.sheet import Merged, Sheet, choose
 
-# Formats that are not written down in the file, as far as they matter here.
+# Built-in formats that are not in the file, as far as they matter here.
 _DATES = {**dict.fromkeys((*range(14, 18), *range(27, 37), *range(50, 59)), 'yyyy-mm-dd')}
 _BUILT_IN = {
   **_DATES,
@@ -31,7 +31,7 @@ _REFERENCE = re.compile(r'([A-Z]{1,3})([0-9]{1,7})')  # of at most 16,384 column
 
 
 def read(book: zipfile.ZipFile, wanted: str, *, path: Path) -> Sheet:
-  """The sheet `wanted`, or the first that can be seen."""
+  """The sheet `wanted`, or the first visible one."""
   root = _parse(book, 'xl/workbook.xml')
   targets = {
     link.get('Id', ''): link.get('Target', '')
@@ -55,7 +55,7 @@ def read(book: zipfile.ZipFile, wanted: str, *, path: Path) -> Sheet:
 
 
 class _Reader:
-  """Cells to text, by the texts and formats of the workbook."""
+  """Converts cells to text, with the texts and formats of the workbook."""
 
   def __init__(self, texts: list[str], formats: list[str], since_1904: bool):
     self.texts, self.formats, self.since_1904 = texts, formats, since_1904
@@ -95,7 +95,7 @@ class _Reader:
     if kind == 'inlineStr':
       return _text(parts['is']) if 'is' in parts else ''
     value = parts['v'].text or '' if 'v' in parts else ''
-    if not value:  # of a formula that gave an empty text, t says so
+    if not value:  # of a formula with an empty text, as t says
       return cells.NO_VALUE if 'f' in parts and kind != 'str' else ''
     if kind == 's':
       return self.texts[int(value)]
@@ -132,7 +132,7 @@ def _formats(book: zipfile.ZipFile) -> list[str]:
 
 
 def _text(element: ET.Element) -> str:
-  """The text of a cell in all its runs, without the readings that stand above Japanese names."""
+  """The text of a cell from all its runs, without phonetic readings."""
   parts = (
     part.text or ''
     for run in element
@@ -143,7 +143,7 @@ def _text(element: ET.Element) -> str:
 
 
 def _unescape(text: str) -> str:
-  """`_x000D_` is a character that XML cannot hold, `_x005F_` a `_` that would look like it."""
+  """`_x000D_` is a character that XML cannot hold, `_x005F_` an escaped `_`."""
   if '_x' not in text:
     return text
   return _ESCAPED.sub(

@@ -17,12 +17,12 @@ _TEXT = '{urn:oasis:names:tc:opendocument:xmlns:text:1.0}'
 _STYLE = '{urn:oasis:names:tc:opendocument:xmlns:style:1.0}'
 _ROWS = 1 << 20
 _COLUMNS = 1 << 14
-# A whole number behind zeros or a word, as only its format shows it: 007, BK-0007.
+# A whole number after zeros or a word that only its format shows: 007, BK-0007.
 _PADDED = re.compile(r'[^\d.,]*\d+')
 
 
 def read(book: zipfile.ZipFile, wanted: str, *, path: Path) -> Sheet:
-  """The sheet `wanted`, or the first that can be seen."""
+  """The sheet `wanted`, or the first visible one."""
   with book.open('content.xml') as file:
     root = ET.parse(file).getroot()
   unseen = {
@@ -58,7 +58,7 @@ def read(book: zipfile.ZipFile, wanted: str, *, path: Path) -> Sheet:
 
 
 def _rows(element: ET.Element) -> Iterator[ET.Element]:
-  """The rows in order, in whatever groups they lie."""
+  """The rows in order, from any groups."""
   for child in element:
     if child.tag == f'{_TABLE}table-row':
       yield child
@@ -91,7 +91,7 @@ def _cell(cell: ET.Element) -> str:
   shown = '\n'.join(_shown(part) for part in cell.findall(f'{_TEXT}p'))
   if not kind:
     return shown or (cells.NO_VALUE if cell.get(f'{_TABLE}formula') else '')
-  if shown.startswith(('#', 'Err:')):  # what a formula that failed leaves
+  if shown.startswith(('#', 'Err:')):  # of a failed formula
     return shown
   if kind == 'boolean':
     return cell.get(f'{_OFFICE}boolean-value', '').upper()

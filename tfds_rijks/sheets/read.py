@@ -1,4 +1,4 @@
-"""One sheet of a workbook, by what the file is, whatever its name says."""
+"""One sheet of a workbook, whose kind follows from its content, not its name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DAMAGE = (
 
 
 def read(path: Path, wanted: str = '') -> Sheet:
-  """The sheet `wanted`, or the first that can be seen; `UserError` for what is not a workbook."""
+  """The sheet `wanted`, or the first visible one; `UserError` if it is not a workbook."""
   with path.open('rb') as file:
     start = file.read(512)
   try:
@@ -47,7 +47,7 @@ def read(path: Path, wanted: str = '') -> Sheet:
   text = start.lstrip().lower()
   what = 'HTML' if text.startswith((b'<html', b'<!doctype', b'<table')) else 'not a workbook'
   raise UserError(
-    f'{path}: is {what}, in spite of its name; open it in a spreadsheet program and save it as '
+    f'{path}: is {what}, despite its name; open it in a spreadsheet program and save it as '
     '.xlsx, or name it .csv if it is text'
   )
 
@@ -57,19 +57,19 @@ def _zipped(book: zipfile.ZipFile, wanted: str, *, path: Path) -> Sheet:
   size = sum(member.file_size for member in book.infolist())
   if size > MAX_BYTES:
     raise UserError(
-      f'{path}: unpacks to {size:,} bytes; expected a workbook of at most {MAX_BYTES:,}; leave '
-      'pictures and further sheets out'
+      f'{path}: unpacks to {size:,} bytes; expected a workbook of at most {MAX_BYTES:,}; remove '
+      'pictures and further sheets'
     )
   if 'xl/workbook.xml' in names:
     return ooxml.read(book, wanted, path=path)
   if 'content.xml' in names and 'xl/workbook.bin' not in names:
     return opendocument.read(book, wanted, path=path)
-  kind = 'a binary workbook (.xlsb)' if 'xl/workbook.bin' in names else 'a zip file, no workbook'
+  kind = 'a binary workbook (.xlsb)' if 'xl/workbook.bin' in names else 'a zip file, not a workbook'
   raise UserError(f'{path}: is {kind}; open it in a spreadsheet program and save it as .xlsx')
 
 
 def _compound(path: Path, wanted: str) -> Sheet:
-  import xlrd  # here: nobody else needs it
+  import xlrd  # here: only needed for this
 
   from tfds_rijks.sheets import xls
 
@@ -77,5 +77,5 @@ def _compound(path: Path, wanted: str) -> Sheet:
     return xls.read(wanted, path=path)
   except (xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
     raise UserError(
-      f'{path}: cannot be read ({error}); if it has a password, take that off; save it as .xlsx'
+      f'{path}: cannot be read ({error}); if it has a password, remove that; save it as .xlsx'
     ) from None

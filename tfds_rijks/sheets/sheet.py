@@ -1,4 +1,4 @@
-"""A worksheet as it was read, and which one of a workbook it is."""
+"""A worksheet, and its choice among the sheets of a workbook."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfds_rijks.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Merged:
-  """A range of cells shown as one; rows and columns count from 0, the last ones belong to it."""
+  """A range of cells shown as one; rows and columns count from 0, the last ones included."""
 
   top: int
   left: int
@@ -26,8 +26,8 @@ class Merged:
 class Sheet:
   """All cells of a worksheet as text; a row may be shorter than others.
 
-  `others` are the sheets that were not read, with `(hidden)` behind a hidden one; `hidden_rows`
-  counts rows that a filter hides: they are read.
+  `others` are the sheets not read, with `(hidden)` after hidden ones; `hidden_rows` counts rows
+  hidden by a filter, which are read.
   """
 
   name: str
@@ -40,7 +40,7 @@ class Sheet:
 def choose(sheets: Sequence[tuple[str, bool]], wanted: str, *, path: Path) -> tuple[int, list[str]]:
   """The place of the sheet to read among (name, visible), and the names of the others.
 
-  It is `wanted`, or the first one that a reader of the workbook sees.
+  It is `wanted`, or the first visible one.
   """
   named = [f'{name}{"" if visible else " (hidden)"}' for name, visible in sheets]
   if wanted:
@@ -52,8 +52,8 @@ def choose(sheets: Sequence[tuple[str, bool]], wanted: str, *, path: Path) -> tu
     found = [i for i, (_, visible) in enumerate(sheets) if visible]
     if not found:
       raise UserError(
-        f'{path}: has no sheet that can be seen, only {listed(named)}; show the one that is the '
-        'table, or name it by --sheet=NAME'
+        f'{path}: has no visible sheet, only {listed(named)}; unhide the right one, '
+        'or choose it with --sheet=NAME'
       )
   return found[0], named[: found[0]] + named[found[0] + 1 :]
 

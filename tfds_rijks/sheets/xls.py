@@ -1,4 +1,4 @@
-"""Reads a sheet of .xls (Excel 97 to 2003) through xlrd, which knows formats and merged cells."""
+"""Reads a sheet of .xls (Excel 97 to 2003) with xlrd, which reads formats and merged cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfds_rijks.sheets.sheet import Merged, Sheet, choose
 
 
 def read(wanted: str, *, path: Path) -> Sheet:
-  """The sheet `wanted`, or the first that can be seen."""
+  """The sheet `wanted`, or the first visible one."""
   with xlrd.open_workbook(path, logfile=io.StringIO(), formatting_info=True) as book:
     sheets = book.sheets()
     at, others = choose([(one.name, one.visibility == 0) for one in sheets], wanted, path=path)

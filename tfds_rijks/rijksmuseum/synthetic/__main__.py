@@ -11,7 +11,7 @@ def main() -> None:
   parser.add_argument('--output', required=True, help='folder to write: jpg2/, xml2/, rijksgt.mat')
   parser.add_argument('--objects', type=int, default=1200, help='number of records (default 1200)')
   parser.add_argument('--seed', type=int, default=0, help='another seed is another museum')
-  parser.add_argument('--copies', type=int, default=0, help='records more, each a copy (default 0)')
+  parser.add_argument('--copies', type=int, default=0, help='additional copied records (default 0)')
   args = parser.parse_args()
   folder = draw_museum(args.output, objects=args.objects, seed=args.seed, copies=args.copies)
   print(f'{folder}: {args.objects:,} objects in jpg2/ and xml2/, ground truth in rijksgt.mat')

@@ -1,4 +1,4 @@
-"""A picture under way: shapes in unit coordinates, filled with colours, patterns and materials."""
+"""A picture in progress: shapes in unit coordinates, with colours, patterns and materials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from tfds_rijks.rijksmuseum.synthetic.makers import Colour
 
 PATTERNS = ('lines', 'waves', 'cross', 'dots')
-SCALE = 2  # drawn twice as large and reduced: smooth edges for little time
+SCALE = 2  # drawn twice as large and reduced: smooth edges in little time
 
 GROUND: dict[str, Colour] = {
   'papier': (240, 232, 212),
@@ -36,7 +36,7 @@ class Hand:
 
 
 class Canvas:
-  """A picture under way; shapes come in unit coordinates inside a box."""
+  """A picture in progress; shapes are in unit coordinates inside a box."""
 
   def __init__(self, size: tuple[int, int], *, material: str, hand: Hand, rng: np.random.Generator):
     self.w, self.h = size[0] * SCALE, size[1] * SCALE
@@ -63,7 +63,7 @@ class Canvas:
     return mask
 
   def fill(self, mask: Image.Image, colour: Colour) -> None:
-    box = mask.getbbox()  # pasting only there takes a fifth of the time
+    box = mask.getbbox()  # pasting only this part takes a fifth of the time
     if box:
       self.image.paste(colour, box, mask=mask.crop(box))
 

@@ -1,4 +1,4 @@
-"""Copies as they come into a museum, made of drawn pictures: to measure what finds them."""
+"""Copies as in a museum, made of drawn pictures, to measure the search for copies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOW = (
   'turn left',
   'turn right',
 )
-CROP = 0.05  # of a side, at each edge that loses something
+CROP = 0.05  # of a side, at each cropped edge
 TINT = (0.85, 1.0, 1.1)  # factors of the three colours, in any order
 
 

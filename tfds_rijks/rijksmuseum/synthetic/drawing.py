@@ -1,10 +1,10 @@
-"""The pictures of the synthetic museum, drawn with Pillow so that every label can be seen.
+"""The pictures of the synthetic museum, drawn with Pillow so that every label is visible.
 
 The type decides the composition (a plate mark, a loose sheet, a gilt frame, a vase, a plate, a
 medal, a chair, a statue), the material the ground or body (cream paper, mottled vellum, oil with a
 canvas weave, white porcelain with a highlight, crackled faience, silver, bronze, grained wood), the
-maker the two colours and the pattern that fill surfaces. Patterns look the same in a mirror,
-because training flips.
+maker the two colours and the pattern that fill surfaces. Patterns look the same mirrored, because
+training flips.
 """
 
 from __future__ import annotations

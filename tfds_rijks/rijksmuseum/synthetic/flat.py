@@ -104,7 +104,7 @@ def _scene(
   light: Colour,
   outline: bool = False,
 ) -> None:
-  """What a flat work shows, in two colours; `outline` leaves it as strokes."""
+  """The scene of a flat work, in two colours; `outline` leaves it as strokes."""
 
   def shape(points: list[tuple[float, float]], colour: Colour) -> None:
     if not outline:

@@ -1,7 +1,6 @@
-"""Who made the synthetic museum: invented makers, and what depends on what.
-
-A maker works in a few types of object, a type is made of a few materials, and the three labels are
-therefore correlated, as they are in a real collection. Every name here is invented.
+"""Invented makers of the synthetic museum, and the dependence of labels. A maker works in a few
+types of object, a type is made of a few materials, so the three labels are correlated, as in a real
+collection. Every name here is invented.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Maker:
-  """One maker: the share of the signed works, the years of activity, the kinds of work, the hand.
+  """One maker: share of the signed works, years of activity, kinds of work, hand.
 
   `tint` and `ink` are the two colours of the hand, `pattern` the habit of filling a surface (see
   `drawing.PATTERNS`); all three show in every work, whatever its type.
@@ -89,7 +88,7 @@ KINDS: Mapping[str, Kind] = {
   ),
 }
 
-# What a record names behind the first material.
+# Materials that a record names after the first.
 SECOND_MATERIAL: Mapping[str, tuple[str, ...]] = {
   'olieverf': ('doek', 'paneel', 'koper'),
   'hout': ('fluweel', 'messing'),
@@ -277,7 +276,7 @@ MAKERS: tuple[Maker, ...] = (
   ),
 )
 
-# The long tail: makers with one or two works, whom any class rule drops.
+# The long tail: makers with one or two works, which any class rule drops.
 FAMILY_NAMES = (
   'Blankevoort',
   'Duynkercke',

@@ -23,7 +23,7 @@ from tfds_rijks.rijksmuseum.synthetic import drawing, makers, records
 from tfds_rijks.rijksmuseum.synthetic.canvas import PATTERNS, Hand
 from tfds_rijks.rijksmuseum.synthetic.copying import HOW, copied
 
-RECIPE = 2  # raised with every change of what is drawn, so that an older folder is not reused
+RECIPE = 2  # raised with every change of the drawings, so that older folders are not reused
 MARKER = 'synthetic.json'
 COPIES = 'copies.csv'
 MIN_OBJECTS = 20
@@ -37,7 +37,7 @@ DISTANCED = (
   'omgeving van',
   'mogelijk',
   'vermeld op object',
-)  # the last does not distance
+)  # the last is not distancing
 TITLES = {
   'landschap': 'Landschap met molen',
   'schip': 'Schip op zee',
@@ -49,7 +49,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Plan:
-  """A work and how it looks; `twin_of` is the index of a work with the same picture."""
+  """A work and its look; `twin_of` is the index of a work with the same picture."""
 
   work: records.Work
   kind: str
@@ -65,15 +65,13 @@ def draw_museum(
 ) -> Path:
   """Writes `folder/jpg2`, `folder/xml2` and `folder/rijksgt.mat` as the challenge is distributed.
 
-  A folder that this function wrote with the same arguments is kept as it is. Nothing half-written
-  stays: the museum is drawn beside `folder` and moved there.
+  A folder written with the same arguments is reused. Nothing half-written stays: the museum is
+  drawn beside `folder` and moved there.
 
   Args:
-    folder: where to; must not exist or be empty otherwise.
-    objects: number of records, at least 20.
-    seed: another seed is another museum.
-    copies: so many records more, each with a copy of a picture under another number; `copies.csv`
-      says of which, and how it was made. Without them the museum is as it always was.
+    folder: the target; otherwise must not exist or be empty. objects: number of records, at least
+    20. seed: another seed is another museum. copies: number of additional records, each with a copy
+    of a picture under another number; `copies.csv` says of which, and how it was made.
 
   Returns:
     `folder`.
@@ -85,7 +83,7 @@ def draw_museum(
     raise UserError(f'objects={objects}: a museum needs at least {MIN_OBJECTS}')
   folder = Path(folder).expanduser()
   if folder.exists() and not folder.is_dir():
-    raise UserError(f'{folder}: is there already and no folder; choose another name')
+    raise UserError(f'{folder}: exists and is not a folder; choose another name')
   recipe = {'objects': objects, 'seed': seed, 'recipe': RECIPE}
   recipe |= {'copies': copies} if copies else {}
   if folder.is_dir() and any(folder.iterdir()):
@@ -93,8 +91,8 @@ def draw_museum(
     if marker.is_file() and json.loads(marker.read_text()) == recipe:
       return folder
     raise UserError(
-      f'{folder}: is not empty and holds no synthetic museum of {objects} objects with seed '
-      f'{seed}; choose another folder or remove it'
+      f'{folder}: is not empty and is not a synthetic museum of {objects} objects with '
+      f'seed {seed}; choose another folder or remove it'
     )
   folder.parent.mkdir(parents=True, exist_ok=True)
   temporary = Path(tempfile.mkdtemp(prefix=f'.{folder.name}-', dir=folder.parent))
@@ -159,7 +157,7 @@ def _write(folder: Path, *, objects: int, seed: int, copies: int) -> None:
 
 
 def _copies(plans: list[Plan], copies: int, *, damage: dict[int, str], seed: int) -> Iterator[Plan]:
-  """Records with a copy of a picture that is there, each way of copying as often."""
+  """Records with a copy of an existing picture, using each way of copying equally often."""
   rng = np.random.default_rng([seed, 5])
   sound = [i for i, plan in enumerate(plans) if i not in damage and plan.twin_of is None]
   chosen = rng.choice(sound, copies, replace=copies > len(sound)).tolist()
@@ -188,7 +186,7 @@ def _damage(objects: int, rng: np.random.Generator) -> dict[int, str]:
 
 
 def _plan(rng: np.random.Generator) -> Iterator[Plan]:
-  """Works without end: single ones, and sets of lettered parts under one object number."""
+  """Endless works: single ones, and sets of lettered parts under one object number."""
   numbers = itertools.count(100)
   tail = [f'{family}, {first}' for family in makers.FAMILY_NAMES for first in makers.FIRST_NAMES]
   rng.shuffle(tail)

@@ -1,7 +1,7 @@
 """OAI Dublin Core records and `rijksgt.mat` as the Rijksmuseum Challenge distributes them.
 
-The shape is that of the museum's OAI set of 2012 (`oai_dc` only), with what makes the real files
-hard to read: see `oai.py` for the traps.
+The format is that of the museum's OAI set of 2012 (`oai_dc` only), with the traps of the real
+files: see `oai.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ENCODINGS = ('utf-8', 'undeclared', 'cp1252-as-utf-8', 'utf-8-as-latin-1')
 
 @dataclass(frozen=True)
 class Work:
-  """One record of the museum: what its XML says. Years are None where undatable."""
+  """One record of the museum: the content of its XML. Years are None if undatable."""
 
   stem: str
   number: str
@@ -87,11 +87,11 @@ def write_ground_truth(
 
   Args:
     path: the `.mat` file.
-    works: None stands for a row about which nothing is known.
-    names: from the creator string to the creator's name in `Cnames` (`anoniem` where anonymous).
-    sets: int [N], 1 = train, 2 = val, 3 = test.
+    works: None is a row about which nothing is known. names: from the creator string to the
+    creator's name in `Cnames` (`anoniem` if anonymous). sets: int [N], 1 = train, 2 = val, 3 =
+    test.
   """
-  from scipy import io, sparse  # here: preparing a data set without `.mat` needs no scipy
+  from scipy import io, sparse  # here: preparing a dataset without `.mat` does not need scipy
 
   creators = [
     UNKNOWN if work is None or not work.creators else names[work.creators[0]].lower()

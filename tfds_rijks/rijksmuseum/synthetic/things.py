@@ -9,7 +9,7 @@ from tfds_rijks.rijksmuseum.synthetic.canvas import GROUND, Box, Canvas, mix
 
 
 def _place(c: Canvas, *, scale: float = 1.0) -> Box:
-  """Where the thing stands: a square, a little off centre, a little smaller or larger."""
+  """The place of the thing: a square, a little off centre, a little smaller or larger."""
   s = scale * float(c.rng.uniform(0.86, 1.0)) / 2
   x, y = 0.5 + c.rng.uniform(-0.04, 0.04, 2)
   w, h = s * min(1, c.h / c.w), s * min(1, c.w / c.h)
