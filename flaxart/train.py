@@ -56,9 +56,9 @@ def train_and_evaluate(
   holds a run of the same config is continued from its latest checkpoint (the latest intact one with
   `fallback`), on the data it was begun with (with `remap_classes` on other data, matching classes
   by name). `on_step` is called with the number of each step once it is dispatched (of the last one
-  of a pass, where heads are trained on stored features); what it raises ends the run, which goes on
-  from its latest checkpoint when started again. Raises `StoppedError` after SIGTERM or Ctrl-C, once
-  the state is saved.
+  of a pass, where heads are trained on stored features); what it raises ends the run, which
+  continues from its latest checkpoint when started again. Raises `StoppedError` after SIGTERM or
+  Ctrl-C, once the state is saved.
   """
   settings = validate(config)
   parts = config.train.accumulate if config.parallelism == 'shard_map' else 1

@@ -1,7 +1,6 @@
-"""All pictures of a build: read once in worker processes, checked, reduced, kept until written.
-
-The splits depend on which pictures are equal, and that is known only when all have been seen. So
-the reduced pictures wait in one unnamed temporary file (gone with the process), not in memory.
+"""All pictures of a build: read once in worker processes, checked, reduced, kept until written. The
+splits depend on which pictures are equal, which is only known after reading all. So the reduced
+pictures wait in one unnamed temporary file (gone with the process), not in memory.
 """
 
 from __future__ import annotations
@@ -21,16 +20,14 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.images import ImageError
 
 MAX_BYTES = 1 << 30  # of one encoded picture
-_LOOK = 8  # side of the tiny version that finds candidates for equal pictures
-# Grey levels between the tiny versions of one picture, decoded in full and scaled: 3 were met.
+_LOOK = 8  # side of the tiny version for finding candidates for equal pictures
+# Grey levels between the tiny versions of one picture, decoded in full and scaled: at most 3 seen.
 _NEAR = 8
 
 
 class Picture(NamedTuple):
-  """What is known of a readable picture.
-
-  `digest` is equal for equal pixels and '' if no other picture can be its equal; `height` and
-  `width` are those of the original, upright.
+  """A readable picture. `digest` is equal for equal pixels and '' if no other picture can be equal;
+  `height` and `width` are those of the original, upright.
   """
 
   digest: str
@@ -49,25 +46,25 @@ class _Task(NamedTuple):
 
 
 class _Seen(NamedTuple):
-  digest: str  # '' after a scaled decode, which shows other pixels than the original
+  digest: str  # '' after a scaled decode, whose pixels differ from the original's
   height: int
   width: int
   look: bytes
   notes: tuple[str, ...]
   sketch: bytes
-  data: bytes  # what to store; empty if the file itself is
+  data: bytes  # what to store; empty for the file itself
 
 
 class Shelf:
   """The readable pictures by name (`pictures`), the others by name (`errors`), and their bytes.
 
-  `copies` are the likely copies among them, if they were looked for.
+  `copies` are the likely copies among them, if searched for.
   """
 
   def __init__(self, paths: Mapping[str, str], file: IO[bytes] | None):
     self.pictures: dict[str, Picture] = {}
     self.errors: dict[str, ImageError] = {}
-    self.notes: dict[str, list[str]] = defaultdict(list)  # what was put up with -> names
+    self.notes: dict[str, list[str]] = defaultdict(list)  # tolerated flaw -> names
     self.copies = copies.Found()
     self._paths = paths
     self._file = file
@@ -94,10 +91,9 @@ class Reading:
 
   Attributes:
     image_size: short side in pixels to which larger pictures are reduced; None stores the files
-      as they are (they are decoded in full all the same: what cannot be read must be known now).
-    max_pixels: height times width that a picture may have.
-    processes: that read; None: one a core.
-    copies: which pictures count as copies besides equal ones.
+    unchanged (they are still fully decoded, to find unreadable ones now). max_pixels: largest
+    height times width of a picture. processes: that read; None: one per core. copies: which
+    pictures count as copies besides equal ones.
   """
 
   image_size: int | None = None
@@ -111,7 +107,7 @@ def read_all(paths: Mapping[str, str | Path], reading: Reading, *, folder: str |
 
   Args:
     paths: name (record id or relative path, for messages) -> file.
-    folder: on the device where the dataset will lie; holds temporary files.
+    folder: on the device of the dataset; holds temporary files.
 
   Pictures that cannot be read are in `errors` of the result; see `check_budget`.
   """
@@ -176,7 +172,7 @@ def _read(
 
 
 def sample_size(paths: Sequence[Path], *, image_size: int | None, max_pixels: int) -> int:
-  """Bytes that a build would store for these pictures; takes the time that they would take."""
+  """Bytes that a build would store for these pictures; takes as long as the build."""
   total = 0
   for path in paths:
     try:
@@ -222,7 +218,7 @@ def _digest(task: _Task) -> str:
 
 
 def _candidates(pictures: Mapping[str, Picture], looks: Mapping[str, bytes]) -> set[str]:
-  """Pictures decoded at a fraction that may equal another: these must be decoded in full.
+  """Pictures decoded at a fraction that may equal another, and must be decoded in full.
 
   Equal originals have equal size. Two JPEGs with the same coefficients look exactly alike after
   the same scaled decode; the same pixels from another format look nearly alike.

@@ -93,8 +93,8 @@ def choose(
 def on_device(pictures: np.ndarray, *, mesh: Mesh) -> AddPictures:
   """Gathers `image` `[B, S, S, 3]` by `record` `[B]` from a copy of `[N, S, S, 3]` on every device.
 
-  There, pictures lie as `[N, R, 128]`, or `[N, S, 3 * S]` where that does not divide: a TPU pads
-  the last axis to 128, and lays all pictures anew before a gather from `[N, S, S, 3]`.
+  There, pictures are `[N, R, 128]`, or `[N, S, 3 * S]` where that does not divide: a TPU pads
+  the last axis to 128, and copies all pictures before a gather from `[N, S, S, 3]`.
   """
   shape = pictures.shape[1:]
   width = 128 if math.prod(shape) % 128 == 0 else shape[1] * shape[2]

@@ -1,7 +1,7 @@
 """Checkpoints: with `read_back` the only file that knows Orbax.
 
-Step convention: checkpoint `n` holds the state after `n` updates; the run goes on with the batch of
-step `n`. The latest and the best checkpoint are kept, the best by a score that is always finite.
+Step convention: checkpoint `n` holds the state after `n` updates; the run continues with the batch
+of step `n`. The latest and the best checkpoint are kept, the best by a score that is always finite.
 Orbax only writes and reads here. Which checkpoints exist and which to delete is decided from the
 folder: Orbax's own manager silently drops saves while another is being written, deletes the best
 one at the first NaN, and leaves half of one under its name if killed while deleting.

@@ -19,7 +19,7 @@ from tfds_rijks.sheets.cells import Fault, Remade
 NAMES = tuple(
   f'metadata.{kind}' for kind in ('csv', 'tsv', 'jsonl', 'parquet', 'xlsx', 'xlsm', 'xls', 'ods')
 )
-NONE = 'none'  # for a table: folders are the classes, whatever else lies there
+NONE = 'none'  # for a table: folders are the classes, whatever other files there are
 # What spreadsheets show for a failed formula, in the user's language: no value (English, Dutch,
 # German), or an error (#REF!, #VERW!, #BEZUG!, #DIV/0!).
 _NOT_AVAILABLE = frozenset({'#N/A', '#N/B', '#NV'})

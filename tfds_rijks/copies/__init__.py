@@ -1,4 +1,4 @@
-"""Likely copies: a picture saved again, resized, tinted, cropped a little or turned.
+"""Likely copies: a picture saved again, resized, tinted, slightly cropped or turned.
 
 docs/copies.md has the rule and its figures.
 """

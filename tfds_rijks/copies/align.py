@@ -1,8 +1,8 @@
-"""Lays one picture over another that may be a crop of it: scale and shift along both axes.
+"""Aligns one picture with another that may be a crop of it: scale and shift along both axes.
 
 By the inverse compositional algorithm of Lucas and Kanade (Baker and Matthews 2004), for many pairs
-at once: each step solves for the four numbers, and for light and contrast, that explain what is
-left. The border has no say on the way: a frame that was cropped away would pull the rest along.
+at once: each step solves for the four numbers, and for light and contrast, that explain the
+remaining difference. The border does not count: a cropped frame would pull the rest along.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CONTRAST = (0.2, 5.0)  # between two pictures, on the way
 
 
 def same(pairs: int) -> np.ndarray:
-  """Placements `[P, 4]` from which to begin: scale and shift across, scale and shift down."""
+  """Initial placements `[P, 4]`: scale and shift across, scale and shift down."""
   return np.tile(np.array([1, 0, 1, 0], np.float32), (pairs, 1))
 
 
@@ -47,7 +47,7 @@ def align(a: np.ndarray, b: np.ndarray, placement: np.ndarray, *, steps: int) ->
 
 
 def lay(a: np.ndarray, placement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """(`a` `[P, N, N]` resampled as placed, 1 where that lies inside of `a` and 0 elsewhere)."""
+  """(`a` `[P, N, N]` resampled as placed, 1 where that is inside `a` and 0 elsewhere)."""
   columns, in_columns = _resampling(a.shape[-1], placement[:, 0], placement[:, 1])
   rows, in_rows = _resampling(a.shape[-1], placement[:, 2], placement[:, 3])
   return rows @ a @ columns.swapaxes(1, 2), in_rows[:, :, None] * in_columns[:, None]
@@ -56,7 +56,7 @@ def lay(a: np.ndarray, placement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def matched(
   a: np.ndarray, b: np.ndarray, weight: np.ndarray, *, contrast: tuple[float, float]
 ) -> np.ndarray:
-  """`a - b` `[P, N, N]` once `a` has the light of `b`, and its contrast within these factors."""
+  """`a - b` `[P, N, N]` after matching the light of `b`, and its contrast within these factors."""
   total = weight.sum((1, 2), keepdims=True) + np.float32(1e-6)
   a = a - (a * weight).sum((1, 2), keepdims=True) / total
   b = b - (b * weight).sum((1, 2), keepdims=True) / total
@@ -66,7 +66,7 @@ def matched(
 
 
 def likeness(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
-  """The correlation of `a` and `b` `[P, N, N]` where `weight` is: -1 to 1, `[P]`."""
+  """The weighted correlation of `a` and `b` `[P, N, N]`: -1 to 1, `[P]`."""
   total = weight.sum((1, 2), keepdims=True) + np.float32(1e-6)
   a = a - (a * weight).sum((1, 2), keepdims=True) / total
   b = b - (b * weight).sum((1, 2), keepdims=True) / total
@@ -75,7 +75,7 @@ def likeness(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _resampling(size: int, scale: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """(rows `[P, N, N]` of a linear interpolation, 1 where it lies inside `[P, N]`)."""
+  """(rows `[P, N, N]` of a linear interpolation, 1 where it is inside `[P, N]`)."""
   middle = middles(size) - np.float32(0.5)
   at = (scale[:, None] * middle + shift[:, None] + np.float32(0.5)) * size - np.float32(0.5)
   inside = (at > -0.75) & (at < size - 0.25)

@@ -1,7 +1,7 @@
-"""Which pictures of many may be copies of each other: the nearest in any of eight orientations.
+"""Finds pictures that may be copies of each other: the nearest in any of eight orientations.
 
 Every picture is compared with every other: a hundred thousand are six thousand million pairs, eight
-times over. As matrix products these are a minute or two; an index of buckets would miss crops.
+times over. As matrix products this takes a minute or two; an index of buckets would miss crops.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from tfds_rijks.copies.sketches import LENGTH, SCALE, turning
 
 NEAR = 0.72  # cosine of the descriptors of two candidates
-MARGIN = 0.03 * SCALE**2  # by which the best turn may be nearer than another that is looked at
+MARGIN = 0.03 * SCALE**2  # by which the best turn may be nearer than another to compare
 _ROWS, _COLUMNS = 256, 1024  # pictures of one task, and of one matrix product
 _PER_PICTURE = (6, 64)  # candidates of one picture, at least and at most
-_ALL_TOGETHER = 700_000  # candidates that a large collection may have
+_ALL_TOGETHER = 700_000  # candidates of a large collection, at most
 _STRETCH = 0.12  # by which a crop may change the shape, as a logarithm
 _DESCRIPTORS, _SHAPES = 'descriptors', 'shapes'  # files
 
@@ -34,7 +34,7 @@ class Block(NamedTuple):
 def write(folder: Path, descriptors: np.ndarray, shapes: np.ndarray) -> list[Block]:
   """Writes descriptors int8 `[N, 69]` and shapes (width / height) `[N]` for `nearest`.
 
-  Returns the tasks of which `nearest` finds all candidates.
+  Returns tasks from which `nearest` finds all candidates.
   """
   descriptors.tofile(folder / _DESCRIPTORS)
   np.log(shapes).astype(np.float32).tofile(folder / _SHAPES)
@@ -43,15 +43,14 @@ def write(folder: Path, descriptors: np.ndarray, shapes: np.ndarray) -> list[Blo
 
 
 def nearest(block: Block) -> np.ndarray:
-  """Candidates int32 `[M, 3]`: a picture, a later one, and the turn that lays it as the first.
-
-  Of one picture only the nearest: where all are alike, the number would grow as their square. A
+  """Candidates int32 `[M, 3]`: a picture, a later one, and the turn that orients it like the first.
+  Only the nearest of each picture: if all are alike, the number would grow quadratically. A
   symmetric picture has several turns.
   """
   every, shapes = _read(block.folder)
   most = _most(every.shape[1])
   own = every[:, block.start : block.start + _ROWS].T
-  # Turned back instead of the others: the turns are orthogonal matrices.
+  # Turned back instead of the others, as the turns are orthogonal matrices.
   lying = [(0, own), (4, own @ turning(4).T)]
   threshold = np.full((len(own), 1), NEAR * SCALE**2, np.float32)
   found, near = np.zeros((3, 0), np.int64), np.zeros(0, np.float32)
@@ -60,7 +59,7 @@ def nearest(block: Block) -> np.ndarray:
     for lies, rows in lying:
       place, flips, product = _nearer(rows, every[:, others], threshold)
       row, column = np.divmod(place, len(shapes[others]))
-      # What is turned back is mirrored before it is laid on its side: the axes change places.
+      # Turned back, it is mirrored before the axes are swapped.
       turn = lies + (flips if not lies else (flips >> 1) + 2 * (flips & 1))
       ratio = -shapes[column + begin] if lies else shapes[column + begin]
       good = column + begin > row + block.start
@@ -80,12 +79,11 @@ def nearest(block: Block) -> np.ndarray:
 def _nearer(
   rows: np.ndarray, columns: np.ndarray, threshold: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """(places in `[R, C]`, mirrored how (0 to 3), product) of pairs that are near enough.
-
-  A mirror image changes signs only. So of each kind of number one product is enough for all four.
+  """(places in `[R, C]`, mirroring (0 to 3), product) of pairs that are near enough. Mirroring only
+  changes signs, so one product for each kind of number is enough for all four.
   """
   both, one, other, neither = (rows[:, kind] @ columns[kind] for kind in _kinds())
-  still, down = both + one, both - one  # changed by upside down only
+  still, down = both + one, both - one  # only changed upside down
   across, twice = other + neither, other - neither
   nearest = np.maximum(still + np.abs(across), down + np.abs(twice))
   # Sixty times as fast as `nonzero`.
@@ -98,8 +96,8 @@ def _nearer(
 
 @functools.cache
 def _kinds() -> tuple[np.ndarray, ...]:
-  """The numbers of a descriptor that keep their sign upside down (1) and from left to right (2),
-  keep it in the latter only, in the former only, and in neither.
+  """The numbers of a descriptor that keep their sign upside down (1) and left to right (2), only in
+  the latter, only in the former, and in neither.
   """
   down, across = (turning(turn).diagonal() > 0 for turn in (1, 2))
   kinds = (across & down, across & ~down, ~across & down, ~across & ~down)
@@ -107,7 +105,7 @@ def _kinds() -> tuple[np.ndarray, ...]:
 
 
 def _most(pictures: int) -> int:
-  """How many candidates one picture may have."""
+  """The largest number of candidates of a picture."""
   least, most = _PER_PICTURE
   return max(least, min(most, _ALL_TOGETHER // pictures))
 

@@ -1,10 +1,9 @@
-"""How far two pictures differ once one is laid over the other: 0 for one picture, 1 for two.
-
-Two prints of one plate, two faces of one set, two medals on black velvet differ in one place, or in
-nothing but the grain, and agree elsewhere. So the measure is what is left at the worst place, as a
-share of what is seen there, divided by how well the fine detail agrees where it agrees least. And a
-copy is a whole or a crop: one of the two frames lies inside the other, and has the shape that the
-crop gives it. Light, contrast and tint may differ within bounds, for the picture as a whole.
+"""The difference of two aligned pictures: 0 for one picture, 1 for two. Two prints of one plate,
+two faces of one set, two medals on black velvet differ in one place, or only in the grain, and
+agree elsewhere. So the measure is the difference at the worst place, relative to its content,
+divided by the agreement of the fine detail where it agrees least. And a copy is a whole or a crop:
+one of the two frames is inside the other, with a matching shape. Light, contrast and tint may
+differ within bounds, for the picture as a whole.
 """
 
 from __future__ import annotations
@@ -16,36 +15,35 @@ import numpy as np
 from tfds_rijks.copies.align import align, lay, likeness, matched, same
 from tfds_rijks.copies.plane import centre_weights, halved, places, tiles
 
-SIDE = 128  # pixels of the pictures that are compared at last
-_LIKE = 0.7  # correlation at 16 and at 32 pixels below which nobody looks again
-_LEFT = 0.6  # of a place, at the first look: above it nobody looks again
-NEAR, FAR = 0.04, 0.12  # how far a frame may lie outside of the other at the first look, in sides
-_SLACK = 0.012  # and at last: the error of the alignment
+SIDE = 128  # pixels of the pictures in the final comparison
+_LIKE = 0.7  # correlation at 16 and at 32 pixels below which there is no second look
+_LEFT = 0.6  # of a place, at the first look: above it there is no second look
+NEAR, FAR = 0.04, 0.12  # how far a frame may be outside the other at the first look, in sides
+_SLACK = 0.012  # and in the end: the error of the alignment
 _SHAPE = 2  # slacks by which its shape may differ
 _SAME_FRAME = 0.02  # scale and shift up to which nothing was cropped
 _CONTRAST = (0.6, 1 / 0.6)  # between a picture and a tinted copy, in each colour
-_NOISE = 2 * 6.0**2  # variance in grey levels that two encoders and sizes may leave in a place
-_PASSED_OVER = 2  # of the worst places: a speck lies in four of them
-_NO_DETAIL = 0.4  # grey levels of detail in a tile below which there is nothing to agree
+_NOISE = 2 * 6.0**2  # variance in grey levels in a place from two encoders and sizes
+_PASSED_OVER = 2  # of the worst places: a speck is in four of them
+_NO_DETAIL = 0.4  # grey levels of detail in a tile below which there is nothing to compare
 _LEAST_TILES = 4  # with detail
-_AGREE = 0.15  # agreement of detail without which two pictures differ by 1 at least
-_LITTLE = (0.2, 0.3)  # of a place above which they do, too; the latter for a crop
-_UNCROPPED = 0.03  # scale and shift up to which the former holds
-_AT_ONCE = 0.3  # correlation at 16 pixels, laid on each other as they are, below which nobody looks
-_COARSE = 2.3  # by how much more two pictures must be alike that are compared at half the size
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow has it
+_AGREE = 0.15  # agreement of detail below which two pictures differ by at least 1
+_LITTLE = (0.2, 0.3)  # of a place above which they do as well; the latter for a crop
+_UNCROPPED = 0.03  # scale and shift up to which the former applies
+_AT_ONCE = 0.3  # correlation at 16 pixels, without alignment, below which there is no look
+_COARSE = 2.3  # by how much more alike two pictures must be if compared at half the size
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow
 
 
 def first_look(
   a: np.ndarray, b: np.ndarray, shape: np.ndarray, *, slack: float = NEAR
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, what is left at the worst place `[P]`).
-
-  The latter is infinite where nobody need look again.
+  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, difference at the worst place `[P]`). The
+  latter is infinite if a second look is not needed.
 
   Args:
     shape: width / height of the original of `b` divided by that of `a`, `[P]`.
-    slack: `FAR` for two crops of one picture, of which neither need hold the other.
+    slack: `FAR` for two crops of one picture, neither of which needs to be inside the other.
   """
   pyramid = [(a.astype(np.float32), b.astype(np.float32))]
   for _ in range(2):
@@ -75,8 +73,8 @@ def first_look(
 
 
 def _begun(pyramid: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-  """Placements at 16 pixels, of the first on the second or the other way round: one may go astray
-  in a pattern.
+  """Placements at 16 pixels, of the first on the second or the other way round, as one may go
+  astray in a pattern.
   """
   a, b = pyramid[2]
   placement, back = (align(*pair, same(len(a)), steps=3) for pair in ((a, b), (b, a)))
@@ -94,10 +92,8 @@ def _alike(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
 def difference(
   a: np.ndarray, b: np.ndarray, placement: np.ndarray, shape: np.ndarray
 ) -> np.ndarray:
-  """uint8 RGB `[P, 3, 128, 128]` and placements to begin with -> differences `[P]`.
-
-  1 at least where neither frame lies inside the other, and infinite where they lie far apart. See
-  `first_look` for `shape`.
+  """uint8 RGB `[P, 3, 128, 128]` and initial placements -> differences `[P]`. At least 1 if neither
+  frame is inside the other, and infinite if they are far apart. See `first_look` for `shape`.
   """
   a, b = a.astype(np.float32), b.astype(np.float32)
   half = halved(a), halved(b)
@@ -105,7 +101,7 @@ def difference(
   placement = align(_grey(a), _grey(b), placement, steps=2)
   found = _compared(a, b, placement)
   whole = np.abs(placement - same(1)).max(axis=1) <= _SAME_FRAME
-  if whole.any():  # a small picture, or one that was small, has no fine detail
+  if whole.any():  # a picture that is or was small has no fine detail
     again = _compared(half[0][whole], half[1][whole], placement[whole])
     found[whole] = np.minimum(found[whole], _COARSE * again)
   beyond = outside(placement, shape)
@@ -114,9 +110,8 @@ def difference(
 
 
 def outside(placement: np.ndarray, shape: np.ndarray) -> np.ndarray:
-  """By how much of its side the one frame lies outside the other, or has another shape, `[P]`.
-
-  Of the two ways the better one. See `first_look` for `shape`.
+  """How far one frame is outside the other, in sides, or has another shape, `[P]`. The better of
+  the two ways. See `first_look` for `shape`.
   """
   scale, shift = placement[:, ::2], placement[:, 1::2]
   edges = np.abs(shift) - (1 - scale) / 2, np.abs(shift) - (scale - 1) / 2  # b in a, a in b
@@ -126,7 +121,7 @@ def outside(placement: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 
 def _compared(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
-  """`[P]`: what is left of the worst place, over the agreement of the detail."""
+  """`[P]`: the difference at the worst place, over the agreement of the detail."""
   grey = _grey(a), _grey(b)
   left = np.maximum(_in_structure(*grey, placement), _in_colour(a, b, placement))
   agree = _in_detail(*grey, placement)
@@ -137,7 +132,7 @@ def _compared(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray
 
 
 def _in_structure(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
-  """`[P]`: what is left in a place, as a share of what both show there."""
+  """`[P]`: the difference in a place, as a share of the content of both."""
   laid, inside = lay(a, placement)
   laid, b, inside = halved(laid), halved(b), np.floor(halved(inside))
   left = matched(laid, b, inside, contrast=_CONTRAST)
@@ -147,7 +142,7 @@ def _in_structure(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.nda
 
 
 def _in_colour(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
-  """`[P]`: by how much a place has another colour, squared, as a share of the variance of all."""
+  """`[P]`: the squared colour difference of a place, as a share of the variance of all."""
   a, b = halved(halved(a)), halved(halved(b))
   left_there, variance = np.zeros(1, np.float32), np.zeros(1, np.float32)
   for channel in range(3):
@@ -190,13 +185,13 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _variance(image: np.ndarray, inside: np.ndarray, seen: np.ndarray) -> np.ndarray:
-  """Of `[P, N, N]` in each place, `[P, 15, 15]`."""
+  """The variance of `[P, N, N]` in each place, `[P, 15, 15]`."""
   seen = np.maximum(seen, np.float32(1e-3))
   mean = places(image * inside) / seen
   return np.maximum(0, places(image * image * inside) / seen - mean * mean)
 
 
 def _worst(different: np.ndarray, seen: np.ndarray) -> np.ndarray:
-  """The worst place but for a few, among those that lie mostly inside both pictures."""
+  """The worst place except a few, among those mostly inside both pictures."""
   flat = np.where(seen > 0.6, different, 0).reshape(len(different), -1)
   return -np.partition(-flat, _PASSED_OVER, axis=1)[:, _PASSED_OVER]

@@ -1,11 +1,10 @@
-"""From pairs that were compared to groups, each around one picture.
-
-Two pictures that differ little are tied, but a tie of ties need not be a copy: in a row of drawings
-that change a little from one to the next, the first and the last are two works. So each group has a
-seed, and every member was compared with the seed itself. The rule: ties are taken from the most
-alike to the least; the groups of the two pictures become one if every picture of the smaller group
-differs from the seed of the larger by no more than a doubtful pair; of two groups of one size the
-seed is the earlier picture. A tie that joins nothing is cut, and reported.
+"""Groups from compared pairs, each around one picture. Two pictures that differ little are tied,
+but a chain of ties need not be a copy: in a series of gradually changing drawings, the first and
+the last are two works. So each group has a seed, and every member was compared with the seed
+itself. The rule: ties are taken from the most alike to the least; the groups of the two pictures
+become one if every picture of the smaller group differs from the seed of the larger by no more than
+a doubtful pair; of two groups of one size the seed is the earlier picture. A tie that joins nothing
+is cut, and reported.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ class Groups:
   """Groups that grow as pairs are compared.
 
   Args:
-    compare: the differences of pairs that were not.
-    tie: the largest difference of two pictures that are tied.
-    stay: the largest difference between a seed and a member of its group.
+    compare: the differences of pairs not compared yet. tie: the largest difference of two pictures
+    that are tied. stay: the largest difference between a seed and a member of its group.
   """
 
   def __init__(self, compare: Compare, *, tie: float, stay: float):
@@ -32,11 +30,11 @@ class Groups:
     self._compare, self._tie, self._stay = compare, tie, stay
 
   def together(self, a: int, b: int) -> bool:
-    """Whether two pictures are in one group already."""
+    """Whether two pictures are already in one group."""
     return self.seed_of.get(a, a) == self.seed_of.get(b, b)
 
   def add(self, differences: Mapping[Pair, float]) -> None:
-    """Takes pairs that were compared, and joins groups by the rule."""
+    """Takes compared pairs, and joins groups by the rule."""
     self.known.update(differences)
     found = [(value, pair) for pair, value in differences.items() if value <= self._tie]
     ties = [pair for _, pair in sorted(found)]
@@ -45,7 +43,7 @@ class Groups:
       self.known.update(self._compare(sorted(missing)) if missing else {})
 
   def _join(self, ties: Sequence[Pair]) -> tuple[list[Pair], set[Pair]]:
-    """Joins what it can; returns the ties that must wait, and the pairs that they wait for."""
+    """Joins what it can; returns the ties that must wait, and the pairs they wait for."""
     waiting: list[Pair] = []
     missing: set[Pair] = set()
     waits: set[int] = set()  # seeds

@@ -1,4 +1,4 @@
-"""What worker processes do: describe pictures, look at pairs of them, enlarge them."""
+"""Work of worker processes: describing pictures, looking at pairs, enlarging."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Looks(NamedTuple):
   name: str
   file: str
   pairs: np.ndarray  # int32 [P, 3]: places in the file, and the turn of the second picture
-  placements: np.ndarray  # float32 [P, 4] at which to begin
+  placements: np.ndarray  # float32 [P, 4], initial placements
   shapes: np.ndarray  # float32 [P]: of the second, as turned, divided by that of the first
   slack: float  # see `difference.first_look`
 
@@ -68,7 +68,7 @@ def enlarged(source: Source) -> bytes:
   """The picture, decoded again, as uint8 RGB `[3, 128, 128]` whatever its aspect ratio."""
   try:
     data = Path(source.path).read_bytes()
-  except OSError as error:  # it was there a moment ago
+  except OSError as error:  # it existed a moment ago
     raise ImageError(source.name, 'file cannot be opened', error.strerror or '') from error
   side = difference.SIDE
   image = images.decode(data, name=source.name, short_side=2 * side, max_pixels=source.max_pixels)

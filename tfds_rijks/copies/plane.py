@@ -6,20 +6,19 @@ import functools
 
 import numpy as np
 
-_BORDER = (0.04, 0.16)  # of the side: where the weight of a pixel begins to rise, and is full
+_BORDER = (0.04, 0.16)  # of the side: where the weight of a pixel starts to rise, and is full
 
 
 @functools.cache
 def middles(size: int) -> np.ndarray:
-  """Where the pixels of a row of `size` lie in (0, 1), float32 `[size]`."""
+  """The positions of a row of `size` pixels in (0, 1), float32 `[size]`."""
   return ((np.arange(size) + 0.5) / size).astype(np.float32)
 
 
 @functools.cache
 def centre_weights(size: int) -> np.ndarray:
-  """How much a pixel counts by its place in a row: nothing at the border, `[size]`.
-
-  A crop of a few per cent takes the border away, and frames and mounts lie there.
+  """The weight of a pixel by its place in a row: 0 at the border, `[size]`. A crop of a few per
+  cent removes the border, where frames and mounts are.
   """
   begin, full = _BORDER
   inside = np.minimum(middles(size), 1 - middles(size))

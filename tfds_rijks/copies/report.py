@@ -1,4 +1,4 @@
-"""What a build says of likely copies: counts and pairs, a sentence, a page with doubtful pairs."""
+"""Likely copies in the build report: counts and pairs, a sentence, a page with doubtful pairs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ figcaption{overflow-wrap:anywhere}
 
 
 def summary(found: Found, *, rule: Rule, groups: Mapping[str, str]) -> dict[str, Any]:
-  """For the build report. `groups`: picture -> its group in the end; a doubtful pair that lies in
-  one all the same (parts of one object, say) is not in doubt.
+  """For the build report. `groups`: picture -> its group in the end; a doubtful pair that is in one
+  group anyway (parts of one object, for example) is not in doubt.
   """
   sizes = Counter(found.seed_of.values())
   doubtful = [pair for pair in found.doubtful if groups[pair[0]] != groups[pair[1]]]
@@ -45,9 +45,9 @@ def summary(found: Found, *, rule: Rule, groups: Mapping[str, str]) -> dict[str,
 
 
 def note(about: Mapping[str, Any], *, tie: str) -> list[str]:
-  """The sentences of a summary; `tie` says how the user ties one pair."""
+  """The sentences of a summary; `tie` says how the user can tie one pair."""
   if about['rule'] == 'equal':
-    return ['Copies were sought among equal pixels only (--copies=equal).']
+    return ['Only equal pixels were searched for copies (--copies=equal).']
   text = 'No picture is a likely copy of another.'
   if about['pictures']:
     text = (

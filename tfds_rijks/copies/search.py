@@ -36,8 +36,8 @@ from tfds_rijks.copies.sketches import TURNS, turning
 from tfds_rijks.errors import UserError
 
 Rule = Literal['equal', 'likely', 'doubtful']
-LIKELY, DOUBTFUL = 0.7, 2.0  # differences up to which a pair is so
-SHOWN = 500  # doubtful pairs of which the pictures are kept
+LIKELY, DOUBTFUL = 0.7, 2.0  # differences up to which a pair is likely, or doubtful
+SHOWN = 500  # doubtful pairs whose pictures are kept
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Found:
 
   Attributes:
     seed_of: each picture that has a likely copy -> the picture around which its group was made.
-    likely: pairs that lie in one group, and how far they differ, the most alike first.
+    likely: pairs in one group, and their differences, the most alike first.
     doubtful: pairs that do not, the most alike first.
     small: JPEG files of the pictures of the first doubtful pairs, `SHOWN` at most.
   """
@@ -60,14 +60,12 @@ class Found:
 def find(
   sources: Sequence[Source], sketches: Path, *, rule: Rule, scratch: Path, processes: int | None
 ) -> Found:
-  """Finds the copies among `sources`, whose sketches `[N, 64, 64]` lie in a file in that order.
-
-  What is found hangs on the names, not on the order of the sources. Of pictures with equal pixels
-  only the first by name is compared.
+  """Finds the copies among `sources`, whose sketches `[N, 64, 64]` are in a file in that order. The
+  result depends on the names, not on the order of the sources. Of pictures with equal pixels only
+  the first by name is compared.
 
   Args:
-    rule: 'likely', or 'doubtful' to tie doubtful pairs, too.
-    scratch: a folder for files that may go with it.
+    rule: 'likely', or 'doubtful' to also tie doubtful pairs. scratch: a folder for temporary files.
   """
   if rule == 'equal' or len(sources) < 2:
     return Found()
@@ -77,7 +75,7 @@ def find(
   tie = DOUBTFUL if rule == 'doubtful' else LIKELY
   groups = Groups(pictures.compare_more, tie=tie, stay=DOUBTFUL)
   looks = pictures.first_looks(pictures.candidates())
-  # The most alike first: two pictures that these lay into one group need no second look.
+  # The most alike first: two pictures that these put into one group need no second look.
   ends = (0, len(sources), 4 * len(sources), len(looks.pairs))
   for begin, end in itertools.pairwise(ends):
     part = enumerate(looks.pairs[begin:end, :2].tolist(), start=begin)
@@ -98,7 +96,7 @@ def find(
 
 
 class _Looks(NamedTuple):
-  """Pairs that were looked at once and are alike, the most alike first."""
+  """Pairs that are alike at the first look, the most alike first."""
 
   pairs: np.ndarray  # [P, 3], each with its turn
   placements: np.ndarray  # [P, 4]
@@ -108,7 +106,7 @@ class _Looks(NamedTuple):
 
 
 class _Pictures:
-  """What has been read of the pictures so far, and how pairs of them are compared."""
+  """The pictures read so far, and the comparison of pairs."""
 
   def __init__(
     self,
@@ -143,14 +141,14 @@ class _Pictures:
     return np.concatenate([*found])
 
   def first_looks(self, pairs: np.ndarray, *, slack: float = NEAR) -> _Looks:
-    """Those of some pairs `[P, 3]` that look alike, each with the turn at which they do most."""
+    """The pairs among `[P, 3]` that look alike, each with its best turn."""
     found = [*self._looked(first_look, self.sketches, pairs, same(len(pairs)), slack=slack)]
     if not found:
       return _Looks(pairs, same(0))
     placements, left = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((left, pairs[:, 1], pairs[:, 0]))
     order = order[np.isfinite(left[order])]
-    # Of the turns of one pair the best: a symmetric picture has up to eight.
+    # The best of a pair's turns: a symmetric picture has up to eight.
     first = np.any(np.diff(pairs[order, :2], axis=0, prepend=-1), axis=1)
     best = order[first]
     best = best[np.argsort(left[best], kind='stable')]
@@ -165,9 +163,8 @@ class _Pictures:
     return {(a, b): float(value) for (a, b, _), value in zip(pairs.tolist(), values, strict=True)}
 
   def compare_more(self, pairs: Sequence[Pair]) -> dict[Pair, float]:
-    """The differences of pairs that were no candidates, infinite where they look unlike.
-
-    Two crops of one picture need not hold each other, and are doubtful.
+    """The differences of pairs that were not candidates, infinite if they look unlike. Two crops of
+    one picture need not be inside each other, and are doubtful.
     """
     if not pairs:
       return {}
@@ -195,7 +192,7 @@ class _Pictures:
     *,
     slack: float = NEAR,
   ) -> Iterator[Any]:
-    """Yields what `look` finds of so many pairs at a time, in their order."""
+    """Yields the results of `look` for chunks of pairs, in order."""
     first, second, turn = pairs.T
     shapes = np.where(turn >= 4, 1 / self.shapes[second], self.shapes[second]) / self.shapes[first]
     places = np.column_stack([self.places[file][pairs[:, :2]], turn])
@@ -210,11 +207,11 @@ class _Pictures:
   def _run(
     self, function: Callable[[Any], Any], tasks: Sequence[Any], *, what: str, unit: str
   ) -> Iterator[Any]:
-    """As `pool.run`, but a task that kills its process ends the search: nothing may be left out."""
+    """As `pool.run`, but a task that kills its process ends the search, which must be complete."""
     for found in pool.run(function, tasks, what=what, unit=unit, processes=self.processes):
       if isinstance(found, UserError):
         raise UserError(
-          f'{what}: a worker process was ended, perhaps for want of memory; give fewer --processes'
+          f'{what}: a worker process was killed, perhaps for memory; give fewer --processes'
         ) from found
       yield found
 

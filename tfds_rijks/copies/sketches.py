@@ -1,11 +1,10 @@
-"""A picture as 64 x 64 grey values, and as 69 numbers by which its copies are found.
-
-The first 45 say where edges of which direction are strong. A histogram of gradients, as of SIFT
-(Lowe 2004), in 4 x 4 cells and 8 directions, softly counted, changes little by a crop of a few per
-cent, another size, another encoder or another tint; of it the slow changes are kept, from cell to
-cell and from direction to direction, which change least. The others say where the picture is dark,
-in slow waves, too. What lies at the border counts for nothing. A quarter turn or a mirror image
-swaps the numbers and changes signs, so a turned copy is found without being drawn.
+"""A picture as 64 x 64 grey values, and as 69 numbers for finding copies. The first 45 describe
+where edges of each direction are strong. A histogram of gradients, as of SIFT (Lowe 2004), in 4 x 4
+cells and 8 directions, softly counted, changes little with a crop of a few per cent, another size,
+encoder or tint; only its slow changes between cells and directions are kept, which change least.
+The others describe where the picture is dark, also in slow waves. The border does not count. A
+quarter turn or a mirror image swaps the numbers and changes signs, so a turned copy is found
+without rendering it.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from PIL import Image
 from tfds_rijks.copies.plane import centre_weights, halved, middles, slopes
 
 SIDE = 64  # pixels of a sketch
-TURNS = range(8)  # the ways to lay a picture: see `turned`
-FLAT = 4.0  # standard deviation in grey levels below which a picture is blank and like no other
+TURNS = range(8)  # the orientations of a picture: see `turned`
+FLAT = 4.0  # standard deviation in grey levels below which a picture is blank and matches no other
 LENGTH, SCALE = 69, 127  # of a descriptor: how many numbers, and its length as a vector
 _CELLS, _BINS = 4, 8  # of the histogram
-_WAVES, _TURNS = 3, 2  # of it is kept: half waves along a side below, whole ones around up to these
+_WAVES, _TURNS = 3, 2  # kept of it: half waves along a side below, whole ones around up to these
 _HALF, _QUARTER = SIDE // 2, SIDE // 4
 _TONES = 5  # half waves along a side of the light and dark, below this
-_TONE = 0.5  # of the light and dark in a product of descriptors, where the edges count 1
+_TONE = 0.5  # weight of light and dark in a product of descriptors, where edges have 1
 
 
 def sketch(image: np.ndarray) -> bytes:
@@ -70,7 +69,7 @@ def descriptors(sketches: np.ndarray) -> np.ndarray:
     [cells @ (strength * _near(direction, k)) @ cells.T for k in range(_BINS)], axis=1
   )
   histogram = _unit(np.sqrt(pooled).reshape(len(grey), -1))  # [N, 128]
-  # What a picture without any order would have says nothing.
+  # Without the values of a picture without any structure.
   even = np.sqrt(np.outer(cells @ weight, cells @ weight)).ravel()
   edges = _unit((histogram - _unit(np.tile(even, (1, _BINS)))) @ _waves())
   found = np.concatenate([edges, np.sqrt(np.float32(_TONE)) * _unit(_tone(grey))], axis=1)
