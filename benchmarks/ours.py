@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.peers import CLASSES, MOMENTUM, RATE, random_batch, torch_source
 from flaxart.config import default_config
-from flaxart.machine.sharding import create_mesh, put_batch
+from flaxart.machine.sharding import Flat, create_mesh, put_batch
 from flaxart.machine.target import use_target
 from flaxart.models import cards
 from flaxart.network.classifier import InitialTrunk, TrunkSpec
@@ -89,13 +89,13 @@ def train(model: str, batch: int, size: int, *, variant: str, dtype: str, heads:
   """A train step from uint8 pictures on the device."""
   config, network, state = create(model, size, variant=variant, dtype=dtype, heads=heads)
   step = make_train_step(network, config, lambda _: RATE, Objective())
-  data, held = labelled(batch, size, heads), [state]
+  data, held = labelled(batch, size, heads), [Flat.of(state)]
 
   def work() -> None:
-    held[0], metrics = step(held[0], data)
+    held[0], metrics = step.flat(held[0], data)
     jax.block_until_ready(metrics)
 
-  return Step(work, lambda: step.traced(held[0], data))
+  return Step(work, lambda: step.traced(held[0].whole(), data))
 
 
 def features(model: str, batch: int, size: int, *, variant: str, dtype: str) -> Step:

@@ -21,7 +21,7 @@ from flaxart.logs.throughput import Throughput, note_start
 from flaxart.machine import processes
 from flaxart.machine.interrupt import Interrupt
 from flaxart.machine.log import log
-from flaxart.machine.sharding import check_batch_size
+from flaxart.machine.sharding import Flat, check_batch_size
 from flaxart.network.image_size import with_image_size
 from flaxart.network.state import TrainState
 from flaxart.off_the_shelf import probe
@@ -163,15 +163,16 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
   ends the run.
   """
   due, over = Intervals.of(run), is_over(run, state)
-  done = int(state.step)
+  done, flat = int(state.step), Flat.of(state)
   with StepTrace(run.settings.profile, run.workdir) as trace:
     while not over:
-      state, done = steps.advance(state, done, trace)
+      flat, done = steps.advance(flat, done, trace)
       session.on_step(session.offset + done)
       over, evaluates, saves = done == run.steps, due.evaluates(done), due.saves(done)
       stops = session.stop_requested(done) and not over
       if not (evaluates or saves or stops):
         continue
+      state = flat.whole()
       steps.meter.settle(done, state)
       score = None
       if evaluates and 'val' in run.dataset.splits:
@@ -187,6 +188,7 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
       if stops:
         session.checkpointer.wait()
         raise session.stopped(done, run)
+      flat = Flat.of(state)
       steps.meter.resume_clock()
   steps.meter.close()
   if done < run.steps:

@@ -99,6 +99,25 @@ def view(config: ConfigDict) -> View:
   return View(DATA if config.parallelism == 'shard_map' else None)
 
 
+@dataclasses.dataclass(frozen=True)
+class Flat:
+  """A state as a list of arrays: flattening and unflattening a tree of hundreds of arrays takes
+  more of the host's time than dispatching a step otherwise does.
+  """
+
+  leaves: list[jax.Array]
+  tree: jax.tree_util.PyTreeDef
+
+  @classmethod
+  def of(cls, state: Any) -> Flat:
+    """A state, flattened."""
+    return cls(*jax.tree.flatten(state))
+
+  def whole(self) -> Any:
+    """The state."""
+    return jax.tree.unflatten(self.tree, self.leaves)
+
+
 class CompiledStep:
   """A step over the mesh of its first state; the state is donated."""
 
@@ -112,35 +131,46 @@ class CompiledStep:
     return self.jitted is None
 
   def __call__(self, state: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, jax.Array]]:
-    return self._of(state)(state, batch)
+    flat, metrics = self.flat(Flat.of(state), batch)
+    return flat.whole(), metrics
+
+  def flat(self, state: Flat, batch: dict[str, Any]) -> tuple[Flat, dict[str, jax.Array]]:
+    """The same without unflattening the state."""
+    leaves, metrics = self._of(state)(state.leaves, batch)
+    return Flat(leaves, state.tree), metrics
 
   def traced(self, state: Any, batch: dict[str, Any]) -> jax.stages.Traced:
     """JAX's program of a call."""
-    return self._of(state).trace(state, batch)
+    flat = Flat.of(state)
+    return self._of(flat).trace(flat.leaves, batch)
 
   def compiled(self, state: Any, batch: dict[str, Any]) -> jax.stages.Compiled:
     """The program that a call runs; compiles it unless it was called before."""
     return self.traced(state, batch).lower().compile()
 
-  def _of(self, state: Any) -> Any:
+  def _of(self, state: Flat) -> Any:
     if self.jitted is None:
       self.jitted = _jitted(self.step, self.config, state)
     return self.jitted
 
 
-def _jitted(step: Step, config: ConfigDict, state: Any) -> Any:
+def _jitted(step: Step, config: ConfigDict, state: Flat) -> Any:
+  def update(leaves: list[jax.Array], batch: dict[str, Any]) -> tuple[list[jax.Array], Any]:
+    after, metrics = step(jax.tree.unflatten(state.tree, leaves), batch)
+    return jax.tree.leaves(after), metrics
+
   if config.parallelism == 'shard_map':
     whole = PartitionSpec()
-    step = jax.shard_map(
-      step,
-      mesh=state.step.sharding.mesh,
+    update = jax.shard_map(
+      update,
+      mesh=state.leaves[0].sharding.mesh,  # type: ignore[attr-defined]
       in_specs=(whole, PartitionSpec(DATA)),
       out_specs=(whole, whole),
       # With checks, gradients of replicated parameters are summed already, and the convolutions'
       # hand-written gradients are refused.
       check_vma=False,
     )
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(update, donate_argnums=0)
   # The state keeps its layout, which XLA could otherwise change.
-  kept = jax.tree.map(lambda x: x.sharding, state)
-  return jax.jit(step, donate_argnums=0, out_shardings=(kept, None))
+  kept = [x.sharding for x in state.leaves]
+  return jax.jit(update, donate_argnums=0, out_shardings=(kept, None))

@@ -10,6 +10,7 @@ import numpy as np
 from flaxart.data.order import example_order
 from flaxart.logs.profile import StepTrace
 from flaxart.machine.processes import from_first_process
+from flaxart.machine.sharding import Flat
 from flaxart.network.state import TrainState
 from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.off_the_shelf.passes import Passes
@@ -45,8 +46,9 @@ class HeadSteps:
     self.meter = StepMeter(run, session, what=what)
     self.saved = time.monotonic()
 
-  def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
+  def advance(self, flat: Flat, done: int, trace: StepTrace) -> tuple[Flat, int]:
     """Runs a pass: to the end of the epoch, or until something is due."""
+    state: TrainState = flat.whole()
     last, batch = self.intervals.next_after(done), self.run.batch_size
     records = example_order(
       len(self.split),
@@ -62,7 +64,7 @@ class HeadSteps:
     trace.done(self.session.offset + last, metrics)
     self.meter.record(last, metrics, seconds=time.monotonic() - began)
     self.meter.show(last)
-    return state, last
+    return Flat.of(state), last
 
   def scored(self, done: int, score: float | None) -> bool:
     """A better score is saved at once; others once a minute, as a pass takes far less than writing

@@ -10,6 +10,7 @@ from flaxart.data.cache import cached
 from flaxart.data.source import Dataset
 from flaxart.data.train_input import TrainInput
 from flaxart.logs.profile import StepTrace
+from flaxart.machine.sharding import Flat
 from flaxart.network.state import Network, TrainState
 from flaxart.network.unfreeze import phase_at
 from flaxart.training.estimate import announce, measured
@@ -67,7 +68,7 @@ class NetworkSteps:
     self.batches = trainer.input.batches(session.start)
     self.meter = StepMeter(self.run, session)
 
-  def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
+  def advance(self, state: Flat, done: int, trace: StepTrace) -> tuple[Flat, int]:
     """One step."""
     phase = phase_at(self.run.network.stages, done, steps_per_epoch=self.run.steps_per_epoch)
     step = self.trainer.compiled[phase]
@@ -75,7 +76,7 @@ class NetworkSteps:
     counted = self.meter.uncounted() if step.is_new else contextlib.nullcontext()
     done += 1
     with trace.steps(done, done), counted:
-      state, metrics = step(state, batch)
+      state, metrics = step.flat(state, batch)
     trace.done(done, metrics)
     self.meter.add(done, metrics)
     return state, done

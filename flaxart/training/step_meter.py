@@ -16,6 +16,8 @@ from flaxart.training.run import Run
 from flaxart.training.session import Session
 from tfds_rijks.progress import Progress
 
+QUEUED = 2  # batches on the devices behind the one in training
+
 
 class StepMeter:
   """Collects step metrics on the device, writes their means, shows progress. Metrics are fetched
@@ -37,6 +39,8 @@ class StepMeter:
     """The next batch. Time spent here counts as waiting only if the last dispatched step has ended
     by the time the batch arrives: otherwise the devices were busy.
     """
+    if len(self.pending) > QUEUED:  # so many batches at most take device memory
+      jax.block_until_ready(self.pending[-QUEUED - 1][1]['loss'])
     began = time.monotonic()
     batch = next(batches)
     last: Any = self.pending[-1][1]['loss'] if self.pending else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from flaxart.logs.profile import StepTrace
+from flaxart.machine.sharding import Flat
 from flaxart.network.state import TrainState
 from flaxart.training.run import Run
 from flaxart.training.session import Session
@@ -17,7 +18,7 @@ class Steps(Protocol):
 
   meter: StepMeter
 
-  def advance(self, state: TrainState, done: int, trace: StepTrace) -> tuple[TrainState, int]:
+  def advance(self, state: Flat, done: int, trace: StepTrace) -> tuple[Flat, int]:
     """Trains from step `done`, at most until something is due; `state` is donated. Returns the new
     state and its step.
     """

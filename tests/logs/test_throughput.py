@@ -17,7 +17,7 @@ from flaxart.logs.profile import StepTrace
 from flaxart.logs.throughput import STARTS, Throughput, note_start
 from flaxart.train import train_and_evaluate
 from flaxart.training.session import Session
-from flaxart.training.step_meter import StepMeter
+from flaxart.training.step_meter import QUEUED, StepMeter
 
 
 def writer(workdir, step=0):
@@ -95,6 +95,24 @@ def test_time_for_input_is_waiting_where_the_devices_had_nothing_to_do(tiny, tmp
 
 def test_time_for_input_is_no_waiting_while_the_devices_work(tiny, tmp_path):
   assert metered(tiny, tmp_path, ready=False)['input_wait_s'] == 0
+
+
+def test_two_batches_at_most_wait_behind_the_step_under_way(tiny, tmp_path):
+  finished = []  # a device whose steps end when they are waited for
+
+  class Loss(float):
+    def block_until_ready(self):
+      finished.append(self)
+
+    def is_ready(self):
+      return self in finished
+
+  tiny.log.every_steps, session = 100, Session(None, writer(tmp_path), None, None, 0)
+  meter = StepMeter(SimpleNamespace(config=tiny, batch_size=16, steps=9), session)
+  for done in range(1, 8):
+    meter.next(iter([None]))
+    assert done - len(finished) == min(done, 1 + QUEUED)
+    meter.add(done, {'loss': Loss(done), 'grad_norm': 1.0})
 
 
 def test_goodput_counts_from_the_very_first_start(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from flaxart.data.source import open_dataset
 from flaxart.data.train_input import TrainInput
-from flaxart.machine.sharding import create_mesh
+from flaxart.machine.sharding import Flat, create_mesh
 from flaxart.network.classifier import InitialTrunk
 from flaxart.network.state import create_train_state
 from flaxart.settings import read_settings
@@ -54,20 +54,20 @@ def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
   step = make_train_step(network, tiny, rate, Objective())
   fed = TrainInput(tiny, dataset.split('train'), mesh)
   batches = fed.batches(0)
-  state, _ = step(state, fed.on_devices(next(batches)))
+  state, _ = step.flat(Flat.of(state), fed.on_devices(next(batches)))
   assert compilations  # or it would not notice any
 
   compilations.clear()
   for _ in range(3):
-    before = jax.tree.leaves(state)
+    before = state.leaves
     batch = fed.on_devices(next(batches))
     # Only what is asked for is transferred: a Python number that slipped into the step would be.
     with jax.transfer_guard('disallow'):
-      state, metrics = step(state, batch)
+      state, metrics = step.flat(state, batch)
     assert all(leaf.is_deleted() for leaf in before)
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(batch))
   assert not compilations
-  assert np.isfinite(float(metrics['loss'])) and int(state.step) == 4
+  assert np.isfinite(float(metrics['loss'])) and int(state.whole().step) == 4
 
 
 def test_the_guard_would_see_a_number_that_slips_into_a_step():
