@@ -1,4 +1,4 @@
-"""What all tests share: CPU, parsed flags, a compilation cache, one tiny prepared collection."""
+"""Shared by all tests: CPU, parsed flags, a compilation cache, one tiny prepared collection."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-# Before anything imports JAX: tests are about the CPU, whatever the machine has.
+# Set before anything imports JAX: tests run on the CPU, whatever the machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path('~/.cache/flaxart/tests').expanduser()))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
-# Tests compile much and run little: by these flags a program compiles in a third of the time. JAX
-# does not start with a flag that its jaxlib does not know.
+# Tests compile a lot and run little: with these flags a program compiles in a third of the time.
+# JAX does not start with a flag unknown to its jaxlib.
 os.environ.setdefault(
   'XLA_FLAGS',
   '--xla_backend_optimization_level=0'
@@ -40,7 +40,7 @@ NOT_FAST = ('slow', 'full', 'parity', 'wheel', 'kill', 'processes', 'benchmark')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-  """`pytest -m fast` is what one runs again and again."""
+  """`pytest -m fast` is for frequent use."""
   for item in items:
     if not any(item.get_closest_marker(name) for name in NOT_FAST):
       item.add_marker('fast')
@@ -55,7 +55,7 @@ def parsed_flags() -> None:
 
 @pytest.fixture(autouse=True, scope='module')
 def memory_given_back() -> Iterator[None]:
-  """Programs that an earlier module compiled are not kept by a worker that has grown large."""
+  """Drops programs compiled by earlier modules once a worker has grown large."""
   yield
   status = Path('/proc/self/statm')
   if not status.exists() or int(status.read_text().split()[1]) * mmap.PAGESIZE < LARGE:
@@ -68,7 +68,7 @@ def memory_given_back() -> Iterator[None]:
 
 
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable) -> Path:
-  """A folder that all workers read and none changes: the first that asks for it `make`s it."""
+  """A folder that all workers read and none changes; the first to need it `make`s it."""
   shared = tmp_path_factory.getbasetemp()
   shared = shared.parent if 'PYTEST_XDIST_WORKER' in os.environ else shared
   folder, done = shared / name, shared / f'{name}.done'
@@ -94,7 +94,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=['pillow', 'simd'])
 def resize(request: pytest.FixtureRequest) -> str:
-  """Each value of `config.data.resize` that this machine can."""
+  """Each value of `config.data.resize` that works on this machine."""
   if request.param == 'simd':
     pytest.importorskip('cykooz_resizer', reason='needs extra `simd`')
   return request.param
@@ -108,7 +108,7 @@ def tiny(collection: Path) -> ConfigDict:
 
 @pytest.fixture
 def tuned(collection: Path, trunk: Path) -> ConfigDict:
-  """A run that takes the trunk of the finished one, which has BatchNorm, and trains on."""
+  """A run that takes the trunk of the finished one, which has BatchNorm, and continues training."""
   config = tiny_config(collection, 'resnet50')
   config.init = str(trunk)
   return config
@@ -141,7 +141,7 @@ def copied(finished: tuple, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope='session')
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-  """One folder of features for all tests that do not count on an empty one."""
+  """One folder of features for all tests that do not need an empty one."""
   return tmp_path_factory.mktemp('features')
 
 
@@ -153,7 +153,7 @@ def frozen(collection: Path, trunk: Path, cache: Path) -> ConfigDict:
 
 @pytest.fixture
 def extracted(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-  """Counts the pictures that go through the trunk to become features."""
+  """Counts the pictures that pass through the trunk to become features."""
   from flaxart.off_the_shelf import extractor
 
   count = SimpleNamespace(pictures=0)

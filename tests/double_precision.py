@@ -1,4 +1,4 @@
-"""A config file for trainers under test: a stored config, in float64, that says what it trains on.
+"""A config file for trainers under test: a stored config, in float64, with its data.
 
 `--config=tests/double_precision.py:FOLDER` reads `FOLDER/config.json`. Every process writes the
 records of its steps to `FOLDER/ids-*.jsonl`, and process `STOP_PROCESS` sends itself SIGTERM at
@@ -43,7 +43,7 @@ def get_config(folder):
     if 0 <= stop_at <= step:
       if step == stop_at and jax.process_index() == int(os.environ['STOP_PROCESS']):
         os.kill(os.getpid(), signal.SIGTERM)
-      time.sleep(0.1)  # the other processes have to hear of it before the run ends
+      time.sleep(0.1)  # the other processes must learn of it before the run ends
     return batch
 
   def begin_recorded(self, trainer, session):

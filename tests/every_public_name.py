@@ -19,7 +19,7 @@ builders = (tfds_rijks.collection.Builder, tfds_rijks.rijksmuseum.Builder)
 
 
 def names_of(workdir: str, encoded: bytes) -> dict[str, list[list[str]]]:
-  """The names that a run would give one picture."""
+  """The names decided for one picture."""
   net: Net = flaxart.load(workdir, step=None, fallback=True)
   tasks: tuple[Task, ...] = net.tasks
   classes: dict[str, tuple[str, ...]] = {task.name: task.classes for task in tasks}
@@ -35,7 +35,7 @@ def names_of(workdir: str, encoded: bytes) -> dict[str, list[list[str]]]:
 
 
 def pooled(file: str, encoded: bytes) -> jax.Array:
-  """What a trunk makes of one picture."""
+  """The features of one picture."""
   trunk: LoadedTrunk = flaxart.load_trunk(file)
   module: nnx.Module = trunk.module
   square: np.ndarray = Square(trunk.preprocess.size)(encoded, name='mine.jpg')

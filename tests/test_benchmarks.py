@@ -1,4 +1,4 @@
-"""Every benchmark runs from end to end; how fast is no question of a test."""
+"""Every benchmark runs from end to end; speed is not tested."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_probe(tmp_path):
   results = benchmark('probe', *flags, '--models=vgg19', output=tmp_path / 'probe.json')
   first = results[0]['mode']
   assert [r['peer'] for r in results if r['mode'] == first] == peers
-  assert not [r for r in results if ',' in r['mode']]  # settings take turns: none are joint
+  assert not [r for r in results if ',' in r['mode']]  # settings take turns
 
 
 def test_each_side_leaves_room_on_a_gpu_and_the_environment_as_it_was(monkeypatch):
@@ -77,7 +77,7 @@ def test_each_side_leaves_room_on_a_gpu_and_the_environment_as_it_was(monkeypatc
   with sides._environment(sides.Side(int, 1)):
     assert os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'false'
   assert dict(os.environ) == before
-  monkeypatch.setenv('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')  # who has chosen is left alone
+  monkeypatch.setenv('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')  # a user's choice is left alone
   with sides._environment(sides.Side(int, 1)):
     assert os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'true'
 
@@ -121,7 +121,7 @@ def test_waiting_for_input(tmp_path):
 
 
 def test_the_share_of_waiting_is_that_of_the_time_after_the_first_steps(tmp_path, monkeypatch):
-  # Step, seconds of training and of waiting so far; the first ones live on batches made before.
+  # Step, seconds of training and of waiting so far; the first ones use batches made before.
   lines = [(9, 1.0, 0.0), (29, 3.0, 0.5), (39, 4.0, 0.6), (60, 7.0, 1.5)]
   found = [
     {'split': 'train', 'step': step, 'train_s': train, 'input_wait_s': waited}
@@ -190,7 +190,7 @@ def test_one_device_is_compared_with_one(tmp_path):
   assert done.returncode == 2 and 'JAX sees 2: start them with' in done.stderr
 
 
-def test_a_talkative_command_is_not_waited_for(monkeypatch, tmp_path):
+def test_a_command_with_much_output_does_not_block(monkeypatch, tmp_path):
   (tmp_path / 'talks.py').write_text('import sys; sys.stderr.write("x" * 200_000); sys.exit(3)')
   monkeypatch.setenv('PYTHONPATH', str(tmp_path))
   with pytest.raises(UserError, match=r'talks: x{500}$'):
@@ -204,7 +204,7 @@ def test_a_peer_that_does_not_exist_is_one_line(tmp_path):
   assert done.stderr.count('\n') == 1 and not list(tmp_path.iterdir())
 
 
-def test_the_page_is_what_the_files_say(tmp_path):
+def test_the_page_follows_from_the_files(tmp_path):
   documents = table.read(ROOT / 'benchmarks' / 'results')
   assert (ROOT / 'docs' / 'performance.md').read_text() == table.page(documents)
   empty = table.page({})
@@ -233,7 +233,7 @@ def test_an_accelerator_has_targets_of_its_own():
   assert targets.waiting(waits, device='cpu') == targets.experiment(whole, device='cpu') == ''
 
 
-def test_what_an_accelerator_has_not_measured_stays_named():
+def test_missing_measurements_of_accelerators_stay_listed():
   files = [entry[1][2] for entry in targets.MISSING]
   assert len(set(files)) == len(files)
   assert len(table.missing({})) == len(table.missing(dict.fromkeys(files[1:]))) + len(files) - 1

@@ -127,7 +127,7 @@ def test_help_says_how_each_command_is_called(call):
     assert not code and '--' in said and f'flaxart {name} ' in usage, name
 
 
-def test_a_reader_that_has_gone_is_no_error():
+def test_a_closed_pipe_is_not_an_error():
   begin = 'from tfds_rijks import command; command.run(lambda: print("x" * 100_000))'
   for unbuffered in ([], ['-u']):
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Settings: shipped files, checks, and what may differ when a run is continued."""
+"""Settings: shipped files, checks, and changes when a run is continued."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_stored_config_is_read_back_equal(tmp_path):
   assert c.differences(c.read(tmp_path / 'config.json'), config) == {}
 
 
-def test_differences_are_named_and_where_the_data_lies_is_none():
+def test_differences_are_named_except_the_place_of_the_data():
   old, new = c.default_config(), c.default_config()
   new.optim.learning_rate, new.data.data_dir, new.data.workers = 0.5, '/elsewhere', 3
   assert c.differences(old, new) == {'optim.learning_rate': (1e-3, 0.5)}
@@ -72,7 +72,9 @@ def test_the_marks_of_settings():
     ('train.on_nonfinite', 'skip', []),
   ],
 )
-def test_what_changes_the_arithmetic_of_some_runs_may_change_in_others(setting, value, counts):
+def test_settings_that_change_the_arithmetic_of_some_runs_may_change_in_others(
+  setting, value, counts
+):
   old = c.default_config()
   old.update_from_flattened_dict({setting: value})
   new = old.copy_and_resolve_references()
@@ -94,7 +96,7 @@ CHOICES = {
   'optim.schedule': 'constant, cosine, plateau',
   'checkpoint.best': 'score, loss, last',
 }
-RANGES = {  # what is said: the values next to the range, and the fields
+RANGES = {  # messages: the values next to the range, and the fields
   'above 0': (
     [0, -1],
     'model.width train.epochs train.batch_size train.eval_every_epochs '
@@ -122,7 +124,7 @@ for said, (values, fields) in RANGES.items():
   for field in fields.split():
     more = [math.nan, math.inf] if isinstance(DEFAULTS[field], float) else []
     WRONG[field] = (values + more, f'a finite number {said}')
-# Without a rule: booleans, paths and names, and the small languages (test_settings.py).
+# Without a rule: booleans, paths, names, and settings with a syntax (test_settings.py).
 FREE = {'tasks', 'trainable', 'loss.task_weights', 'loss.class_weights', 'train.unfreeze'}
 FREE |= {'optim.multipliers', 'probe.settings', 'log.profile', 'data.dataset', *c.FOLDERS}
 
@@ -185,7 +187,7 @@ def test_the_ends_of_each_range_are_allowed():
     ('log.profile', '20', None),
   ],
 )
-def test_what_a_run_never_comes_to_is_said(field, value, line):
+def test_settings_that_a_run_never_reaches_are_logged(field, value, line):
   config = c.default_config()
   config.update_from_flattened_dict({field: value})
   found = out_of_reach(config, validate(config), steps=20, steps_per_epoch=10.0)
@@ -202,6 +204,6 @@ def test_a_damaged_config_is_refused(tmp_path, content):
     c.read(tmp_path / 'config.json')
 
 
-def test_a_config_that_is_not_there_is_no_run(tmp_path):
+def test_a_missing_config_is_not_a_run(tmp_path):
   with pytest.raises(UserError, match=r'not found; expected .* to be the folder of a run'):
     c.read(tmp_path / 'nothing' / 'config.json')

@@ -1,4 +1,4 @@
-"""The demo's own path, on a smaller museum and a slimmer network."""
+"""The demo, on a smaller museum and a slimmer network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_demo_draws_prepares_trains_and_tests(tmp_path, capsys):
   config.train.epochs, config.log.tensorboard = 8.0, False
   summary = train_and_evaluate(config, tmp_path / 'run')
   assert {'artist', 'type', 'material'} == set(summary['test'])
-  # What kind of object it is can be seen even at 32 pixels, after a few hundred pictures.
+  # The type is recognised even at 32 pixels, after a few hundred pictures.
   assert summary['test']['type']['top1'] > summary['test']['type']['floor'] + 0.2
   assert 'split by group' in summary['provenance']['grouping_rule']
   out = capsys.readouterr().out

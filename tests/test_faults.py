@@ -1,4 +1,4 @@
-"""What becomes of a run when something goes wrong: signals, a second trainer, disk, numbers."""
+"""Faults during a run: signals, a second trainer, disk, NaN."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ def test_a_signal_saves_at_the_end_of_the_step(tiny, tmp_path, number):
 
 
 @pytest.mark.kill
-def test_the_command_exits_with_a_code_of_its_own_and_the_second_signal_stops_at_once(
-  tiny, tmp_path
-):
+def test_the_command_exits_with_75_and_the_second_signal_stops_at_once(tiny, tmp_path):
   set_steps(tiny, 100_000)
   tiny.train.eval_every_epochs = tiny.train.epochs
   run = tmp_path / 'run'
@@ -165,7 +163,7 @@ def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
       file.write(bytes(now.f_bavail * now.f_frsize - 200_000))
 
   with monkeypatch.context() as patch:
-    # Free space is looked up before a save; here somebody else takes it afterwards.
+    # Free space is checked before a save; here another program takes it afterwards.
     patch.setattr('flaxart.workdir.checkpoint.shutil.disk_usage', lambda path: usage)
     with pytest.raises(UserError, match=r'could not be written .*steps 2 are intact: free some'):
       train_and_evaluate(tiny, run, on_step=at_step(3, fill))
@@ -174,7 +172,7 @@ def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
   assert [line for lines in verify(run).values() for line in lines] == []
 
 
-def test_a_folder_that_turns_read_only_is_one_line_and_the_run_goes_on_when_it_is_writable(
+def test_a_folder_turned_read_only_is_one_line_and_the_run_continues_once_writable(
   tiny, small_disk, monkeypatch
 ):
   set_steps(tiny, 6)
@@ -198,7 +196,7 @@ def test_a_folder_that_turns_read_only_is_one_line_and_the_run_goes_on_when_it_i
   assert [line for lines in verify(run).values() for line in lines] == []
 
 
-def test_a_failed_save_is_one_line_that_names_what_is_intact(tiny, tmp_path, monkeypatch):
+def test_a_failed_save_is_one_line_that_names_the_intact_steps(tiny, tmp_path, monkeypatch):
   set_steps(tiny, 6)
   tiny.checkpoint.every_steps = 2
   run = tmp_path / 'run'
@@ -226,7 +224,7 @@ def test_saving_leaves_no_open_file_and_no_thread_behind(tiny, tmp_path):
 
   train_and_evaluate(tiny, tmp_path / 'run', on_step=look)
   early, late = np.max(seen[2:6], axis=0), np.max(seen[12:16], axis=0)
-  assert (late <= early + 6).all(), (early, late)  # three files a save would be 30 more
+  assert (late <= early + 6).all(), (early, late)  # three files per save would be 30 more
 
 
 def test_data_that_vanish_are_one_line_with_the_record(tiny, tmp_path):

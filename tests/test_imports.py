@@ -31,7 +31,7 @@ FLOORS = [
   'machine',
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names.split()}
-# What a data worker imports: it starts no backend.
+# Imports of a data worker, which must not start a backend.
 WORKER_FILES = ('__init__', 'source', 'loader', 'workers', 'order')
 
 
@@ -88,7 +88,7 @@ def test_no_function_takes_more_than_six_parameters():
   assert not many
 
 
-def test_files_lie_in_packages():
+def test_files_are_in_packages():
   assert len(list((ROOT / 'flaxart').glob('*.py'))) <= 12
 
 
@@ -96,7 +96,7 @@ def test_no_tensorflow_and_no_clu():
   assert not imports_of('tensorflow', 'clu', 'tensorflow_text')
 
 
-def test_the_builders_know_nothing_of_flaxart_and_no_jax():
+def test_the_builders_import_neither_flaxart_nor_jax():
   assert not [
     line for line in imports_of('flaxart', 'jax', 'flax', 'optax', 'orbax') if 'tfds_' in line[:5]
   ]
@@ -108,7 +108,7 @@ def test_what_runs_in_a_data_worker_imports_no_jax():
     assert not {name.split('.')[0] for name in names} & {'jax', 'flax', 'optax', 'orbax'}, stem
 
 
-def test_only_two_files_know_orbax():
+def test_only_two_files_import_orbax():
   files = {f'flaxart/workdir/{name}.py' for name in ('checkpoint', 'read_back')}
   assert {line.split()[0] for line in imports_of('orbax')} == files
 

@@ -1,4 +1,4 @@
-"""A trainer that is killed at random moments loses the steps since its last save, and no more."""
+"""A trainer killed at random moments only loses the steps since its last save."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def steps_of(run):
 
 @pytest.mark.parametrize('kills', [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_kill_9_costs_the_steps_since_the_last_save(tiny, tmp_path, monkeypatch, kills):
-  steps = 100 + 15 * kills  # a kill comes every eight steps or so; more only take longer
+  steps = 100 + 15 * kills  # a kill comes about every eight steps; more only take longer
   set_steps(tiny, steps)
   tiny.optim.clip_norm = 1.0
   tiny.train.eval_every_epochs = tiny.train.epochs
@@ -63,7 +63,7 @@ def test_kill_9_costs_the_steps_since_the_last_save(tiny, tmp_path, monkeypatch,
         assert manifest.problems(folder) == []
     assert steps_of(run)[-1] > last
     last = steps_of(run)[-1]
-  assert unfinished or kills < 20  # some kills did come in the middle of a save
+  assert unfinished or kills < 20  # some kills came in the middle of a save
 
   train_and_evaluate(tiny, run)
   end = steps_of(run)[-1]

@@ -1,4 +1,4 @@
-"""The launchers, without a cluster: shell syntax, what they start, what the JobSet must have."""
+"""The launchers, without a cluster: shell syntax, their commands, the JobSet's fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPTS = [LAUNCH / name for name in ('local.sh', 'slurm.sbatch', 'tpu_vm.sh')]
 
 
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda p: p.name)
-def test_shellcheck_has_nothing_to_say(script):
+def test_shellcheck_finds_nothing(script):
   if shutil.which('shellcheck') is None:
     pytest.skip('needs shellcheck')
   done = subprocess.run(['shellcheck', script], capture_output=True, text=True)
@@ -31,7 +31,7 @@ def test_scripts_can_be_executed(script):
 
 
 def programs(folder, **bodies):
-  """A PATH on which these programs are shell scripts that say how they were called."""
+  """A PATH on which these programs are shell scripts that print their arguments."""
   folder.mkdir()
   for name, body in bodies.items():
     (folder / name).write_text(f'#!/bin/bash\n{body}\n')
@@ -118,19 +118,19 @@ def test_ctrl_c_on_local_reaches_each_process_once(tmp_path):
     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )
   assert [shell.stdout.readline() for _ in range(2)] == ['ready\n'] * 2
-  os.killpg(shell.pid, signal.SIGINT)  # what a terminal sends: to all of the foreground group
+  os.killpg(shell.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
   said, _ = shell.communicate(timeout=30)
   assert said == 'signals 1\n' * 2 and shell.returncode == 75
 
 
 @pytest.mark.parametrize('args', [(), ('--config=x',), ('0',)])
-def test_local_says_how_it_is_used(args):
+def test_local_prints_its_usage(args):
   done = run(LAUNCH / 'local.sh', *args)
   assert done.returncode == 2 and done.stderr.startswith('usage: launch/local.sh PROCESSES')
 
 
 @pytest.mark.parametrize(('code', 'requeued'), [(0, False), (75, True), (2, False)])
-def test_slurm_requeues_what_was_saved_and_nothing_else(tmp_path, code, requeued):
+def test_slurm_only_requeues_saved_runs(tmp_path, code, requeued):
   path = programs(tmp_path / 'bin', srun=f'echo "$@"; exit {code}', scontrol='echo "called: $@"')
   done = run(
     LAUNCH / 'slurm.sbatch', '--workdir=runs/a b', PATH=path, SLURM_NTASKS='8', SLURM_JOB_ID='57'
@@ -162,7 +162,7 @@ def test_slurm_asks_for_as_many_gpus_as_tasks():
   assert 'gpus-per-task' not in options
 
 
-def test_tpu_quotes_the_flags_for_the_far_shell(tmp_path):
+def test_tpu_quotes_the_flags_for_the_remote_shell(tmp_path):
   path = programs(tmp_path / 'bin', gcloud='for a in "$@"; do echo "$a"; done')
   done = run(LAUNCH / 'tpu_vm.sh', '--config.tasks=a b', PATH=path, TPU='t', ZONE='z')
   command = done.stdout.splitlines()[-1].removeprefix('--command=')

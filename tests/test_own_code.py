@@ -1,4 +1,4 @@
-"""What users write against flaxart: the script of docs/code.md, the names of `flaxart`, `repr`."""
+"""Code of users: the script of docs/code.md, the names of `flaxart`, `repr`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that stops and goes on, with other workers and another way of saving, is the same run."""
+"""A run stopped and continued, with other workers and another way of saving, is the same run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_twenty_steps_equal_ten_and_ten_by_other_workers(
   first = list(drawn)
   drawn.clear()
   tiny.data.workers, tiny.checkpoint.asynchronous = workers[1], True
-  monkeypatch.delattr('flaxart.training.network_trainer.measured')  # it goes on unmeasured
+  monkeypatch.delattr('flaxart.training.network_trainer.measured')  # it continues unmeasured
   train_and_evaluate(tiny, tmp_path / 'moved')
   assert len(first) == 13 and first[:10] + drawn == straight and len(drawn) == 10
 

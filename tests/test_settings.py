@@ -1,4 +1,4 @@
-"""The small languages of settings: what each of them says, and the one line that a mistake is."""
+"""Settings with a syntax: their meaning, and one-line errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read(**fields):
     ),
     ('train.unfreeze', '0=a,2=b', 'stages', (Stage(0.0, Pattern('a')), Stage(2.0, Pattern('b')))),
     ('optim.multipliers', '', 'multipliers', ()),
-    # No separator inside brackets, classes of characters or behind a backslash cuts a pattern.
+    # Separators inside brackets, character classes or after a backslash do not split a pattern.
     (
       'optim.multipliers',
       rf'{DIGITS}=0.1,(?i:x|y{{2,}})=0,[],;=:(]+=1,[^]=[:alpha:],]=2,a\=\:\,\;\(=3',
@@ -68,7 +68,7 @@ def read(**fields):
     ('log.profile', '100:103', 'profile', range(100, 104)),
   ],
 )
-def test_what_a_setting_says(field, text, name, expected):
+def test_the_meaning_of_a_setting(field, text, name, expected):
   assert getattr(read(**{field: text}), name) == expected
 
 
@@ -144,5 +144,5 @@ def test_a_pattern_matches_whole_paths_as_pythons_does():
     assert [Pattern(text).matches(path) for path in paths] == expected, text
 
 
-def test_a_pattern_that_backtracks_for_ever_elsewhere_takes_no_time():
+def test_a_pattern_that_backtracks_forever_elsewhere_is_fast():
   assert not Pattern('(a*)*b').matches('a' * 50_000)

@@ -27,7 +27,7 @@ def assert_same_bits(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_results_hold_what_the_contract_says(finished):
+def test_results_have_the_promised_entries(finished):
   _, _, summary = finished
   for split in ('val', 'test'):
     for task in ('artist', 'type'):
@@ -40,13 +40,13 @@ def test_results_hold_what_the_contract_says(finished):
     'version', 'commit', 'dataset', 'dataset_version', 'config', 'splits', 'weights', 'seed',
     'grouping_rule', 'hardware',
   } <= summary['provenance'].keys()  # fmt: skip
-  # The colour and the shape are plain to see: a network that learns nothing stays at the floor.
+  # Colour and shape are obvious: only a network that learns nothing stays at the floor.
   for task in ('artist', 'type'):
     assert summary['test'][task]['top1'] > summary['test'][task]['floor'] + 0.15
 
 
 @pytest.mark.parametrize('trainable', ['heads', r'heads/.*|trunk/stage4/.*'])
-def test_what_is_frozen_stays_bit_for_bit_and_has_no_optimizer_slot(
+def test_frozen_parameters_stay_bit_for_bit_and_have_no_optimizer_slot(
   finished, tuned, tmp_path, trainable
 ):
   source, _, _ = finished
@@ -114,7 +114,7 @@ def test_load_gives_a_network_ready_to_call(finished, collection):
     net(images[:, :8])
 
 
-def test_a_folder_that_is_no_run_is_left_alone(tiny, tmp_path):
+def test_a_folder_that_is_not_a_run_is_left_alone(tiny, tmp_path):
   (tmp_path / 'thesis.txt').write_text('years of work')
   with pytest.raises(UserError, match=r'is not empty and does not hold a run'):
     train_and_evaluate(tiny, tmp_path)
@@ -134,20 +134,20 @@ def test_a_folder_that_is_no_run_is_left_alone(tiny, tmp_path):
     ({'init': 'nowhere'}, "config.init: 'nowhere' is not scratch"),
   ],
 )
-def test_bad_settings_are_one_line_and_begin_nothing(tiny, tmp_path, change, line):
+def test_bad_settings_are_one_line_and_start_nothing(tiny, tmp_path, change, line):
   tiny.update_from_flattened_dict(change)
   with pytest.raises(UserError, match=line):
     train_and_evaluate(tiny, tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
 
 
-def test_a_workdir_of_another_network_is_no_start(tuned, tmp_path):
+def test_a_workdir_of_another_network_is_refused_as_init(tuned, tmp_path):
   tuned.model.width = 0.25
   with pytest.raises(UserError, match=r'holds model.width=0.125, this run has 0.25'):
     train_and_evaluate(tuned, tmp_path / 'run')
 
 
-def test_the_state_is_cut_where_trainable_says(finished, tiny):
+def test_the_state_is_split_as_trainable_says(finished, tiny):
   import optax
 
   from flaxart.network.classifier import InitialTrunk
@@ -176,7 +176,7 @@ def test_a_run_that_cannot_fit_on_the_disk_does_not_begin(tiny, tmp_path, monkey
   assert not (tmp_path / 'run').exists()
 
 
-def test_nothing_of_a_whole_run_imports_tensorflow(finished):
+def test_a_whole_run_does_not_import_tensorflow(finished):
   flaxart.load(finished[0])
   assert not {'tensorflow', 'clu'} & set(sys.modules)
 

@@ -34,7 +34,7 @@ def get_config():
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory):
-  """A folder outside the clone with the wheel's content, and a `run` that sees nothing else."""
+  """A folder outside the clone with the wheel's content, and a `run` that only sees that."""
   folder = tmp_path_factory.mktemp('wheel')
   pip = [sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check']
   subprocess.run(

@@ -14,7 +14,7 @@ RECORDS = 160
 
 
 def draw_collection(folder: Path, *, objects: int = RECORDS, seed: int = 0) -> Path:
-  """A collection whose artist is the colour, whose type is the shape; some labels are missing."""
+  """A collection whose artist is the colour and type the shape; some labels are missing."""
   rng = np.random.default_rng(seed)
   folder.mkdir(parents=True)
   colours = {'Anna': (200, 40, 40), 'Bert': (40, 160, 60), 'Cleo': (50, 60, 200)}
@@ -22,7 +22,7 @@ def draw_collection(folder: Path, *, objects: int = RECORDS, seed: int = 0) -> P
   for i in range(objects):
     artist = rng.choice(list(colours), p=[0.5, 0.3, 0.2])
     kind = rng.choice(['bowl', 'coin'], p=[0.6, 0.4])
-    picture = rng.integers(235, 256, (40, 48, 3), dtype=np.uint8)  # noise: no two are equal
+    picture = rng.integers(235, 256, (40, 48, 3), dtype=np.uint8)  # noise, so that no two are equal
     y, x = np.mgrid[0:40, 0:48]
     radius = rng.integers(10, 16)
     inside = (abs(y - 20) < radius) & (abs(x - 24) < radius)
@@ -38,7 +38,7 @@ def draw_collection(folder: Path, *, objects: int = RECORDS, seed: int = 0) -> P
 
 
 def tiny_config(collection: Path, network: str = 'vgg19') -> ConfigDict:
-  """A run of seconds: one layer or block a stage and an eighth of the width, at 32 px.
+  """A run of seconds: one layer or block per stage and an eighth of the width, at 32 px.
 
   A VGG19 compiles in a third of the time of a ResNet50, which has BatchNorm.
   """

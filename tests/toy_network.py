@@ -1,4 +1,4 @@
-"""A network of one convolution, as a file in `flaxart/models` would hold it, and weights of it."""
+"""A network of one convolution, like a file in `flaxart/models`, and weights of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flaxart.weights import convert
 
 
 class Toy(Trunk):
-  """One convolution: what stands in a network's file."""
+  """One convolution: the class in a network's file."""
 
   card = Card(
     name='toy',
@@ -58,7 +58,7 @@ class Toy(Trunk):
 
 @pytest.fixture
 def toy_weights(tmp_path, monkeypatch):
-  """The toy has its line; a file of its weights, made by the command that converts."""
+  """The toy has its line, and a file of weights made by the command that converts."""
   monkeypatch.setattr(models, 'NETWORKS', (Toy, *models.NETWORKS))
   rng = np.random.default_rng(0)
   norm = {n: rng.uniform(1, 2, 6) for n in ('weight', 'bias', 'running_mean', 'running_var')}

@@ -1,4 +1,4 @@
-"""The trainer as a user starts it, in a process of its own, and what its runs leave."""
+"""The trainer as a user starts it, in a separate process, and the files of its runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flaxart.training.network_trainer import NetworkSteps
 from flaxart.workdir import checkpoint
 
 ROOT = Path(__file__).parents[1]
-# What in `metrics.jsonl` differs from one run to an equal one.
+# Fields of `metrics.jsonl` that differ between equal runs.
 TIMINGS = (
   'wall_s', 'images_per_second', 'step_s', 'train_s', 'input_wait', 'input_wait_s', 'goodput',
   'device_memory_gb', 'host_memory_gb',
@@ -25,7 +25,7 @@ TIMINGS = (
 
 
 def set_steps(config, steps):
-  """Makes a run of the tiny collection last so many steps."""
+  """Sets the number of steps of a run of the tiny collection."""
   records = len(open_dataset('collection', data_dir=config.data.data_dir, tasks=[]).split('train'))
   config.train.epochs = steps * config.train.batch_size / records
 
@@ -72,7 +72,7 @@ def at_step(step, action=None):
 
 
 def wait_for(condition, seconds=120):
-  """Returns when `condition()` holds."""
+  """Waits until `condition()` holds."""
   end = time.monotonic() + seconds
   while not condition():
     assert time.monotonic() < end, 'waited too long'
@@ -80,13 +80,13 @@ def wait_for(condition, seconds=120):
 
 
 def metric_lines(workdir):
-  """What the run has written so far."""
+  """The output of the run so far."""
   path = workdir / 'metrics.jsonl'
   return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def untimed_lines(workdir):
-  """The same without what differs from one run to an equal one."""
+  """The same without fields that differ between equal runs."""
   return [{k: v for k, v in line.items() if k not in TIMINGS} for line in metric_lines(workdir)]
 
 

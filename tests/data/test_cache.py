@@ -1,4 +1,4 @@
-"""Pictures decoded beforehand train the same network, and are never out of date or half there."""
+"""Pictures decoded beforehand train the same network, and are never stale or incomplete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def opened(tiny):
 
 
 @pytest.mark.parametrize('parallelism', ['jit', 'shard_map'])
-def test_the_network_does_not_know_where_its_pictures_lay(tiny, tmp_path, parallelism):
+def test_every_cache_trains_the_same_network(tiny, tmp_path, parallelism):
   tiny.augment.flip, tiny.parallelism = True, parallelism
   tiny.data.cache_dir = str(tmp_path / 'decoded')
   set_steps(tiny, 12)  # over an epoch's end
@@ -57,7 +57,7 @@ def test_no_batch_is_gathered_from_pictures_of_three_channels(size):
   assert int(width) == {16: 128, 30: 90}[size]
 
 
-def test_what_is_there_is_not_decoded_again(tiny, tmp_path, monkeypatch):
+def test_decoded_pictures_are_reused(tiny, tmp_path, monkeypatch):
   dataset = opened(tiny)
   split = dataset.split('train')
   first = with_decoded(split, tmp_path, dataset, SQUARE)
@@ -91,7 +91,7 @@ def test_pictures_resized_by_another_library_have_another_file(tiny, tmp_path, r
   assert same == (resize == 'pillow')
 
 
-def test_decoding_that_was_stopped_leaves_nothing(tiny, tmp_path, monkeypatch):
+def test_interrupted_decoding_leaves_nothing(tiny, tmp_path, monkeypatch):
   dataset = opened(tiny)
   split = dataset.split('train')
 
@@ -107,7 +107,7 @@ def test_decoding_that_was_stopped_leaves_nothing(tiny, tmp_path, monkeypatch):
   assert with_decoded(split, tmp_path, dataset, SQUARE).decoded[-1].any()
 
 
-def test_a_damaged_file_is_decoded_anew(tiny, tmp_path, caplog):
+def test_a_damaged_file_is_decoded_again(tiny, tmp_path, caplog):
   dataset = opened(tiny)
   split = dataset.split('train')
   path = path_of(tmp_path, dataset, split, SQUARE)
@@ -129,7 +129,7 @@ def test_a_damaged_file_is_decoded_anew(tiny, tmp_path, caplog):
     assert re.search(f'is damaged .*{found}.*: decoding again', caplog.text)
 
 
-def test_what_cannot_be_used_is_one_line(tiny, tmp_path, monkeypatch):
+def test_an_unusable_cache_is_one_line(tiny, tmp_path, monkeypatch):
   dataset = opened(tiny)
   split = dataset.split('train')
   (tmp_path / 'file').touch()

@@ -1,4 +1,4 @@
-"""Prepared data that were cut, flipped or taken away: one line with the file and the advice."""
+"""Prepared data truncated, flipped or removed: one line with the file and advice."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_damage_is_one_line_with_the_file(folder, pattern, change):
   assert path.name in str(error.value) and '\n' not in str(error.value)
 
 
-def test_damage_that_comes_later_names_file_and_record(folder):
+def test_later_damage_names_file_and_record(folder):
   split = open_dataset('collection', data_dir=folder.parents[1], tasks=['artist']).split('train')
   decode = Decode(split, images.Square(32, 'pad'))
   records = np.arange(len(split))

@@ -71,7 +71,7 @@ def test_a_batch_holds_the_pictures_and_labels_of_its_records(split, resize):
     assert batch['artist'][i] == whole['artist'] and batch['type'][i] == whole['type']
 
 
-def test_pictures_of_a_decoded_split_are_its_own_and_none_where_the_devices_have_them(split):
+def test_batches_of_a_decoded_split_have_pictures_unless_the_devices_do(split):
   decoded = np.random.default_rng(0).integers(0, 256, (len(split), 32, 32, 3), np.uint8)
   there = dataclasses.replace(split, decoded=decoded)
   batch = next(batches_of(there, start=3))
@@ -81,7 +81,7 @@ def test_pictures_of_a_decoded_split_are_its_own_and_none_where_the_devices_have
   np.testing.assert_array_equal(bare['record'], batch['record'])
 
 
-def test_processes_cut_every_batch_among_them(split):
+def test_processes_share_every_batch(split):
   whole = batches_of(split, start=2)
   parts = [batches_of(split, start=2, shard=Shard(i, 3)) for i in range(3)]
   for _ in range(2):

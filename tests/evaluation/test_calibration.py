@@ -1,4 +1,4 @@
-"""Decide or abstain: temperatures that are found again, thresholds that keep what they promise."""
+"""Decide or abstain: temperatures are recovered, thresholds keep their precision."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ YEAR = Regression('year')
 
 
 def overconfident(task, *, times, n=20000, seed=0):
-  """Logits that are `times` too large for the labels that are drawn from them."""
+  """Logits that are `times` too large for the labels drawn from them."""
   rng = np.random.default_rng(seed)
   logits = 2 * rng.normal(size=(n, task.outputs))
   if task is ARTIST:
@@ -77,7 +77,7 @@ def test_a_precision_that_is_never_reached_gives_no_threshold_and_no_decision():
 
 
 @pytest.mark.parametrize('task', [ARTIST, TAGS], ids=lambda t: t.kind)
-def test_what_val_promises_is_what_is_decided_from_plain_probabilities(task):
+def test_precision_and_coverage_on_val_are_those_of_the_decisions(task):
   logits, truth = overconfident(task, times=2.0, n=400)
   truth[:50] = -1 if task is ARTIST else False
   entry = c.fit([task], {task.name: {'logits': logits}}, {task.name: truth})[task.name]
@@ -106,7 +106,7 @@ def test_a_split_without_a_label_of_the_task_fits_nothing():
   }  # fmt: skip
 
 
-def test_certainty_beyond_float32_is_no_error():
+def test_certainty_beyond_float32_is_not_an_error():
   entry = {'temperature': 2.0, 'threshold': 0.8}
   assert c.decide(ARTIST, entry, np.array([1, 0, 0, 0], np.float32)) == ['Anna']
   assert c.decide(TAGS, entry, np.array([1, 0, 0.99], np.float32)) == ['oak', 'silk']
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_refused_and_a_missing_one_decides_nothing(tmp_path):
     c.read(tmp_path, step=1)
 
 
-def test_decisions_go_by_the_sealed_copy(tmp_path, caplog):
+def test_decisions_use_the_sealed_copy(tmp_path, caplog):
   (tmp_path / 'checkpoints/1').mkdir(parents=True)
   for threshold in (0.4, 0.5):  # the second time in place of the first
     c.write(tmp_path, {'artist': {'threshold': threshold}}, step=1)

@@ -1,4 +1,4 @@
-"""The label-only baseline: what can be known of a record without looking at it."""
+"""The label-only baseline: predictions without the picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARTIST = Softmax('artist', ('Anna', 'Bert', 'Cleo'))
 
 
 def dataset(train, test, **others):
-  """Splits of labels only; `others` are (train, test) of features that are no tasks."""
+  """Splits of labels only; `others` are (train, test) of features that are not tasks."""
   splits, contexts = {}, {}
   for i, (name, labels) in enumerate((('train', train), ('test', test))):
     length = len(next(iter(labels.values())))
@@ -51,7 +51,7 @@ def test_naive_bayes_is_scikit_learns(seed):
 
 
 def test_the_same_other_labels_answer_before_naive_bayes_does():
-  # Exclusive or: each other label alone says nothing, both together say everything.
+  # Exclusive or: each other label alone is useless, both together decide.
   a, b = np.tile([0, 0, 1, 1], 5), np.tile([0, 1, 0, 1], 5)
   train = {'artist': (a ^ b), 'x': a, 'y': b}
   scores = lo.label_only(dataset(train, train), 'test', [ARTIST])
@@ -59,7 +59,7 @@ def test_the_same_other_labels_answer_before_naive_bayes_does():
 
 
 @pytest.mark.parametrize(('alike', 'expected'), [(2, 0), (3, 1)])
-def test_two_records_alike_are_not_enough_to_go_by(alike, expected):
+def test_two_equal_records_are_not_enough(alike, expected):
   # Each label alone points to class 0; together they were only seen with class 1.
   artist = np.array([0] * 40 + [1] * alike)
   x = np.array([5] * 20 + [1] * 20 + [5] * alike)
@@ -82,7 +82,7 @@ def test_missing_labels_sets_and_numbers_are_evidence():
   assert lo.answer(artist, {'x': missing}, {'x': np.array([-1, 0])}).tolist() == [1, 0]
 
 
-def test_labels_that_are_no_tasks_count_and_the_three_years_are_one():
+def test_labels_other_than_tasks_count_and_the_three_years_are_one():
   train, test = {'artist': [0] * 5 + [1] * 5}, {'artist': [0, 1, -1]}
   x = np.array([0] * 5 + [1] * 5), np.array([0, 1, 1])
   one = lo.label_only(dataset(train, test, x=x), 'test', [ARTIST, Regression('year')])
@@ -101,7 +101,7 @@ def test_labels_that_are_no_tasks_count_and_the_three_years_are_one():
   ],
   ids=['no other label', 'no label in the split', 'no label in training'],
 )
-def test_what_cannot_be_answered_is_none(train, test, others):
+def test_unanswerable_tasks_are_none(train, test, others):
   scores = lo.label_only(dataset(train, test, **others), 'test', [ARTIST])
   assert scores == {'artist': {'label_only_top1': None, 'label_only_balanced_accuracy': None}}
 
@@ -112,7 +112,7 @@ def test_a_single_task_run_reads_the_other_labels_too(collection):
   assert set(one.contexts['train'].others) == {'type', 'year'}
   several = open_dataset('collection', data_dir=collection, tasks=['artist', 'type', 'year'])
   assert several.contexts['train'].others == {}
-  # The year lies in another century for each artist: the labels alone give most of them away.
+  # The year is in another century for each artist: the labels alone give most artists away.
   scores = lo.label_only(one, 'test', [ARTIST])
   assert scores == lo.label_only(several, 'test', [ARTIST])
   assert scores['artist']['label_only_top1'] > 0.9

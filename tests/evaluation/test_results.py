@@ -1,8 +1,7 @@
-"""What a finished run leaves: scores that follow from its records, and decisions where it is sure.
+"""Files of a finished run: scores that follow from its records, and decisions if it is sure.
 
-One run over a collection with everything that is awkward: a maker whom training never saw, makers
-too rare to be a class, a task without a label on val, several labels a record, a column that is no
-task.
+One run over an awkward collection: a maker that training never saw, makers too rare to be a class,
+a task without labels on val, several labels per record, a column that is not a task.
 """
 
 from __future__ import annotations
@@ -114,7 +113,7 @@ def test_scores_follow_from_the_records(run, split):
   )
   error = np.abs(kept['year/value'] - kept['year/label'])
   assert scores['year']['mae'] == pytest.approx(error.mean(), rel=1e-5)
-  # The table that a reader can look up says the same.
+  # The tables agree.
   table = json.loads((workdir / 'tables.json').read_text())[split]
   assert set(table) == {'artist', 'style', 'tags'} and 'confusion' not in table['tags']
   right = sum(n for true, answer, n in table['artist']['confusion'] if true == answer)
@@ -123,7 +122,7 @@ def test_scores_follow_from_the_records(run, split):
   assert table['artist']['per_class'][0]['n'] == (label == 0).sum()
 
 
-def test_results_hold_what_the_contract_says(run):
+def test_results_have_the_promised_entries(run):
   workdir, _, summary, _ = run
   assert json.loads((workdir / 'results.json').read_text()) == json.loads(json.dumps(summary))
   beside = {'decided_coverage', 'decided_precision'}
@@ -136,7 +135,7 @@ def test_results_hold_what_the_contract_says(run):
     assert softmax <= summary[split]['artist'].keys()
     assert beside | {'image_map', 'f1_macro'} <= summary[split]['tags'].keys()
   assert json.loads((workdir / 'calibration.json').read_text()) == summary['calibration']
-  # `place` is no task, but gives the artist away; the labels of Dora and the rare ones do not.
+  # `place` is not a task, but gives the artist away; the labels of Dora and the rare ones do not.
   assert summary['val']['artist']['label_only_top1'] == 1.0
 
 
@@ -166,7 +165,7 @@ def test_data_that_moved_are_evaluated_with_the_config_of_the_run(run, tmp_path)
     Path(f'{config.data.data_dir}.away').rename(config.data.data_dir)
 
 
-def test_makers_that_training_never_saw_are_said_and_count_as_unknown(run):
+def test_makers_that_training_never_saw_are_logged_and_count_as_unknown(run):
   workdir, config, summary, lines = run
   said = [line for line in lines if 'never occur in training' in line]
   assert said == [

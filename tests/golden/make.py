@@ -1,8 +1,8 @@
 """Writes the golden run of this version: `python tests/golden/make.py FOLDER`.
 
-A run of a few steps with a network of a thirty-second of the width, and `expected.json`: the
-probabilities that it gave when it was written. It stays in the repository for good: later versions
-load it and give the same, or refuse it by name.
+A run of a few steps with a network of a thirty-second of the width, and `expected.json`: its
+probabilities when written. It stays in the repository: later versions must load it and give the
+same, or refuse it by name.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ RUN_FILES = ('run.json', 'config.json', 'labels.json', 'trunk.json')
 
 
 def pictures() -> np.ndarray:
-  """`[2, 32, 32, 3]` uint8: the same noise for ever."""
+  """`[2, 32, 32, 3]` uint8: fixed noise."""
   return np.random.RandomState(0).randint(0, 256, (2, 32, 32, 3)).astype(np.uint8)
 
 
 def write(workdir: Path) -> None:
-  """Trains, removes what a later version does not need, writes what the run answers."""
+  """Trains, removes files that later versions do not need, writes the run's answers."""
   config = settings.default_config()
   config.init, config.tasks = 'scratch', 'artist,type,year'
   config.data.dataset, config.data.image_size = 'collection', 32

@@ -33,7 +33,7 @@ def watched(tmp_path_factory, collection):
   return workdir, config, train_and_evaluate(config, workdir)
 
 
-def test_metrics_hold_how_the_run_goes(watched):
+def test_metrics_have_rate_waiting_and_memory(watched):
   workdir, config, summary = watched
   lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
   train = [line for line in lines if line['split'] == 'train']
@@ -55,7 +55,7 @@ def test_chosen_steps_are_traced(watched):
   assert b'train_step' in traces[0].read_bytes() or b'PjitFunction' in traces[0].read_bytes()
 
 
-def test_a_trace_ends_with_the_loop_that_is_stopped_in_it(tmp_path):
+def test_a_trace_ends_when_the_loop_stops_in_it(tmp_path):
   steps = range(1, 101)
   with pytest.raises(KeyboardInterrupt), StepTrace(steps, tmp_path) as trace, trace.steps(1, 1):
     raise KeyboardInterrupt
@@ -65,7 +65,7 @@ def test_a_trace_ends_with_the_loop_that_is_stopped_in_it(tmp_path):
 
 
 def metered(tiny, tmp_path, *, ready):
-  """What a meter writes of two steps, each after 0.1 s for its batch."""
+  """The lines of a meter for two steps, each after 0.1 s for its batch."""
 
   class Loss(float):
     def is_ready(self):
@@ -88,12 +88,12 @@ def metered(tiny, tmp_path, *, ready):
   return json.loads((tmp_path / 'metrics.jsonl').read_text())
 
 
-def test_time_for_input_is_waiting_where_the_devices_had_nothing_to_do(tiny, tmp_path):
+def test_time_for_input_is_waiting_if_the_devices_were_idle(tiny, tmp_path):
   line = metered(tiny, tmp_path, ready=True)
   assert line['input_wait'] > 0.9 and line['input_wait_s'] == pytest.approx(0.2, abs=0.1)
 
 
-def test_time_for_input_is_no_waiting_while_the_devices_work(tiny, tmp_path):
+def test_time_for_input_is_not_waiting_while_the_devices_work(tiny, tmp_path):
   assert metered(tiny, tmp_path, ready=False)['input_wait_s'] == 0
 
 
@@ -115,14 +115,14 @@ def test_two_batches_at_most_wait_behind_the_step_under_way(tiny, tmp_path):
     meter.add(done, {'loss': Loss(done), 'grad_norm': 1.0})
 
 
-def test_goodput_counts_from_the_very_first_start(tmp_path):
+def test_goodput_counts_from_the_first_start(tmp_path):
   first = writer(tmp_path)
   throughput = Throughput(first, [time.time() - 100])
   line = throughput.line(pictures=10, steps=1, seconds=50.0, waited=10.0)
   assert line['goodput'] == pytest.approx(0.4, abs=0.01)
   first.write(5, 'train', line)
   first.write(9, 'train', throughput.line(pictures=10, steps=1, seconds=30.0))
-  # Killed; the checkpoint is of step 5, so the last 30 seconds were for nothing.
+  # Killed; the checkpoint is of step 5, so the last 30 seconds are lost.
   again = Throughput(writer(tmp_path, step=5), [time.time() - 200, time.time()])
   assert (again.seconds, again.waited) == (50.0, 10.0)
   line = again.line(pictures=10, steps=1, seconds=20.0)
@@ -131,7 +131,7 @@ def test_goodput_counts_from_the_very_first_start(tmp_path):
   assert again_writer.train_seconds == 50.0
 
 
-def test_scores_of_an_end_that_was_none_are_dropped(tmp_path):
+def test_final_scores_are_dropped_when_the_run_continues(tmp_path):
   first = writer(tmp_path)
   first.write(8, 'val', {})
   first.write(8, 'best_val', {})
@@ -140,7 +140,7 @@ def test_scores_of_an_end_that_was_none_are_dropped(tmp_path):
   assert [line['split'] for line in lines] == ['val']
 
 
-def test_lines_that_were_cut_or_are_none_are_dropped(tmp_path, caplog):
+def test_truncated_and_invalid_lines_are_dropped(tmp_path, caplog):
   writer(tmp_path).write(1, 'train', {'train_s': 3.0})
   with (tmp_path / 'metrics.jsonl').open('ab') as file:
     file.write(b'7\n{"wall_s": 1}\n{"step": 1}\n{"step": 2, "split": "tr\xc3')
@@ -149,7 +149,7 @@ def test_lines_that_were_cut_or_are_none_are_dropped(tmp_path, caplog):
   assert len((tmp_path / 'metrics.jsonl').read_text().splitlines()) == 1
 
 
-def test_every_start_is_noted(tmp_path):
+def test_every_start_is_recorded(tmp_path):
   one = note_start(tmp_path, 0)
   with (tmp_path / STARTS).open('ab') as file:
     file.write(b'{"time": 17\xc3')  # the machine went down here

@@ -1,7 +1,7 @@
-"""Trains a slim network on eight simulated devices in several ways and stores what comes out.
+"""Trains a slim network on eight simulated devices in several ways and stores the results.
 
-`python -m tests.machine.eight_devices MODEL FOLDER`, run by `test_sharding.py` in a process of its
-own, because the number of devices is fixed when JAX starts.
+`python -m tests.machine.eight_devices MODEL FOLDER`, run by `test_sharding.py` in a separate
+process, because the number of devices is fixed when JAX starts.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def batches(config, steps):
 
 
 def train(config, *, devices=8, steps=5, dtype=jnp.float64):
-  """What there is after 0, 1, ... steps, each as `snapshot` gives it."""
+  """The `snapshot` after 0, 1, ... steps."""
   rate = create_learning_rate_fn(config, steps=10, steps_per_epoch=5)
   mesh = (
     sharding.create_mesh()
@@ -98,14 +98,14 @@ def snapshot(state):
     'stats': state.batch_stats,
     'slots': state.opt_state,
   }.items():
-    arrays = [np.array(leaf) for leaf in jax.tree.leaves(tree)]  # the next step eats the state
+    arrays = [np.array(leaf) for leaf in jax.tree.leaves(tree)]  # the next step donates the state
     names = leaf_paths(tree) if kind != 'slots' else map(str, range(len(arrays)))
     values |= {f'{kind}/{name}': x for name, x in zip(names, arrays, strict=True)}
   return values
 
 
 def main(model, folder):
-  """Trains in all ways and writes one file a way."""
+  """Trains in all ways and writes one file for each."""
   jax.config.update('jax_enable_x64', True)
   classifier.compute_dtype = lambda config: {
     'float32': jnp.float32,

@@ -1,6 +1,6 @@
-"""Trains heads on one and on four simulated devices, there by the program that GPUs get.
+"""Trains heads on one and on four simulated devices, the latter with the program for GPUs.
 
-`python -m tests.machine.heads_on_devices`, run by `test_probe.py` in a process of its own, because
+`python -m tests.machine.heads_on_devices`, run by `test_probe.py` in a separate process, because
 the number of devices is fixed when JAX starts. Prints how far apart the results are.
 """
 
@@ -37,7 +37,7 @@ WIDTH, RECORDS, BATCH, STEPS = 8, 64, 16, 4
 
 
 class Width(NoTrunk):
-  """A trunk of which nothing is needed but its width."""
+  """A trunk that only has a width."""
 
   features = WIDTH
 

@@ -1,4 +1,4 @@
-"""Commands start once more for large memory pages: the same process, the same arguments."""
+"""Commands restart for large memory pages: the same process, the same arguments."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def able(monkeypatch, tmp_path):
   return mode
 
 
-def test_the_process_goes_on_as_itself(tmp_path, monkeypatch):
+def test_the_restarted_process_is_the_same(tmp_path, monkeypatch):
   monkeypatch.delenv(hugepages.VARIABLE, raising=False)
   wish = repr(hugepages.WISH) if hugepages.would_help() else 'None'
   pid, told = started(tmp_path, without_choice())
@@ -51,12 +51,12 @@ def test_the_process_goes_on_as_itself(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('choice', ['', 'glibc.malloc.hugetlb=0'])
-def test_who_has_chosen_is_left_alone(choice, tmp_path):
+def test_a_users_choice_is_left_alone(choice, tmp_path):
   pid, told = started(tmp_path, {**without_choice(), hugepages.VARIABLE: choice})
   assert told == f"{pid} ['a b', '--c=é'] {choice!r}"
 
 
-def test_it_helps_where_pages_are_there_for_those_who_ask(able):
+def test_it_helps_where_pages_are_given_on_request(able):
   assert hugepages.would_help()
 
 
@@ -70,7 +70,7 @@ def test_elsewhere_it_does_nothing(able, mode):
 
 
 @pytest.mark.parametrize('library', [('glibc', '2.34'), ('', ''), ('musl', '1.2')])
-def test_another_c_library_does_not_know_the_wish(able, monkeypatch, library):
+def test_another_c_library_does_not_know_the_setting(able, monkeypatch, library):
   monkeypatch.setattr(platform, 'libc_ver', lambda: library)
   assert not hugepages.would_help()
 

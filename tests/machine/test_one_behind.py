@@ -1,4 +1,4 @@
-"""A simulated device: while the host fetches what a batch gave, the next batch is under way."""
+"""A simulated device: while the host fetches a batch's results, the next one is running."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Device:
 
 
 class Split:
-  """Two records a batch."""
+  """Two records per batch."""
 
   name, labels = 'val', {}
 
@@ -94,5 +94,5 @@ def test_the_device_has_the_next_batch_before_the_last_one_is_fetched(loop, monk
   ]
 
 
-def test_nothing_and_one_come_out_as_they_are():
+def test_no_batch_and_one_batch():
   assert list(one_behind([])) == [] and list(one_behind([7])) == [7]

@@ -62,7 +62,7 @@ def test_the_launcher_is_found_by_what_it_sets(env, found):
     ({**BY_HAND, 'JAX_NUM_PROCESSES': 'two'}, "JAX_NUM_PROCESSES: found 'two', expected a whole"),
   ],
 )
-def test_a_launcher_that_is_there_in_part_is_refused(env, line):
+def test_an_incomplete_launcher_is_refused(env, line):
   with pytest.raises(UserError, match=line):
     processes.join(env=env)
 
@@ -74,7 +74,7 @@ def test_kubernetes_without_its_package_says_what_to_install(monkeypatch):
     processes.launcher(env)
 
 
-def test_a_count_that_is_not_there_is_refused():
+def test_another_number_of_processes_is_refused():
   with pytest.raises(UserError, match=r'--processes: requested 2, found 1 \(no launcher'):
     processes.join(expected=2, env={})
   processes.join(expected=1, env=SLURM)  # alone on purpose
@@ -90,7 +90,7 @@ def test_jax_reads_the_variables_that_slurm_sets(monkeypatch):
 
 
 def start(folder, run, *, count=1, **env):
-  """Trains by so many processes; the exit code and what was said."""
+  """Trains with `count` processes; returns exit code and output."""
   main = [f'--config={ROOT / "tests" / "double_precision.py"}:{folder}', f'--workdir={run}']
   line = [sys.executable, '-m', 'flaxart.main', *main]
   if count > 1:
@@ -102,7 +102,7 @@ def start(folder, run, *, count=1, **env):
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory, collection):
-  """One run straight by one process, and the same begun by 1, continued by 2, finished by 4."""
+  """One run by one process, and the same begun by 1, continued by 2, finished by 4."""
   config = tiny_config(collection)
   config.tasks = 'artist,type,year'
   config.train.batch_size, config.eval.batch_size = 12, 5  # 128 and 16 records: neither divides
@@ -152,13 +152,13 @@ def drawn(folder):
   }
 
 
-def test_the_order_of_examples_does_not_know_how_many_processes_there_are(runs):
+def test_the_order_of_examples_is_the_same_for_any_number_of_processes(runs):
   straight, moved = (drawn(runs[name][0]) for name in ('straight', 'moved'))
   assert sorted(straight) == list(range(40))
   assert moved == straight
 
 
-def test_parameters_do_not_know_how_many_processes_there_were(runs):
+def test_parameters_are_the_same_for_any_number_of_processes(runs):
   (a, _), (b, _) = runs['straight'], runs['moved']
   a, b = (arrays(folder / 'run', 40) for folder in (a, b))
   assert a.keys() == b.keys() and len(a) > 20
@@ -167,7 +167,7 @@ def test_parameters_do_not_know_how_many_processes_there_were(runs):
   assert any(values.dtype == np.float64 for values in a.values())
 
 
-def test_the_documented_lines_load_on_one_device_what_four_wrote(runs, tmp_path):
+def test_the_documented_lines_load_a_checkpoint_of_four_devices_on_one(runs, tmp_path):
   text = (ROOT / 'docs' / 'reliability.md').read_text()
   (code,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
   assert 'flaxart' not in code

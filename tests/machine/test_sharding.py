@@ -1,4 +1,4 @@
-"""One step, two wrappers, any number of devices: eight simulated ones give what one gives."""
+"""One step, two wrappers, any number of devices: eight simulated ones give the same as one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def trained(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize('way', ['jit', 'shard_map'])
-def test_eight_devices_train_what_one_trains(trained, way):
+def test_eight_devices_train_the_same_as_one(trained, way):
   model, ways = trained
   one, eight = ways['one'], ways[way]
   assert one.keys() == eight.keys()
@@ -60,7 +60,7 @@ def test_a_float32_gradient_is_the_same_to_its_precision(trained):
   assert norm > 0 and apart / norm < 1e-5
 
 
-def test_parts_that_a_device_cannot_have_are_refused(monkeypatch):
+def test_batches_that_cannot_be_split_are_refused(monkeypatch):
   monkeypatch.setattr(jax, 'device_count', lambda: 4)
   sharding.check_batch_size(16, field='train.batch_size', parts=2)
   with pytest.raises(UserError, match=r'accumulate: the 4 pictures of each device .* into 8 equal'):

@@ -157,7 +157,7 @@ def frozen_norm(features):
 def test_gradients_in_bfloat16_are_those_of_double_precision(name, target):
   x = jax.random.normal(jax.random.key(0), (16, 40, 40, 16), jnp.bfloat16)
   graph, params, stats = nnx.split(LAYERS[name](), nnx.Param, nnx.BatchStat)
-  # Parameters that bfloat16 holds: their rounding is no error of the gradient.
+  # Parameters exact in bfloat16, so that their rounding is not an error of the gradient.
   params = jax.tree.map(lambda p: p.astype(jnp.bfloat16).astype(jnp.float32), params)
 
   def gradients(params, stats, x):

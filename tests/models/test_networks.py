@@ -131,7 +131,7 @@ def test_gradient_reaches_every_parameter(name):
   assert np.isfinite(features).all()
   for path, leaf in nnx.to_flat_state(gradients):
     kind = path[-1]
-    # A convolution's bias before a BatchNorm is subtracted again: its gradient is rounding only.
+    # A convolution's bias before a BatchNorm is subtracted again: its gradient is only rounding.
     cancelled = kind == 'bias' and name == 'resnet50' and path[-2] != 'norm'
     assert np.isfinite(leaf[...]).all(), path
     assert cancelled or np.abs(leaf[...]).max() > 0, path
@@ -173,7 +173,7 @@ def test_folding_batch_norm_changes_nothing(name, variant):
     model = nnx.merge(graphdef, params, stats)
     folded = fold_batchnorm(model)
     assert not list(batch_norms(folded))
-    assert bool(list(batch_norms(model))) == (name != 'vgg19')  # the given network is left alone
+    assert bool(list(batch_norms(model))) == (name != 'vgg19')  # the given network is unchanged
     return folded(x, train=False)
 
   ours = without(params, stats, pictures(name))

@@ -1,4 +1,4 @@
-"""A network is its file, with a card, and its line in `NETWORKS`: a toy goes the whole way."""
+"""A network is its file, with a card, and its line in `NETWORKS`: a toy works everywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from flaxart.weights import convert, find
 from tfds_rijks.errors import UserError
 
 
-def test_a_new_network_goes_the_whole_way(toy_weights, tiny, tmp_path, extracted, collection):
+def test_a_new_network_works_from_training_to_the_report(
+  toy_weights, tiny, tmp_path, extracted, collection
+):
   tiny.model.name, tiny.model.width, tiny.tasks = 'toy', 1.0, 'artist'
   tiny.init, tiny.probe.cache_dir = 'scratch', str(tmp_path / 'features')
   train_and_evaluate(tiny, tmp_path / 'runs' / 'scratch')
@@ -51,7 +53,7 @@ def test_a_new_network_goes_the_whole_way(toy_weights, tiny, tmp_path, extracted
   assert _style('scratch', 'toy')[2] == '*'
 
 
-def test_what_a_network_does_not_have_is_one_line(toy_weights, tmp_path, monkeypatch):
+def test_a_missing_part_of_a_network_is_one_line(toy_weights, tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   with pytest.raises(UserError, match=r'^--source: keras has no Toy-Net; use torchvision$'):
     convert.convert('toy', source='keras', path=toy_weights)

@@ -1,4 +1,4 @@
-"""Preprocessing: constants by hand, every fit, and what travels as JSON."""
+"""Preprocessing: constants by hand, every fit, and JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_fit_gives_the_square(width, height, fit):
   assert square.shape == (100, 100, 3) and square.dtype == np.uint8
 
 
-def test_fits_differ_in_what_they_keep():
+def test_fits_keep_different_parts():
   wide = ramp(400, 200)
   crop, squash, pad = (Preprocess(100, fit=f).square(wide) for f in ('crop', 'squash', 'pad'))
   assert 55 < crop[50, 0, 0] < 75 and 180 < crop[50, -1, 0] < 200  # the middle half of the width

@@ -23,7 +23,7 @@ def toy(tiny, toy_weights):
 
 
 def resolved(workdir):
-  """The size in everything that a run writes down."""
+  """The size in all files of a run."""
   provenance = json.loads((workdir / 'results.json').read_text())['provenance']
   sizes = {
     read(workdir / 'config.json').data.image_size,
@@ -34,7 +34,7 @@ def resolved(workdir):
   return size
 
 
-def test_it_is_that_of_the_weights_and_a_run_continues_with_it(toy, tmp_path, caplog):
+def test_the_size_is_that_of_the_weights_and_a_run_continues_with_it(toy, tmp_path, caplog):
   caplog.set_level(logging.INFO)
   toy.trainable, toy.probe.cache_dir = 'heads', str(tmp_path / 'features')
   assert train_and_evaluate(toy, tmp_path / 'run', dry_run=True) is None
@@ -55,7 +55,7 @@ def test_it_is_that_of_the_weights_and_a_run_continues_with_it(toy, tmp_path, ca
     train_and_evaluate(toy, tmp_path / 'run')
 
 
-def test_it_is_that_of_the_card_or_of_the_run_that_the_trunk_is_from(toy, tmp_path, caplog):
+def test_the_size_is_that_of_the_card_or_of_the_trunks_run(toy, tmp_path, caplog):
   caplog.set_level(logging.INFO)
   toy.init = 'scratch'
   train_and_evaluate(toy, tmp_path / 'scratch')

@@ -1,4 +1,4 @@
-"""New heads on a trunk that exists."""
+"""New heads on an existing trunk."""
 
 from __future__ import annotations
 

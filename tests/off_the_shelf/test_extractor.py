@@ -1,4 +1,4 @@
-"""Extraction: what a key holds, interruption, waiting, a folder that cannot be written."""
+"""Extraction: keys, interruption, waiting, a folder that cannot be written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 
 
-def test_an_interrupted_extraction_goes_on_where_it_was(frozen, tmp_path, monkeypatch, extracted):
+def test_an_interrupted_extraction_continues(frozen, tmp_path, monkeypatch, extracted):
   frozen.probe.cache_dir, frozen.eval.batch_size = str(tmp_path / 'features'), 16
 
   class StopError(Exception):
@@ -67,7 +67,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(frozen, tmp_path, monkey
     {'data.pixels': 'zero_one'},
   ],
 )
-def test_the_key_holds_what_features_depend_on(tiny, change):
+def test_the_key_has_everything_that_features_depend_on(tiny, change):
   tiny.trainable, tiny.model.name = 'heads', 'resnet50'
   assert keys_of(tiny) == keys_of(tiny)
   other = tiny.copy_and_resolve_references()
@@ -77,7 +77,7 @@ def test_the_key_holds_what_features_depend_on(tiny, change):
   other.update_from_flattened_dict(
     {'optim.learning_rate': 1.0, 'model.dropout': 0.5, 'tasks': 'type'}
   )
-  assert keys_of(other) == theirs  # and not what they do not depend on
+  assert keys_of(other) == theirs  # and nothing else
 
 
 def keys_of(config):
@@ -99,12 +99,10 @@ def extractor_of(config):
   return extractor.Extractor(config, network, state, dataset, mesh=create_mesh())
 
 
-def test_a_run_that_waited_takes_what_the_other_one_extracted(
-  tiny, tmp_path, monkeypatch, extracted
-):
+def test_a_run_that_waited_uses_the_features_of_the_other(tiny, tmp_path, monkeypatch, extracted):
   tiny.probe.cache_dir = str(tmp_path)
   rows = np.zeros((5, 7), np.float32)
-  answers = iter([None, feature_cache.Features(rows, 1.0)])  # before the lock, and behind it
+  answers = iter([None, feature_cache.Features(rows, 1.0)])  # before and after the lock
   monkeypatch.setattr(feature_cache, 'read', lambda *_: next(answers))
   assert extractor_of(tiny).features(['val'])['val'].rows is rows
   assert extracted.pictures == 0

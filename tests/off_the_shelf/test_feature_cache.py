@@ -41,7 +41,7 @@ def test_features_are_read_as_they_were_written(tmp_path):
 @pytest.mark.parametrize(
   'damage', ['bit', 'cut', 'empty', 'gone', 'json', 'other weights', 'other size']
 )
-def test_damaged_or_foreign_features_are_put_aside_with_a_line(tmp_path, caplog, damage):
+def test_damaged_or_foreign_features_are_logged_and_removed(tmp_path, caplog, damage):
   key = some_key()
   written(tmp_path, key, ROWS)
   data = tmp_path / f'{feature_cache.stem(key)}.npy'
@@ -75,7 +75,7 @@ def test_damaged_or_foreign_features_are_put_aside_with_a_line(tmp_path, caplog,
   assert not about.exists() and not data.exists()
 
 
-def test_a_part_that_is_not_sound_is_begun_again(tmp_path):
+def test_a_damaged_part_is_started_again(tmp_path):
   key = some_key()
   with feature_cache.Part(tmp_path, key, records=5, width=7) as part:
     part.append(ROWS[:3])

@@ -27,7 +27,7 @@ from tfds_rijks.errors import UserError
 
 
 def everything_on(config):
-  """Every part of the ordinary step that has a meaning for heads alone."""
+  """Every part of the ordinary step that applies to heads alone."""
   config.model.dropout, config.optim.weight_decay, config.optim.name = 0.2, 0.1, 'adamw'
   config.loss.label_smoothing, config.optim.clip_norm, config.optim.ema = 0.1, 5.0, 0.9
   config.loss.class_weights, config.loss.logit_adjustment = 'sqrt', 1.0
@@ -63,12 +63,12 @@ def test_a_second_run_with_other_heads_extracts_nothing(frozen, tmp_path, monkey
   monkeypatch.setattr('flaxart.models.trunk.Trunk.feature_map', fail)
   summary = train_and_evaluate(frozen, tmp_path / 'second')
   assert extracted.pictures == RECORDS
-  # What the features cost is told all the same.
+  # The cost of the features is still reported.
   assert summary['train']['features']['pictures'] == RECORDS
   assert summary['train']['features']['seconds'] > 0
 
 
-def test_what_comes_out_is_a_network_like_any_other(frozen, tmp_path, trunk):
+def test_the_result_is_a_network_like_any_other(frozen, tmp_path, trunk):
   summary = train_and_evaluate(frozen, tmp_path / 'run')
   for split in ('val', 'test'):
     again = evaluate_run(tmp_path / 'run', split=split)
@@ -92,10 +92,10 @@ def test_early_stopping_ends_the_run(frozen, tmp_path):
   summary = train_and_evaluate(frozen, tmp_path / 'run')
   assert summary['train']['steps'] == 3 * 8  # one evaluation sets the mark, two do not beat it
   again = train_and_evaluate(frozen, tmp_path / 'run')
-  assert again['train']['steps'] == 3 * 8  # a run that has stopped does not go on
+  assert again['train']['steps'] == 3 * 8  # a stopped run does not continue
 
 
-def test_a_loss_that_is_no_number_stops_the_run(frozen, tmp_path):
+def test_a_nan_loss_stops_the_run(frozen, tmp_path):
   frozen.optim.name, frozen.optim.learning_rate = 'sgd', 1e30
   with pytest.raises(UserError, match=r'step \d+: the loss is (nan|inf)'):
     train_and_evaluate(frozen, tmp_path / 'run')
@@ -126,9 +126,7 @@ def test_passes_of_every_length_are_one_program(frozen, tmp_path, monkeypatch):
   assert mean(odd, [5, 3, 2, 5, 1, 4, 4]) == pytest.approx(mean(even, [8] * 3), rel=1e-5)
 
 
-def test_a_step_without_a_number_is_passed_over_where_the_config_says_so(
-  frozen, tmp_path, monkeypatch
-):
+def test_a_nan_step_is_skipped_if_the_config_says_so(frozen, tmp_path, monkeypatch):
   frozen.train.on_nonfinite, frozen.checkpoint.every_steps = 'skip', 4
   poisoned = frozen.copy_and_resolve_references()
 
@@ -150,13 +148,11 @@ def test_a_step_without_a_number_is_passed_over_where_the_config_says_so(
   assert [line.get('nonfinite', 0) for line in lines] == [0, 1, 0, 0, 0, 0]
   saved = stored(tmp_path / 'run', 24)
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(saved['params']))
-  # Adam counts the updates, of which one is left out. The schedule is at the step of the run.
+  # Adam counts the updates, one of which is dropped. The schedule is at the step of the run.
   assert sorted({int(x) for x in saved['opt_state'].values() if x.ndim == 0}) == [23, 24]
 
 
-def test_a_signal_stops_extraction_and_training_where_they_can_go_on(
-  frozen, tmp_path, monkeypatch, extracted
-):
+def test_a_signal_stops_extraction_and_training_resumably(frozen, tmp_path, monkeypatch, extracted):
   frozen.probe.cache_dir, frozen.eval.batch_size = str(tmp_path / 'features'), 16
   asked = []
 
@@ -193,12 +189,12 @@ def test_a_dry_run_leaves_no_trace(frozen, tmp_path):
     ({'augment.zoom': 0.1}, False),
     ({'augment.randaugment': 1}, False),
     ({'augment.mixup': 0.2}, False),
-    ({'augment.magnitude': 5.0}, False),  # of no operation: wrongly, but never silently
+    ({'augment.magnitude': 5.0}, False),  # of no operation: wrong, but never silent
     ({'augment.blur': 0.0}, True),  # a field of tomorrow
     ({'augment.blur': 0.5}, False),
   ],
 )
-def test_where_features_stay_the_same(change, expected, monkeypatch):
+def test_when_features_stay_the_same(change, expected, monkeypatch):
   def with_one_more_field():
     config = default_config()
     with config.unlocked():

@@ -31,7 +31,7 @@ def tried(tmp_path_factory, collection, trunk, cache):
   return workdir, config, train_and_evaluate(config, workdir)
 
 
-def test_each_setting_comes_to_where_it_comes_alone(tried, tmp_path):
+def test_each_setting_gives_the_same_as_alone(tried, tmp_path):
   workdir, config, summary = tried
   named = {entry['name']: entry['val'] for entry in summary['train']['settings']}
   assert list(named) == config.probe.settings.split(',')
@@ -62,13 +62,13 @@ def test_the_setting_that_is_best_on_val_is_tested_and_kept(tried):
   assert of_best['setting'] == kept and of_best['setting_step'] == (best - 1) % 32 + 1
   assert of_best['artist/loss'] == pytest.approx(summary['val']['artist']['loss'], rel=1e-4)
   again = evaluate_run(workdir, split='test')
-  # A loss near 0 is a difference of float32 logits, which cannot be known better than this.
+  # A loss near 0 is a difference of float32 logits, which is not more precise than this.
   assert_close(again, summary['test'], rtol=1e-4, atol=np.finfo(np.float32).eps)
 
 
-def test_what_all_settings_took_is_counted(tried):
+def test_the_cost_of_all_settings_is_counted(tried):
   train = tried[2]['train']
-  # One of four is out before its first evaluation.
+  # One of four drops out before its first evaluation.
   assert train['steps'] == 32 and train['epochs'] == 4 and train['images_seen'] == 3 * 32 * 16
 
 
@@ -81,7 +81,7 @@ class StopError(Exception):
 
 
 def train_until(config, workdir, *, evaluation):
-  """Trains until the evaluation of that number is about to be judged."""
+  """Trains until the evaluation of that number."""
   count = itertools.count(1)
 
   def stop(run, state, scores):
@@ -95,7 +95,7 @@ def train_until(config, workdir, *, evaluation):
 
 
 @pytest.mark.parametrize('evaluation', [3, 5, 7])  # of the second setting, two of the third
-def test_a_run_that_is_stopped_in_a_setting_goes_on_to_the_same_end(tried, tmp_path, evaluation):
+def test_a_run_stopped_in_a_setting_continues_to_the_same_end(tried, tmp_path, evaluation):
   workdir, config, summary = tried
   train_until(config, tmp_path / 'stopped', evaluation=evaluation)
   again = train_and_evaluate(config, tmp_path / 'stopped')
@@ -107,12 +107,12 @@ def test_a_run_that_is_stopped_in_a_setting_goes_on_to_the_same_end(tried, tmp_p
   jax.tree.map(np.testing.assert_array_equal, last, stored(tmp_path / 'stopped', 4 * 32))
 
 
-def test_a_setting_that_leaves_out_too_many_updates_drops_out(tried, tmp_path, caplog):
+def test_a_setting_that_skips_too_many_updates_drops_out(tried, tmp_path, caplog):
   config = tried[1].copy_and_resolve_references()
   config.train.on_nonfinite, config.train.max_skipped = 'skip', 20
   config.probe.settings, config.log.profile = 'sgd:1e30,adam:3e-3', ''
   train_until(config, tmp_path / 'run', evaluation=2)
-  # Eight a pass: the third is too much, counted over both starts.
+  # Eight per pass: the third is too many, counted over both starts.
   summary = train_and_evaluate(config, tmp_path / 'run')
   out = 'sgd:1e30 drops out: step 21: the norm of the update is inf, which is number 21'
   assert caplog.text.count(out) == 1

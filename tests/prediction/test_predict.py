@@ -1,4 +1,4 @@
-"""Predictions as a museum uses them: every row about its own picture, safe in a spreadsheet."""
+"""Predictions for museums: every row about its own picture, safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def folder(tmp_path):
 
 def read(path):
   data = path.read_bytes()
-  assert data.startswith(b'\xef\xbb\xbf')  # spreadsheets take it for UTF-8
+  assert data.startswith(b'\xef\xbb\xbf')  # so that spreadsheets recognise UTF-8
   return list(csv.DictReader(io.StringIO(data.decode('utf-8-sig'), newline='')))
 
 
@@ -105,7 +105,7 @@ def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize, monkeypatch
   seen = flaxart.load(tmp_path / 'run').square(data)
   np.testing.assert_array_equal(seen, Square(32, tiny.data.fit, resize)(data, name='x'))
   assert np.array_equal(seen, Square(32, tiny.data.fit)(data, name='x')) == (resize == 'pillow')
-  # Where the library is missing, the network still answers about squares that others made.
+  # Without the library, the network still accepts squares made elsewhere.
   find = importlib.util.find_spec
   monkeypatch.setattr(
     importlib.util, 'find_spec', lambda name: None if name == 'cykooz_resizer' else find(name)
@@ -154,12 +154,12 @@ def test_averaging_keeps_pictures_without_a_number_apart():
     # Without a column `image`, by the file name.
     ('objectnummer', b'\xef\xbb\xbfobjectnummer,title\nSK-A-1,x\n007,y\n',
      {'x/sk-a-1.jpg': 'SK-A-1', '007.png': '007', 'other.png': None}),
-    # A file name that two pictures or two records share decides nothing.
+    # A file name shared by two pictures or records does not count.
     ('id', b'id,image\nA,sub/10.png\nB,20.png\nC,d/30.png\nD,d/30.png\n',
      {'sub/10.png': 'A', **dict.fromkeys(['other/10.png', 'x/20.png', 'y/20.png', 'd/30.png'])}),
     ('id', b'id,image\n1,a/1.png\n2,b/1.png\n3,c/2.png\n',
      {'x/1.png': None, 'b/1.png': '2', 'y/2.png': '3'}),
-    # Of other systems: backslashes, another encoding, accents as signs of their own.
+    # From other systems: backslashes, another encoding, decomposed accents.
     ('id', 'id;image\r\n1;b\\2.png\r\n2;./café.png\r\n'.encode('cp1252'),
      {'b/2.png': '1', unicodedata.normalize('NFD', 'café.png'): '2'}),
     ('id', b'image,id\nx.png,\ny.png,007\n', {'x.png': '', 'y.png': '007'}),
@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_opened_is_named(folder, monkeypatch):
     find_pictures(folder)
 
 
-def test_a_table_is_replaced_with_what_stands_beside_it(workdir, folder, tmp_path):
+def test_a_table_is_replaced_together_with_its_sidecar(workdir, folder, tmp_path):
   for _ in range(2):
     predict(workdir, folder, tmp_path / 'out.csv')
 
@@ -264,7 +264,7 @@ def test_views_of_one_object_are_one_object_as_in_prepare(tmp_path, columns, opt
   assert build_report.read(built)['groups']['groups'] == 1
 
 
-def test_hidden_files_and_thumbnails_are_passed_over_as_in_prepare(tmp_path):
+def test_hidden_files_and_thumbnails_are_skipped_as_in_prepare(tmp_path):
   for name in ('a.jpg', '._a.jpg', '.thumbs/a.jpg', '@eaDir/a.jpg/SYNO_M.jpg', 'Thumbs/a.jpg'):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b'x')
@@ -279,7 +279,7 @@ def test_a_class_for_nobody_is_never_suggested():
   assert (cells['artist_1_p'], cells['artist_decision']) == ('0.1500', '')
 
 
-def test_numbers_are_no_formulas():
+def test_numbers_are_not_formulas():
   rows = [{'image': '-1.png', 'year_1': '-755.8'}]
   text = to_csv(rows, ['image', 'year_1'], numbers={'year_1'})
   assert text.splitlines()[1] == "'-1.png,-755.8"

@@ -1,4 +1,4 @@
-"""Finished runs as files, by the contract that the report reads; no training."""
+"""Finished runs as files for the report, without training."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def launch(name, *arguments, **variables):
     ('scratch', ('scratch', 'all', 'sgd')),
   ],
 )
-def test_figure1_is_what_the_papers_text_says(mode, expected):
+def test_figure1_has_the_settings_of_the_papers_text(mode, expected):
   config = get_config('figure1', f'model=xception,task=type,mode={mode},seed=3')
   assert (config.init, config.trainable, config.optim.name) == expected
   assert (config.tasks, config.seed, config.data.image_size) == ('type', 3, 299)
@@ -56,12 +56,12 @@ def test_figure1_is_what_the_papers_text_says(mode, expected):
   assert not config.augment.flip and not config.augment.zoom
 
 
-def test_figure2_differs_in_nothing_but_the_tasks():
+def test_figure2_differs_only_in_the_tasks():
   multi = get_config('figure2', 'run=multi,seed=1')
   for task in ('artist', 'material', 'type'):
     single = get_config('figure2', f'run={task},seed=1')
     assert set(differences(multi, single)) == {'tasks'} and single.tasks == task
-  assert multi.train.early_stop_patience == 0  # else the images seen would differ
+  assert multi.train.early_stop_patience == 0  # else the pictures seen would differ
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_figure1_takes_lists_a_dataset_a_task_and_flags():
   assert commands[2][3:] == ["--runs=/tmp/it's none/*", "--output=/tmp/it's none.report"]
 
 
-def test_scratch_stays_from_scratch_whatever_the_others_start_from():
+def test_runs_from_scratch_ignore_init():
   done, commands = launch(
     'figure1', '--dry_run', MODELS='vgg19', TASKS='type', SEEDS='4', INIT='first/{model}_s{seed}'
   )
@@ -133,7 +133,7 @@ def test_figure2_runs_multi_and_single_on_any_tasks():
   assert [t.partition('=')[2] for t in tasks] == ['artist,subject', 'artist', 'subject']
 
 
-def test_what_is_finished_is_skipped_and_what_fails_is_named(tmp_path):
+def test_finished_runs_are_skipped_and_failed_ones_named(tmp_path):
   (tmp_path / 'artist_s0').mkdir()
   (tmp_path / 'artist_s0' / 'results.json').write_text('{}')
   fake = tmp_path / 'bin' / 'python'

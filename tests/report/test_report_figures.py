@@ -1,4 +1,4 @@
-"""The published curves, and that ours are drawn as the paper draws its own."""
+"""The published curves, and our figures in the paper's style."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_published_curves_end_where_training_ended():
   }  # fmt: skip
   for curve in published.figure1().values():
     assert len(curve) < 3 or curve[-1][1] != curve[-2][1]
-  # The rows that were joined from the off-the-shelf file are gone.
+  # The rows copied from the off-the-shelf file are gone.
   assert published.figure1()['material', 'fine_tuned', 'vgg19'][0][0] == 2
 
 
@@ -66,7 +66,7 @@ def test_curves_are_means_over_seeds_by_epoch(tmp_path):
   scores = experiment.scores('artist', 'top1', split='val')
   assert curve.mean[1] == pytest.approx(0.75 * np.mean(scores))
   assert (curve.low[1], curve.high[1]) == pytest.approx((0.75 * min(scores), 0.75 * max(scores)))
-  assert curve.mean[2] == curve.low[2] == curve.high[2]  # one seed went so far
+  assert curve.mean[2] == curve.low[2] == curve.high[2]  # reached by one seed
 
 
 def test_the_curve_of_several_settings_is_that_of_the_one_that_was_kept(tmp_path):
@@ -103,7 +103,7 @@ def test_figure1_has_a_panel_a_task_and_the_papers_lines(tmp_path, monkeypatch):
   assert Image.open(io.BytesIO(files['png'])).width > 1000 and files['svg'].startswith(b'<?xml')
 
 
-def test_figure1_never_puts_two_datasets_into_one_panel(tmp_path):
+def test_figure1_never_mixes_two_datasets_in_a_panel(tmp_path):
   write_run(tmp_path / 'a', config=settings(tasks=['artist']))
   write_run(tmp_path / 'b', config=settings(tasks=['artist'], mode='scratch'), version='2.0.0')
   panels = figure1.panels(read(tmp_path))
@@ -139,7 +139,7 @@ def inspect(fig) -> bytes:
   return b''
 
 
-def test_settings_with_dollar_signs_are_no_mathematics(tmp_path):
+def test_dollar_signs_in_settings_are_not_formulas(tmp_path):
   for i, regex in enumerate(('heads/.*', r'heads/\w+/kernel$|trunk/\w+/.*$')):
     config = settings(tasks=['artist'])
     config.trainable = regex

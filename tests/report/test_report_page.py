@@ -144,7 +144,7 @@ def tables(made):
   return json.loads((made / 'out' / 'tables.json').read_text())
 
 
-def test_differences_carry_interval_and_number_of_objects(made):
+def test_differences_have_interval_and_number_of_objects(made):
   (section, *_) = tables(made)['sections']
   (d,) = [d for d in section['differences'] if d['task'] == 'material']
   assert d['differ_in'] == 'tasks' and d['a'].endswith('multi-task')
@@ -212,7 +212,7 @@ def test_credit_and_rights_are_found_as_text_and_as_classes():
   assert pictures._first_text(dataset, {'licence': np.int64(-1)}, pictures.RIGHTS) == ''
 
 
-def test_bibtex_names_what_the_runs_rest_on(made):
+def test_bibtex_has_the_sources_of_the_runs(made):
   run = read_run(made / 'runs' / 'real')
   text = bibtex([run])
   assert '@software{flaxart' in text and 'he2016deep' in text and 'mensink' not in text
@@ -247,7 +247,7 @@ def browser():
 
 @pytest.mark.chromium
 @pytest.mark.skipif(browser() is None, reason='no chromium here (apt-get install chromium)')
-def test_a_browser_shows_every_figure_and_table_and_says_nothing(made, tmp_path):
+def test_a_browser_shows_every_figure_and_table_without_errors(made, tmp_path):
   done = subprocess.run(
     [
       browser(), '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',

@@ -1,4 +1,4 @@
-"""Reading runs, what counts as one experiment, what is never mixed."""
+"""Reading runs, grouping them into experiments, never mixing data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_seeds_of_one_setting_are_one_experiment(tmp_path):
   assert section.experiments[0].seeds == [0, 1, 2]
 
 
-def test_networks_stand_apart_in_the_order_of_their_table_and_unknown_ones_last(tmp_path):
+def test_networks_are_in_the_order_of_their_table_and_unknown_ones_last(tmp_path):
   models = ['vit', 'resnet50', 'convnext', 'vgg19']
   figure1_grid(tmp_path, models=models, tasks=['artist'], seeds=[0])
   ((section,), _) = read(tmp_path)
@@ -55,7 +55,7 @@ def test_a_second_run_of_a_seed_is_not_counted(tmp_path):
   assert section.experiments[0].seeds == [0] and [r.name for r in section.repeated] == ['b']
 
 
-def test_where_the_data_lies_makes_no_experiment_but_other_training_data_does(tmp_path):
+def test_other_training_data_make_an_experiment_but_another_folder_does_not(tmp_path):
   write_run(tmp_path / 'a', config=settings(tasks=['artist'], data__data_dir='/here'))
   write_run(tmp_path / 'b', config=settings(tasks=['artist'], seed=1, data__data_dir='/there'))
   config = settings(tasks=['artist'], seed=2)
@@ -79,7 +79,7 @@ def test_data_without_a_val_split_is_named_so(tmp_path):
   assert with_val.startswith('val split') and without == 'no val split'
 
 
-def test_a_trunk_of_the_same_seed_is_the_same_beginning(tmp_path):
+def test_trunks_of_each_runs_own_seed_count_as_one_start(tmp_path):
   for seed in (0, 1):
     config = settings(tasks=['artist'], seed=seed)
     config.init = f'runs/first_s{seed}'
@@ -88,7 +88,7 @@ def test_a_trunk_of_the_same_seed_is_the_same_beginning(tmp_path):
   assert [e.seeds for e in section.experiments] == [[0, 1]]
 
 
-def test_other_test_objects_stand_in_another_section_and_are_never_subtracted(tmp_path):
+def test_other_test_objects_are_in_another_section_and_never_subtracted(tmp_path):
   write_run(tmp_path / 'a', config=settings(tasks=['artist']))
   write_run(tmp_path / 'b', config=settings(tasks=['artist'], mode='scratch'), ids=['x', 'y', 'z'])
   write_run(tmp_path / 'c', config=settings(tasks=['artist'], mode='scratch'), version='2.0.0')
@@ -99,7 +99,7 @@ def test_other_test_objects_stand_in_another_section_and_are_never_subtracted(tm
     compare.difference(one, two, 'artist', 'top1')
 
 
-def test_unfinished_and_broken_runs_are_named_and_give_no_number(tmp_path):
+def test_unfinished_and_broken_runs_are_named_without_numbers(tmp_path):
   write_run(tmp_path / 'good', config=settings(tasks=['artist']))
   (write_run(tmp_path / 'begun', config=settings(tasks=['artist'])) / 'results.json').unlink()
   broken = write_run(tmp_path / 'broken', config=settings(tasks=['artist'])) / 'results.json'
@@ -122,7 +122,7 @@ def test_a_pattern_without_runs_is_one_line(tmp_path, made):
     read_runs(str(tmp_path / '*'))
 
 
-def test_brackets_in_a_folders_name_and_a_comma_at_the_end_are_no_pattern(tmp_path):
+def test_brackets_in_a_folders_name_and_a_comma_at_the_end_are_not_patterns(tmp_path):
   folder = tmp_path / '[x]' / 'runs'
   write_run(folder / 'a[0]', config=settings(tasks=['artist']))
   for pattern in (f'{folder}/*', f'{folder}/a[[]0]', f'{folder}/a[0],', f' ,{folder}/*/'):
@@ -140,7 +140,7 @@ def test_a_candidate_is_counted_as_tried_and_shown_nowhere_else(tmp_path):
   (experiment,) = section.experiments
   assert experiment.label == 'ResNet50, fine-tuned' and len(section.candidates) == 1
   assert settings_tried(section, experiment) == 5
-  for seed in (1, 2):  # another seed, and the setting that was chosen, are no further ones
+  for seed in (1, 2):  # another seed, and the chosen setting, do not count again
     config.seed = seed
     write_run(tmp_path / f'b{seed}', config=config, test=False)
   write_run(tmp_path / 'c', config=settings(tasks=['artist']), test=False)
@@ -254,7 +254,7 @@ def test_pairs_differ_in_one_thing_and_multi_task_is_matched(tmp_path):
   assert match.matched == {'artist'} and not match.is_complete
 
 
-def test_a_single_task_on_other_classes_or_from_other_weights_is_no_match(tmp_path):
+def test_a_single_task_on_other_classes_or_from_other_weights_does_not_match(tmp_path):
   write_run(tmp_path / 'multi', config=settings(tasks=['artist', 'type', 'material']))
   fewer = {**CLASSES, 'artist': CLASSES['artist'][1:]}
   write_run(tmp_path / 'artist', config=settings(tasks=['artist']), classes=fewer)
@@ -273,7 +273,7 @@ def test_heads_on_a_frozen_trunk_share_nothing(tmp_path):
   assert not matches([section]) and len(rows_of(section)) == 2
 
 
-def test_every_picture_of_an_object_is_a_record_of_its_own(tmp_path):
+def test_every_picture_of_an_object_is_a_separate_record(tmp_path):
   ids = [f'OBJ-{i // 4}' for i in range(120)]
   for seed in (0, 1):
     config = settings(tasks=['artist'], seed=seed)
@@ -287,7 +287,7 @@ def test_every_picture_of_an_object_is_a_record_of_its_own(tmp_path):
     )
 
 
-def test_the_methods_say_what_was_tested_and_all_that_changes_the_arithmetic(tmp_path):
+def test_the_methods_name_the_tested_setting_and_everything_that_changes_the_arithmetic(tmp_path):
   swept = settings(tasks=['artist'], mode='off_the_shelf', probe__settings='rmsprop:1e-3,adam:1e-2')
   write_run(tmp_path / 'a', config=swept, train={'settings_tried': 2, 'setting': 'adam:1e-2'})
   joint = settings(tasks=['artist', 'type'], loss__task_weights='artist=3', model__width=0.25)
@@ -298,7 +298,7 @@ def test_the_methods_say_what_was_tested_and_all_that_changes_the_arithmetic(tmp
   assert 'one trunk, weighted losses summed; ' in text
 
 
-def test_the_methods_name_every_setting_that_is_no_default(tmp_path):
+def test_the_methods_name_every_setting_that_is_not_a_default(tmp_path):
   config = settings(tasks=['artist'], mode='off_the_shelf', probe__settings='adam:1e-2')
   for field, value in (('pixels', 'zero_one'), ('shuffle', False), ('workers', 3)):
     config.data[field] = value

@@ -41,7 +41,7 @@ def test_over_seeds_is_the_t_interval():
   assert s.over_seeds([None]).mean is None
 
 
-def test_draws_are_of_groups_with_replacement_and_repeat_themselves():
+def test_draws_are_of_groups_with_replacement_and_reproducible():
   weights = np.concatenate(list(s.group_draws(7, draws=120)))
   assert weights.shape == (120, 7) and (weights.sum(axis=1) == 7).all()
   assert weights.var() == pytest.approx(6 / 7, rel=0.15)  # of a multinomial count
@@ -74,7 +74,7 @@ def test_the_bootstrap_knows_the_standard_error_of_a_share():
   assert s.bootstrap(score_of(a, 'top1'), 1) is None
 
 
-def test_records_of_one_group_are_no_independent_witnesses():
+def test_records_of_one_group_are_not_independent():
   """Ten copies of each record: ten times the records, and the same interval."""
   one = answers(records=40, groups=40)
   ten = one.at(np.repeat(np.arange(40), 10))
@@ -84,7 +84,8 @@ def test_records_of_one_group_are_no_independent_witnesses():
 
 
 def test_a_difference_is_paired():
-  """Two networks that answer alike: their scores vary with the objects, their difference not."""
+  """Two networks that answer alike: their scores vary with the objects, their difference does
+  not."""
   a = answers()
   same = s.difference_of(score_of(a, 'top1'), score_of(a, 'top1'))
   assert s.bootstrap(same, 20) == (0.0, 0.0)
@@ -126,7 +127,7 @@ def test_labels_are_the_same_by_the_names_of_their_classes():
   assert list(common([a, fewer])[0].ids) == ['r0', 'r1', 'r2', *(f'r{i}' for i in range(4, 60))]
 
 
-def test_counts_are_no_percentages():
+def test_counts_are_not_percentages():
   assert _cell('unknown_n', s.over_seeds([73.0, 73.0]), {'unknown_n'}) == '73'
   assert _cell('unknown_auroc', s.over_seeds([0.73]), {'unknown_n'}) == '73.0'
 

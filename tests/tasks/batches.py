@@ -1,4 +1,4 @@
-"""A split scored as evaluation does it: counted in padded batches, divided once."""
+"""Scores a split like evaluation does: counted in padded batches, divided once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ count_jit = jax.jit(count, static_argnums=0)
 
 
 def in_batches(task, logits, labels, *, size, processes=1):
-  """Counts and records over padded batches, whose rows lie in the order of the processes."""
+  """Counts and records over padded batches, whose rows are in the order of the processes."""
   counts, rows = zero_counts(task), Rows(len(logits))
   for start in range(0, len(logits), size):
     n = np.arange(start, start + size).reshape(-1, processes).T.ravel()

@@ -1,4 +1,4 @@
-"""Which kind a feature is, and the way of a task through `labels.json`."""
+"""The kinds of features, and tasks in `labels.json`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL = [
 ]
 
 
-def test_labels_survive_the_way_through_json_and_edits_are_refused(tmp_path):
+def test_labels_survive_json_and_edits_are_refused(tmp_path):
   path = tmp_path / 'labels.json'
   path.write_text(labels_json(ALL))
   assert read_labels(path) == ALL

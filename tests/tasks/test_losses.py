@@ -1,4 +1,4 @@
-"""What each option of the loss does, on numbers small enough to check by hand."""
+"""Each option of the loss, on numbers small enough to check by hand."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_logit_adjustment_asks_for_a_margin_by_the_log_of_the_prior():
   np.testing.assert_allclose(adjusted, [-logs[0, 0], -logs[1, 2], 0], rtol=1e-5)
 
 
-def test_mixup_is_the_mixture_of_two_losses_and_passes_missing_labels_over():
+def test_mixup_is_the_mixture_of_two_losses_and_ignores_missing_labels():
   share = jnp.array([0.75, 0.6, 0.9])
   partner = {name: jnp.roll(value, 1, axis=0) for name, value in LABELS.items()}
   _, means = losses.total_loss(ALL, OUT, losses.Targets(LABELS, partner, share))

@@ -1,7 +1,7 @@
-"""A kind of task that flaxart has never heard of, from training to report: one class, one line.
+"""A kind of task unknown to flaxart, from training to report: one class, one line.
 
 Grades are ordered classes. A head has an output for each step between two of them, the probability
-to be above it; an answer counts where it is at most one grade off.
+of being above it; an answer counts if it is at most one grade off.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def test_it_names_pictures_and_decides(runs, collection):
   assert any(row['artist_decision'] for row in rows)
 
 
-def test_it_stands_in_the_report(runs):
+def test_it_is_in_the_report(runs):
   folder = runs.folder / 'report'
   rows = list(csv.DictReader((folder / 'tables.csv').read_text('utf-8-sig').splitlines()))
   mine = {(row['metric'], row['largest_class'] != ''): row for row in rows if row['task'] == 'type'}

@@ -1,4 +1,4 @@
-"""Scores of a number a record, against scikit-learn."""
+"""Regression scores against scikit-learn."""
 
 from __future__ import annotations
 

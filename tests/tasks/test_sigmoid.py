@@ -1,4 +1,4 @@
-"""Scores of several labels a record, against scikit-learn and the rules of the Challenge."""
+"""Scores of several labels per record, against scikit-learn and the rules of the Challenge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores and tables of one label a record, against scikit-learn and the rules of the Challenge."""
+"""Scores and tables of one label per record, against scikit-learn and the Challenge's rules."""
 
 from __future__ import annotations
 

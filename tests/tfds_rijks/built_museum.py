@@ -1,4 +1,4 @@
-"""What `prepare` built of a museum: records and report."""
+"""Records and report of a prepared museum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of known pixels, encoded in every way that the decoder meets."""
+"""Pictures of known pixels, encoded in many ways."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def noise(kind: str, **options) -> bytes:
 
 
 def swapped_profile() -> bytes:
-  """An ICC profile that exchanges red and green: what it does cannot be overlooked."""
+  """An ICC profile that swaps red and green, an obvious effect."""
   profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
   tags = {
     bytes(profile[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i

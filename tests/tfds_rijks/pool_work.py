@@ -15,7 +15,7 @@ def square(x: int) -> int:
     raise ImageError('13', 'truncated')
   if x == 17:
     os.kill(os.getpid(), signal.SIGKILL)
-  print('noise on stdout')  # must not land between the answers
+  print('noise on stdout')  # must not mix with the answers
   return x * x
 
 

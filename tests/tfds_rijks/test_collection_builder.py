@@ -27,7 +27,7 @@ def prepared(tmp_path_factory):
   return build(simple(folder / 'source'))
 
 
-def test_records_hold_what_the_table_says(prepared):
+def test_records_agree_with_the_table(prepared):
   found = records(prepared)
   assert len(found) == 60
   for i, record in enumerate(found):
@@ -153,7 +153,7 @@ def test_equal_jpegs_are_found_through_scaled_decoding(tmp_path):
 
 
 def test_equal_photographs_are_found_at_a_small_size(tmp_path):
-  # Unlike noise, which looks grey from afar, they show where a scaled decode rounds its size up.
+  # Unlike noise, which is grey when reduced, they show that a scaled decode rounds its size up.
   source, sizes = tmp_path / 's', np.random.default_rng(0).integers(500, 1200, (8, 2))
   soft = Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8))
   rows = []
@@ -189,7 +189,7 @@ def test_groups_of_table_and_object_number(tmp_path):
   }
 
 
-def test_no_group_lies_in_two_splits_and_the_report_says_what_would_have_leaked(tmp_path):
+def test_no_group_is_in_two_splits_and_the_report_counts_avoided_leaks(tmp_path):
   rows = [(f'{i:03d}.png', f'{i // 3:03d}', 'Ann') for i in range(150)]
   path = build(write_collection(tmp_path / 's', ['image', 'group', 'artist'], rows))
   found = records(path)
@@ -277,10 +277,10 @@ def test_a_value_too_rare_to_be_a_class_is_kept_as_text(tmp_path):
   for image, artist, _ in rows:
     assert found[image]['artist_rare'] == ('Cy' if artist == 'Cy' else '')
     assert (found[image]['artist'] == 'Ann') == (artist == 'Ann')
-  assert 'tags_rare' not in found['0.png']  # of several labels some may be rare: no one's class
+  assert 'tags_rare' not in found['0.png']  # of several labels some may be rare, and in no class
 
 
-def test_a_column_may_not_take_the_name_that_rare_values_have(tmp_path):
+def test_a_column_must_not_have_the_name_for_rare_values(tmp_path):
   rows = [(f'{i}.png', 'Ann', 'x') for i in range(25)]
   source = write_collection(tmp_path / 'source', ('image', 'artist', 'artist_rare'), rows)
   with pytest.raises(UserError, match='the column artist_rare has the name reserved for rare'):

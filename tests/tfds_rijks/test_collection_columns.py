@@ -1,4 +1,4 @@
-"""What each column of a table becomes, and why: tasks are labels that no other gives away."""
+"""What each column of a table becomes, and why: tasks are labels that repeat no other."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_options_decide_otherwise(tmp_path):
     build(source, labels='artist,signature', min_per_class=4, overwrite=True)
 
 
-def test_a_dry_run_without_pictures_shows_the_table_all_the_same(tmp_path, capsys):
+def test_a_dry_run_without_pictures_still_shows_the_table(tmp_path, capsys):
   write_table(tmp_path / 's' / 'metadata.csv', COLUMNS[1:], [row[1:] for row in rows()])
   given = {'manual_dir': tmp_path / 's', 'data_dir': tmp_path / 'd', 'match': 'stem'}
   prepare('collection', dry_run=True, min_per_class=4, **given)
@@ -108,8 +108,8 @@ def decided(*columns: tuple[str, list[str]], asked: bool = False) -> list[str]:
     ('code', [str(i % 5) for i in range(60)], 'task'),  # not given away
     ('weight', [str(600 + i // 2) for i in range(60)], 'left out'),  # not names
     ('home', [f'https://x.org/{i % 5}' for i in range(60)], 'text'),
-    ('material', ['x', 'y', 'z'] * 20, 'task'),  # a label of its own, whatever it is like
-    ('artist name', ['X', 'Y', 'Z'] * 20, 'text'),  # the maker once more
+    ('material', ['x', 'y', 'z'] * 20, 'task'),  # a separate label, whatever it is like
+    ('artist name', ['X', 'Y', 'Z'] * 20, 'text'),  # repeats the maker
     ('inventory', [f'N{i}' for i in range(60)], 'left out'),
   ],
 )
@@ -117,6 +117,6 @@ def test_beside_an_artist(name, cells, becomes):
   assert decided(('artist', ['A', 'B', 'C'] * 20), (name, cells)) == ['task', becomes]
 
 
-def test_what_is_nearly_unique_gives_nothing_away():
+def test_a_nearly_unique_column_determines_nothing():
   numbers, years = [f'{i // 2}' if i < 8 else f'{i}' for i in range(60)], ['1600', '1700'] * 30
   assert decided(('label', numbers), ('born', years)) == ['task', 'task']

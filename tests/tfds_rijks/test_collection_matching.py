@@ -1,4 +1,4 @@
-"""Pictures and rows paired by file names, by object numbers in them, and by what files hold."""
+"""Pictures and rows paired by file names, by object numbers in them, and by metadata."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_paths_and_names_of_files(names, pictures, found):
   assert list(matching.by_path(names, pictures).values()) == found
 
 
-def test_numbers_that_only_case_tells_apart_are_refused(tmp_path):
+def test_numbers_that_differ_only_in_case_are_refused(tmp_path):
   draw(tmp_path / 's' / 'a.png', 0)
   write_table(tmp_path / 's' / 'metadata.csv', ['nr', 'artist'], [('a', 'one'), ('A', 'two')])
   with pytest.raises(UserError, match=r"line 3: 'A' differs from 'a' of line 2 only in case"):
@@ -128,7 +128,7 @@ def test_numbers_inside_the_files(tmp_path, match):
     ('iptc:Headline', 'no picture below .* has a number from the column objectnummer'),
   ],
 )
-def test_fields_that_are_not_there(export, match, message):
+def test_missing_fields(export, match, message):
   with pytest.raises(UserError, match=message):
     build(export, match=match, id_column='objectnummer')
 
@@ -151,7 +151,7 @@ def test_another_column_names_the_files(tmp_path):
 
 @pytest.fixture
 def export(tmp_path):
-  """A museum's export: no column with files, and files named as people name them."""
+  """A museum's export: no column with files, and files with realistic names."""
   names = ['SK-A-1.jpg', 'sk_a_2_1.jpg', 'sk_a_2_2.jpg', 'sub/SK A 3.png', 'twice.jpg', 'loose.jpg']
   for i, name in enumerate(names):
     draw(tmp_path / 's' / name, i)
@@ -172,7 +172,7 @@ def export(tmp_path):
   return tmp_path / 's'
 
 
-def test_an_export_is_joined_and_what_is_left_over_is_listed(export, capsys):
+def test_an_export_is_joined_and_the_rest_is_listed(export, capsys):
   path = build(export, match='stem', id_column='objectnummer')
   assert [(r['object_number'], r['group'], r['maker']) for r in records(path)] == [
     ('SK-A-1', 'SK-A-1', 'Ann'),

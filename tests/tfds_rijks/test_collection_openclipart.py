@@ -1,4 +1,4 @@
-"""The worked example: names cleaned by a visible table, versions of one drawing kept together."""
+"""The worked example: names cleaned by a table, versions of one drawing kept together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAD = (
 
 
 def put(root: Path, work: str, creators: list[str], *, seed: int = 0, colour=(200, 0, 0)) -> None:
-  """A transparent PNG with a drawing that the seed decides, and its SVG."""
+  """A transparent PNG with a drawing from the seed, and its SVG."""
   png, svg = root / 'png' / f'{work}.png', root / 'svg' / f'{work}.svg'
   png.parent.mkdir(parents=True, exist_ok=True)
   svg.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def test_the_halves_share_no_artist_and_no_picture(root, tmp_path):
   put(root, 'unsorted/star', [], seed=5)  # a picture of the second half
   again = openclipart.write_collection(root, tmp_path / 'one', half=1)
   assert {work.object_number for work in again} == names
-  # What is left out moves no artist to the other half.
+  # Leaving works out moves no artist to the other half.
   rest = openclipart.write_collection(root, tmp_path / 'two', half=2, without=['shapes/stars'])
   assert {work.artist for work in rest} == {'Mo', 'PeterM'}
 
@@ -151,7 +151,7 @@ def test_names(written, meant):
   assert openclipart.artist([written], openclipart.read_names()) == meant
 
 
-def test_two_makers_are_no_label_and_one_maker_twice_is():
+def test_two_makers_are_not_a_label_but_one_maker_twice_is():
   names = openclipart.read_names()
   assert openclipart.artist(['Ann', 'Bob'], names) == ''
   assert openclipart.artist(['Mo', 'mo'], names) == 'Mo'

@@ -82,7 +82,7 @@ def test_bad_tables_are_refused_by_file_and_line(source, case):
     ('table.docx', b'', 'unknown kind of table'),
   ],
 )
-def test_files_that_are_no_tables(source, name, data, message):
+def test_files_that_are_not_tables(source, name, data, message):
   if name.endswith('parquet'):
     pytest.importorskip('pyarrow')
   (source / name).write_bytes(data)
@@ -139,7 +139,7 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
   source = simple(tmp_path / 's', 6)
   (source / '00.png').rename(os.fsdecode(os.fsencode(source) + b'/K\xfcnstler.png'))
   (tmp_path / 's' / 'old').mkdir()
-  for folder in (b'', b'/old'):  # what is no picture of the table is nobody's business
+  for folder in (b'', b'/old'):  # other files do not matter
     Path(os.fsdecode(os.fsencode(source) + folder + b'/caf\xe9.txt')).write_text('')
   assert len(records(build(source))) == 5
   with pytest.raises(UserError, match=r'K\\udcfcnstler.* the name is not UTF-8'):
@@ -192,7 +192,7 @@ def test_a_class_that_only_unreadable_pictures_had(tmp_path):
     build(source)
 
 
-def test_a_split_column_that_tears_equal_pictures_apart(tmp_path):
+def test_a_split_column_that_separates_equal_pictures(tmp_path):
   rows = [('a.png', 'Ann', 'train'), ('b.png', 'Ann', 'test'), ('c.png', 'Ann', 'test')]
   source = write_collection(tmp_path / 's', ['image', 'artist', 'split'], rows)
   draw(source / 'b.png', 0)  # the pixels of a.png

@@ -1,4 +1,4 @@
-"""Tables of every kind and encoding, and which column is what."""
+"""Tables of every kind and encoding, and roles of columns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_delimited(source, encoding, name, delimiter):
   check(build(source))
 
 
-def test_a_guessed_encoding_is_told(source, capsys):
+def test_a_guessed_encoding_is_reported(source, capsys):
   # A French quotation with hard blanks, which by itself would be a letter of UTF-8.
   rows = [*ROWS[:2], ('c.png', 'Dürer', '« Né\xa0»', 1700)]
   write_table(source / 'metadata.csv', COLUMNS, rows, encoding='cp1252')
@@ -93,7 +93,7 @@ def test_workbooks(source, kind):
 
 
 @pytest.mark.parametrize('kind', ['csv', *KINDS])
-def test_a_formula_that_failed_is_no_class(source, kind):
+def test_a_failed_formula_is_not_a_class(source, kind):
   path, rows = source / f'metadata.{kind}', [list(row) for row in ROWS]
 
   def save():
@@ -112,7 +112,7 @@ def test_a_formula_that_failed_is_no_class(source, kind):
     save()
     with pytest.raises(UserError, match=r"line 4: 'artist' is .*, which a spreadsheet shows"):
       build(source)
-  build(source, labels='material', overwrite=True)  # what nobody reads may be broken
+  build(source, labels='material', overwrite=True)  # unused cells may be broken
 
 
 def test_a_missing_reader_says_what_to_install(source, monkeypatch):
@@ -165,7 +165,7 @@ def test_two_tables_need_a_choice(source):
   check(build(source, metadata='metadata.tsv'))
 
 
-def test_a_table_that_is_not_there_or_not_in_the_folder(source):
+def test_a_missing_table_or_one_outside_the_folder(source):
   write_table(source.parent / 'out.csv', COLUMNS, ROWS)
   with pytest.raises(UserError, match=r'--metadata=no\.csv: no such file'):
     build(source, metadata='no.csv')
@@ -179,7 +179,7 @@ def test_the_name_of_the_table_in_any_case(source):
   check(build(source))
 
 
-def test_a_table_of_another_name_is_not_passed_over(tmp_path):
+def test_a_table_of_another_name_is_not_skipped(tmp_path):
   source = tmp_path / 's'
   for i in range(12):
     draw(source / 'AB'[i % 2] / f'{i}.png', i)
@@ -198,7 +198,7 @@ def test_columns_without_a_name_are_left_out(source):
 
 
 @pytest.mark.parametrize('before', ['sep=;\n', 'sep=;\r\n', '\n', '\r\n  \n'])
-def test_what_stands_before_the_header(source, before):
+def test_lines_before_the_header(source, before):
   path = write_table(source / 'metadata.csv', COLUMNS, ROWS, delimiter=';')
   path.write_bytes(before.encode() + path.read_bytes())
   check(build(source))
@@ -228,7 +228,7 @@ def test_names_of_folders_are_not_read_as_cells(tmp_path):
   assert {r['label'] for r in found} == {
     'glass|silver',
     'a: b',
-    'http:',  # the slash is a folder of its own
+    'http:',  # the slash makes a subfolder
     'c:d',
     'back\\slash',
     '#REF!',
@@ -317,7 +317,7 @@ def test_any_bytes_are_a_table_or_refused(tmp_path_factory, data, ending):
   st.sampled_from(',;\t'),
   st.sampled_from(['utf-8', 'utf-8-sig', 'utf-16']),
 )
-def test_what_was_written_is_read(tmp_path_factory, rows, delimiter, encoding):
+def test_tables_are_read_as_written(tmp_path_factory, rows, delimiter, encoding):
   rows = [(a or 'x', b) for a, b in rows if (a or 'x').strip() or b.strip()]
   path = tmp_path_factory.getbasetemp() / 'round.csv'
   write_table(path, ['image', 'artist'], rows, delimiter=delimiter, encoding=encoding)

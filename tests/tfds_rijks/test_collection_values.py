@@ -115,7 +115,7 @@ def test_doubtful_makers_are_missing(text):
 
 
 @pytest.mark.parametrize('text', CERTAIN)
-def test_names_that_only_look_so_stay(text):
+def test_names_that_only_look_doubtful_stay(text):
   assert cleaner().clean(text, column='artist') == text
 
 
@@ -128,14 +128,14 @@ def test_distancing_is_for_makers(column):
 
 
 @pytest.mark.parametrize('text', NOBODY)
-def test_nobody_is_nobody(text):
+def test_unknown_makers_are_missing(text):
   clean = cleaner()
   assert clean.clean(text, column='Artist Display Name') == ''
   assert clean.nobody == {'Artist Display Name': {text: 1}}
   assert cleaner(nobody='none', distancing='none').clean(text, column='artist') == text
 
 
-def test_nobody_in_other_columns_and_from_a_file(tmp_path):
+def test_unknown_values_in_other_columns_and_words_from_a_file(tmp_path):
   clean = cleaner()
   for text, label in [('unknown', ''), ('NaN', ''), ('unknown wood', 'unknown wood'), ('Sn', 'Sn')]:
     assert clean.clean(text, column='material') == label
@@ -199,7 +199,7 @@ def test_bad_aliases(tmp_path, text, message):
     aliases.read(str(file))
 
 
-def test_files_of_flags_that_are_not_there(tmp_path):
+def test_missing_files_of_flags(tmp_path):
   with pytest.raises(UserError, match=r'--aliases=.*no such file'):
     aliases.read(str(tmp_path / 'no.csv'))
   with pytest.raises(UserError, match=r'--distancing=.*no such file'):
@@ -279,7 +279,7 @@ def test_a_phrase_of_nothing_visible_matches_nothing():
   assert cleaner(phrases=['\u200b', 'naar']).clean('Rubens', column='artist') == 'Rubens'
 
 
-def test_aliases_are_followed_to_the_end_and_travel_with_the_data(tmp_path):
+def test_aliases_are_followed_to_the_end_and_stored_with_the_data(tmp_path):
   rows = [
     ('a.png', 'Jan Steen'),
     ('b.png', 'J. Steen'),
@@ -362,7 +362,7 @@ def test_years(text, value):
 @pytest.mark.parametrize(
   'columns', [('Datering',), ('Date',), ('Millésime',), ('Year begin', 'Object End Date')]
 )
-def test_years_by_their_names_and_those_that_are_none(tmp_path, columns):
+def test_years_by_name_and_cells_that_are_not_years(tmp_path, columns):
   cells = ['1650', '1.650', '1712', '-50', 'ca. 1700', '1800', '1900']
   rows = [(f'{i}.png', 'AB'[i % 2], *[cell] * len(columns)) for i, cell in enumerate(cells)]
   rows += [('7.png', 'A', *['0', '1700'][: len(columns)])]
@@ -403,7 +403,7 @@ def test_any_text_is_a_finite_number_or_missing_or_none(text):
   assert value is None or math.isnan(value) or math.isfinite(value)
 
 
-def test_cells_that_are_no_number_are_missing_and_listed(tmp_path, capsys):
+def test_cells_that_are_not_numbers_are_missing_and_listed(tmp_path, capsys):
   rows = [('a.png', 'Ann', '1600'), ('b.png', 'Ann', '17th century')]
   path = build(write_collection(tmp_path / 's', ['image', 'artist', 'year'], rows))
   assert math.isnan(records(path)[1]['year'])

@@ -1,4 +1,4 @@
-"""Likely copies: what is found, what is told apart, and what a build makes of it."""
+"""Likely copies: finding them, distinguishing others, and their effect on a build."""
 
 from __future__ import annotations
 
@@ -114,14 +114,14 @@ def framed(seed: int) -> np.ndarray:
 @pytest.mark.parametrize(
   'draw', [paper, shaded, coin, text, plate, icon, framed, scene], ids=lambda draw: draw.__name__
 )
-def test_works_that_look_alike_are_no_copies(draw: Callable[[int], np.ndarray], tmp_path):
+def test_works_that_look_alike_are_not_copies(draw: Callable[[int], np.ndarray], tmp_path):
   paths = {}
   for k in range(3 if draw is plate else 6):
     paths[str(k)] = tmp_path / f'{k}.png'
     Image.fromarray(draw(k)).save(paths[str(k)])
   copies = found(paths, tmp_path)
   assert not copies.seed_of and not copies.likely
-  # A state that differs by a line of writing only is doubtful; so are shadows on blank paper.
+  # A state that differs only by a line of writing is doubtful; so are shadows on blank paper.
   doubtful = {name for pair in copies.doubtful for name in pair[:2]}
   assert doubtful <= set({plate: '02', shaded: '012345'}.get(draw, ''))
   assert doubtful == set(copies.small) and (draw is not plate or doubtful)
@@ -138,7 +138,7 @@ LIKELY = {
 }
 DOUBTFUL = {
   'grey': lambda a: a.mean(axis=2, keepdims=True).repeat(3, 2),
-  # Of two crops that neither holds the other: more of the scene on one side.
+  # Two crops, neither inside the other: more of the scene on one side.
   'moved': lambda a: np.pad(a, ((0, 0), (6, 0), (0, 0)), mode='reflect')[:, :-6],
 }
 UNLIKE = {
@@ -151,7 +151,7 @@ UNLIKE = {
 
 @pytest.mark.parametrize('rule', ['likely', 'doubtful'])
 @pytest.mark.parametrize('how', [*LIKELY, *DOUBTFUL, *UNLIKE])
-def test_what_was_done_to_a_picture(how: str, rule: Rule, tmp_path):
+def test_changes_to_a_picture(how: str, rule: Rule, tmp_path):
   first = scene(5)
   change = {**LIKELY, **DOUBTFUL, **UNLIKE}[how]
   paths = {name: tmp_path / name for name in ('a.png', 'b.png', 'c.png')}
@@ -177,11 +177,11 @@ def planted(museum) -> list[dict[str, str]]:
     return list(csv.DictReader(file))
 
 
-def test_planted_copies_are_found_in_whatever_order(museum, planted, tmp_path):
+def test_planted_copies_are_found_in_any_order(museum, planted, tmp_path):
   paths = {path.stem: path for path in sorted((museum / 'jpg2').iterdir())}
   shelf = pictures.read_all(paths, pictures.Reading(processes=1, copies='likely'), folder=tmp_path)
   copies = shelf.copies
-  # Of equal pictures, as the museum has some, the first stands for all.
+  # Of equal pictures, the first represents all.
   first = {one.digest: name for name, one in reversed(shelf.pictures.items()) if one.digest}
   stands = {name: first.get(one.digest, name) for name, one in shelf.pictures.items()}
   original = {row['copy']: stands[row['original']] for row in planted}
@@ -203,7 +203,7 @@ def test_planted_copies_are_found_in_whatever_order(museum, planted, tmp_path):
   }
 
 
-def test_a_turned_picture_is_found_without_being_drawn(tmp_path):
+def test_a_turned_picture_is_found_without_rendering_it(tmp_path):
   """Against all descriptors of all turned sketches, each with each."""
   small = [Image.fromarray(scene(k, 80)).convert('L').resize((SIDE, SIDE)) for k in range(40)]
   sketches = np.stack([np.asarray(image) for image in small])
@@ -226,8 +226,8 @@ def test_a_turned_picture_is_found_without_being_drawn(tmp_path):
   assert {pair[:2] for pair in got} == {pair[:2] for pair in expected}
 
 
-def test_a_chain_of_ties_is_no_group():
-  """Each of a row is like the next: only what is like the seed itself stays with it."""
+def test_a_chain_of_ties_is_not_a_group():
+  """Each of a series is like the next: only those like the seed stay with it."""
   asked: list[tuple[int, int]] = []
 
   def compare(pairs):
@@ -244,7 +244,7 @@ def test_a_chain_of_ties_is_no_group():
 
 @pytest.fixture(scope='module')
 def saved_again(tmp_path_factory) -> Path:
-  """Ten works, each as a master, as JPEG, and smaller; every file an object of its own."""
+  """Ten works, each as a master, as JPEG, and smaller; every file a separate object."""
   folder = tmp_path_factory.mktemp('again') / 'source'
   folder.mkdir()
   rows = []
@@ -280,7 +280,7 @@ def test_a_collection_keeps_copies_together(saved_again, capsys):
     build(saved_again, copies='all', overwrite=True)
 
 
-def test_a_split_that_is_given_stands(saved_again, tmp_path, capsys):
+def test_a_given_split_is_kept(saved_again, tmp_path, capsys):
   shutil.copytree(saved_again, tmp_path / 's')
   names = sorted(path.name for path in saved_again.iterdir() if path.suffix != '.csv')
   rows = [(name, 'A', 'test' if '_b' in name else 'train') for name in names]
@@ -343,7 +343,7 @@ def test_rules_that_are_refused(config, copies, message):
     Preparation(config, Path(), copies=copies)
 
 
-def test_the_name_says_the_rule():
+def test_the_name_has_the_rule():
   assert Preparation('full', Path(), copies='equal').config.name == 'full_copies-equal'
   assert Preparation('full', Path(), copies='likely').config.name == 'full'
   assert Preparation('challenge2014', Path(), copies='equal').config.name == 'challenge2014'

@@ -1,4 +1,4 @@
-"""What a source folder holds, compared with what it held."""
+"""The content of a source folder, now and before."""
 
 from __future__ import annotations
 

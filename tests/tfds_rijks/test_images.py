@@ -1,4 +1,4 @@
-"""The one decoder: the same upright sRGB pixels from any format, or a refusal by name."""
+"""The decoder: the same upright sRGB pixels from any format, or a refusal by name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_exif_orientation_is_applied(kind, orientation):
     assert images.jpeg_size(data) == (48, 64)
 
 
-def test_broken_exif_costs_the_orientation_only():
+def test_broken_exif_only_loses_the_orientation():
   data = encode(picture(), 'JPEG', exif=b'Exif\0\0MM\0*\xff\xff\xff\xff')
   assert images.decode(data, name='x').shape == (48, 64, 3)
 
@@ -72,7 +72,7 @@ def test_a_look_does_not_depend_on_the_scale(orientation, short_side):
   assert np.ptp(looks[0]) > 100
 
 
-def test_large_transparent_pictures_are_laid_on_white_in_strips():
+def test_large_transparent_pictures_are_put_on_white_in_strips():
   image = Image.new('RGBA', (3, colour._STRIP * 2 + 5), (10, 20, 30, 255))
   image.putpixel((1, colour._STRIP * 2 + 4), (0, 0, 0, 0))
   out = images.decode(encode(image, 'PNG'), name='x')
@@ -182,7 +182,7 @@ def test_shrink_keeps_small_plain_jpegs_and_rewrites_the_rest():
   assert png[:2] == b'\xff\xd8'
 
 
-def test_pixel_digest_sees_pixels_and_shape_only():
+def test_pixel_digest_only_sees_pixels_and_shape():
   image = picture()
   bmp = images.decode(encode(image, 'BMP'), name='x')
   png = images.decode(encode(image, 'PNG', compress_level=9), name='x')

@@ -1,4 +1,4 @@
-"""Every kind of picture means what its file says; known samples are the oracle, libvips another."""
+"""Every kind of picture is decoded as declared, compared with known samples and libvips."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LINEAR = levels(srgb(RAMP))
 
 
 @pytest.mark.parametrize('name', sorted({kind.format for kind in KINDS}))
-def test_every_kind_is_what_was_written(name):
+def test_every_kind_is_decoded_as_written(name):
   wrong = [
     f'{kind.what}, {kind.bits} bits, {kind.variant}: {said}'
     for kind in KINDS
@@ -48,13 +48,13 @@ def test_every_kind_is_what_was_written(name):
   assert not wrong, f'{len(wrong)} of {len(KINDS)}:\n' + '\n'.join(wrong[:20])
 
 
-def test_the_table_of_the_docs_is_of_today():
+def test_the_table_in_the_docs_is_current():
   written_table = page.DOCS.read_text(encoding='utf-8').split(page.BEGIN)[1].split(page.END)[0]
   assert written_table == page.table(KINDS), 'run python -m benchmarks.pictures'
 
 
 @pytest.mark.skipif(not shutil.which('vips'), reason="needs Debian's libvips-tools")
-def test_libvips_sees_the_same(tmp_path):
+def test_libvips_agrees(tmp_path):
   seen = 0
   layouts = (' big-endian', 'planar deflate big-endian', 'tiled little-endian', '')
   for i, kind in enumerate(KINDS):
@@ -65,11 +65,11 @@ def test_libvips_sees_the_same(tmp_path):
     if 'alpha' in kind.what or (
       kind.bits < 8 and (kind.format == 'JPEG 2000' or 'planar' in kind.variant)
     ):
-      continue  # where libvips 8.14 forgets to scale, and to invert planes
+      continue  # where libvips 8.14 neither scales nor inverts planes
     (tmp_path / f'{i}').write_bytes(kind.data)
     command = ['vips', 'colourspace', f'{tmp_path}/{i}', f'{tmp_path}/{i}.png', 'srgb']
     if subprocess.run(command, capture_output=True).returncode:
-      continue  # a kind that it does not read
+      continue  # a kind it does not read
     theirs = np.asarray(Image.open(tmp_path / f'{i}.png').convert('RGB')).astype(int)
     off = np.abs(images.decode(kind.data, name='x') - theirs).max()
     assert off <= 1, (kind.format, kind.what, kind.bits, kind.variant)
@@ -169,7 +169,7 @@ def directories(*files: bytes) -> bytes:
   return bytes(out)
 
 
-def test_the_picture_of_a_tiff_is_no_thumbnail_and_no_mask():
+def test_the_picture_of_a_tiff_is_not_a_thumbnail_or_mask():
   full, small = kinds.samples(1, 8), kinds.samples(1, 8)[:3, :4]
   reduced = written.tiff(small, 1, 8, tags=[(254, 4, (1,))])
   mask = written.tiff(full, 4, 1, tags=[(254, 4, (4,))])
@@ -234,7 +234,7 @@ def refusals():
 
 
 @pytest.mark.parametrize(('match', 'data'), list(refusals()))
-def test_what_is_not_known_is_refused_by_name(match, data):
+def test_unknown_kinds_are_refused_by_name(match, data):
   with pytest.raises(images.ImageError, match=match) as error:
     images.decode(data, name='x')
   assert error.value.reason == UNSUPPORTED
@@ -259,7 +259,7 @@ def bmp(alpha: int, *, profile: bytes = b'') -> bytes:
   )
 
 
-def test_transparency_that_is_everywhere_says_nothing():
+def test_transparency_everywhere_is_ignored():
   rgb = kinds.samples(3, 8).astype(np.uint8)
   empty = np.concatenate([rgb, np.zeros_like(rgb[..., :1])], 2)
   for data in (bmp(0), encode(empty, 'PNG'), written.tiff(empty, 2, 8, tags=[(338, 3, (2,))])):
@@ -319,13 +319,13 @@ def flaws():
 @pytest.mark.parametrize(
   ('name', 'flaw'), list(flaws()), ids=lambda value: value if isinstance(value, str) else ''
 )
-def test_flawed_metadata_around_whole_pixels_are_put_up_with(mode, name, flaw):
+def test_flawed_metadata_around_intact_pixels_is_tolerated(mode, name, flaw):
   data = encode(Image.fromarray(picture()).convert(mode), 'JPEG')
   flawed = flaw(data)
   assert flawed != data or (mode, name) == ('CMYK', 'unknown JFIF')
   image, notes = images.read(flawed, name='x')
   assert (image == images.decode(data, name='x')).all()
-  # libjpeg does not even warn of each of them for each kind of colours.
+  # libjpeg does not even warn of all of them for all kinds of colours.
   assert set(notes) <= {jpeg.FLAWED, colour.DAMAGED_PROFILE}
   assert jpeg.FLAWED in notes or mode == 'CMYK'
   small = images.shrink(flawed, name='x', image_size=500)
@@ -391,7 +391,7 @@ def test_colours_given_by_numbers_are_followed_in_avif():
     images.decode(data[: at + 2] + b'\0\x10' + data[at + 4 :], name='x')
 
 
-def test_the_report_names_what_was_put_up_with_and_what_was_passed_over(tmp_path, monkeypatch):
+def test_the_report_names_tolerated_flaws_and_skipped_files(tmp_path, monkeypatch):
   monkeypatch.setattr(heif, 'INSTALLED', False)
   monkeypatch.setattr(listing, 'SUFFIXES', images.SUFFIXES - images.HEIC_SUFFIXES)
   source = simple(tmp_path / 'source')

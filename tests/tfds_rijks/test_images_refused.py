@@ -1,4 +1,4 @@
-"""What is no usable picture: refused by name, before it costs memory or time."""
+"""Unusable pictures: refused by name, before they cost memory or time."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ REFUSED = [
 @pytest.mark.parametrize(
   ('data', 'reason'), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
 )
-def test_what_is_no_usable_picture_is_refused_before_it_costs_memory(data, reason):
+def test_unusable_pictures_are_refused_before_they_cost_memory(data, reason):
   tracemalloc.start()
   with pytest.raises(ImageError) as error:
     images.decode(data, name='SK-A-1')
@@ -166,5 +166,5 @@ def test_mutated_files_give_a_picture_or_an_image_error(data):
     assert image.ndim == 3
     assert image.shape[2] == 3
     assert image.shape[0] * image.shape[1] <= 1_000_000
-    images.look(image, bytes(seed), side=8)  # asked of every picture that could be decoded
+    images.look(image, bytes(seed), side=8)  # called for every picture that could be decoded
   assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB

@@ -43,7 +43,7 @@ def test_workers_import_neither_jax_nor_flaxart():
   assert list(pool.run(pool_work.modules, range(20), what='x', processes=2)) == [[]] * 20
 
 
-def test_a_worker_that_cannot_start_is_no_items_fault(monkeypatch):
+def test_a_worker_that_cannot_start_is_not_an_items_fault(monkeypatch):
   monkeypatch.setattr(pool_work.slow, '__module__', 'no_such_module')
   with pytest.raises(pool.WorkerError, match='could not start'):
     list(pool.run(pool_work.slow, range(20), what='x', processes=2))
@@ -84,7 +84,7 @@ def _children() -> set[str]:
 
 
 def _bytes(path: Path) -> bytes:
-  """Of a file in /proc; none of a thread or process that has ended meanwhile."""
+  """The content of a file in /proc; empty for a thread or process that has ended."""
   try:
     return path.read_bytes()
   except (FileNotFoundError, ProcessLookupError):

@@ -137,7 +137,7 @@ def test_a_fingerprint_without_sizes_is_still_trusted(source):
   assert files(path) == before
 
 
-def test_two_collections_share_a_folder_under_names_of_their_own(tmp_path, source):
+def test_two_collections_share_a_folder_under_different_names(tmp_path, source):
   other = simple(tmp_path / 'other', 12)
   target = tmp_path / 'prepared'
   build(source)
@@ -160,7 +160,7 @@ def test_dry_run_estimates_and_writes_nothing(source, capsys):
   assert '24 pictures; about 0:0' in capsys.readouterr().out
 
 
-def test_what_does_not_fit_is_refused(source, monkeypatch):
+def test_a_build_that_does_not_fit_is_refused(source, monkeypatch):
   usage = collections.namedtuple('usage', 'total used free')
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage(10**9, 10**9, 1000))
   with pytest.raises(UserError, match=r'GB free, .* GB needed; free some space'):
@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_refused(source, monkeypatch):
   assert not (source.parent / 'prepared').exists()
 
 
-def test_data_dir_below_the_source_is_no_part_of_it(source):
+def test_data_dir_below_the_source_is_not_part_of_it(source):
   options = {'min_per_class': 1, 'processes': 1}
   inside = source / 'prepared'
   command.prepare('collection', manual_dir=source, data_dir=inside, **options)
@@ -184,7 +184,7 @@ def test_data_dir_that_is_the_source_does_not_hide_it(source):
     command.prepare('collection', manual_dir=source, data_dir=source, **options)
 
 
-def test_data_dir_that_is_no_folder(source, tmp_path):
+def test_data_dir_that_is_not_a_folder(source, tmp_path):
   (tmp_path / 'file').write_text('')
   (tmp_path / 'link').symlink_to(tmp_path / 'unmounted')
   for name, message in (('file', 'is a file'), ('link', 'is a link to nothing')):

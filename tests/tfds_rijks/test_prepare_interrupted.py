@@ -1,4 +1,4 @@
-"""A build that ends early, by a signal, an error or a full disk, leaves what was there."""
+"""A build that ends early, by a signal, an error or a full disk, changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def staging(source: Path) -> Path:
   'error', [KeyboardInterrupt(), OSError(errno.ENOSPC, 'No space left'), RuntimeError('a bug')]
 )
 @pytest.mark.parametrize('existing', [False, True])
-def test_an_interrupted_build_leaves_what_was_there(source, monkeypatch, error, existing):
+def test_an_interrupted_build_changes_nothing(source, monkeypatch, error, existing):
   path = source.parent / 'prepared' / 'collection' / VERSION
   if existing:
     build(source)

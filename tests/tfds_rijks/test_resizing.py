@@ -12,7 +12,7 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square, fit
 from tfds_rijks.resizing import resized
 
-# height and width: reduced, enlarged, one of each, as it is, and the narrowest.
+# height and width: reduced, enlarged, one of each, unchanged, and the narrowest.
 SIZES = [(228, 300), (61, 47), (70, 500), (112, 112), (113, 112), (1, 1), (1, 333)]
 SIDE = 112
 
@@ -30,7 +30,7 @@ def weights(n: int, m: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(('height', 'width'), SIZES)
-def test_each_value_is_the_exact_average_but_for_rounding_twice(resize, height, width):
+def test_each_value_is_the_exact_average_up_to_two_roundings(resize, height, width):
   image = picture(height, width)
   columns, rows = weights(height, SIDE), weights(width, SIDE)
   exact = np.einsum('yh,hwc,xw->yxc', columns, image.astype(float), rows, optimize=True)
@@ -79,7 +79,7 @@ def test_simd_gives_the_same_on_older_processors():
   assert target.get_buffer() == resized(image, (SIDE, SIDE), by='simd').tobytes()
 
 
-def test_what_is_not_installed_is_named(monkeypatch):
+def test_a_missing_library_is_named(monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   assert Square(SIDE).resize == 'pillow'
   with pytest.raises(

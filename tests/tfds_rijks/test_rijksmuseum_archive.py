@@ -61,7 +61,7 @@ def refused(path: Path, into: Path, message: str) -> None:
   with pytest.raises(UserError, match=message) as error:
     archive.unpacked(path, into=into)
   assert str(path) in str(error.value)
-  assert files(path.parent) == before  # `into` lies there too: nothing written, nothing left
+  assert files(path.parent) == before  # `into` is there as well: nothing written, nothing left
 
 
 @pytest.mark.parametrize('kind', ['zip', 'tar', 'tar.gz', 'tar.xz'])
@@ -100,7 +100,7 @@ def test_one_archive_of_everything(tmp_path):
   assert found.ground_truth is not None
 
 
-def test_unpacks_once_and_anew_when_replaced(tmp_path):
+def test_unpacks_once_and_again_when_replaced(tmp_path):
   path = make_zip(tmp_path / 'jpg2.zip', {'a.jpg': JPG})
   first = archive.unpacked(path, into=tmp_path / 'data')
   (first / 'a.jpg').write_bytes(b'touched')
@@ -121,7 +121,7 @@ def test_unpacks_once_and_anew_when_replaced(tmp_path):
     '..',
   ],
 )
-def test_members_that_climb_out(tmp_path, name):
+def test_members_outside_the_folder(tmp_path, name):
   refused(
     make_zip(tmp_path / 'jpg2.zip', {'ok.jpg': JPG, name: JPG}),
     tmp_path / 'data',
@@ -177,7 +177,7 @@ def test_bombs(tmp_path):
   refused(tall, tmp_path / 'data', 'unpack to')
 
 
-def test_a_header_that_lies(tmp_path):
+def test_a_wrong_header(tmp_path):
   path = make_zip(tmp_path / 'a.zip', {'a.jpg': JPG * 10})
   data = path.read_bytes()
   real = (len(JPG) * 10).to_bytes(4, 'little')
@@ -186,7 +186,7 @@ def test_a_header_that_lies(tmp_path):
 
 
 @pytest.mark.parametrize('size', [9, 11])
-def test_copies_exactly_the_size_that_was_judged(size):
+def test_copies_exactly_the_checked_size(size):
   member = archive.Member(PurePosixPath('a.jpg'), size, zipfile.ZipInfo('a.jpg'))
   with pytest.raises(UserError, match=f'does not hold the {size} bytes'):
     archive._copy(io.BytesIO(b'0123456789'), io.BytesIO(), member, Path('a.zip'))
@@ -229,7 +229,7 @@ def test_too_little_space(tmp_path, monkeypatch):
   refused(make_zip(tmp_path / 'a.zip', {'a.jpg': JPG}), tmp_path / 'data', 'GB are free')
 
 
-def test_what_a_killed_command_left_is_gone(tmp_path):
+def test_files_of_a_killed_command_are_removed(tmp_path):
   path = make_zip(tmp_path / 'jpg2.zip', {'a.jpg': JPG, 'b.jpg': JPG})
   into = tmp_path / 'data'
   killed = f"""

@@ -35,7 +35,7 @@ def data_dir(museum, tmp_path_factory) -> Path:
   return folder
 
 
-def test_records_hold_what_the_files_say(data_dir, museum):
+def test_records_agree_with_the_files(data_dir, museum):
   builder = tfds.builder('rijksmuseum/full', data_dir=str(data_dir))
   found = {
     one['object_number'].decode(): one

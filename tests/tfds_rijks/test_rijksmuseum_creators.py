@@ -53,7 +53,7 @@ DOUBT = 'toegeschreven aan'
     ('schilder: Borch, Gerard ter (I)', Creator('Borch, Gerard ter (I)', 'schilder')),
     ('naar eigen ontwerp van: X', Creator('X', '', 'naar eigen ontwerp van')),
     ('tekenaar: Naar, Jan', Creator('Naar, Jan', 'tekenaar')),
-    ('naarder: X', Creator('X', 'naarder')),  # no qualifier: a word that begins like one
+    ('naarder: X', Creator('X', 'naarder')),  # no qualifier: a word that starts like one
   ],
 )
 def test_parse(text, creator):

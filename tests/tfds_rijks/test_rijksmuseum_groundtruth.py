@@ -202,5 +202,5 @@ def test_the_true_file_gives_the_published_classes():
   rows = list(zip(true.creators, true.types, true.materials, strict=True))
   assert sum(map(all, rows)) == 93_853
   assert sum(all(row) and row[0] != 'onbekend' for row in rows) == 93_758
-  # The published sizes of the ECCV-W 2018 sets: every row that carries the label.
+  # The published sizes of the ECCV-W 2018 sets: every row with the label.
   assert (sum(map(bool, true.types)), sum(map(bool, true.materials))) == (112_012, 110_668)

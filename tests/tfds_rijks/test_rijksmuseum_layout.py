@@ -61,7 +61,7 @@ def test_other_folders(tmp_path, names):
   assert list(found.stems) == ['1_a']
 
 
-def test_strangers_are_listed(tmp_path):
+def test_other_files_are_listed(tmp_path):
   found = layout.find(
     museum(
       tmp_path,

@@ -192,7 +192,7 @@ def test_a_whole_answer_of_the_service():
   assert refusal(several.encode()) == 'XML holds several records'
 
 
-def test_material_only_behind_its_label():
+def test_material_only_after_its_label():
   record = read(
     wrap(
       '<dc:format>papier</dc:format><dc:format>Materiaal : hout</dc:format>'
@@ -306,7 +306,7 @@ PIECES = st.sampled_from(
   )
 )
 def test_any_bytes_give_a_record_or_a_reason(data):
-  began = time.process_time()  # of this process: a busy machine is no failure
+  began = time.process_time()  # of this process, as a busy machine is not a failure
   try:
     record = oai.read(data, name='x.xml')
   except oai.RecordError as error:

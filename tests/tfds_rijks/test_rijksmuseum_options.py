@@ -153,7 +153,7 @@ def test_two_objects_with_one_number(museum, tmp_path):
   assert len(set(splits)) == 1
 
 
-def test_names_say_every_option():
+def test_names_have_every_option():
   names = [config.name for config in configs.CONFIGS]
   assert len(names) == len(set(names)) == 3 + 3 + 15
   assert names[0] == 'multitask'
@@ -182,7 +182,7 @@ def test_options_are_refused_before_anything_is_read(options, message):
 
 
 @pytest.mark.parametrize('row', ['"0000001_a,train', '0000001_a,"train" x'], ids=len)
-def test_a_list_of_objects_that_is_no_table(tmp_path, row):
+def test_a_list_of_objects_that_is_not_a_table(tmp_path, row):
   (tmp_path / 'list.csv').write_text(f'stem,split\n{row}\n0000002_b,train\n')
   with pytest.raises(UserError, match='expected a table with quotes in pairs'):
     objects.read(tmp_path / 'list.csv')

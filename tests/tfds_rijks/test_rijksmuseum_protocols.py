@@ -59,7 +59,7 @@ GOLDEN = 'aararrrerrrrrrrrrarrrrer'
 
 
 def test_golden_thousand_to_cap():
-  """Which objects the cap of balanced30 takes is part of the protocol, too."""
+  """Which objects the cap of balanced30 selects is part of the protocol as well."""
   assert [protocols._draw(0, f'000000{i}_SK-A-{i}').hex()[:6] for i in range(3)] == CAP
 
 
@@ -81,7 +81,7 @@ def test_adding_an_object_moves_no_other(protocol):
 
 
 @pytest.mark.parametrize('protocol', ['full', 'multitask'])
-def test_groups_never_lie_in_two_splits(protocol):
+def test_groups_are_never_in_two_splits(protocol):
   objects = crowd(600)
   split = split_of(protocols.run(protocol, objects, STRICT, stems=[], truth=None))
   groups: dict[str, set[str]] = {}

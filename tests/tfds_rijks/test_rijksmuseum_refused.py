@@ -73,7 +73,7 @@ def test_bad_options(museum, tmp_path, config, options, message):
   refused(museum, tmp_path, message, config, **options)
 
 
-def test_list_of_strangers(museum, tmp_path):
+def test_list_of_unknown_stems(museum, tmp_path):
   (tmp_path / 'list.csv').write_text('stem\n1_nobody\n')
   refused(museum, tmp_path / 'data', 'none of its 1 stems', objects_file=tmp_path / 'list.csv')
 

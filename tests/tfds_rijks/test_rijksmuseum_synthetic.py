@@ -1,4 +1,4 @@
-"""The synthetic museum: the same for the same seed, whole or not there, with every trap in it."""
+"""The synthetic museum: the same for the same seed, complete or absent, with every trap."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def nearest(labels: list[str], pixels: np.ndarray) -> float:
 
 
 def test_every_label_shows_in_the_picture():
-  """Without learning, the nearest picture tells all three labels well above chance."""
+  """Without learning, the nearest picture predicts all three labels well above chance."""
   rng = np.random.default_rng(0)
   seen: list[np.ndarray] = []
   labels: dict[str, list[str]] = {'artist': [], 'type': [], 'material': []}

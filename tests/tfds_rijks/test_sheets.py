@@ -1,4 +1,4 @@
-"""Workbooks: the sheet that people see, and its cells as they are shown."""
+"""Workbooks: the visible sheet, and its cells as shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def book(request, tmp_path):
   return tmp_path / f'metadata.{request.param}'
 
 
-def test_the_first_sheet_that_can_be_seen(book):
+def test_the_first_visible_sheet(book):
   write(
     book,
     Page('old', [HEADER, ('a.png', 'OLD')], hidden=True),
@@ -102,15 +102,15 @@ def test_cells_are_what_they_show(book):
   assert [row[1] for row in read(book)[1:]] == [text for _, text in values]
 
 
-def test_rows_of_a_filter_are_read_and_told(book):
+def test_rows_of_a_filter_are_read_and_reported(book):
   write(book, Page('x', [HEADER, ('a.png', 'A'), ('b.png', 'B')], filtered=[1]))
   found = table.read(book)
   assert len(found.rows) == 2
   assert found.notes == ["sheet 'x': 1 hidden rows (a filter) are read as well"]
 
 
-@pytest.mark.parametrize('kind', ['xlsx', 'ods'])  # .xls does not tell
-def test_a_formula_that_nobody_calculated_is_named(tmp_path, kind):
+@pytest.mark.parametrize('kind', ['xlsx', 'ods'])  # not detectable in .xls
+def test_a_formula_without_a_value_is_named(tmp_path, kind):
   rows = [(*HEADER, 'x'), ('a.png', 'A', 'x'), ('b.png', '=CONCATENATE("B";"C")', 'x')]
   source = tmp_path / 's'
   draw(source / 'a.png', 0)
@@ -118,7 +118,7 @@ def test_a_formula_that_nobody_calculated_is_named(tmp_path, kind):
   with pytest.raises(UserError, match=r"line 3: 'artist' holds a formula that no program"):
     build(source)
   (source / 'b.png').write_bytes((source / 'a.png').read_bytes())
-  build(source, labels='x')  # what nobody reads may lack one
+  build(source, labels='x')  # unused cells may lack one
 
 
 def test_a_formula_that_gives_nothing_is_an_empty_cell(tmp_path):
@@ -137,7 +137,7 @@ def test_a_formula_that_gives_nothing_is_an_empty_cell(tmp_path):
   'number',
   [datetime.date(1965, 3, 1), Styled(100000, '0.00E+00', '1.00E+05'), '1.00E+05'],
 )
-def test_what_a_spreadsheet_made_of_an_object_number_is_refused(book, number):
+def test_object_numbers_changed_by_a_spreadsheet_are_refused(book, number):
   source = book.parent / 's'
   draw(source / 'a.png', 0)
   write(source / book.name, Page('x', [('inv', *HEADER), (number, 'a.png', 'A')]))

@@ -21,7 +21,7 @@ NS = ' '.join(
 
 @dataclasses.dataclass(frozen=True)
 class Styled:
-  """A number and the format that it is shown in."""
+  """A number and its format."""
 
   value: float
   format: str

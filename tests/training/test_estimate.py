@@ -1,4 +1,4 @@
-"""What is measured before a run is what the run does."""
+"""The measurement before a run does the same as the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flaxart.machine.sharding import CompiledStep
 from flaxart.train import train_and_evaluate
 
 
-def test_the_steps_that_are_timed_are_fed_as_those_of_the_run(tiny, tmp_path, monkeypatch):
+def test_the_timed_steps_are_fed_like_those_of_the_run(tiny, tmp_path, monkeypatch):
   tiny.data.workers, tiny.data.shuffle = 1, False
   asked, taken = [], []
 

@@ -1,4 +1,4 @@
-"""A run that starts from a converted weights file: variant, preprocessing and licence travel."""
+"""A run that starts from a converted weights file keeps variant, preprocessing and licence."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_frozen_features_of_the_run_are_those_of_the_file(weights, tiny, tmp_pat
   assert net.preprocess == trunk.preprocess == imagenet_statistics(resize=256, fit='crop')
   images = np.random.default_rng(0).integers(0, 256, (3, 48, 40, 3), dtype=np.uint8)
   expected = trunk(trunk.preprocess.apply(jnp.asarray(images)))
-  # The run's network has its BatchNorm folded, the file's has not: equal but for rounding.
+  # The run's network has its BatchNorm folded, the file's does not: equal up to rounding.
   error = np.linalg.norm(net.features(images) - expected) / np.linalg.norm(expected)
   assert error < 1e-5
   assert net.about['weights']['licence'] == 'BSD-3-Clause'

@@ -1,4 +1,4 @@
-"""When a run evaluates and saves, and what an evaluation decides."""
+"""When a run evaluates and saves, and decisions after an evaluation."""
 
 from __future__ import annotations
 

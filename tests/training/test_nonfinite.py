@@ -1,4 +1,4 @@
-"""A loss, gradient or update that is no number: stop, or leave it out; nothing is lost."""
+"""NaN in a loss, gradient or update: stop, or drop the update; nothing is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfds_rijks.errors import UserError
 
 
 def poison(monkeypatch, steps):
-  """Makes the labels of the year a NaN that is not taken for a missing one, at these steps."""
+  """Makes the labels of the year infinite at these steps, as NaN would count as missing."""
   count = iter(range(1, 10_000))
 
   def poisoned(batch):
@@ -37,7 +37,7 @@ def with_year(tiny):
   return tiny
 
 
-def test_abort_stops_at_the_first_loss_that_is_no_number(with_year, tmp_path, monkeypatch):
+def test_abort_stops_at_the_first_nan_loss(with_year, tmp_path, monkeypatch):
   with_year.checkpoint.every_steps = 2
   poison(monkeypatch, {4})
   with pytest.raises(UserError, match=r'step 4: the loss is inf; earlier checkpoints are intact'):
@@ -46,7 +46,7 @@ def test_abort_stops_at_the_first_loss_that_is_no_number(with_year, tmp_path, mo
   assert verify(tmp_path / 'run') == {2: []}
 
 
-def test_skip_leaves_the_update_out_and_says_so(with_year, tmp_path, monkeypatch, caplog):
+def test_skip_drops_the_update_and_logs_it(with_year, tmp_path, monkeypatch, caplog):
   with_year.train.on_nonfinite = 'skip'
   with_year.checkpoint.every_steps = 4
   poison(monkeypatch, {4})
@@ -58,7 +58,7 @@ def test_skip_leaves_the_update_out_and_says_so(with_year, tmp_path, monkeypatch
   assert all(np.isfinite(line['loss']) for step, line in lines.items() if step != 4)
 
 
-def test_compiling_again_after_a_restart_is_no_training(with_year, tmp_path, monkeypatch):
+def test_compiling_again_after_a_restart_is_not_training_time(with_year, tmp_path, monkeypatch):
   with_year.checkpoint.every_steps = 2
   with monkeypatch.context() as patch, pytest.raises(UserError, match='step 4: the loss is inf'):
     poison(patch, {4})
@@ -83,7 +83,7 @@ def test_compiling_again_after_a_restart_is_no_training(with_year, tmp_path, mon
   assert all(line['step_s'] < 3 for line in lines_of(tmp_path / 'run').values())
 
 
-def test_an_update_that_overflows_is_left_out_and_counted(with_year, tmp_path, caplog):
+def test_an_update_that_overflows_is_dropped_and_counted(with_year, tmp_path, caplog):
   with_year.train.on_nonfinite, with_year.train.max_skipped = 'skip', 2
   with_year.optim.learning_rate, with_year.checkpoint.every_steps = 1e38, 2
   with_year.optim.name, with_year.loss.task_weights = 'sgd', 'year=10000'
@@ -109,6 +109,6 @@ def test_parameters_that_overflow_are_not_saved(with_year, tmp_path):
   assert checkpoint.steps_on_disk(tmp_path / 'run') == {}
 
 
-def test_all_leaves_are_looked_at():
+def test_all_leaves_are_checked():
   assert nonfinite.all_finite({'a': np.ones(3), 'n': np.ones(2, int)})
   assert not nonfinite.all_finite({'a': np.ones(3), 'b': np.array([1.0, np.nan])})

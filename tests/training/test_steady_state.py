@@ -1,4 +1,4 @@
-"""No quiet slowdowns: a step in full swing compiles nothing, copies nothing, donates its state."""
+"""No silent slowdowns: a steady step compiles nothing, copies nothing, donates its state."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def compilations():
 
   jax.monitoring.register_event_duration_secs_listener(listen)
   yield found
-  from jax._src import monitoring  # there is no public way to take it off again
+  from jax._src import monitoring  # there is no public way to remove it
 
   monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.mark.parametrize('parallelism', ['jit', 'shard_map'])
-def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
+def test_a_steady_step_compiles_nothing_transfers_nothing_and_donates_its_state(
   tiny, compilations, parallelism
 ):
   tiny.model.name = 'resnet50'
@@ -61,7 +61,7 @@ def test_a_steady_step_compiles_nothing_transfers_nothing_and_eats_its_state(
   for _ in range(3):
     before = state.leaves
     batch = fed.on_devices(next(batches))
-    # Only what is asked for is transferred: a Python number that slipped into the step would be.
+    # Only explicit transfers are allowed: a Python number in the step would be an implicit one.
     with jax.transfer_guard('disallow'):
       state, metrics = step.flat(state, batch)
     assert all(leaf.is_deleted() for leaf in before)

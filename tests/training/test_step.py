@@ -36,7 +36,7 @@ def batch(n=8, seed=0):
 
 
 def run(config, *, phases=(0,), data=None, before=None):
-  """States after 0, 1, ... steps, one step a phase given, and the metrics of each."""
+  """States after 0, 1, ... steps, one step for each given phase, and the metrics of each."""
   settings = read_settings(config)
   rate = create_learning_rate_fn(config, steps=10, steps_per_epoch=5)
   network, state = create_train_state(
@@ -103,7 +103,7 @@ def test_gradual_unfreezing_lets_one_group_after_the_other_learn(config):
   assert moved(start, first) == heads
   assert moved(first, second) == heads | stage4
   assert moved(second, third) == heads | trunk
-  # BatchNorm statistics of what is frozen do not move either.
+  # BatchNorm statistics of frozen layers do not move either.
   stats = [
     dict(zip(leaf_paths(s.batch_stats), jax.tree.leaves(s.batch_stats), strict=True))
     for s in (start, first, second)
@@ -124,7 +124,7 @@ def test_gradual_unfreezing_lets_one_group_after_the_other_learn(config):
     ('0:.*;3:heads/.*', r"'heads/\.\*' adds no parameter that learns"),
   ],
 )
-def test_stages_that_make_no_sense_are_named(config, text, line):
+def test_invalid_stages_are_named(config, text, line):
   config.train.unfreeze = text
   with pytest.raises(UserError, match=line):
     run(config)
@@ -148,7 +148,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(config):
     assert of_parts[name] == pytest.approx(of_whole[name], rel=1e-4)
 
 
-def test_the_average_trails_the_weights_and_is_what_is_evaluated(config):
+def test_the_average_trails_the_weights_and_is_evaluated(config):
   config.optim.ema = 0.9
   states, _ = run(config, phases=(0, 0, 0))
   average = params(states[0])
@@ -174,7 +174,7 @@ def test_the_plateau_schedule_scales_the_update(config):
   assert metrics['learning_rate'] == pytest.approx(0.001)
 
 
-def test_val_decides_when_to_slow_down_and_when_to_stop(config):
+def test_val_decides_about_the_rate_and_early_stopping(config):
   config.optim.schedule, config.optim.plateau_patience = 'plateau', 2
   config.train.early_stop_patience = 3
   trend, seen = ValTrend.create(), []
@@ -189,7 +189,7 @@ def test_val_decides_when_to_slow_down_and_when_to_stop(config):
   assert not has_stopped(trend, config)
 
 
-def test_an_equal_val_loss_is_no_better_whatever_its_last_digits(config):
+def test_an_equal_val_loss_is_not_better_whatever_its_last_digits(config):
   trend = ValTrend.create()
   for _ in range(3):
     trend = after_evaluation(trend, 0.1, config)  # float32 rounds it up

@@ -52,7 +52,7 @@ def _random(rng: np.random.Generator, path: str, shape: tuple[int, ...]) -> np.n
 
 
 def numbered(layers: list, *, first: int = 0) -> list:
-  """Unique names with Keras's running numbers, which begin wherever the session left off."""
+  """Unique names with Keras's running numbers, which start wherever the session left off."""
   counts: dict[str, int] = {}
   result = []
   for name, arrays in layers:

@@ -244,7 +244,7 @@ def test_an_archive_that_grows_is_refused(tmp_path):
 
 
 def keras_of_windows(path: Path) -> Path:
-  """Keras joins names by what joins paths on the machine that it runs on."""
+  """Keras joins names with the path separator of its machine."""
   sources.write_keras3(path, sources.numbered(sources.keras_layers('vgg19')))
   with h5py.File(path, 'a') as weights:
     for name in list(weights['layers']):

@@ -1,4 +1,4 @@
-"""Downloading from servers that are right, wrong, slow or cut off, and finding what lies around."""
+"""Downloading from right, wrong, slow and failing servers, and finding existing files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTENT = bytes(range(256)) * 400  # 100 kB
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-  """Serves CONTENT as the path says; counts what was asked for."""
+  """Serves CONTENT as the path says; counts requests."""
 
   ranges: list = []  # noqa: RUF012  (reset by the fixture)
 
@@ -88,10 +88,10 @@ def test_a_right_file_is_fetched_once(serve, tmp_path):
   assert path.read_bytes() == CONTENT
   assert {p.name for p in path.parent.iterdir()} == {'weights.h5', '.weights.h5.lock'}
   assert fetch(serve('right'), tmp_path / 'new') == path
-  assert Handler.ranges == [None]  # the second call asked for nothing
+  assert Handler.ranges == [None]  # the second call made no request
 
 
-def test_of_several_that_want_a_file_one_fetches_it(serve, tmp_path):
+def test_one_of_several_processes_fetches_a_file(serve, tmp_path):
   with concurrent.futures.ThreadPoolExecutor(4) as pool:
     paths = list(pool.map(fetch, [serve('late')] * 4, [tmp_path] * 4))
   assert {path.read_bytes() for path in paths} == {CONTENT}
@@ -126,7 +126,7 @@ def test_another_file_is_refused_and_not_kept(how, message, serve, tmp_path):
     fetch(serve(how), tmp_path)
   assert '\n' not in str(error.value)
   assert not (tmp_path / 'weights.h5').exists()
-  assert fetch(serve('right'), tmp_path).read_bytes() == CONTENT  # and does not stand in the way
+  assert fetch(serve('right'), tmp_path).read_bytes() == CONTENT  # and is not in the way
 
 
 def test_a_silent_server_is_given_up(serve, tmp_path):
@@ -136,7 +136,7 @@ def test_a_silent_server_is_given_up(serve, tmp_path):
   assert time.monotonic() - began < 0.9
 
 
-def test_without_network_the_message_says_what_to_carry_where(tmp_path):
+def test_without_network_the_message_says_what_to_copy_where(tmp_path):
   lost = dataclasses.replace(official_file('resnet50'), url='http://127.0.0.1:9/resnet50_notop.h5')
   with pytest.raises(UserError) as error:
     fetch(lost, tmp_path)

@@ -1,4 +1,4 @@
-"""The converted file: round trip, damage, and what is not one."""
+"""The converted file: round trip, damage, and other files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def weights(**tensors: np.ndarray) -> file.Weights:
   )
 
 
-def test_round_trip_with_all_that_travels(tmp_path):
+def test_round_trip_with_all_metadata(tmp_path):
   path = tmp_path / 'new' / 'w.safetensors'
   original = weights(stem=np.float32([1, 2]), top__predictions__kernel=np.ones((2, 3), np.float32))
   file.write(original, path)

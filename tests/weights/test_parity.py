@@ -37,7 +37,7 @@ def test_networks_compute_what_their_originals_compute(model, source):
 
 
 @pytest.mark.parametrize('model', ['xception', 'inception_v3'])
-def test_every_keras_format_with_running_numbers_that_do_not_begin_at_zero(model, tmp_path):
+def test_every_keras_format_with_running_numbers_that_do_not_start_at_zero(model, tmp_path):
   need('keras')
   keras = originals.import_keras()
   keras.layers.Conv2D(1, 1)
@@ -153,7 +153,7 @@ def test_the_page_names_every_pair():
 
 
 def test_figures_see_a_difference():
-  """A measure that could not fail would be worth nothing."""
+  """Checks that the measure can fail."""
   a = np.random.default_rng(0).normal(size=(2, 512))
   assert parity.relative(a, a) == 0
   b = a.copy()

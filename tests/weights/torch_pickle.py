@@ -1,4 +1,4 @@
-"""Writes a `.pth` by hand, with any shape and stride: what no PyTorch would write."""
+"""Writes a `.pth` by hand, with any shape and stride, even those that PyTorch never writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers beside a trainer: what comes and goes under their hands is no damage."""
+"""Readers beside a trainer: files that appear and disappear meanwhile are not damage."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_trainer_that_saves_all_the_time_raises_no_alarm(run):
   assert not errors and looked >= 3 and len(loaded) > 1
 
 
-def test_a_save_is_waited_for_while_its_trainer_is_at_work(run, monkeypatch):
+def test_readers_wait_for_a_save_while_its_trainer_is_active(run, monkeypatch):
   (step,) = checkpoint.steps_on_disk(run)
   sealed = run / 'checkpoints' / str(step) / manifest.FILE
   sealed.rename(run / 'elsewhere')

@@ -58,7 +58,7 @@ def begun(tmp_path, collection):
   return tell
 
 
-def test_fields_move_are_dropped_or_are_missed(monkeypatch):
+def test_fields_move_or_are_dropped(monkeypatch):
   monkeypatch.setattr(
     'flaxart.config_format.OLD_FIELDS',
     {'a.x': Moved('b.c.y'), 'a.z': Moved('a.z', without=('gone',)), 'p': Removed(default=1),
@@ -71,7 +71,7 @@ def test_fields_move_are_dropped_or_are_missed(monkeypatch):
 
 
 @pytest.mark.parametrize('name', RUNS)
-def test_an_earlier_config_has_the_fields_of_today(name):
+def test_an_earlier_config_gets_the_present_fields(name):
   config = settings.read(GOLDEN / name / 'config.json')
   assert settings.flat(config).keys() == settings.flat(settings.default_config()).keys()
   assert settings.lost(GOLDEN / name / 'config.json') == {}
@@ -100,7 +100,7 @@ def test_a_run_with_a_setting_that_is_gone_is_evaluated_and_not_continued(begun,
   assert evaluate_run(run, split='test', config=config)['artist']['n'] > 0
 
 
-def test_a_run_with_a_pattern_of_earlier_times_is_loaded_and_not_continued(begun):
+def test_a_run_with_an_outdated_pattern_is_loaded_and_not_continued(begun):
   run = begun(trainable='(?!trunk).*', train__unfreeze=r'0:(h)\1')
   assert flaxart.load(run).about['step'] == 4
   with pytest.raises(UserError, match=r'config\.trainable: .*RE2 has no look-ahead'):
@@ -123,7 +123,7 @@ def test_runs_of_every_earlier_format_load_and_answer_as_they_did(folder):
 
 
 @pytest.mark.parametrize('best', [4, 12])
-def test_a_run_of_an_earlier_format_goes_on_as_if_it_had_been_of_this_one(
+def test_a_run_of_an_earlier_format_continues_like_one_of_this_format(
   begun, monkeypatch, caplog, best
 ):
   run, restored = begun(), []
@@ -132,13 +132,13 @@ def test_a_run_of_an_earlier_format_goes_on_as_if_it_had_been_of_this_one(
   def restore(self, step, like, *, mesh, restore=checkpoint.Checkpointer.restore):
     state = restore(self, step, like, mesh=mesh)
     tree = state_tree(state)
-    tree = jax.tree.map(np.array, {**tree['state'], **tree['optimizer']})  # a step eats them
+    tree = jax.tree.map(np.array, {**tree['state'], **tree['optimizer']})  # a step donates them
     restored.append(flat(tree))
     return state
 
   monkeypatch.setattr(checkpoint.Checkpointer, 'restore', restore)
   monkeypatch.setattr('flaxart.training.validation.main_score', lambda *_: float(best == 12))
-  (run / 'checkpoints/8/manifest.json').unlink()  # it was killed before it sealed this one
+  (run / 'checkpoints/8/manifest.json').unlink()  # killed before sealing this one
   config = settings.read(run / 'config.json')
   with caplog.at_level('INFO', 'flaxart'):
     summary = train_and_evaluate(config, run)

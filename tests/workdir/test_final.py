@@ -1,4 +1,4 @@
-"""A finished run keeps its best step, without what only training needs; nothing gets lost."""
+"""A finished run keeps its best step, without what only training needs; nothing is lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_it_evaluates_verifies_and_loads_as_before(both):
     np.testing.assert_array_equal(ours[task], theirs[task])
 
 
-def test_the_same_command_shows_what_it_gave_and_trains_nothing(both, tmp_path, capsys, caplog):
+def test_the_same_command_shows_its_results_and_trains_nothing(both, tmp_path, capsys, caplog):
   caplog.set_level('INFO', logger='flaxart')
   slim, config, summary = both[False]
   shutil.copytree(slim, tmp_path / 'run')
@@ -126,7 +126,7 @@ def test_a_kill_at_any_moment_of_it_leaves_checkpoints_that_verify(
   assert verify.verify(run) == {best: []} and checkpoint.finished_step(run) == best
 
 
-def test_a_second_trainer_leaves_alone_what_the_first_is_finishing(both, tmp_path):
+def test_a_second_trainer_does_not_disturb_the_first_finishing(both, tmp_path):
   slim, config, _ = both[False]
   shutil.copytree(slim, tmp_path / 'run')
   unfinished = tmp_path / 'run' / 'checkpoints' / '16.deleted'
@@ -136,7 +136,7 @@ def test_a_second_trainer_leaves_alone_what_the_first_is_finishing(both, tmp_pat
   assert unfinished.exists()
 
 
-def test_a_finished_run_is_not_trained_on_where_its_results_are_gone(both, tmp_path):
+def test_a_finished_run_without_results_is_not_trained_further(both, tmp_path):
   slim, config, _ = both[False]
   shutil.copytree(slim, tmp_path / 'run', ignore=shutil.ignore_patterns('results.json'))
   with pytest.raises(UserError, match='has no optimizer, which a finished run deletes; give'):

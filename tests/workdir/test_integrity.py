@@ -1,4 +1,4 @@
-"""What is read is what was written: bit flips, missing files, other classes, other formats."""
+"""Files are read as written: bit flips, missing files, other classes, other formats."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_save_that_orbax_cannot_read_again_is_not_sealed(collection, tmp_path,
   assert not list(workdir.rglob('manifest.json'))
 
 
-def test_a_newest_checkpoint_that_lacks_more_than_its_manifest_is_passed_over(run):
+def test_a_newest_checkpoint_that_lacks_more_than_its_manifest_is_skipped(run):
   newest = run / 'checkpoints' / '16'
   assert missing_arrays(newest) == []
   shutil.rmtree(newest / 'optimizer' / 'd')
@@ -141,7 +141,7 @@ def test_a_missing_or_broken_manifest_is_damage(run):
     flaxart.load(run, fallback=True)
 
 
-def test_a_damaged_checkpoint_stops_the_run_unless_fallback_is_asked_for(run, trained, caplog):
+def test_a_damaged_checkpoint_stops_the_run_unless_fallback_is_given(run, trained, caplog):
   damage_latest(run)
   (run / 'results.json').unlink()
   with pytest.raises(UserError, match=r'content changed.* or give --fallback'):
@@ -152,12 +152,12 @@ def test_a_damaged_checkpoint_stops_the_run_unless_fallback_is_asked_for(run, tr
   assert 'continuing after step 8 of 16' in caplog.text
   assert [p.name for p in (run / 'checkpoints-damaged').iterdir()] == ['16']
   assert not any(verify(run).values())
-  # Step 16 came out again as it was before the damage: training is a function of the state.
+  # Step 16 is again as before the damage: training is a function of the state.
   a, b = arrays(run, 16), arrays(trained[0], 16)
   assert a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
 
 
-def test_a_run_without_a_sound_checkpoint_does_not_begin_anew_in_its_place(run, trained):
+def test_a_run_without_an_intact_checkpoint_does_not_start_again_in_its_place(run, trained):
   (run / 'results.json').unlink()
   for step in (8, 16):
     flip_a_bit(run / f'checkpoints/{step}/labels.json', random.Random(step))
@@ -243,7 +243,7 @@ def test_a_checkpoint_keeps_its_preprocessing(run):
     ('calibration.json', '"precision": 0.9', '"precision": 0.1', 'precision of .* was 0.9 when'),
   ],
 )
-def test_what_steers_a_prediction_is_what_was_sealed(run, name, old, new, line):
+def test_predictions_use_sealed_files(run, name, old, new, line):
   text = (run / name).read_text()
   assert old in text
   (run / name).write_text(text.replace(old, new))
@@ -260,7 +260,7 @@ def test_a_run_of_a_later_format_is_refused_by_the_version_that_reads_it(run, tr
 
 
 def test_only_the_newest_checkpoint_is_sealed_late(run):
-  """A run that is killed between a save and its manifest goes on; an older gap is damage."""
+  """A run killed between a save and its manifest continues; an older gap is damage."""
   for step in (8, 16):
     (run / 'checkpoints' / str(step) / manifest.FILE).unlink()
   (run / 'checkpoints/16/optimizer' / manifest.FILE).unlink()  # it comes before the other one
@@ -268,7 +268,7 @@ def test_only_the_newest_checkpoint_is_sealed_late(run):
   assert [bool(lines) for lines in verify(run).values()] == [True, False]
 
 
-def test_what_only_training_needs_may_be_damaged_where_nothing_is_trained(run, trained):
+def test_files_that_only_training_needs_may_be_damaged_otherwise(run, trained):
   (run / 'results.json').unlink()
   for step in (8, 16):
     flip_a_bit(run / f'checkpoints/{step}/optimizer/_METADATA', random.Random(step))

@@ -1,4 +1,4 @@
-"""Data that are not those a run began with: other classes, labels, records, versions."""
+"""Other data than a run began with: other classes, labels, records, versions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_other_data_are_refused_by_name_and_remapped_on_request(
     UserError, match=r"class 1 of artist was 'Bert' .* is 'Yvo' .*--remap_classes"
   ):
     train_and_evaluate(config, copied)
-  # The run's Cleo is unknown here, and what is Anna here was Cleo: every answer becomes wrong.
+  # The run's Cleo is unknown here, and Anna here was Cleo: every answer becomes wrong.
   with caplog.at_level('INFO', 'flaxart'):
     scores = evaluate_run(copied, split='test', config=config, remap_classes=True)
   assert 'artist: 1 of 3 classes matched by name; unknown' in caplog.text
@@ -109,7 +109,7 @@ def test_several_labels_of_a_record_move_with_their_names(collection):
 
   labels = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
   features = {'material': Sequence(ClassLabel(names=['oil', 'paper', 'silver']))}
-  # `by_class_name` changes the labels alone, whatever else a split and a dataset hold.
+  # `by_class_name` only changes the labels of a split and a dataset.
   known = open_dataset('collection', data_dir=collection, tasks=[])
   split = dataclasses.replace(known.split('test'), labels={'material': labels})
   dataset = dataclasses.replace(known, features=features, splits={'test': split})

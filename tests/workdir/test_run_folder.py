@@ -1,4 +1,4 @@
-"""A workdir is begun once; what may change when a run goes on is written down, the rest refused."""
+"""A workdir is begun once; allowed changes of a continued run are written, others refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPEC, ABOUT = TrunkSpec('keras', Preprocess(32)), {'source': 'run a, step 8', 's
 
 @pytest.fixture
 def begin(tiny, collection, tmp_path):
-  """Begins `tmp_path / 'run'`, or goes on with it."""
+  """Begins or continues `tmp_path / 'run'`."""
   dataset = open_dataset('collection', data_dir=collection, tasks=['artist', 'type'])
   tasks = tasks_from_features(dataset.features, {'artist': 1.0, 'type': 1.0})
 
@@ -32,9 +32,7 @@ def begin(tiny, collection, tmp_path):
   return begin
 
 
-def test_a_trunk_that_was_replaced_before_the_first_checkpoint_is_the_one_written_down(
-  begin, caplog
-):
+def test_a_trunk_replaced_before_the_first_checkpoint_is_recorded(begin, caplog):
   run = begin()
   begin()
   assert not caplog.text and run_folder.read_trunk_json(run)['about'] == ABOUT
@@ -57,7 +55,7 @@ def test_a_trunk_that_was_replaced_before_the_first_checkpoint_is_the_one_writte
   assert run_folder.read_trunk_json(run)['about'] == ABOUT
 
 
-def test_a_run_goes_on_with_the_settings_it_was_last_continued_with(begin, tiny):
+def test_a_run_continues_with_its_latest_settings(begin, tiny):
   tiny.data.data_dir = '/here'
   run = begin(tiny)
   tiny.data.data_dir, tiny.data.workers = '/there', 2
@@ -78,7 +76,7 @@ def test_the_command_to_continue_can_be_pasted():
   assert run_folder.continue_command(run, remap_classes=True).endswith("/a' --remap_classes")
 
 
-def test_the_command_is_named_with_all_that_it_needs(tiny, tmp_path, caplog):
+def test_the_command_is_complete(tiny, tmp_path, caplog):
   train_and_evaluate(tiny, tmp_path / 'run')
   caplog.clear()
   with caplog.at_level('INFO', 'flaxart'):

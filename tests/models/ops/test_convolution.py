@@ -129,7 +129,7 @@ def test_kernel_gradients_in_bfloat16_lose_no_more_in_large_batches(depthwise, m
   exact = kernel_gradient(*(a.astype(jnp.float32) for a in (x, kernel, dy)))
   assert half.dtype == jnp.bfloat16
   error = np.linalg.norm(half.astype(jnp.float32) - exact) / np.linalg.norm(exact)
-  assert error < 8e-3  # one rounding to 8 bits: 1.5e-3; Winograd's points are rounded, too
+  assert error < 8e-3  # one rounding to 8 bits: 1.5e-3; Winograd's points are rounded as well
 
 
 @pytest.mark.parametrize('size', range(1, 12))

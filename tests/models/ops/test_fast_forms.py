@@ -70,7 +70,7 @@ def test_a_large_batch_in_parts_gives_the_same(pads, size, monkeypatch):
       assert_same(ours, value_and_gradients(theirs(pads), x, kernel))
 
 
-def test_where_points_outgrow_the_cache_only_the_kernels_gradient_is_left():
+def test_points_larger_than_the_cache_are_only_used_for_the_kernels_gradient():
   x, narrow, wide = (16, 128, 128, 64), (3, 3, 64, 64), (3, 3, 64, 96)
   assert winograd.fits(x, narrow, 1, ONE) and not winograd.worth_while(x, narrow, 1, ONE)
   assert winograd.worth_while((4, *x[1:]), narrow, 1, ONE)
@@ -92,7 +92,7 @@ def test_where_points_outgrow_the_cache_only_the_kernels_gradient_is_left():
     (spectral, (1, 17, 17, 192), (1, 7, 192, 192), 1, SAME[1, 7]),  # too few rows
   ],
 )
-def test_what_it_cannot_do_or_not_faster_is_left_alone(form, x, kernel, stride, pads):
+def test_impossible_or_slower_convolutions_are_left_to_xla(form, x, kernel, stride, pads):
   assert not form.worth_while(x, kernel, stride, pads)
 
 

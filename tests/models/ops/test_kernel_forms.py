@@ -1,4 +1,4 @@
-"""What is made of kernels once: equal results, made once for a shape, and really used."""
+"""Transformed kernels: equal results, made once for a shape, and really used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flaxart.models.ops import winograd
 from flaxart.models.ops.convolution import convolve
 from flaxart.models.ops.kernel_forms import Inference, kernel_form
 
-WINDOWS = [(3, 3), (7, 1), (1, 7)]  # Winograd's, and two by spectra, one of them turned
+WINDOWS = [(3, 3), (7, 1), (1, 7)]  # Winograd's, and two by spectra, one of them rotated
 
 
 def two_layers(arrays, x):
@@ -38,7 +38,7 @@ def test_results_are_those_without(window):
 
 
 @pytest.mark.parametrize('window', WINDOWS)
-def test_forms_made_before_are_what_is_multiplied(window):
+def test_forms_made_before_are_used(window):
   arrays, x = network(window)
   with use_target('cpu'):
     inference = Inference(two_layers, arrays)
@@ -81,7 +81,7 @@ def test_it_is_made_once_for_a_shape(monkeypatch):
   assert len(made) == 3
 
 
-def test_no_form_is_made_where_kernels_are_used_as_they_are():
+def test_no_form_is_made_for_plain_kernels():
   arrays, x = network((3, 3))
   with use_target('tpu'):
     inference = Inference(two_layers, arrays)
@@ -89,7 +89,7 @@ def test_no_form_is_made_where_kernels_are_used_as_they_are():
   assert inference._made[1] == []
 
 
-def test_outside_it_a_form_is_made_anew():
+def test_outside_it_a_form_is_made_again():
   assert kernel_form(lambda kernel: kernel + 1, np.zeros(2)).tolist() == [1, 1]
   points = kernel_form(winograd._kernel_points, np.ones((3, 3, 2, 2), np.float32))
   assert len(points) == 16
