@@ -9,16 +9,20 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from flaxart.config import default_config
+from tfds_rijks import splits
 
 RECORDS = 160
 
 
 def draw_collection(folder: Path, *, objects: int = RECORDS, seed: int = 0) -> Path:
-  """A collection whose artist is the colour and type the shape; some labels are missing."""
+  """A collection whose artist is the colour and type the shape; some labels are missing.
+
+  Its splits are given: runs in `golden` were begun on them.
+  """
   rng = np.random.default_rng(seed)
   folder.mkdir(parents=True)
   colours = {'Anna': (200, 40, 40), 'Bert': (40, 160, 60), 'Cleo': (50, 60, 200)}
-  rows = ['image,artist,type,year']
+  rows = ['image,artist,type,year,split']
   for i in range(objects):
     artist = rng.choice(list(colours), p=[0.5, 0.3, 0.2])
     kind = rng.choice(['bowl', 'coin'], p=[0.6, 0.4])
@@ -32,7 +36,8 @@ def draw_collection(folder: Path, *, objects: int = RECORDS, seed: int = 0) -> P
     Image.fromarray(picture).save(folder / f'{i:04d}.png')
     known = rng.random(2) > 0.1
     year = 1600 + 100 * list(colours).index(artist) + int(rng.integers(0, 40))
-    rows.append(f'{i:04d}.png,{artist if known[0] else ""},{kind if known[1] else ""},{year}')
+    name, label = f'{i:04d}.png', (artist if known[0] else '', kind if known[1] else '')
+    rows.append(f'{name},{",".join(label)},{year},{splits.assign(name)}')
   (folder / 'metadata.csv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
   return folder
 

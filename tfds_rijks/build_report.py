@@ -56,6 +56,20 @@ def table(rows: Sequence[Sequence[Any]], *, header: Sequence[str]) -> str:
   return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
 
 
+def _sizes(splits: Mapping[str, int], intended: Mapping[str, float]) -> str:
+  """Records of each split; where it was drawn, its share and the one that was intended."""
+  everything = sum(splits.values())
+  if not intended:
+    return table([*splits.items(), ('all', everything)], header=('split', 'records'))
+  rows = [
+    (name, splits.get(name, 0), splits.get(name, 0) / everything, share)
+    for name, share in intended.items()
+  ]
+  return table(
+    [*rows, ('all', everything, 1.0, 1.0)], header=('split', 'records', 'share', 'intended')
+  )
+
+
 def _cell(cell: Any) -> str:
   if isinstance(cell, float):
     return f'{cell:.3f}'
@@ -65,14 +79,13 @@ def _cell(cell: Any) -> str:
 def text(report: Mapping[str, Any]) -> str:
   """The text printed at the end of a build. Absent keys are skipped.
 
-  `splits` {name: records}, `tasks` {name: labels.describe(...)}, `unreadable` {reason: [ids]},
-  `picture_notes` and `passed_over` {phrase: [names]}, `leak` {'test', 'leaked'}, `notes` [text].
+  `splits` {name: records}, `shares` {name: intended}, `tasks` {name: labels.describe(...)},
+  `unreadable` {reason: [ids]}, `picture_notes` and `passed_over` {phrase: [names]},
+  `leak` {'test', 'leaked'}, `notes` [text].
   """
   parts = []
   if splits := report.get('splits'):
-    parts.append(
-      table([*splits.items(), ('all', sum(splits.values()))], header=('split', 'records'))
-    )
+    parts.append(_sizes(splits, report.get('shares', {})))
   if tasks := report.get('tasks'):
     rows = [
       (

@@ -165,11 +165,11 @@ def same(found, expected):
 
 
 def test_the_score_of_an_earlier_format_is_sealed_as_well(begun):
-  path = begun() / 'checkpoints/8/metrics/metrics'
-  path.write_text('{"score": 1.0}')
+  run = begun()
+  (run / 'checkpoints/8/metrics/metrics').write_text('{"score": 1.0}')
   with pytest.raises(UserError, match='8/metrics/metrics: content changed'):
-    flaxart.load(begun())
-  assert flaxart.load(begun(), fallback=True).about['step'] == 4
+    flaxart.load(run)
+  assert flaxart.load(run, fallback=True).about['step'] == 4
 
 
 @pytest.mark.parametrize('name', RUNS)

@@ -12,6 +12,7 @@ from typing import Any
 from tfds_rijks import labels, splits
 from tfds_rijks.build_report import examples
 from tfds_rijks.collection.aliases import PROPOSED, spellings
+from tfds_rijks.collection.draw import Group, draw
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection, Record
 from tfds_rijks.copies.report import note, summary
@@ -41,15 +42,6 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
   given = any(record.split for record in records)
   # A given split is kept: copies across it are reported.
   groups = _groups(records, shelf, {} if given else shelf.copies.seed_of)
-  shares = flags.shares()
-  split_of = {
-    record.image: record.split
-    if given
-    else splits.assign(groups[record.image], seed=flags.seed, fractions=shares)
-    for record in records
-  }
-  if given:
-    _check_given(groups, split_of, folder=folder)
   vocabularies, tasks = {}, {}
   for feature, kind in collection.kinds.items():
     if kind == 'text':
@@ -60,20 +52,27 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     values = [record.labels[feature] for record in records]
     vocabularies[feature] = labels.vocabulary(values, min_per_class=flags.min_per_class)
     tasks[feature] = labels.describe(values, vocabularies[feature])
-    trained = {
-      name
-      for record in records
-      if split_of[record.image] == 'train'
-      for name in record.labels[feature]
-    }
-    tasks[feature]['classes_not_in_train'] = [
-      name for name in vocabularies[feature].names if name not in trained
-    ]
     if not vocabularies[feature].names:
       raise UserError(
         f'{folder}: no class of {feature} has {flags.min_per_class} '
         'readable pictures; lower --min_per_class or leave the column out'
       )
+  shares = flags.shares()
+  if given:
+    split_of = {record.image: record.split for record in records}
+    _check_given(groups, split_of, folder=folder)
+  else:
+    drawn = draw(_sizes(records, groups, vocabularies), seed=flags.seed, fractions=shares)
+    split_of = {image: drawn[group] for image, group in groups.items()}
+  for feature, vocabulary in vocabularies.items():
+    for split in ('train', 'test'):
+      shown = {
+        name
+        for record in records
+        if split_of[record.image] == split
+        for name in record.labels[feature]
+      }
+      tasks[feature][f'classes_not_in_{split}'] = [n for n in vocabulary.names if n not in shown]
   counts = splits.counts(split_of)
   made: dict[str, list[tuple[str, dict[str, Any]]]] = {name: [] for name in counts}
   for record in records:
@@ -103,7 +102,10 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     'columns': [one._asdict() for one in collection.columns],
     'records': len(collection.records),
     'splits': counts,
-    'split_rule': 'column split' if given else f'by group, {shares}, seed {flags.seed}',
+    'split_rule': 'column split'
+    if given
+    else f'by group within classes, {shares}, seed {flags.seed}',
+    'shares': {} if given else shares,
     'groups': {
       'groups': len(sizes),
       'records_in_groups_of_several': sum(n for n in sizes.values() if n > 1),
@@ -161,6 +163,22 @@ def _groups(records: Sequence[Record], shelf: Shelf, seed_of: Mapping[str, str])
       keys[name].append(f'copy:{seed}')
   named = splits.merge(keys)
   return {record.image: named[record.group or record.object_number] for record in records}
+
+
+def _sizes(
+  records: Sequence[Record],
+  groups: Mapping[str, str],
+  vocabularies: Mapping[str, labels.Vocabulary],
+) -> dict[str, Group]:
+  """Group -> how many pictures it has, and their classes, in the order of the columns."""
+  count = Counter(groups[record.image] for record in records)
+  classes: dict[str, dict[tuple[str, str], None]] = {name: {} for name in count}
+  for feature, vocabulary in vocabularies.items():
+    known = set(vocabulary.names)
+    for record in records:
+      for name in sorted(known.intersection(record.labels[feature])):
+        classes[groups[record.image]][feature, name] = None
+  return {name: Group(n, tuple(classes[name])) for name, n in count.items()}
 
 
 def _check_given(groups: Mapping[str, str], split_of: Mapping[str, str], *, folder: Path) -> None:
@@ -232,6 +250,10 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
       notes.append(f'{feature}: too rare, now missing: {examples(dropped, most=8)}')
     if absent := task.get('classes_not_in_train'):
       notes.append(f'{feature}: not in train: {examples(absent, most=8)}')
+    if absent := task.get('classes_not_in_test') if 'test' in report['splits'] else ():
+      notes.append(
+        f'{feature}: {len(absent)} classes without a test picture: {examples(absent, most=8)}'
+      )
   for feature, found in report['spellings'].items():
     shown = '; '.join(' = '.join(group) for group in found[:5])
     notes.append(

@@ -44,7 +44,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     'with doubt after the name. Titles, rights and the like, and columns that a label determines, '
     'are texts, not tasks. Years from 100 to 2100 only. Workbooks are read as shown. '
     'Likely copies (saved again, resized, tinted, cropped, turned) are one group, so they are '
-    'in one split (docs/copies.md); --copies=equal only ties equal pixels, as before.',
+    'in one split (docs/copies.md); --copies=equal only ties equal pixels, as before. '
+    'Groups are drawn within classes; those too large for a split go to train.',
     '1.3.0': 'Pictures mean what their files say (docs/pictures.md): deep, planar, inverted ones, '
     'palettes, profiles by content, transparency that is everywhere, orientation by EXIF alone.',
     '1.2.0': 'A folder is one class, whatever its name; #N/A is a missing label.',
