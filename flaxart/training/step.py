@@ -85,7 +85,8 @@ def make_update(
       jax.value_and_grad(loss_fn, has_aux=True), state, part, dropout_key, config.train.accumulate
     )
     grads, loss, of_task = seen.sum((grads, loss, of_task))
-    batch_stats = seen.mean(batch_stats)
+    if not config.model.bn_sync:  # else they are equal everywhere
+      batch_stats = seen.mean(batch_stats)
     opt_state = at_step(state.opt_state, state.step)
     updates, opt_state = network.tx.update(grads, opt_state, state.trainable, phase=phase)
     rate = learning_rate(state.step)
