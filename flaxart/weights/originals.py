@@ -73,7 +73,7 @@ def random_weight(name: str, shape: tuple[int, ...], rng: np.random.Generator) -
   elif len(shape) == 1:
     value = rng.normal(0, 0.3, shape)
   else:
-    value = rng.normal(0, 1, shape)
+    return rng.standard_normal(shape, np.float32)
   return value.astype(np.float32)
 
 

@@ -10,6 +10,7 @@ being the original. Needs the extra `parity`.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
@@ -21,9 +22,10 @@ import jax
 import numpy as np
 
 from flaxart.models import card_of, cards
+from flaxart.models.preprocess import Preprocess
 from flaxart.models.trunk import Trunk
 from flaxart.weights import file
-from flaxart.weights.convert import convert
+from flaxart.weights.convert import convert, preprocess_of
 from flaxart.weights.load import LoadedTrunk, load_trunk
 from flaxart.weights.originals import Outputs, inner_maps, original
 from tfds_rijks import command
@@ -77,24 +79,34 @@ def measure(model: str, source: str, *, seed: int = 0) -> dict[str, Any]:
   with tempfile.TemporaryDirectory() as folder:
     converted = Path(folder) / 'converted.safetensors'
     saved = theirs.save(Path(folder))
-    file.write(convert(model, source=source, path=saved, keep_top=True), converted)
+    images = random_images(model, preprocess_of(model, source, saved), seed=seed + 1)
+    expected = [theirs.run(x, top=not i) for i, x in enumerate(images)]
+    del theirs  # VGG19 with its classifier takes 0.6 GB: never more of it at a time than needed
+    gc.collect()
+    weights = convert(model, source=source, path=saved, keep_top=True)
+    file.write(weights, converted)
+    result: dict[str, Any] = {
+      'variant': weights.variant,
+      'preprocess': weights.preprocess,
+      'parameters': sum(t.size for t in weights.trunk.values()),
+    }
+    del weights
     trunk = load_trunk(converted)
-    weights = file.read(converted)
-  size = trunk.preprocess.size
-  rng = np.random.default_rng(seed + 1)
-  result: dict[str, Any] = {
-    'variant': weights.variant,
-    'preprocess': weights.preprocess,
-    'parameters': sum(t.size for t in weights.trunk.values()),
-  }
-  for (height, width), top, suffix in (((size, size), True, ''), (odd_size(model), False, ' odd')):
-    uint8 = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
-    images = np.asarray(trunk.preprocess.apply(jax.numpy.asarray(uint8)))
-    # Each picture has its own brightness, so that features differ by more than noise.
-    images = images * np.linspace(0.3, 1, len(images), dtype=np.float32)[:, None, None, None]
-    a, b = theirs.run(images, top=top), our_outputs(trunk, images, top=top)
+  for i, (suffix, x, a) in enumerate(zip(('', ' odd'), images, expected, strict=True)):
+    b = our_outputs(trunk, x, top=not i)
     result |= {name + suffix: relative(a[name], b[name]) for name in a}
   return result
+
+
+def random_images(model: str, preprocess: Preprocess, *, seed: int) -> list[np.ndarray]:
+  """Two preprocessed batches `[2, H, W, 3]` of noise: at the usual size, and at an odd one."""
+  rng, batches = np.random.default_rng(seed), []
+  for height, width in ((preprocess.size, preprocess.size), odd_size(model)):
+    uint8 = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    images = np.asarray(preprocess.apply(jax.numpy.asarray(uint8)))
+    # Each picture has its own brightness, so that features differ by more than noise.
+    batches.append(images * np.linspace(0.3, 1, 2, dtype=np.float32)[:, None, None, None])
+  return batches
 
 
 def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
