@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from tiny_museum import off_the_shelf_config
-from trainer import assert_close, stored, untimed_lines
+from trainer import StopError, assert_close, at_step, stored, untimed_lines
 
 from flaxart.evaluate_run import evaluate_run
 from flaxart.off_the_shelf.selection import check_choice
 from flaxart.tasks.softmax import Softmax
 from flaxart.train import train_and_evaluate
-from flaxart.training.validation import judged
 from flaxart.workdir import checkpoint
 from tfds_rijks.errors import UserError
 
@@ -76,28 +74,11 @@ def test_the_pass_with_the_chosen_step_is_traced(tried):
   assert len(list((tried[0] / 'profile').rglob('*.xplane.pb'))) == 1
 
 
-class StopError(Exception):
-  """Instead of judging an evaluation."""
-
-
-def train_until(config, workdir, *, evaluation):
-  """Trains until the evaluation of that number."""
-  count = itertools.count(1)
-
-  def stop(run, state, scores):
-    if next(count) == evaluation:
-      raise StopError
-    return judged(run, state, scores)
-
-  with pytest.MonkeyPatch.context() as patch, pytest.raises(StopError):
-    patch.setattr('flaxart.train.judged', stop)
-    train_and_evaluate(config, workdir)
-
-
-@pytest.mark.parametrize('evaluation', [3, 5, 7])  # of the second setting, two of the third
-def test_a_run_stopped_in_a_setting_continues_to_the_same_end(tried, tmp_path, evaluation):
+@pytest.mark.parametrize('step', [32 + 24, 64 + 8, 64 + 24])  # of the second setting, of the third
+def test_a_run_stopped_in_a_setting_continues_to_the_same_end(tried, tmp_path, step):
   workdir, config, summary = tried
-  train_until(config, tmp_path / 'stopped', evaluation=evaluation)
+  with pytest.raises(StopError):
+    train_and_evaluate(config, tmp_path / 'stopped', on_step=at_step(step))
   again = train_and_evaluate(config, tmp_path / 'stopped')
   assert untimed_lines(tmp_path / 'stopped') == untimed_lines(workdir)
   assert again['test'] == summary['test']
@@ -111,7 +92,8 @@ def test_a_setting_that_skips_too_many_updates_drops_out(tried, tmp_path, caplog
   config = tried[1].copy_and_resolve_references()
   config.train.on_nonfinite, config.train.max_skipped = 'skip', 20
   config.probe.settings, config.log.profile = 'sgd:1e30,adam:3e-3', ''
-  train_until(config, tmp_path / 'run', evaluation=2)
+  with pytest.raises(StopError):
+    train_and_evaluate(config, tmp_path / 'run', on_step=at_step(16))
   # Eight per pass: the third is too many, counted over both starts.
   summary = train_and_evaluate(config, tmp_path / 'run')
   out = 'sgd:1e30 drops out: step 21: the norm of the update is inf, which is number 21'
