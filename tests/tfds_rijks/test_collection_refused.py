@@ -188,7 +188,7 @@ def test_a_class_that_only_unreadable_pictures_had(tmp_path):
     tmp_path / 's', ['image', 'artist', 'type'], [('a.png', 'Ann', ''), ('b.png', '', 'bowl')]
   )
   (source / 'b.png').write_bytes(b'')
-  with pytest.raises(UserError, match='no class of type is left'):
+  with pytest.raises(UserError, match='no class of type has'):
     build(source)
 
 

@@ -304,7 +304,7 @@ def test_aliases_are_followed_to_the_end_and_stored_with_the_data(tmp_path):
   }
   assert about['distancing'] == {'naar': 1}
   aliases.write_text('from,to\nJ. Steen,Jan Steen\n')  # the content decides, not the name
-  with pytest.raises(UserError, match='aliases='):
+  with pytest.raises(UserError, match='aliases was '):
     build(source, aliases=str(aliases))
 
 

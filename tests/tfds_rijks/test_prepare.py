@@ -42,9 +42,9 @@ CHANGES = {
   'a picture more': (lambda s: draw(s / 'new.png', 99), {}, 'new.png is new'),
   'a picture fewer': (lambda s: (s / '03.png').unlink(), {}, '03.png is gone'),
   'a picture replaced': (lambda s: draw(s / '03.png', 3, size=(30, 30)), {}, '03.png has changed'),
-  'a size': (lambda s: None, {'image_size': 16}, 'image_size=None then, 16 now'),
-  'a seed': (lambda s: None, {'seed': 1}, 'seed=0 then, 1 now'),
-  'a label list': (lambda s: None, {'labels': 'type'}, 'labels=None then, type now'),
+  'a size': (lambda s: None, {'image_size': 16}, 'image_size was None, now 16'),
+  'a seed': (lambda s: None, {'seed': 1}, 'seed was 0, now 1'),
+  'a label list': (lambda s: None, {'labels': 'type'}, 'labels was None, now type'),
 }
 
 

@@ -141,7 +141,7 @@ def test_groups_join_parts_and_equal_pictures():
     '5_SK-A-9': picture('z'),
     '6_AK-2': picture(''),
   }
-  assert survey.groups(shelf) == {
+  assert survey.groups(shelf, {}) == {
     '1_BK-1-A': 'BK-1',
     '2_BK-1-B': 'BK-1',
     '3_SK-A-9': 'RP-P-7',
@@ -150,8 +150,8 @@ def test_groups_join_parts_and_equal_pictures():
     '6_AK-2': 'AK-2',
   }
   # A new part, even one that sorts before the others, renames no group.
-  grown = survey.groups({'0_BK-1-C': picture('q'), **shelf})
-  assert {stem: grown[stem] for stem in shelf} == survey.groups(shelf)
+  grown = survey.groups({'0_BK-1-C': picture('q'), **shelf}, {})
+  assert {stem: grown[stem] for stem in shelf} == survey.groups(shelf, {})
 
 
 def test_list_as_published(tmp_path):

@@ -65,7 +65,7 @@ def test_a_run_continues_with_its_latest_settings(begin, tiny):
 
 @pytest.mark.parametrize('name', ['a[1]', 'a*', 'a?/b', 'a\\b'])
 def test_a_folder_that_orbax_takes_for_a_pattern_is_refused(tiny, tmp_path, name):
-  with pytest.raises(UserError, match=r'has one of .* in its name; Orbax'):
+  with pytest.raises(UserError, match=r'has one of .* in its name, which Orbax'):
     train_and_evaluate(tiny, tmp_path / name)
   assert not list(tmp_path.iterdir())
 
