@@ -4,11 +4,11 @@
   python -m benchmarks.copies --pictures=FOLDER --works=2000 --copies=440 --output=folder.json
   python -m benchmarks.copies --pictures=FOLDER --search=112039 --output=search.json
 
-The first two plant copies, of each way as many, among works of the synthetic museum or of a folder;
-a found pair is false if it is neither planted nor equal (in a folder it may be a copy that was
-there before). `--peers=imagehash` compares its hashes in eight orientations at several distances.
-The third times the search among so many pictures: each is the mean of two of the folder, of which
-only the sketches are made. A second look at such a pair sees the first of the two.
+The first two plant copies, equally many of each kind, among works of the synthetic museum or of a
+folder; a found pair is false if it is neither planted nor equal (in a folder it may be a copy that
+was there before). `--peers=imagehash` compares its hashes in eight orientations at several
+distances. The third times the search among many pictures: each is the mean of two of the folder,
+for which only sketches are made. A second look at such a pair sees the first of the two.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def main() -> None:
   parser.add_argument('--pictures', help='folder; without it the synthetic museum')
   parser.add_argument('--works', type=int, default=2000)
   parser.add_argument('--copies', type=int, default=440)
-  parser.add_argument('--search', type=int, default=0, help='time the search among so many')
+  parser.add_argument('--search', type=int, default=0, help='number of pictures to time the search')
   parser.add_argument('--peers', default='', help='imagehash')
   parser.add_argument('--processes', type=int)
   parser.add_argument('--output', required=True, help='JSON file')

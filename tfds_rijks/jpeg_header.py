@@ -9,7 +9,7 @@ import dataclasses
 import struct
 from collections.abc import Iterator
 
-MARK = b'\xff\xd8'  # SOI; bytes may stand before the next marker
+MARK = b'\xff\xd8'  # SOI; bytes may precede the next marker
 # Markers without a length: padding, TEM, RSTn, SOI.
 _BARE = {0x00, 0x01, *range(0xD0, 0xD9)}
 # SOF0 to SOF15 without DHT, JPG and DAC, which share the range.

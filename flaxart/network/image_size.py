@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from flaxart.models import card_of
 from flaxart.models.preprocess import Preprocess
 
-FILTER = 'bilinear'  # of `tfds_rijks.resizing`, whoever computes it
+FILTER = 'bilinear'  # of `tfds_rijks.resizing`, by any library
 
 
 def with_image_size(config: ConfigDict, about: Mapping[str, Any]) -> ConfigDict:

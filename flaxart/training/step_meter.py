@@ -39,7 +39,7 @@ class StepMeter:
     """The next batch. Time spent here counts as waiting only if the last dispatched step has ended
     by the time the batch arrives: otherwise the devices were busy.
     """
-    if len(self.pending) > QUEUED:  # so many batches at most take device memory
+    if len(self.pending) > QUEUED:  # limits the device memory for batches
       jax.block_until_ready(self.pending[-QUEUED - 1][1]['loss'])
     began = time.monotonic()
     batch = next(batches)

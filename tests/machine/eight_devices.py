@@ -131,7 +131,7 @@ def main(model, folder):
     config = settings(model)
     config.model.dtype, config.optim.clip_norm = 'float32', 0.0
     config.optim.momentum, config.optim.learning_rate = 0.0, 1.0
-    config.train.batch_size = 64  # the last BatchNorm sees one pixel a picture
+    config.train.batch_size = 64  # the last BatchNorm sees one pixel per picture
     before, after = train(config, devices=devices, steps=1, dtype=jnp.float32)
     keep(f'{way}_float32', {k: v - after[k] for k, v in before.items() if k.startswith('params')})
 

@@ -116,7 +116,7 @@ BAD_OPTIONS = {
   'a budget': ({'max_unreadable': 'many'}, "--max_unreadable: found 'many'"),
   'a budget of no size': ({'max_unreadable': 'nan%'}, "--max_unreadable: found 'nan%'"),
   'a budget without end': ({'max_unreadable': 'inf'}, "--max_unreadable: found 'inf'"),
-  'fractions that are no numbers': ({'fractions': 'nan,0.5,0.5'}, 'sum to 1'),
+  'fractions that are not numbers': ({'fractions': 'nan,0.5,0.5'}, 'sum to 1'),
   'a label named as what every record has': ({'labels': 'image,artist'}, 'the feature image'),
   'no processes': ({'processes': 0}, '--processes=0'),
 }

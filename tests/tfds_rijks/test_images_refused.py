@@ -58,7 +58,7 @@ REFUSED = [
   ('html', b'<!DOCTYPE html><html><body>404</body></html>', 'an HTML page, not a picture'),
   ('html after blanks', b'\n\n  <html lang="nl"><head>', 'an HTML page, not a picture'),
   ('html with a mark', b'\xef\xbb\xbf<!doctype html>', 'an HTML page, not a picture'),
-  ('text', b'this is no picture', 'unknown format'),
+  ('text', b'this is not a picture', 'unknown format'),
   ('zeros', bytes(1000), 'unknown format'),
   ('only a JPEG mark', b'\xff\xd8\xff', 'damaged'),
   ('JPEG mark and zeros', b'\xff\xd8\xff' + bytes(500), 'damaged'),

@@ -153,7 +153,7 @@ def timm_resnet50(folder: Path) -> Path:
 
 
 KERNEL = np.zeros((3, 3, 3, 4), np.float32)
-BAD = {  # model and source, what is said, the file
+BAD = {  # model and source, message, file
   'another network': (
     'resnet50 keras', 'not the weights of resnet50 from keras: ',
     lambda d: legacy(d, sources.keras_layers('xception')),

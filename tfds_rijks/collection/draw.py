@@ -17,7 +17,7 @@ from typing import NamedTuple
 from tfds_rijks import splits
 
 TRAIN = 'train'
-LARGEST = 0.1  # of what a split should hold, and no more, may lie in one group
+LARGEST = 0.1  # of what a split should hold, and no more, may be in one group
 USUAL = 4  # times the median group is never too large: in a few dozen works every group is large
 MORE = 2  # times its share of the groups that are not too large may go to a split, at the most
 FEWEST = 0.75  # of a class's groups must be due to a split before it is brought there

@@ -126,7 +126,7 @@ class _Pictures:
     found = self._run(described, parts, what='describing pictures', unit='batch')
     self.descriptors = np.concatenate([*found])
     digests: set[str] = set()
-    for i, source in enumerate(sources):  # equal pictures are known: the first stands for all
+    for i, source in enumerate(sources):  # equal pictures are known: the first represents all
       if source.digest in digests:
         self.descriptors[i] = 0
       digests.add(source.digest or source.name)

@@ -18,7 +18,7 @@ from tfds_rijks.orientation import orientation_of
 
 MARK = b'\0\0\0\x0cjP  \r\n\x87\n'
 CODESTREAM = b'\xff\x4f\xff\x51'
-ASSUMED_ALPHA = 'a last channel without a meaning, taken for transparency'
+ASSUMED_ALPHA = 'a last channel without a meaning, treated as transparency'
 _EXIF = b'JpgTiffExif->JP2'
 _MODELS: dict[int, Model] = {16: 'rgb', 17: 'grey', 18: 'rgb', 12: 'cmyk'}
 _SYCC = 18

@@ -18,7 +18,7 @@ class Raster(NamedTuple):
   """A decoded picture before its colours are converted and it is turned upright.
 
   `samples`: `[H, W, C]`, uint8 from 0 to 255 or uint16 from 0 to 65535, C as in `CHANNELS`. Grey
-  and RGB: 0 is black. CMYK: 0 is no ink. Lab: as ICC encodes it. `alpha`: `[H, W]` of the same
+  and RGB: 0 is black. CMYK: 0 is without ink. Lab: as ICC encodes it. `alpha`: `[H, W]` of the same
   type, 0 is transparent; `premultiplied`: the samples were multiplied by it. `orientation`: EXIF's.
   `notes`: tolerated flaws, as phrases to count by.
   """

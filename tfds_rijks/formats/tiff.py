@@ -22,7 +22,7 @@ from tfds_rijks.orientation import known
 
 MARKS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # the last two: BigTIFF
 SMALL_MAP = 'colour map of 8 bits instead of 16'
-UNDECLARED_ALPHA = 'a fourth or second channel without a meaning, taken for transparency'
+UNDECLARED_ALPHA = 'a fourth or second channel without a meaning, treated as transparency'
 _MODELS: dict[int, Model] = {
   0: 'grey',
   1: 'grey',
