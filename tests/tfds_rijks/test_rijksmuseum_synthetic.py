@@ -43,6 +43,14 @@ def test_a_pure_function_of_its_arguments(tmp_path):
   )
 
 
+def test_copies_are_added_to_the_same_museum(tmp_path):
+  plain, more = (draw_museum(tmp_path / str(n), objects=20, copies=n) for n in (0, 11))
+  both, others = digest(plain), digest(more)
+  assert len(others) == len(both) + 2 * 11 + 1  # pictures, records, copies.csv
+  assert {name for name in both if both[name] != others[name]} == {museum.MARKER}
+  assert (more / museum.COPIES).read_text().count('\n') == 12
+
+
 def test_kept_when_it_is_the_same_refused_when_not(tmp_path):
   drawn = draw_museum(tmp_path / 'm', objects=20)
   before = (drawn / 'rijksgt.mat').stat().st_mtime_ns
@@ -52,6 +60,8 @@ def test_kept_when_it_is_the_same_refused_when_not(tmp_path):
     draw_museum(tmp_path / 'm', objects=30)
   with pytest.raises(UserError, match='at least 20'):
     draw_museum(tmp_path / 'n', objects=3)
+  with pytest.raises(UserError, match='copies=-1: expected 0 or more'):
+    draw_museum(tmp_path / 'n', objects=20, copies=-1)
   assert not (tmp_path / 'n').exists()
 
 

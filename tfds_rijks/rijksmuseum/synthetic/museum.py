@@ -77,11 +77,13 @@ def draw_museum(
     `folder`.
 
   Raises:
-    UserError: the folder holds something else, or `objects` is too small.
+    UserError: the folder holds something else, `objects` is too small, or `copies` negative.
   """
   if objects < MIN_OBJECTS:
     raise UserError(f'objects={objects}: a museum needs at least {MIN_OBJECTS}')
   folder = Path(folder).expanduser()
+  if copies < 0:
+    raise UserError(f'copies={copies}: expected 0 or more')
   if folder.exists() and not folder.is_dir():
     raise UserError(f'{folder}: exists and is not a folder; choose another name')
   recipe = {'objects': objects, 'seed': seed, 'recipe': RECIPE}
