@@ -133,7 +133,7 @@ def test_the_share_of_waiting_is_that_of_the_time_after_the_first_steps(tmp_path
   monkeypatch.setattr(waiting, 'timed', lambda line: end_to_end.Timed(1.0, 1.0, said))
   share, rate = waiting.trained([], 'host', tmp_path, batch=16)
   assert share == pytest.approx(1.0 / 4) and rate == pytest.approx(31 * 16 / 4)
-  with pytest.raises(UserError, match=r'data\.cache=device: there is no room'):
+  with pytest.raises(UserError, match=r'data\.cache=device: no room'):
     waiting.trained([], 'device', tmp_path, batch=16)
 
 

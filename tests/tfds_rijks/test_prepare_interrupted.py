@@ -147,5 +147,5 @@ def test_two_builds_at_once_are_refused(source):
 
   with (folder / '.lock').open('w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with pytest.raises(UserError, match='another prepare is writing there'):
+    with pytest.raises(UserError, match='another prepare is writing here'):
       build(source)
