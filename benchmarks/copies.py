@@ -6,7 +6,7 @@
 
 The first two plant copies, equally many of each kind, among works of the synthetic museum or of a
 folder; a found pair is false if it is neither planted nor equal (in a folder it may be a copy that
-was there before). `--peers=imagehash` compares its hashes in eight orientations at several
+already existed). `--peers=imagehash` compares its hashes in eight orientations at several
 distances. The third times the search among many pictures: each is the mean of two of the folder,
 for which only sketches are made. A second look at such a pair sees the first of the two.
 """
@@ -37,7 +37,7 @@ DISTANCES = (4, 8, 12, 16)  # bits of 64
 
 
 def planted(folder: Path, works: list[Path], copies: int) -> dict[str, Path]:
-  """Works and copies by name; a copy is called by its work's number, and how it was made."""
+  """Works and copies by name; a copy's name has its work's number and its kind."""
   rng = np.random.default_rng(0)
   found: dict[str, Path] = {}
   for i, path in enumerate(works):
@@ -56,7 +56,7 @@ def planted(folder: Path, works: list[Path], copies: int) -> dict[str, Path]:
 
 
 def measured(named: Mapping[str, Path], folder: Path, *, processes: int | None) -> dict[str, Any]:
-  """What `read_all` finds, and how long that takes more."""
+  """The result of `read_all`, and the additional time for it."""
   seconds = {}
   for rule in ('equal', 'likely'):
     reading = pictures.Reading(processes=processes, copies=rule)
@@ -93,12 +93,12 @@ def measured(named: Mapping[str, Path], folder: Path, *, processes: int | None) 
 
 
 def work(name: str) -> str:
-  """The work of which a picture is a copy, or itself."""
+  """The work that a picture is a copy of, or itself."""
   return name.partition(' ')[0]
 
 
 def imagehash_finds(named: Mapping[str, Path]) -> dict[str, Any]:
-  """The same of hashes of 64 bits, the nearest of eight orientations, at several distances."""
+  """The same for hashes of 64 bits, the nearest of eight orientations, at several distances."""
   import imagehash  # type: ignore[import-untyped]
 
   report = {}

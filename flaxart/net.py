@@ -80,7 +80,7 @@ class Net:
     return jax.tree.map(np.asarray, self.dispatched(images))
 
   def dispatched(self, images: Any) -> dict[str, jax.Array]:
-    """The same on the device, where it may still be under way."""
+    """The same on the device, possibly still being computed."""
     return self._probabilities(self._checked(images))
 
   def features(self, images: Any) -> np.ndarray:

@@ -9,8 +9,8 @@ T = TypeVar('T')
 
 
 def one_behind(dispatched: Iterable[T]) -> Iterator[T]:
-  """Each of the results when the next one has been dispatched, so that fetching it, which waits
-  for it, leaves the device with work. No more than two are under way.
+  """Yields each result after the next one is dispatched, so that fetching it, which waits for it,
+  leaves the device with work. At most two are in progress.
   """
   results = iter(dispatched)
   for behind in results:

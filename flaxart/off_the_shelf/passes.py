@@ -75,11 +75,11 @@ def train_pass(
   update: TrainStep, state: TrainState, data: Data, order: Data, steps: jax.Array
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """The state after the first `steps` rows of `order` `[S, B]`, and the metrics of every step,
-  `[S]`, without meaning behind the last one.
+  `[S]`, meaningless after the last one.
 
-  A GPU's host has to ask before each step whether there is one more, and waits for it, unless the
-  program says how many there are: there, all rows of `order` are steps, and those behind the last
-  one change nothing.
+  A GPU's host must check before each step whether there is another, and waits for it, unless the
+  program fixes their number: there, all rows of `order` are steps, and those after the last one
+  change nothing.
   """
   counted = target() == 'gpu'
 

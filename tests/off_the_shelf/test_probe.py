@@ -163,7 +163,7 @@ def test_a_signal_stops_extraction_and_training_resumably(frozen, tmp_path, monk
   monkeypatch.setattr('flaxart.machine.interrupt.Interrupt.requested', requested)
   with pytest.raises(StoppedError, match=r'saved features of 48 of 128 pictures of train; to'):
     train_and_evaluate(frozen, tmp_path / 'run')
-  assert extracted.pictures == 64  # the next batch was under way
+  assert extracted.pictures == 64  # the next batch was in progress
   with pytest.raises(StoppedError, match=r'saved step 8 of 24; to continue'):
     train_and_evaluate(frozen, tmp_path / 'run')
   assert extracted.pictures == RECORDS + 16

@@ -1,10 +1,9 @@
-"""Splits of a collection: groups drawn within classes, so that each split is like the whole.
-
-Groups with the same class of the first task are sorted by a hash of their names; those at one end
-go to one split, those at the other end to the other, up to their shares of the records. Classes
-that a split still lacks are brought there, the rarest first. A group too large for a split goes to
-train. What is added moves the ends of the shares in its own class a little, and nothing else: 1 %
-more groups move less than 2 % of the others.
+"""Splits of a collection: groups drawn within classes, so that each split is like the whole. Groups
+with the same class of the first task are sorted by a hash of their names; those at one end go to
+one split, those at the other end to the other, up to their shares of the records. Classes that a
+split still lacks are moved there, the rarest first. A group too large for a split goes to train. An
+added group only moves the ends of the shares in its own class a little: 1 % more groups move less
+than 2 % of the others.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from typing import NamedTuple
 from tfds_rijks import splits
 
 TRAIN = 'train'
-LARGEST = 0.1  # of what a split should hold, and no more, may be in one group
-USUAL = 4  # times the median group is never too large: in a few dozen works every group is large
-MORE = 2  # times its share of the groups that are not too large may go to a split, at the most
-FEWEST = 0.75  # of a class's groups must be due to a split before it is brought there
+LARGEST = 0.1  # largest share of a split in one group
+USUAL = 4  # times the median group is never too large, as in a few dozen works every group is large
+MORE = 2  # times its share: limit of a split's share of the groups that are not too large
+FEWEST = 0.75  # of a class's groups must be due to a split before one is moved there
 
 Class = tuple[str, str]  # task and name
 
 
 class Group(NamedTuple):
-  """Records that must stay together: how many, and their classes, those of the first task first."""
+  """Records that must stay together: their number and classes, those of the first task first."""
 
   records: int
   classes: tuple[Class, ...]
@@ -35,7 +34,7 @@ class Group(NamedTuple):
 def draw(
   groups: Mapping[str, Group], *, seed: int, fractions: Mapping[str, float]
 ) -> dict[str, str]:
-  """Group -> split; a function of the seed and of the groups, in whatever order they come."""
+  """Group -> split; a function of the seed and the groups, in any order."""
   most = largest(groups, fractions)
   in_order = sorted(groups, key=lambda name: (splits.position(name, seed=seed), name))
   free = {name: groups[name] for name in in_order if groups[name].records <= most(name)}
@@ -54,10 +53,9 @@ def draw(
 
 
 def largest(groups: Mapping[str, Group], fractions: Mapping[str, float]) -> Callable[[str], float]:
-  """The most records that a group of a given name may have outside train.
-
-  From half of `LARGEST` to all of it, by name: a limit that were one for all would let all groups
-  of a size in at once when a collection grows by one work.
+  """The most records that a group of a given name may have outside train. From half of `LARGEST` to
+  all of it, by name: a common limit would admit all groups of a size at once when a collection
+  grows by one work.
   """
   sizes = [group.records for group in groups.values()]
   least = min((share for name, share in fractions.items() if name != TRAIN and share), default=0)
@@ -75,11 +73,10 @@ def _by_first_class(groups: Mapping[str, Group]) -> dict[Class | None, list[str]
 def _draw_class(
   groups: dict[str, int], shares: Mapping[str, float], start: float
 ) -> dict[str, str]:
-  """The splits of the groups of one class, by the order they are in.
-
-  `start` from 0 to 1 rounds what is due to a split, so that small classes get it in turn.
+  """The splits of the groups of one class, in their order. `start` from 0 to 1 rounds a split's due
+  number, so that small classes get a group in turn.
   """
-  split_of, left = dict.fromkeys(groups, TRAIN), len(groups) - 1  # one stays to learn from
+  split_of, left = dict.fromkeys(groups, TRAIN), len(groups) - 1  # one stays for training
   for (split, share), names in zip(shares.items(), ([*groups], [*reversed(groups)]), strict=False):
     taken, due = 0.0, share * sum(groups.values())
     for name in names:
@@ -94,7 +91,7 @@ def _draw_class(
 def _bring_missing(
   split_of: dict[str, str], groups: Mapping[str, Group], shares: Mapping[str, float]
 ) -> None:
-  """Brings a group of each class that a split lacks and should have from train, rarest first."""
+  """Moves a group of each class that a split lacks but should have from train, rarest first."""
   members: dict[Class, list[str]] = defaultdict(list)
   for name, group in groups.items():
     for one in group.classes:
