@@ -91,7 +91,7 @@ def cost_table(section: Section) -> Html:
         ', '.join(sorted(hardware)),
       ]
     )
-  head = ['experiment', 'epochs', 'images seen', 'time', 'images/s', 'hardware']
+  head = ['experiment', 'epochs', 'pictures seen', 'time', 'pictures/s', 'hardware']
   return table(
     head,
     rows,
