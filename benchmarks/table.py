@@ -46,6 +46,8 @@ KINDS = (
   'startup',
   'end_to_end',
   'off_the_shelf',
+  'host',
+  'collectives',
 )
 STEPS = {
   'prepare': 'prepare: decode, 320 px on the short side, encode',
@@ -90,6 +92,25 @@ products and convolutions)."""
 OFF_THE_SHELF = """From the command to `results.json`: features of every picture by a frozen trunk
 of random weights (compiled each time), then 30 epochs of three heads. The rest is imports and
 evaluation of val and test; the number of pictures is the sum over the splits."""
+HOST = """What the host has to do beside the devices, in time of one of its cores. One H200 should
+train on 5,000 pictures a second: batches of 256, a step every 51 ms; the last column says how many
+cores decode that many. Batches are put onto the devices before they are needed, at most two behind
+the one in training."""
+COLLECTIVES = """What each device sums with the others in one step, read from the program for GPUs
+and not timed: arrays and megabytes, before XLA merges them into fewer messages. Under `jit`, the
+gradients of kernels are summed in bfloat16, as they come out of the convolutions: half the bytes,
+and one more rounding (2^-9) per device. `config.parallelism='shard_map'` sums them in float32.
+BatchNorm over the global batch adds two sums per layer forwards, and under `shard_map` two more
+backwards; biases before it have no gradient to be summed. Their bytes do not matter, but every
+layer waits for the slowest device. A trunk with stored statistics, the default in fine-tuning, has
+none of that; from scratch, `config.model.bn_sync=False` under `shard_map` avoids it."""
+SENT = {
+  'jit_stored': '`jit`, stored statistics',
+  'jit_batch': '`jit`, statistics of the global batch',
+  'shard_map_stored': '`shard_map`, stored statistics',
+  'shard_map_batch': '`shard_map`, statistics of the global batch',
+  'shard_map_own': "`shard_map`, statistics of each device's part (`bn_sync=False`)",
+}
 NO_ACCELERATOR = """Not measured yet: no accelerator was available. These commands have run on a CPU
 at small scale; on an accelerator they measure what is missing, and the file they write gets its
 table above."""
@@ -275,6 +296,38 @@ def off_the_shelf(document: Mapping[str, Any]) -> list[str]:
   return [*lines, '', where(document), '']
 
 
+def host(document: Mapping[str, Any]) -> list[str]:
+  """Milliseconds a step, and decoders beside what an accelerator takes."""
+  lines = ['| | time of a core |', '| --- | ---: |']
+  decoders = ['| decoding | pictures/s of a core | of 16 | cores for 5,000 |']
+  decoders += ['| --- | ---: | ---: | ---: |']
+  for r in document['results']:
+    if r['mode'] == 'host_step':
+      what = f'dispatching a step of {r["model"]}, {r["arrays"]} arrays'
+      lines.append(f'| {what} | {r["ours"]:.2f} ms |')
+      lines.append(f'| the same if its state were a tree | {r["theirs"]:.2f} ms |')
+    elif r['mode'] == 'host_batch':
+      what = f'putting a batch of {r["batch"]} squares of 224 px onto a CPU'
+      lines.append(f'| {what} | {r["ours"]:.2f} ms |')
+    else:
+      what = f'JPEGs of {r["side"]:,} px to {r["size"]} px, `data.resize={r["resize"]}`'
+      rate = r['ours']
+      decoders.append(f'| {what} | {number(rate)} | {number(16 * rate)} | {number(5000 / rate)} |')
+  return [*lines, '', *decoders, '', where(document), '']
+
+
+def collectives(document: Mapping[str, Any]) -> list[str]:
+  """Arrays and megabytes that devices add up."""
+  lines = ['| | arrays in bfloat16 | in float32 | MB in bfloat16 | in float32 |']
+  lines += ['| --- | ---: | ---: | ---: | ---: |']
+  for r in document['results']:
+    way = SENT[r['mode'].removeprefix('collectives_')]
+    cells = [f'{r["arrays"].get(d, 0)}' for d in ('bf16', 'f32')]
+    cells += [number(r['mb'].get(d, 0.0)) for d in ('bf16', 'f32')]
+    lines.append(f'| {r["model"]}, {r["devices"]} devices, {way} | {" | ".join(cells)} |')
+  return [*lines, '', where(document), '']
+
+
 def missing(documents: Mapping[str, Any]) -> list[str]:
   """The measurements missing on accelerators, with the commands; empty if nothing is missing."""
   left = [entry for entry in targets.MISSING if entry[1][2] not in documents]
@@ -302,6 +355,9 @@ def page(documents: Mapping[str, Any]) -> str:
   lines += ["## A museum's whole job", '', WHOLE_JOB, '', *each(documents, 'end_to_end', whole_job)]
   lines += ['## Off the shelf, whole', '', OFF_THE_SHELF, '']
   lines += each(documents, 'off_the_shelf', off_the_shelf)
+  lines += ['## Beside the devices', '', HOST, '', *each(documents, 'host', host)]
+  lines += ['## Between devices', '', COLLECTIVES, '']
+  lines += each(documents, 'collectives', collectives)
   lines += missing(documents)
   return '\n'.join(lines)
 

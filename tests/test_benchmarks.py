@@ -165,6 +165,23 @@ def test_the_share_of_the_roofline(tmp_path):
   assert table.page(table.read(tmp_path)).count('| features: vgg19, 32 px, batch 2') == 1
 
 
+def test_what_devices_add_up(tmp_path):
+  flags = ['--models=vgg19', '--width=0.03125', '--ways=jit_stored,shard_map_stored', *SMALL]
+  jit, shard = benchmark('collectives', *flags, output=tmp_path / 'collectives.json')
+  assert jit['arrays']['bf16'] == 16  # the kernels
+  assert 'bf16' not in shard['arrays'] and shard['arrays']['f32'] >= 2 * 16 + 2
+  assert shard['mb']['f32'] > 2 * jit['mb']['bf16']
+  assert '| vgg19, 4 devices, `shard_map`, stored' in table.page(table.read(tmp_path))
+
+
+@pytest.mark.skipif(find_spec('cykooz_resizer') is None, reason='needs extra `simd`')
+def test_what_the_host_does(tmp_path):
+  flags = ['--models=vgg19', '--calls=3', '--batch=2', '--seconds=0']
+  step, batch, *decoders = benchmark('host', *flags, output=tmp_path / 'host.json')
+  assert step['arrays'] > 60 and batch['batch'] == 2 and len(decoders) == 8
+  assert '`data.resize=simd`' in table.page(table.read(tmp_path))
+
+
 def test_every_machine_has_its_table(tmp_path):
   documents = table.read(ROOT / 'benchmarks' / 'results')
   for kind in ('probe', 'startup', 'end_to_end'):

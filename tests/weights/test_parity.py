@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
+from flaxart.machine.target import use_target
 from flaxart.models import card_of
+from flaxart.weights import file as weights_file
 from flaxart.weights import originals, parity
 from flaxart.weights.convert import convert, preprocess_of
+from flaxart.weights.load import load_trunk
 from flaxart.weights.torch_file import read_state
 
 pytestmark = pytest.mark.parity
@@ -22,6 +27,53 @@ def need(source: str) -> None:
   reason = originals.missing_peer(source)
   if reason:
     pytest.skip(reason)
+
+
+def gradient_error(half: list[np.ndarray], single: list[np.ndarray]) -> float:
+  """Of all parameters together, and of those with one axis (biases, scales): the larger one."""
+  pairs = list(zip(half, single, strict=True))
+  vectors = [(a, b) for a, b in pairs if b.ndim == 1]
+  return max(
+    parity.relative(*(np.concatenate([x.ravel() for x in xs]) for xs in zip(*some, strict=True)))
+    for some in ([(b, a) for a, b in pairs], [(b, a) for a, b in vectors])
+  )
+
+
+@pytest.mark.parametrize('model', ['vgg19', 'resnet50'])
+def test_gradients_in_bfloat16_err_no_more_than_pytorchs(model, tmp_path):
+  need('torchvision')
+  torch = pytest.importorskip('torch')
+  saved = originals.torch_original(model, 'torchvision', seed=0).save(tmp_path)
+  net = originals.torch_net(model, 'torchvision').eval()
+  net.load_state_dict(torch.load(saved))
+  weights_file.write(convert(model, source='torchvision', path=saved), tmp_path / 'converted')
+  trunk = load_trunk(tmp_path / 'converted').module
+  graph, params, stats = nnx.split(trunk, nnx.Param, nnx.BatchStat)
+  rng = np.random.default_rng(0)
+  x = rng.standard_normal((8, 64, 64, 3), np.float32)
+  weights = rng.standard_normal((8, trunk.features), np.float32)
+
+  def ours(dtype):
+    def loss(params, x):
+      module = nnx.merge(graph, params, stats, copy=True)
+      module.dtype = dtype
+      return jnp.sum(module(x, train=False) * weights)
+
+    with use_target('gpu'):
+      return list(map(np.asarray, jax.tree.leaves(jax.jit(jax.grad(loss))(params, x))))
+
+  last, maps = net.features if model == 'vgg19' else net.layer4, []
+  last.register_forward_hook(lambda module, inputs, output: maps.append(output))
+
+  def theirs(half):
+    net.zero_grad()
+    with torch.autocast('cpu', torch.bfloat16, enabled=half):
+      net(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))
+    (maps.pop().float().mean((2, 3)) * torch.from_numpy(weights)).sum().backward()
+    return [p.grad.numpy().copy() for p in net.parameters() if p.grad is not None]
+
+  our_error = gradient_error(ours(jnp.bfloat16), ours(jnp.float32))
+  assert 0.01 < our_error < 1.5 * gradient_error(theirs(True), theirs(False))
 
 
 @pytest.mark.parametrize(('model', 'source'), parity.pairs())
