@@ -356,6 +356,6 @@ def test_a_worker_that_dies_ends_the_search(saved_again, tmp_path, monkeypatch):
     raise ImageError(part.name, 'crashes the decoder')
 
   monkeypatch.setattr('tfds_rijks.copies.search.described', dies)
-  with pytest.raises(UserError, match='describing pictures: a worker process was ended'):
+  with pytest.raises(UserError, match='describing pictures: a worker process was killed'):
     found(paths, tmp_path)
   assert not list(tmp_path.iterdir())
