@@ -54,6 +54,8 @@ DOUBTFUL = [
   'eisen (school)',
   'Rembrandt, school',
   'kopie naar Hals',
+  'in de stijl van Hals',
+  'vermoedelijk Jan Steen',
 ]
 CERTAIN = [
   'Rembrandt',
