@@ -21,7 +21,7 @@ from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'format2'
-SECONDS = 6
+SECONDS = 5
 
 
 @pytest.fixture
@@ -49,14 +49,15 @@ def test_a_trainer_that_saves_all_the_time_raises_no_alarm(run):
   trainer.start()
   looked, loaded, end = 0, set(), time.monotonic() + SECONDS
   try:
-    while time.monotonic() < end:
+    while time.monotonic() < end or looked < 3 or len(loaded) < 2:
+      assert time.monotonic() < end + 60
       assert not any(verify(run).values())
       loaded.add(flaxart.load_trunk(run).about['source'])
       looked += 1
   finally:
     stop.set()
     trainer.join()
-  assert not errors and looked >= 3 and len(loaded) > 1
+  assert not errors
 
 
 def test_readers_wait_for_a_save_while_its_trainer_is_active(run, monkeypatch):
