@@ -56,7 +56,7 @@ def test_the_launcher_is_found_by_what_it_sets(env, found):
   [
     ({'JAX_PROCESS_ID': '0'}, 'JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES not set; all of'),
     ({'JAX_COORDINATOR_ADDRESS': 'h:1'}, 'JAX_NUM_PROCESSES, JAX_PROCESS_ID not set'),
-    ({'SLURM_JOB_ID': '5', 'SLURM_NTASKS': '8'}, 'the job has 8 tasks .* start it with srun'),
+    ({'SLURM_JOB_ID': '5', 'SLURM_NTASKS': '8'}, r'the job has 8 tasks, .*; start it with srun'),
     ({'OMPI_COMM_WORLD_SIZE': '4'}, 'OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_LOCAL_RANK not set'),
     ({'TPU_WORKER_HOSTNAMES': 'a,b'}, 'TPU_WORKER_ID not set'),
     ({**BY_HAND, 'JAX_NUM_PROCESSES': 'two'}, "JAX_NUM_PROCESSES: found 'two', expected a whole"),

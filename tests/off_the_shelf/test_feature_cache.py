@@ -68,7 +68,7 @@ def test_damaged_or_foreign_features_are_logged_and_removed(tmp_path, caplog, da
     'empty': 'cannot be read',
     'gone': 'cannot be read',
     'json': 'cannot be read',
-    'other size': "something else (image_size: '96' there",
+    'other size': "something else (image_size was '96', now",
     'other weights': "cached features of other weights (trunk_sha256 was 'xyz', now 'abc')",
   }[damage]
   assert line in caplog.text and 'extracted again' in caplog.text
