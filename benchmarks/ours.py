@@ -39,8 +39,9 @@ def variant(model: str, peer: str) -> str:
 def create(
   model: str, size: int, *, variant: str, dtype: str, heads: int = 1
 ) -> tuple[ConfigDict, Network, TrainState]:
-  """A run before its first step, with the first `heads` of `HEADS`. Raises `UserError` if JAX sees
-  several devices: it would use them all, and the peers one.
+  """A run before its first step, with the first `heads` of `HEADS`.
+
+  Raises `UserError` if JAX sees several devices: it would use them all, and the peers one.
   """
   if jax.device_count() > 1:
     raise UserError(

@@ -119,7 +119,7 @@ table above."""
 def read(folder: Path) -> dict[str, dict[str, Any]]:
   """`{name: document}` of every file of results."""
   if not folder.is_dir():
-    raise UserError(f'--results: {folder} not a folder; run a benchmark with --output there')
+    raise UserError(f'--results: {folder} is not a folder; run a benchmark with --output there')
   found = {path.stem: json.loads(path.read_text('utf-8')) for path in folder.glob('*.json')}
   # Those of preparing data are in the builder's README.
   return {name: found[name] for name in sorted(found) if name.split('-')[0] in KINDS}

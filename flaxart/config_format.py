@@ -1,5 +1,6 @@
-"""Renamed and removed fields of earlier `config.json` files. A name that was dropped is never
-reused for something else, so the table needs no format numbers.
+"""Renamed and removed fields of earlier `config.json` files.
+
+A name that was dropped is never reused for something else, so the table needs no format numbers.
 """
 
 from __future__ import annotations

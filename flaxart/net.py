@@ -88,8 +88,9 @@ class Net:
     return np.asarray(self._features(self._checked(images)))
 
   def decide(self, probabilities: Mapping[str, np.ndarray]) -> dict[str, list[list[str]]]:
-    """The network's output for pictures -> the names decided for each task and picture. No name if
-    its calibrated probability does not pass the threshold chosen on val (see
+    """The network's output for pictures -> the names decided for each task and picture.
+
+    No name if its calibrated probability does not pass the threshold chosen on val (see
     `flaxart.evaluation.calibration`), or the run has none; several only for sigmoid tasks.
     """
     return {

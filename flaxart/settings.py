@@ -182,10 +182,11 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """The parsed settings of a config. `task_weights`: of every task, 1 by default; parameters under
-  `learned_weights`. `trainable`: what learns; `stages`: from when on, at least one.
-  `class_weights`: the rule of each named task; the rest have `class_weights_of_others`. `trials`:
-  at least one. `profile`: the steps to trace.
+  """The parsed settings of a config.
+
+  `task_weights`: of every task, 1 by default; parameters under `learned_weights`. `trainable`: what
+  learns; `stages`: from when on, at least one. `class_weights`: the rule of each named task; the
+  rest have `class_weights_of_others`. `trials`: at least one. `profile`: the steps to trace.
   """
 
   tasks: tuple[str, ...]

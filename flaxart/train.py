@@ -157,8 +157,9 @@ def train_and_evaluate(
 
 
 def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainState:
-  """The loop: trains from the step of `state` to the end, evaluates and saves when due. `steps`
-  takes one step on pictures or many on features at a time; `state` is donated. Raises
+  """The loop: trains from the step of `state` to the end, evaluates and saves when due.
+
+  `steps` takes one step on pictures or many on features at a time; `state` is donated. Raises
   `StoppedError` after SIGTERM or Ctrl-C, once the state is saved, and `NonFiniteError` if a loss
   ends the run.
   """

@@ -53,8 +53,9 @@ def decode(data: bytes, *, path: Path) -> tuple[str, str]:
 
 
 def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
-  """(line, cells) of each row that is not empty; raises `UserError` for unpaired quotes. The
-  delimiter is that of `sep=`, a tab in a `.tsv`, else the one that fits the first rows best.
+  """(line, cells) of each row that is not empty; raises `UserError` for unpaired quotes.
+
+  The delimiter is that of `sep=`, a tab in a `.tsv`, else the one that fits the first rows best.
   """
   if '\0' in text:
     raise UserError(f'{path}: holds zero bytes, expected text; is it really a table?')
@@ -76,8 +77,9 @@ def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(text: str) -> str:
-  """Counts cells of the header, not characters: a quoted name may contain any of them. So may an
-  unquoted name; then the following rows decide.
+  """Counts cells of the header, not characters: a quoted name may contain any of them.
+
+  So may an unquoted name; then the following rows decide.
   """
 
   def fit(delimiter: str) -> tuple[bool, float, int]:

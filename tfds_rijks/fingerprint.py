@@ -1,5 +1,6 @@
-"""The fingerprint of a prepared version: its options and the content of its source folder. It is
-stored beside the data, and compared before anything is built again.
+"""The fingerprint of a prepared version: its options and the content of its source folder.
+
+It is stored beside the data, and compared before anything is built again.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ def decode(
     data: the file's bytes; the format is found from them, never from the name.
     name: record id or path, for messages.
     short_side: needed size, in pixels. A larger JPEG is decoded at some eighths of its size (DCT
-    scaling), never below this; other formats are always decoded in full. max_pixels: largest height
-    times width.
+      scaling), never below this; other formats are always decoded in full.
+    max_pixels: largest height times width.
 
   Raises:
     ImageError: the reasons are 'empty file', 'an HTML page, not a picture', 'unknown format',
@@ -196,8 +196,9 @@ def reduce(image: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def store(image: np.ndarray, *, data: bytes, image_size: int, flawed: bool = False) -> bytes:
-  """As `shrink`, for a picture already decoded from `data` and reduced. `flawed`: it had notes, and
-  is therefore also written again.
+  """As `shrink`, for a picture already decoded from `data` and reduced.
+
+  `flawed`: it had notes, and is therefore also written again.
   """
   size = jpeg_size(data)  # of the file: a scaled decode may have met `image_size` exactly
   small = size is not None and min(size) <= image_size

@@ -1,6 +1,8 @@
-"""The header of a JPEG file, read in microseconds without allocating pixels. Segments are walked
-like libjpeg does (ITU T.81, annex B): bytes between them are skipped. `without_flaws` keeps what
-decides the pixels, so that a strict decoder only fails on damaged pixels.
+"""The header of a JPEG file, read in microseconds without allocating pixels.
+
+Segments are walked like libjpeg does (ITU T.81, annex B): bytes between them are skipped.
+`without_flaws` keeps what decides the pixels, so that a strict decoder only fails on damaged
+pixels.
 """
 
 from __future__ import annotations

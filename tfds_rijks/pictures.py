@@ -1,5 +1,6 @@
-"""All pictures of a build: read once in worker processes, checked, reduced, kept until written. The
-splits depend on which pictures are equal, which is only known after reading all. So the reduced
+"""All pictures of a build: read once in worker processes, checked, reduced, kept until written.
+
+The splits depend on which pictures are equal, which is only known after reading all. So the reduced
 pictures wait in one unnamed temporary file (gone with the process), not in memory.
 """
 
@@ -26,8 +27,10 @@ _NEAR = 8
 
 
 class Picture(NamedTuple):
-  """A readable picture. `digest` is equal for equal pixels and '' if no other picture can be equal;
-  `height` and `width` are those of the original, upright.
+  """A readable picture.
+
+  `digest` is equal for equal pixels and '' if no other picture can be equal; `height` and `width`
+  are those of the original, upright.
   """
 
   digest: str

@@ -52,8 +52,9 @@ def run(
 
   Args:
     function: a module-level function of an importable module; its items and results are pickled.
-    items: each must pickle; the first element of a tuple, or the item, names it in messages. what:
-    shown with the progress. processes: default: one per core; 1 runs in this process.
+    items: each must pickle; the first element of a tuple, or the item, names it in messages.
+    what: shown with the progress.
+    processes: default: one per core; 1 runs in this process.
 
   A `UserError` (an `ImageError`, say) is yielded as the item's result; any other exception is
   raised here as `WorkerError`.

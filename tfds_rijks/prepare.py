@@ -45,11 +45,13 @@ def prepare(
 
   Args:
     dataset: 'rijksmuseum/CONFIG', 'collection', or 'collection/NAME' if a second collection shares
-    the `data_dir`. manual_dir: the source folder.
+      the `data_dir`.
+    manual_dir: the source folder.
     overwrite: rebuild a version that is damaged, or made from other input or options.
     dry_run: stop after the estimate.
-    **options: of the dataset, named like the flags of the command. Raises `UserError` for unusable
-    input.
+    **options: of the dataset, named like the flags of the command.
+
+  Raises `UserError` for unusable input.
   """
   source, target = _source(manual_dir), _target(data_dir)
   name, _, config = dataset.partition('/')

@@ -1,6 +1,7 @@
-"""Colour profiles by their content: their colour space, and conversion to sRGB. A profile is judged
-by its effect, never by its name: "sRGB-elle-V2-g10" is linear. One that moves no colour by more
-than one level is sRGB, and is not applied.
+"""Colour profiles by their content: their colour space, and conversion to sRGB.
+
+A profile is judged by its effect, never by its name: "sRGB-elle-V2-g10" is linear. One that moves
+no colour by more than one level is sRGB, and is not applied.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ def _deep_transform(samples: np.ndarray, icc: bytes, *, space: str, flags: int =
 
 @functools.lru_cache(maxsize=16)
 def _grey_table(icc: bytes) -> np.ndarray:
-  """uint16 `[65536, 3]`: the colour of each grey. Evaluated curve by curve: by default lcms
-  replaces the curves by a coarse table, off by ten levels in the shadows of a linear profile.
+  """uint16 `[65536, 3]`: the colour of each grey.
+
+  Evaluated curve by curve: by default lcms replaces the curves by a coarse table, off by ten levels
+  in the shadows of a linear profile.
   """
   ramp = np.arange(65536, dtype=np.uint16)[None]
   try:
@@ -152,8 +155,9 @@ _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 
 
 def of_code_points(primaries: int, transfer: int) -> bytes:
-  """The profile of code points (H.273); b'' if they are sRGB's. Raises `ValueError` for unsupported
-  ones, such as those of high dynamic range.
+  """The profile of code points (H.273); b'' if they are sRGB's.
+
+  Raises `ValueError` for unsupported ones, such as those of high dynamic range.
   """
   if primaries not in _PRIMARIES:
     raise ValueError(f'colour primaries {primaries}')
@@ -164,8 +168,10 @@ def of_code_points(primaries: int, transfer: int) -> bytes:
 
 
 def of_gamma(exponent: float, chromaticities: tuple[float, ...] | None) -> bytes:
-  """The profile of PNG's gAMA and cHRM; b'' if they are sRGB's. `exponent`: of gAMA, 0.45455 for
-  sRGB. `chromaticities`: x and y of white, red, green, blue, or None for those of sRGB.
+  """The profile of PNG's gAMA and cHRM; b'' if they are sRGB's.
+
+  `exponent`: of gAMA, 0.45455 for sRGB. `chromaticities`: x and y of white, red, green, blue, or
+  None for those of sRGB.
   """
   srgb = (*_D65, *_BT709)
   values = chromaticities or srgb

@@ -1,5 +1,6 @@
-"""Decoded pictures of a split on disk, read by memory mapping: decode once, train many epochs. One
-file per split, `<name>.npy`, uint8 `[N, S, S, 3]` in the order of the split. Its name ends in a
+"""Decoded pictures of a split on disk, read by memory mapping: decode once, train many epochs.
+
+One file per split, `<name>.npy`, uint8 `[N, S, S, 3]` in the order of the split. Its name ends in a
 hash of everything the pixels depend on, and appears only when the file is complete.
 """
 
@@ -62,8 +63,9 @@ def path_of(folder: Path, dataset: Dataset, split: Split, square: Square) -> Pat
 
 
 def with_decoded(split: Split, folder: Path, dataset: Dataset, square: Square) -> Split:
-  """Returns `split` with decoded pictures from the file, which is written first if missing. Raises
-  `UserError` if the folder cannot be written or has no room.
+  """Returns `split` with decoded pictures from the file, which is written first if missing.
+
+  Raises `UserError` if the folder cannot be written or has no room.
   """
   path, shape = path_of(folder, dataset, split, square), _shape(split, square)
   try:

@@ -1,8 +1,9 @@
-"""Host batches: order of records, decoding, and padding. Does not import JAX. A batch is a pure
-function of its step: a run that starts at step s makes the batches from s on. The order
-(`flaxart.data.order`) does not depend on the number of workers, processes or restarts, so a
-checkpoint needs only the step. Threads and workers make whole batches, because Python's work for
-each picture holds the interpreter lock.
+"""Host batches: order of records, decoding, and padding.
+
+Does not import JAX. A batch is a pure function of its step: a run that starts at step s makes the
+batches from s on. The order (`flaxart.data.order`) does not depend on the number of workers,
+processes or restarts, so a checkpoint needs only the step. Threads and workers make whole batches,
+because Python's work for each picture holds the interpreter lock.
 """
 
 from __future__ import annotations

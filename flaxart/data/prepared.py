@@ -10,8 +10,9 @@ from flaxart.data.source import find
 
 
 def prepare_if_missing(config: ConfigDict, *, dry_run: bool = False) -> bool:
-  """Draws the synthetic museum and prepares the dataset if `config.data` asks for it. Returns False
-  if a dry run ends here because the dataset is not prepared.
+  """Draws the synthetic museum and prepares the dataset if `config.data` asks for it.
+
+  Returns False if a dry run ends here because the dataset is not prepared.
   """
   data = config.data
   if not data.manual_dir:

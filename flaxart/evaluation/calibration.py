@@ -99,9 +99,10 @@ def find_threshold(p: np.ndarray, right: np.ndarray) -> float | None:
 def decided(
   task: Task, entry: Mapping[str, Any] | None, logits: np.ndarray, truth: np.ndarray
 ) -> tuple[float | None, float | None]:
-  """Share of labelled records given a name, and share of those names that are right. `logits` and
-  `truth` of labelled records only. None without records, without a threshold, or (precision)
-  without names.
+  """Share of labelled records given a name, and share of those names that are right.
+
+  `logits` and `truth` of labelled records only. None without records, without a threshold, or
+  (precision) without names.
   """
   if entry is None or entry['threshold'] is None or not len(truth):
     return None, None

@@ -1,6 +1,7 @@
-"""The content of `results.json`: each score beside its baselines, and decisions. `evaluate` scores
-the network's answers. Here scores get floor and baselines, coverage and precision of decisions, and
-whether the network is less sure of artists that training never saw.
+"""The content of `results.json`: each score beside its baselines, and decisions.
+
+`evaluate` scores the network's answers. Here scores get floor and baselines, coverage and precision
+of decisions, and whether the network is less sure of artists that training never saw.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from flaxart.network.state import TrainState, count_parameters
 
 @dataclasses.dataclass(frozen=True)
 class StepCost:
-  """XLA's cost of one compiled step on `pictures`, per device. `flop`: multiplications and
-  additions; `moved`: bytes read and written by its kernels, ignoring caches; `working`: bytes of
-  memory beside the state and the batch.
+  """XLA's cost of one compiled step on `pictures`, per device.
+
+  `flop`: multiplications and additions; `moved`: bytes read and written by its kernels, ignoring
+  caches; `working`: bytes of memory beside the state and the batch.
   """
 
   pictures: int

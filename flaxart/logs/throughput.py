@@ -1,6 +1,8 @@
-"""Rate, waiting, memory and goodput of a run. Goodput is the share of wall time since the first
-start that went into training steps whose result was kept: not into evaluating, saving, compiling,
-waiting for input, downtime between a stop and the next start, or repeating steps after a crash.
+"""Rate, waiting, memory and goodput of a run.
+
+Goodput is the share of wall time since the first start that went into training steps whose result
+was kept: not into evaluating, saving, compiling, waiting for input, downtime between a stop and the
+next start, or repeating steps after a crash.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell th
 
 
 def read_object(path: Path, *, keys: Iterable[str] = ()) -> dict[str, Any]:
-  """The object in a JSON file, which must have `keys`. Raises `UserError` if it is damaged,
-  `FileNotFoundError` if it does not exist.
+  """The object in a JSON file, which must have `keys`.
+
+  Raises `UserError` if it is damaged, `FileNotFoundError` if it does not exist.
   """
   try:
     found = json.loads(path.read_text(encoding='utf-8'))

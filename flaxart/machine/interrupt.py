@@ -1,7 +1,8 @@
-"""SIGTERM and Ctrl-C during training: save at the end of the step, exit with a special code. A
-signal handler only notes the signal; the loop checks after every step, so a save never runs inside
-a handler. The second signal stops the process at once. With several processes all of them stop
-after the same step, although a signal may reach only one: threads agree on the step in the
+"""SIGTERM and Ctrl-C during training: save at the end of the step, exit with a special code.
+
+A signal handler only notes the signal; the loop checks after every step, so a save never runs
+inside a handler. The second signal stops the process at once. With several processes all of them
+stop after the same step, although a signal may reach only one: threads agree on the step in the
 background, so that checking costs no communication.
 """
 

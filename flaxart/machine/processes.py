@@ -59,8 +59,10 @@ def launcher(env: Mapping[str, str]) -> str | None:
 
 
 def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> None:
-  """Makes this process part of the run, before anything else asks JAX for devices. `expected` is
-  the number of processes requested (`--processes`); 0 takes what there is, 1 does not join.
+  """Makes this process part of the run, before anything else asks JAX for devices.
+
+  `expected` is the number of processes requested (`--processes`); 0 takes what there is, 1 does not
+  join.
   """
   found = None if expected == 1 else launcher(env)
   try:

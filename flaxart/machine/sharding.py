@@ -1,9 +1,10 @@
-"""The mesh of devices, placement of state and batches, and the two wrappers of one train step. One
-axis, `data`: a batch is split over it, everything else is copied to every device. Its type is Auto:
-`jax.make_mesh` would make it Explicit by default.
+"""The mesh of devices, placement of state and batches, and the two wrappers of one train step.
+
+One axis, `data`: a batch is split over it, everything else is copied to every device. Its type is
+Auto: `jax.make_mesh` would make it Explicit by default.
 
 * `jit`: the step is written for the global batch and XLA divides it. BatchNorm's statistics are
-over all devices, and one device gives the same result as eight.
+  over all devices, and one device gives the same result as eight.
 * `shard_map`: the step is written for one device's part. `view` has the sums that make it one step
   again: of gradients, losses and label counts. BatchNorm is over the global batch or, with
   `config.model.bn_sync = False`, over each device's own part, its running statistics averaged.

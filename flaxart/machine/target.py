@@ -18,9 +18,10 @@ def target() -> str:
 
 @contextlib.contextmanager
 def use_target(name: str) -> Iterator[None]:
-  """Programs traced inside are for this kind of machine, whatever JAX runs on. They can be lowered
-  for it without having one: `jax.stages.Traced.lower(lowering_platforms=...)` (which calls a GPU
-  `cuda`). A CPU also runs programs for the others.
+  """Programs traced inside are for this kind of machine, whatever JAX runs on.
+
+  They can be lowered for it without having one: `jax.stages.Traced.lower(lowering_platforms=...)`
+  (which calls a GPU `cuda`). A CPU also runs programs for the others.
   """
   if name not in TARGETS:
     raise ValueError(f'target: found {name!r}, expected one of {", ".join(TARGETS)}')

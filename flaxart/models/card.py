@@ -75,9 +75,10 @@ class Official(File):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A library that has the network, with weights. Our `variant` computes the same; `builder` makes
-  the network there. `classifier` has its names of our classifier's layers, `maps` those of the maps
-  in `Card.maps` and of the last one.
+  """A library that has the network, with weights.
+
+  Our `variant` computes the same; `builder` makes the network there. `classifier` has its names of
+  our classifier's layers, `maps` those of the maps in `Card.maps` and of the last one.
   """
 
   library: str  # keras | torchvision | timm

@@ -1,7 +1,8 @@
-"""A stored train state: plain nested dictionaries of arrays that anyone can read. `state` is the
-network (`params`, `batch_stats`) and `step`, `optimizer` what only training needs (`opt_state`, and
-the trend on val as `watch`). With a running average of the weights the network is the average, and
-`raw` beside the optimizer is what learns.
+"""A stored train state: plain nested dictionaries of arrays that anyone can read.
+
+`state` is the network (`params`, `batch_stats`) and `step`, `optimizer` what only training needs
+(`opt_state`, and the trend on val as `watch`). With a running average of the weights the network is
+the average, and `raw` beside the optimizer is what learns.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Features of a frozen trunk: each picture passes through it once, whatever heads are tried. The
-features of a frozen trunk never change, so they are computed once, in inference mode with BatchNorm
-folded into the convolutions, and kept under a key of everything they depend on (`key_of`). A second
-run with other heads, tasks or optimizers reuses them.
+"""Features of a frozen trunk: each picture passes through it once, whatever heads are tried.
+
+The features of a frozen trunk never change, so they are computed once, in inference mode with
+BatchNorm folded into the convolutions, and kept under a key of everything they depend on
+(`key_of`). A second run with other heads, tasks or optimizers reuses them.
 """
 
 from __future__ import annotations
@@ -100,9 +101,10 @@ class Extractor:
   def features(
     self, splits: Iterable[str], *, after_batch: Callable[[int, str], None] = lambda *_: None
   ) -> dict[str, Features]:
-    """`{split: features}` from the cache, or extracted into it. `after_batch` is called with the
-    number of the batch and a text of what is saved by then, and may raise to stop. Raises
-    `UserError` if the folder cannot be written or has no room.
+    """`{split: features}` from the cache, or extracted into it.
+
+    `after_batch` is called with the number of the batch and a text of what is saved by then, and
+    may raise to stop. Raises `UserError` if the folder cannot be written or has no room.
     """
     if jax.process_index() == 0:
       feature_cache.make_folder(self.folder)

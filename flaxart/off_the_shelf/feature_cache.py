@@ -53,8 +53,9 @@ def exists(folder: Path, key: Mapping[str, Any]) -> bool:
 
 
 def read(folder: Path, key: Mapping[str, Any]) -> Features | None:
-  """The features of `key`, checked against their SHA-256; None if there are none. Files that are
-  damaged, or hold other features under this name, are removed and logged.
+  """The features of `key`, checked against their SHA-256; None if there are none.
+
+  Files that are damaged, or hold other features under this name, are removed and logged.
   """
   data, about = folder / f'{stem(key)}.npy', folder / f'{stem(key)}.json'
   if not about.exists():

@@ -1,6 +1,7 @@
-"""Trains heads on features that are on the devices, many steps in one program. The step is the
-ordinary update (losses, masks, dropout, optimizer) on a network whose trunk passes its input
-through. Each step of a pass gathers its batch on the device.
+"""Trains heads on features that are on the devices, many steps in one program.
+
+The step is the ordinary update (losses, masks, dropout, optimizer) on a network whose trunk passes
+its input through. Each step of a pass gathers its batch on the device.
 """
 
 from __future__ import annotations

@@ -44,8 +44,9 @@ class RecordNumbers:
         raise UserError(f'--{flag}={given} needs --metadata: the table with the numbers')
 
   def of(self, paths: Sequence[str], *, folder: Path) -> dict[str, str]:
-    """`{picture: record number as text}`; ambiguous pictures are left out. Numbers stay text,
-    leading zeros included; `paths` are relative to `folder`.
+    """`{picture: record number as text}`; ambiguous pictures are left out.
+
+    Numbers stay text, leading zeros included; `paths` are relative to `folder`.
     """
     if self.metadata and self.id_column:
       return self._of_table(Path(self.metadata), paths, folder=folder)

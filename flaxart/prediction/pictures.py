@@ -25,8 +25,9 @@ Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason wh
 
 
 def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
-  """Relative paths of the pictures below `folder`, sorted, and why each other file is not one. Like
-  `tfds_rijks.prepare`, skips hidden files and folders of thumbnails.
+  """Relative paths of the pictures below `folder`, sorted, and why each other file is not one.
+
+  Like `tfds_rijks.prepare`, skips hidden files and folders of thumbnails.
   """
   if not folder.is_dir():
     raise UserError(f'--images: {folder} is not a folder; give the folder of the pictures')

@@ -24,8 +24,9 @@ def mean(values: Sequence[float]) -> float | None:
 def f1(
   right: np.ndarray, records: np.ndarray, predicted: np.ndarray
 ) -> tuple[float | None, float | None]:
-  """Macro F1 (over the classes that occur as label or answer) and micro F1. Takes right answers,
-  records and answers of each class, `[C]` each.
+  """Macro F1 (over the classes that occur as label or answer) and micro F1.
+
+  Takes right answers, records and answers of each class, `[C]` each.
   """
   total = records + predicted
   present = total > 0

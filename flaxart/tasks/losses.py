@@ -1,7 +1,8 @@
-"""The training loss: one loss per task, and their sum. A missing label adds exactly 0, with zero
-gradient, to loss and denominator. Summing the tasks with equal weights is the rule behind Figure 2
-of Sabatelli, Kestemont and Geurts, and the default. Departures from that are in `objective`.
-Evaluation always reports the plain loss.
+"""The training loss: one loss per task, and their sum.
+
+A missing label adds exactly 0, with zero gradient, to loss and denominator. Summing the tasks with
+equal weights is the rule behind Figure 2 of Sabatelli, Kestemont and Geurts, and the default.
+Departures from that are in `objective`. Evaluation always reports the plain loss.
 """
 
 from __future__ import annotations

@@ -38,8 +38,9 @@ def announce(what: str, state: TrainState, workdir: Path) -> None:
 
 
 def measured(run: Run, state: TrainState, train_step: CompiledStep, train_input: TrainInput) -> str:
-  """An estimate of training from a few real steps on a copy of the state, input included. Logs the
-  cost of one step, if the backend reports it.
+  """An estimate of training from a few real steps on a copy of the state, input included.
+
+  Logs the cost of one step, if the backend reports it.
   """
   batches = train_input.batches(0)
   copy = jax.tree.map(lambda x: x.copy(), state)  # a step donates its state

@@ -25,8 +25,9 @@ from tfds_rijks.errors import UserError
 
 
 def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
-  """The trunk that `config.init` names; without arrays for a run that has checkpoints. Raises
-  `UserError` if there is nothing to start from, or it is another network.
+  """The trunk that `config.init` names; without arrays for a run that has checkpoints.
+
+  Raises `UserError` if there is nothing to start from, or it is another network.
   """
   if manifest.steps_in(workdir / manifest.FOLDER):
     stored = run_folder.read_trunk_json(workdir)

@@ -71,8 +71,9 @@ class Guard:
     self.passed = passed
 
   def check_steps(self, first: int, metrics: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Which steps from `first` on have finite metrics `[S]`: `[S]` bool. Raises `NonFiniteError` if
-    the run must end.
+    """Which steps from `first` on have finite metrics `[S]`: `[S]` bool.
+
+    Raises `NonFiniteError` if the run must end.
     """
     sound = sound_steps(metrics)
     for i in np.flatnonzero(~sound):

@@ -63,10 +63,11 @@ def create_optimizer(
 
 
 def at_step(opt_state: Any, step: jax.Array) -> Any:
-  """The optimizer's state with its schedule at the run's own step. Its counter does not advance
-  with a dropped update, and goes back with a checkpoint; the steps of the run do neither. (It is
-  never ahead of them. The maximum is taken because XLA would drop an unused counter from the
-  arguments and not donate it.)
+  """The optimizer's state with its schedule at the run's own step.
+
+  Its counter does not advance with a dropped update, and goes back with a checkpoint; the steps of
+  the run do neither. (It is never ahead of them. The maximum is taken because XLA would drop an
+  unused counter from the arguments and not donate it.)
   """
 
   def is_schedule(node: Any) -> bool:
@@ -112,9 +113,10 @@ def scale_by_path(
 def in_stages(
   inner: optax.GradientTransformation, stages: Sequence[Stage]
 ) -> optax.GradientTransformationExtraArgs:
-  """`inner` for each stage of gradual unfreezing, with its own counters and moments. A parameter
-  that is still frozen gets no update and its optimizer state does not change, so that Adam's bias
-  correction starts with the parameter.
+  """`inner` for each stage of gradual unfreezing, with its own counters and moments.
+
+  A parameter that is still frozen gets no update and its optimizer state does not change, so that
+  Adam's bias correction starts with the parameter.
   """
 
   def split(tree: Any) -> list[dict[str, Any]]:

@@ -21,10 +21,11 @@ def no_action(step: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-  """Metrics, checkpoints and signals of a training run that continues after step `start`. If
-  several settings are tried in turn, `setting` is the present one and `offset` the steps of those
-  before it: steps count from the start of the setting, and are written and saved as steps of the
-  whole run.
+  """Metrics, checkpoints and signals of a training run that continues after step `start`.
+
+  If several settings are tried in turn, `setting` is the present one and `offset` the steps of
+  those before it: steps count from the start of the setting, and are written and saved as steps of
+  the whole run.
   """
 
   checkpointer: Checkpointer

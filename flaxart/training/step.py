@@ -148,9 +148,10 @@ def still_frozen(trainable: nnx.State, stages: Sequence[Stage], phase: int) -> n
 def in_parts(
   grad_fn: Callable[..., Any], state: TrainState, batch: dict[str, Any], key: jax.Array, parts: int
 ) -> tuple[nnx.State, jax.Array, nnx.State, dict[str, jax.Array]]:
-  """Gradient, loss, statistics and task losses of a batch, computed in equal parts. The loss of a
-  part is divided by the label counts of the whole batch, so the parts add up exactly; only
-  BatchNorm's batch statistics are those of a part.
+  """Gradient, loss, statistics and task losses of a batch, computed in equal parts.
+
+  The loss of a part is divided by the label counts of the whole batch, so the parts add up exactly;
+  only BatchNorm's batch statistics are those of a part.
   """
   if parts == 1:
     (loss, (batch_stats, of_task)), grads = grad_fn(state.trainable, state.batch_stats, batch, key)

@@ -20,9 +20,10 @@ QUEUED = 2  # batches on the devices behind the one in training
 
 
 class StepMeter:
-  """Collects step metrics on the device, writes their means, shows progress. Metrics are fetched
-  one step behind, so that the host never waits for the device; the guard decides about a loss that
-  is NaN or infinite.
+  """Collects step metrics on the device, writes their means, shows progress.
+
+  Metrics are fetched one step behind, so that the host never waits for the device; the guard
+  decides about a loss that is NaN or infinite.
   """
 
   def __init__(self, run: Run, session: Session, *, what: str = 'training'):
@@ -36,8 +37,10 @@ class StepMeter:
     self.loss = self.val = ''
 
   def next(self, batches: Iterator[Any]) -> Any:
-    """The next batch. Time spent here counts as waiting only if the last dispatched step has ended
-    by the time the batch arrives: otherwise the devices were busy.
+    """The next batch.
+
+    Time spent here counts as waiting only if the last dispatched step has ended by the time the
+    batch arrives: otherwise the devices were busy.
     """
     if len(self.pending) > QUEUED:  # limits the device memory for batches
       jax.block_until_ready(self.pending[-QUEUED - 1][1]['loss'])

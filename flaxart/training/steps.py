@@ -19,8 +19,9 @@ class Steps(Protocol):
   meter: StepMeter
 
   def advance(self, state: Flat, done: int, trace: StepTrace) -> tuple[Flat, int]:
-    """Trains from step `done`, at most until something is due; `state` is donated. Returns the new
-    state and its step.
+    """Trains from step `done`, at most until something is due; `state` is donated.
+
+    Returns the new state and its step.
     """
 
   def scored(self, done: int, score: float | None) -> bool:

@@ -112,8 +112,9 @@ class Checkpointer:
       self._background.shutdown()
 
   def keep_only(self, step: int) -> None:
-    """Leaves one checkpoint of a finished run, without what only training needs. Nothing can be
-    saved afterwards. In format 1, where both are one item, everything stays.
+    """Leaves one checkpoint of a finished run, without what only training needs.
+
+    Nothing can be saved afterwards. In format 1, where both are one item, everything stays.
     """
     self.close()
     if (self._folder / str(step) / OPTIMIZER).exists():
@@ -156,8 +157,9 @@ class Checkpointer:
       raise OSError(f'{len(missing)} arrays cannot be read back, such as {missing[0]}')
 
   def _seal(self, step: int) -> list[str]:
-    """Adds the files needed to read a finished save, and the manifests; process 0 writes. Leaves a
-    save with missing arrays unsealed, and returns their names.
+    """Adds the files needed to read a finished save, and the manifests; process 0 writes.
+
+    Leaves a save with missing arrays unsealed, and returns their names.
     """
     folder = self._folder / str(step)
     if jax.process_index() != 0 or manifest.is_sealed(folder):
@@ -222,8 +224,9 @@ def steps_on_disk(workdir: Path) -> dict[int, float]:
 
 
 def best_on_disk(workdir: Path, *, fallback: bool = False) -> int:
-  """The best checkpoint of a run; `UserError` if there is none. With `fallback` the best intact
-  one; damaged ones are logged and skipped.
+  """The best checkpoint of a run; `UserError` if there is none.
+
+  With `fallback` the best intact one; damaged ones are logged and skipped.
   """
   folder = workdir / FOLDER
   steps = steps_in(folder)

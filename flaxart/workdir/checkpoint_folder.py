@@ -1,7 +1,8 @@
-"""Whole checkpoints on disk: deleting, shrinking, setting aside. In `checkpoints/` a folder whose
-name is a number is a checkpoint. It appears by one rename and disappears by another: a killed
-process leaves a checkpoint or none, and perhaps a folder with a longer name, which the next trainer
-removes.
+"""Whole checkpoints on disk: deleting, shrinking, setting aside.
+
+In `checkpoints/` a folder whose name is a number is a checkpoint. It appears by one rename and
+disappears by another: a killed process leaves a checkpoint or none, and perhaps a folder with a
+longer name, which the next trainer removes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Checks that everything given to Orbax can be read again, before a save is sealed. A manifest
-covers whatever files exist. Arrays that Orbax wrote but failed to merge (for example in a folder
-whose name it took for a pattern) would be sealed, and lost.
+"""Checks that everything given to Orbax can be read again, before a save is sealed.
+
+A manifest covers whatever files exist. Arrays that Orbax wrote but failed to merge (for example in
+a folder whose name it took for a pattern) would be sealed, and lost.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from orbax.checkpoint import v1 as ocp
 
 
 def missing_arrays(folder: Path) -> list[str]:
-  """Arrays of a checkpoint, as `item: name`, that its metadata names but its database lacks. Reads
-  only indices, not the arrays: milliseconds.
+  """Arrays of a checkpoint, as `item: name`, that its metadata names but its database lacks.
+
+  Reads only indices, not the arrays: milliseconds.
   """
   described = ocp.checkpointables_metadata(folder).metadata
   return [

@@ -39,8 +39,9 @@ def dated(config: ConfigDict) -> Path:
 
 
 def check(workdir: Path, config: ConfigDict) -> ConfigDict:
-  """The settings, with the picture size of the folder's run if it holds one. Raises `UserError` if
-  the folder holds another run, or something other than a run.
+  """The settings, with the picture size of the folder's run if it holds one.
+
+  Raises `UserError` if the folder holds another run, or something other than a run.
   """
   if workdir.exists() and not workdir.is_dir():
     raise UserError(f'--workdir: {workdir} is a file; give a folder')

@@ -34,8 +34,9 @@ class Proposal(NamedTuple):
 
 
 def read(path: str | None) -> dict[str, str]:
-  """`from,to` -> {from: to}, followed to the end if a target is itself renamed. Further columns, as
-  in `aliases-proposed.csv`, are ignored.
+  """`from,to` -> {from: to}, followed to the end if a target is itself renamed.
+
+  Further columns, as in `aliases-proposed.csv`, are ignored.
   """
   if path is None:
     return {}

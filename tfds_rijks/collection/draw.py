@@ -1,9 +1,10 @@
-"""Splits of a collection: groups drawn within classes, so that each split is like the whole. Groups
-with the same class of the first task are sorted by a hash of their names; those at one end go to
-one split, those at the other end to the other, up to their shares of the records. Classes that a
-split still lacks are moved there, the rarest first. A group too large for a split goes to train. An
-added group only moves the ends of the shares in its own class a little: 1 % more groups move less
-than 2 % of the others.
+"""Splits of a collection: groups drawn within classes, so that each split is like the whole.
+
+Groups with the same class of the first task are sorted by a hash of their names; those at one end
+go to one split, those at the other end to the other, up to their shares of the records. Classes
+that a split still lacks are moved there, the rarest first. A group too large for a split goes to
+train. An added group only moves the ends of the shares in its own class a little: 1 % more groups
+move less than 2 % of the others.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ def draw(
 
 
 def largest(groups: Mapping[str, Group], fractions: Mapping[str, float]) -> Callable[[str], float]:
-  """The most records that a group of a given name may have outside train. From half of `LARGEST` to
-  all of it, by name: a common limit would admit all groups of a size at once when a collection
-  grows by one work.
+  """The most records that a group of a given name may have outside train.
+
+  From half of `LARGEST` to all of it, by name: a common limit would admit all groups of a size at
+  once when a collection grows by one work.
   """
   sizes = [group.records for group in groups.values()]
   least = min((share for name, share in fractions.items() if name != TRAIN and share), default=0)
@@ -73,8 +75,9 @@ def _by_first_class(groups: Mapping[str, Group]) -> dict[Class | None, list[str]
 def _draw_class(
   groups: dict[str, int], shares: Mapping[str, float], start: float
 ) -> dict[str, str]:
-  """The splits of the groups of one class, in their order. `start` from 0 to 1 rounds a split's due
-  number, so that small classes get a group in turn.
+  """The splits of the groups of one class, in their order.
+
+  `start` from 0 to 1 rounds a split's due number, so that small classes get a group in turn.
   """
   split_of, left = dict.fromkeys(groups, TRAIN), len(groups) - 1  # one stays for training
   for (split, share), names in zip(shares.items(), ([*groups], [*reversed(groups)]), strict=False):

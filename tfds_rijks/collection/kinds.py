@@ -1,7 +1,8 @@
-"""What each column becomes, from its cells: a task, a text, a number, or nothing. A label that
-repeats another is not a task to learn. An artist's year of death, number and biography repeat the
-artist: they are carried along as text. A coarser label, such as the style of an artist, stays a
-task; the table says what determines it.
+"""What each column becomes, from its cells: a task, a text, a number, or nothing.
+
+A label that repeats another is not a task to learn. An artist's year of death, number and biography
+repeat the artist: they are carried along as text. A coarser label, such as the style of an artist,
+stays a task; the table says what determines it.
 """
 
 from __future__ import annotations
@@ -92,8 +93,9 @@ class _Coded:
     return self.is_code or self.distinct >= SEVERAL
 
   def gives_away(self, other: _Coded) -> float:
-    """How often this column's value gives the other's; 0 if it does not determine it. Counted over
-    works that share their value: a unique one determines anything.
+    """How often this column's value gives the other's; 0 if it does not determine it.
+
+    Counted over works that share their value: a unique one determines anything.
     """
     both = (self.codes >= 0) & (other.codes >= 0)
     mine, theirs = self.codes[both], other.codes[both]

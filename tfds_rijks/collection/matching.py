@@ -99,9 +99,10 @@ def rows_of(
 
 
 def by_path(names: Sequence[str], pictures: Sequence[str]) -> dict[str, list[int]]:
-  """Picture -> the places of the names that mean it: its path, else its file name alone. In the
-  same case, else in another. An ambiguous name means no picture, and a picture found by its path is
-  not found again by its name.
+  """Picture -> the places of the names that mean it: its path, else its file name alone.
+
+  In the same case, else in another. An ambiguous name means no picture, and a picture found by its
+  path is not found again by its name.
   """
   result: dict[str, list[int]] = {picture: [] for picture in pictures}
   left = [i for i, name in enumerate(names) if name]

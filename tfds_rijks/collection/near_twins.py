@@ -1,5 +1,6 @@
-"""Finds pictures of one maker that are versions of one drawing: numbered, recoloured, inverted. The
-builder finds equal pixels itself. It cannot know that `button_green_02` is `button_red_01` in
+"""Finds pictures of one maker that are versions of one drawing: numbered, recoloured, inverted.
+
+The builder finds equal pixels itself. It cannot know that `button_green_02` is `button_red_01` in
 another colour: such pictures must not be in both train and test. The rule is rather broad, because
 dividing a series makes test scores too good, and keeping one together does not.
 """

@@ -22,8 +22,9 @@ SHOWN = 10
 
 @dataclasses.dataclass
 class Pairs:
-  """(path relative to the folder, row) of each picture that belongs to one row. `problem` says why
-  there is none: a build ends with it, a dry run still shows the table.
+  """(path relative to the folder, row) of each picture that belongs to one row.
+
+  `problem` says why there is none: a build ends with it, a dry run still shows the table.
   """
 
   pairs: list[tuple[str, int]]

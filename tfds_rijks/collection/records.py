@@ -39,9 +39,10 @@ class Record:
 
 @dataclasses.dataclass
 class Collection:
-  """All records of a folder, the kind of each feature, and notes for the report. `columns` says
-  what became of each column, `proposals` which spellings of a feature may be one name, `problem`
-  why no picture has a row: a build ends with it.
+  """All records of a folder, the kind of each feature, and notes for the report.
+
+  `columns` says what became of each column, `proposals` which spellings of a feature may be one
+  name, `problem` why no picture has a row: a build ends with it.
   """
 
   records: list[Record]

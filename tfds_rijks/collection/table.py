@@ -32,9 +32,10 @@ Cell = str | list[str]
 
 @dataclasses.dataclass
 class Table:
-  """Columns and rows as text; a list is a cell with several values (in JSON and Parquet). `lines`
-  are the rows' line numbers, as in an editor or a spreadsheet; `encoding` is that of the text,
-  `sheet` that of a workbook, `notes` what a user should know about the reading.
+  """Columns and rows as text; a list is a cell with several values (in JSON and Parquet).
+
+  `lines` are the rows' line numbers, as in an editor or a spreadsheet; `encoding` is that of the
+  text, `sheet` that of a workbook, `notes` what a user should know about the reading.
   """
 
   path: Path
@@ -86,8 +87,9 @@ def find(folder: Path, name: str | None = None) -> Path | None:
 
 
 def read(path: Path, *, sheet: str = '') -> Table:
-  """Reads a table by its ending; raises `UserError` if that fails. `sheet` names that of a
-  workbook; by default the first visible one.
+  """Reads a table by its ending; raises `UserError` if that fails.
+
+  `sheet` names that of a workbook; by default the first visible one.
   """
   reader = _READERS.get(path.suffix.lower())
   if reader is None:

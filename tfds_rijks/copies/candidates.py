@@ -79,8 +79,9 @@ def nearest(block: Block) -> np.ndarray:
 def _nearer(
   rows: np.ndarray, columns: np.ndarray, threshold: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """(places in `[R, C]`, mirroring (0 to 3), product) of pairs that are near enough. Mirroring only
-  changes signs, so one product for each kind of number is enough for all four.
+  """(places in `[R, C]`, mirroring (0 to 3), product) of pairs that are near enough.
+
+  Mirroring only changes signs, so one product for each kind of number is enough for all four.
   """
   both, one, other, neither = (rows[:, kind] @ columns[kind] for kind in _kinds())
   still, down = both + one, both - one  # only changed upside down

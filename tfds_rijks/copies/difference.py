@@ -1,9 +1,10 @@
-"""The difference of two aligned pictures: 0 for one picture, 1 for two. Two prints of one plate,
-two faces of one set, two medals on black velvet differ in one place, or only in the grain, and
-agree elsewhere. So the measure is the difference at the worst place, relative to its content,
-divided by the agreement of the fine detail where it agrees least. And a copy is a whole or a crop:
-one of the two frames is inside the other, with a matching shape. Light, contrast and tint may
-differ within bounds, for the picture as a whole.
+"""The difference of two aligned pictures: 0 for one picture, 1 for two.
+
+Two prints of one plate, two faces of one set, two medals on black velvet differ in one place, or
+only in the grain, and agree elsewhere. So the measure is the difference at the worst place,
+relative to its content, divided by the agreement of the fine detail where it agrees least. And a
+copy is a whole or a crop: one of the two frames is inside the other, with a matching shape. Light,
+contrast and tint may differ within bounds, for the picture as a whole.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillo
 def first_look(
   a: np.ndarray, b: np.ndarray, shape: np.ndarray, *, slack: float = NEAR
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, difference at the worst place `[P]`). The
-  latter is infinite if a second look is not needed.
+  """Grey uint8 `[P, 64, 64]` -> (placements `[P, 4]`, difference at the worst place `[P]`).
+
+  The latter is infinite if a second look is not needed.
 
   Args:
     shape: width / height of the original of `b` divided by that of `a`, `[P]`.
@@ -92,8 +94,10 @@ def _alike(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarray:
 def difference(
   a: np.ndarray, b: np.ndarray, placement: np.ndarray, shape: np.ndarray
 ) -> np.ndarray:
-  """uint8 RGB `[P, 3, 128, 128]` and initial placements -> differences `[P]`. At least 1 if neither
-  frame is inside the other, and infinite if they are far apart. See `first_look` for `shape`.
+  """uint8 RGB `[P, 3, 128, 128]` and initial placements -> differences `[P]`.
+
+  At least 1 if neither frame is inside the other, and infinite if they are far apart. See
+  `first_look` for `shape`.
   """
   a, b = a.astype(np.float32), b.astype(np.float32)
   half = halved(a), halved(b)
@@ -110,8 +114,9 @@ def difference(
 
 
 def outside(placement: np.ndarray, shape: np.ndarray) -> np.ndarray:
-  """How far one frame is outside the other, in sides, or has another shape, `[P]`. The better of
-  the two ways. See `first_look` for `shape`.
+  """How far one frame is outside the other, in sides, or has another shape, `[P]`.
+
+  The better of the two ways. See `first_look` for `shape`.
   """
   scale, shift = placement[:, ::2], placement[:, 1::2]
   edges = np.abs(shift) - (1 - scale) / 2, np.abs(shift) - (scale - 1) / 2  # b in a, a in b

@@ -1,10 +1,11 @@
-"""Groups from compared pairs, each around one picture. Two pictures that differ little are tied,
-but a chain of ties need not be a copy: in a series of gradually changing drawings, the first and
-the last are two works. So each group has a seed, and every member was compared with the seed
-itself. The rule: ties are taken from the most alike to the least; the groups of the two pictures
-become one if every picture of the smaller group differs from the seed of the larger by no more than
-a doubtful pair; of two groups of one size the seed is the earlier picture. A tie that joins nothing
-is cut, and reported.
+"""Groups from compared pairs, each around one picture.
+
+Two pictures that differ little are tied, but a chain of ties need not be a copy: in a series of
+gradually changing drawings, the first and the last are two works. So each group has a seed, and
+every member was compared with the seed itself. The rule: ties are taken from the most alike to the
+least; the groups of the two pictures become one if every picture of the smaller group differs from
+the seed of the larger by no more than a doubtful pair; of two groups of one size the seed is the
+earlier picture. A tie that joins nothing is cut, and reported.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ class Groups:
   """Groups that grow as pairs are compared.
 
   Args:
-    compare: the differences of pairs not compared yet. tie: the largest difference of two pictures
-    that are tied. stay: the largest difference between a seed and a member of its group.
+    compare: the differences of pairs not compared yet.
+    tie: the largest difference of two pictures that are tied.
+    stay: the largest difference between a seed and a member of its group.
   """
 
   def __init__(self, compare: Compare, *, tie: float, stay: float):

@@ -17,8 +17,9 @@ def middles(size: int) -> np.ndarray:
 
 @functools.cache
 def centre_weights(size: int) -> np.ndarray:
-  """The weight of a pixel by its place in a row: 0 at the border, `[size]`. A crop of a few per
-  cent removes the border, where frames and mounts are.
+  """The weight of a pixel by its place in a row: 0 at the border, `[size]`.
+
+  A crop of a few per cent removes the border, where frames and mounts are.
   """
   begin, full = _BORDER
   inside = np.minimum(middles(size), 1 - middles(size))

@@ -28,8 +28,10 @@ figcaption{overflow-wrap:anywhere}
 
 
 def summary(found: Found, *, rule: Rule, groups: Mapping[str, str]) -> dict[str, Any]:
-  """For the build report. `groups`: picture -> its group in the end; a doubtful pair that is in one
-  group anyway (parts of one object, for example) is not in doubt.
+  """For the build report.
+
+  `groups`: picture -> its group in the end; a doubtful pair that is in one group anyway (parts of
+  one object, for example) is not in doubt.
   """
   sizes = Counter(found.seed_of.values())
   doubtful = [pair for pair in found.doubtful if groups[pair[0]] != groups[pair[1]]]

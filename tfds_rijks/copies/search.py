@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -60,12 +59,14 @@ class Found:
 def find(
   sources: Sequence[Source], sketches: Path, *, rule: Rule, scratch: Path, processes: int | None
 ) -> Found:
-  """Finds the copies among `sources`, whose sketches `[N, 64, 64]` are in a file in that order. The
-  result depends on the names, not on the order of the sources. Of pictures with equal pixels only
-  the first by name is compared.
+  """Finds the copies among `sources`, whose sketches `[N, 64, 64]` are in a file in that order.
+
+  The result depends on the names, not on the order of the sources. Of pictures with equal pixels
+  only the first by name is compared.
 
   Args:
-    rule: 'likely', or 'doubtful' to also tie doubtful pairs. scratch: a folder for temporary files.
+    rule: 'likely', or 'doubtful' to also tie doubtful pairs.
+    scratch: a folder for temporary files.
   """
   if rule == 'equal' or len(sources) < 2:
     return Found()
@@ -159,12 +160,13 @@ class _Pictures:
     self._enlarge(np.unique(looks.pairs[:, :2]))
     there = np.flatnonzero((self.places[self.large][looks.pairs[:, :2]] >= 0).all(axis=1))
     pairs, placements = looks.of(there)
-    values = chain.from_iterable(self._looked(second_look, self.large, pairs, placements))
+    values = itertools.chain.from_iterable(self._looked(second_look, self.large, pairs, placements))
     return {(a, b): float(value) for (a, b, _), value in zip(pairs.tolist(), values, strict=True)}
 
   def compare_more(self, pairs: Sequence[Pair]) -> dict[Pair, float]:
-    """The differences of pairs that were not candidates, infinite if they look unlike. Two crops of
-    one picture need not be inside each other, and are doubtful.
+    """The differences of pairs that were not candidates, infinite if they look unlike.
+
+    Two crops of one picture need not be inside each other, and are doubtful.
     """
     if not pairs:
       return {}

@@ -1,10 +1,11 @@
-"""A picture as 64 x 64 grey values, and as 69 numbers for finding copies. The first 45 describe
-where edges of each direction are strong. A histogram of gradients, as of SIFT (Lowe 2004), in 4 x 4
-cells and 8 directions, softly counted, changes little with a crop of a few per cent, another size,
-encoder or tint; only its slow changes between cells and directions are kept, which change least.
-The others describe where the picture is dark, also in slow waves. The border does not count. A
-quarter turn or a mirror image swaps the numbers and changes signs, so a turned copy is found
-without rendering it.
+"""A picture as 64 x 64 grey values, and as 69 numbers for finding copies.
+
+The first 45 describe where edges of each direction are strong. A histogram of gradients, as of SIFT
+(Lowe 2004), in 4 x 4 cells and 8 directions, softly counted, changes little with a crop of a few
+per cent, another size, encoder or tint; only its slow changes between cells and directions are
+kept, which change least. The others describe where the picture is dark, also in slow waves. The
+border does not count. A quarter turn or a mirror image swaps the numbers and changes signs, so a
+turned copy is found without rendering it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""JPEG 2000: the codestream by OpenJPEG, everything else from the boxes (ISO 15444-1, I). The boxes
-are read here because no decoder returns all of them, and some decoders wrap values deeper than 8
-bits.
+"""JPEG 2000: the codestream by OpenJPEG, everything else from the boxes (ISO 15444-1, I).
+
+The boxes are read here because no decoder returns all of them, and some decoders wrap values deeper
+than 8 bits.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ _SYCC = 18
 
 @dataclasses.dataclass
 class _Header:
-  """The content of the boxes. `channels`: (channel, kind, colour) of `cdef`; `palette`: `[N,
-  C]`."""
+  """The content of the boxes.
+
+  `channels`: (channel, kind, colour) of `cdef`; `palette`: `[N, C]`.
+  """
 
   codestream: bytes
   enumerated: int | None = None

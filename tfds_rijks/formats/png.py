@@ -51,8 +51,9 @@ def read(data: bytes, *, name: str, max_pixels: int) -> Raster:
 def _up_to_eight(
   data: bytes, bits: int, colours: int, key: bytes, *, icc: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
-  """`[H, W, C]` and `[H, W]` or None, uint8. `key`: the content of tRNS. `icc`: there is a profile,
-  which needs grey as grey.
+  """`[H, W, C]` and `[H, W]` or None, uint8.
+
+  `key`: the content of tRNS. `icc`: there is a profile, which needs grey as grey.
   """
   with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
     image.load()

@@ -1,6 +1,8 @@
-"""TIFF: the samples by tifffile, their meaning from the tags (TIFF 6.0 and its supplements). Every
-tag about the samples is checked: bits, sample format, photometric interpretation, planes, extra
-samples, colour map. A picture with an unknown value of one, or without a required one, is refused.
+"""TIFF: the samples by tifffile, their meaning from the tags (TIFF 6.0 and its supplements).
+
+Every tag about the samples is checked: bits, sample format, photometric interpretation, planes,
+extra samples, colour map. A picture with an unknown value of one, or without a required one, is
+refused.
 """
 
 from __future__ import annotations

@@ -49,8 +49,10 @@ def archives(folder: Path) -> list[Path]:
 
 
 def place(archive: Path, *, into: Path) -> Path:
-  """The folder below `into` for the archive's unpacked files. Its name has a fingerprint of the
-  archive's name, size and time, so that a replaced archive is unpacked again.
+  """The folder below `into` for the archive's unpacked files.
+
+  Its name has a fingerprint of the archive's name, size and time, so that a replaced archive is
+  unpacked again.
   """
   about = archive.stat()
   key = f'{archive.name}\n{about.st_size}\n{about.st_mtime_ns}'

@@ -150,8 +150,9 @@ def read_here(path: Path, *, rows: int) -> GroundTruth:
 def check_rows(
   truth: GroundTruth, stems: Sequence[str], records: Mapping[str, Record], *, path: Path | None
 ) -> None:
-  """Raises `UserError` if the rows of the ground truth fit the records better when shifted. The
-  count alone is not enough: a missing file and an extra one give the same number.
+  """Raises `UserError` if the rows of the ground truth fit the records better when shifted.
+
+  The count alone is not enough: a missing file and an extra one give the same number.
   """
 
   def agreement(shift: int) -> int:

@@ -22,8 +22,10 @@ class NoFolderError(UserError):
 
 @dataclass(frozen=True)
 class Layout:
-  """The files on disk. `stems` are those of pictures and records together, sorted: the row order of
-  `rijksgt.mat`."""
+  """The files on disk.
+
+  `stems` are those of pictures and records together, sorted: the row order of `rijksgt.mat`.
+  """
 
   pictures: Mapping[str, Path]
   records: Mapping[str, Path]

@@ -159,9 +159,10 @@ def _parse(data: bytes, *, name: str) -> tuple[list[tuple[str, str]], list[str]]
 
 
 def _actual_encoding(data: bytes, declared: str) -> str:
-  """The actual encoding: UTF-8 if valid, else as declared, else cp1252. Latin text is hardly ever
-  valid UTF-8 by accident, so valid UTF-8 wins over a declared Latin-1; and "Latin-1" with bytes
-  0x80 to 0x9f is Windows-1252.
+  """The actual encoding: UTF-8 if valid, else as declared, else cp1252.
+
+  Latin text is hardly ever valid UTF-8 by accident, so valid UTF-8 wins over a declared Latin-1;
+  and "Latin-1" with bytes 0x80 to 0x9f is Windows-1252.
   """
   if data.isascii():
     return declared if declared in ('us-ascii', 'utf-8', *_LATIN) else 'utf-8'

@@ -29,8 +29,11 @@ class Records:
 
 
 def find(manual_dir: Path, *, into: Path, unpack: bool = True) -> layouts.Layout:
-  """The museum in `manual_dir`; archives are unpacked below `into`. Raises: UserError: neither
-  folders nor archives, a refused archive, or one not unpacked yet if `unpack` is False.
+  """The museum in `manual_dir`; archives are unpacked below `into`.
+
+  Raises:
+    UserError: neither folders nor archives, a refused archive, or one not unpacked yet if `unpack`
+      is False.
   """
   try:
     return layouts.find(manual_dir)
@@ -68,8 +71,9 @@ def read_records(layout: layouts.Layout, stems: Iterable[str]) -> Records:
 
 
 def groups(pictures: Mapping[str, Picture], seed_of: Mapping[str, str]) -> dict[str, str]:
-  """Stem to group: parts of one object number, and objects with an equal picture, are one group. So
-  are likely copies: `seed_of` as in `copies.Found`. A group is named by its (smallest) object
+  """Stem to group: parts of one object number, and objects with an equal picture, are one group.
+
+  So are likely copies: `seed_of` as in `copies.Found`. A group is named by its (smallest) object
   number without parts, so that a new part moves nothing.
   """
   keys: dict[str, list[str]] = defaultdict(list)

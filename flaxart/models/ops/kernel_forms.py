@@ -1,8 +1,9 @@
-"""Transformed kernels of convolutions, made once for a network that does not learn. `winograd` and
-`spectral` transform a kernel before they multiply by it, and `layers.pointwise` joins several.
-While a network learns, the result changes with every step. Otherwise `Inference` computes it before
-the first batch and passes it in with every batch; it has two to three times as many values as the
-kernels.
+"""Transformed kernels of convolutions, made once for a network that does not learn.
+
+`winograd` and `spectral` transform a kernel before they multiply by it, and `layers.pointwise`
+joins several. While a network learns, the result changes with every step. Otherwise `Inference`
+computes it before the first batch and passes it in with every batch; it has two to three times as
+many values as the kernels.
 """
 
 from __future__ import annotations

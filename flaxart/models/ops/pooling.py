@@ -28,8 +28,10 @@ from flaxart.models.ops.convolution import (
 
 
 def max_pool(x: jax.Array, window: int, *, stride: int, padding: Padding = 'VALID') -> jax.Array:
-  """Largest value of each window; padding never wins. Of equal values the first gets the
-  gradient."""
+  """Largest value of each window; padding never wins.
+
+  Of equal values the first gets the gradient.
+  """
   pads = explicit_pads(padding, x.shape[1:3], (window, window), stride)
   if target() != 'tpu':
     return _shifted_max(x, window, stride, pads, x.shape[1:3])

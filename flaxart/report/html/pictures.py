@@ -57,8 +57,9 @@ def is_free(rights: str) -> bool:
 
 
 def samples(run: Run, task: str, answers: Answers | None, *, count: int, public: bool) -> Samples:
-  """`count` right and `count` wrong pictures of a task with one label, sampled at random. `public`
-  keeps only those with a rights statement of CC0 or public domain.
+  """`count` right and `count` wrong pictures of a task with one label, sampled at random.
+
+  `public` keeps only those with a rights statement of CC0 or public domain.
   """
   if not run.labels[task].one_class:
     return Samples(missing='sample pictures are shown for tasks with one label')

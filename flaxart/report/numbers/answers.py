@@ -16,8 +16,9 @@ from flaxart.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-  """One task of one run on the records with its label. `ids` `[N]` from `record_ids`, `groups`
-  `[N]`, `kept` `[N, ...]` the stored arrays of the task.
+  """One task of one run on the records with its label.
+
+  `ids` `[N]` from `record_ids`, `groups` `[N]`, `kept` `[N, ...]` the stored arrays of the task.
   """
 
   task: Task

@@ -18,8 +18,9 @@ from flaxart.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
-  """Finished and tested runs with the same data and settings, one per seed, by rising seed. `label`
-  is unique in its section; `settings` are those that define it.
+  """Finished and tested runs with the same data and settings, one per seed, by rising seed.
+
+  `label` is unique in its section; `settings` are those that define it.
   """
 
   label: str
@@ -130,9 +131,10 @@ def _section(key: tuple[str, str | None], runs: Sequence[Run]) -> Section:
 
 
 def _defining_settings(runs: Sequence[Run]) -> dict[Run, dict[str, Any]]:
-  """The settings that define each run's experiment, without tasks and seed. Runs that each start
-  from a run of their own seed (`init=runs/first_s0`) start alike: `runs/first_s*`. A trunk shared
-  by several seeds keeps its name.
+  """The settings that define each run's experiment, without tasks and seed.
+
+  Runs that each start from a run of their own seed (`init=runs/first_s0`) start alike:
+  `runs/first_s*`. A trunk shared by several seeds keeps its name.
   """
   own = {run: {k: v for k, v in run.settings.items() if k not in NO_PART} for run in runs}
   starred = {run: {**own[run], 'init': _of_any_seed(own[run]['init'], run.seed)} for run in runs}

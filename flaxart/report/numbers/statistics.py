@@ -1,8 +1,9 @@
-"""Uncertainty of scores: over seeds by Student's t, over test objects by the bootstrap. The two
-answer different questions: how much another seed would change the score on these objects, and how
-much other objects would. Groups (pictures of one object, lettered parts) are drawn, never single
-records, because records of a group are not independent. A difference uses the same draws for both
-sides, which makes it paired (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
+"""Uncertainty of scores: over seeds by Student's t, over test objects by the bootstrap.
+
+The two answer different questions: how much another seed would change the score on these objects,
+and how much other objects would. Groups (pictures of one object, lettered parts) are drawn, never
+single records, because records of a group are not independent. A difference uses the same draws for
+both sides, which makes it paired (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Invented makers of the synthetic museum, and the dependence of labels. A maker works in a few
-types of object, a type is made of a few materials, so the three labels are correlated, as in a real
-collection. Every name here is invented.
+"""Invented makers of the synthetic museum, and the dependence of labels.
+
+A maker works in a few types of object, a type is made of a few materials, so the three labels are
+correlated, as in a real collection. Every name here is invented.
 """
 
 from __future__ import annotations

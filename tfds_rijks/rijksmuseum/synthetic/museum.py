@@ -69,9 +69,11 @@ def draw_museum(
   drawn beside `folder` and moved there.
 
   Args:
-    folder: the target; otherwise must not exist or be empty. objects: number of records, at least
-    20. seed: another seed is another museum. copies: number of additional records, each with a copy
-    of a picture under another number; `copies.csv` says of which, and how it was made.
+    folder: the target; otherwise must not exist or be empty.
+    objects: number of records, at least 20.
+    seed: another seed is another museum.
+    copies: number of additional records, each with a copy of a picture under another number;
+      `copies.csv` says of which, and how it was made.
 
   Returns:
     `folder`.

@@ -87,9 +87,9 @@ def write_ground_truth(
 
   Args:
     path: the `.mat` file.
-    works: None is a row about which nothing is known. names: from the creator string to the
-    creator's name in `Cnames` (`anoniem` if anonymous). sets: int [N], 1 = train, 2 = val, 3 =
-    test.
+    works: None is a row about which nothing is known.
+    names: from the creator string to the creator's name in `Cnames` (`anoniem` if anonymous).
+    sets: int [N], 1 = train, 2 = val, 3 = test.
   """
   from scipy import io, sparse  # here: preparing a dataset without `.mat` does not need scipy
 
