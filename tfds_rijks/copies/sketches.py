@@ -49,13 +49,6 @@ def turned(image: np.ndarray, turn: int) -> np.ndarray:
   return image
 
 
-@functools.cache
-def undone(turn: int) -> int:
-  """The turn that undoes `turn`."""
-  plain = np.arange(4).reshape(2, 2)
-  return next(t for t in TURNS if (turned(turned(plain, turn), t) == plain).all())
-
-
 def descriptors(sketches: np.ndarray) -> np.ndarray:
   """Sketches uint8 `[N, 64, 64]` -> int8 `[N, 69]`, vectors of length 127; zeros for a flat one.
 
