@@ -14,7 +14,8 @@ from flaxart.machine.files import write_text
 from flaxart.machine.sharding import create_mesh
 from flaxart.tasks.kinds import tasks_from_features
 from flaxart.tasks.task import Task
-from flaxart.workdir import checkpoint, identity, run_folder
+from flaxart.workdir import identity, run_folder
+from flaxart.workdir.beside_trainer import of_best
 from flaxart.workdir.class_names import by_class_name
 from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
@@ -36,8 +37,6 @@ def evaluate_run(
   """
   stored, tasks = run_folder.read_run(workdir)
   config = config or stored
-  mesh = create_mesh()
-  step = checkpoint.best_on_disk(workdir, fallback=fallback)
   dataset = open_dataset(
     config.data.dataset, data_dir=config.data.data_dir, tasks=[task.name for task in tasks]
   )
@@ -46,7 +45,11 @@ def evaluate_run(
   else:
     identity.check_dataset(workdir, dataset)
     identity.check_labels(workdir, with_classes(tasks, dataset), dataset)
-  network, state = restore_network(workdir, step, config, tasks, mesh=mesh)
+  step, (network, state) = of_best(
+    workdir,
+    lambda step: restore_network(workdir, step, config, tasks, mesh=create_mesh()),
+    fallback=fallback,
+  )
   assessed = results.assess(
     config,
     network,

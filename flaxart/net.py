@@ -22,8 +22,8 @@ from flaxart.network.state import Network, TrainState
 from flaxart.tasks.task import Task
 from flaxart.weights.load import LoadedTrunk
 from flaxart.weights.load import load_trunk as load_trunk_file
-from flaxart.workdir import checkpoint, run_folder
-from flaxart.workdir.beside_trainer import patiently
+from flaxart.workdir import run_folder
+from flaxart.workdir.beside_trainer import of_best
 from flaxart.workdir.restore import restore_network
 from tfds_rijks import images as pictures
 from tfds_rijks.errors import UserError
@@ -128,12 +128,11 @@ def load(workdir: str | Path, *, step: int | None = None, fallback: bool = False
   workdir = Path(workdir).expanduser()
   config, tasks = run_folder.read_run(workdir)
 
-  def read() -> tuple[int, Network, TrainState, calibration.Calibration]:
-    chosen = checkpoint.best_on_disk(workdir, fallback=fallback) if step is None else step
-    network, state = restore_network(workdir, chosen, config, tasks, mesh=create_mesh())
-    return chosen, network, state, calibration.read(workdir, step=chosen)
+  def read(step: int) -> tuple[Network, TrainState, calibration.Calibration]:
+    network, state = restore_network(workdir, step, config, tasks, mesh=create_mesh())
+    return network, state, calibration.read(workdir, step=step)
 
-  chosen, network, state, calibrated = patiently(workdir, read)
+  chosen, (network, state, calibrated) = of_best(workdir, read, step=step, fallback=fallback)
   about = {
     'weights': run_folder.read_trunk_json(workdir)['about'],
     'workdir': str(workdir),
@@ -155,12 +154,9 @@ def load_trunk(path: str | Path) -> LoadedTrunk:
   if not path.is_dir():
     return load_trunk_file(path)
   config, tasks = run_folder.read_run(path)
-
-  def read() -> tuple[int, Network, TrainState]:
-    step = checkpoint.best_on_disk(path)
-    return step, *restore_network(path, step, config, tasks, mesh=create_mesh())
-
-  step, network, state = patiently(path, read)
+  step, (network, state) = of_best(
+    path, lambda step: restore_network(path, step, config, tasks, mesh=create_mesh())
+  )
   model = network.merge(state.trainable, state.frozen, state.batch_stats)
   about = {'model': config.model.name, 'source': f'run {path.name}, step {step}'}
   return LoadedTrunk(model.trunk, model.preprocess, about)

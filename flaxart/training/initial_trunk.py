@@ -21,6 +21,7 @@ from flaxart.settings import read_trained
 from flaxart.weights.find import find_imagenet
 from flaxart.weights.load import read_trunk
 from flaxart.workdir import checkpoint, manifest, run_folder
+from flaxart.workdir.beside_trainer import of_best
 from tfds_rijks.errors import UserError
 
 
@@ -78,7 +79,6 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
         f'config.init: {workdir} holds model.{field}={other.model[field]!r}, this run '
         f'has {config.model[field]!r}; use the same'
       )
-  step = checkpoint.best_on_disk(workdir)
   spec = TrunkSpec.from_json(run_folder.read_trunk_json(workdir)['spec'])
   _, params, batch_stats = abstract_parts(
     other, read_trained(other), tasks, spec, nnx.Param, nnx.BatchStat
@@ -87,7 +87,8 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
   stats = nnx.to_pure_dict(batch_stats)
   if stats:
     wanted['batch_stats'] = {'trunk': stats['trunk']}
-  tree = checkpoint.load_part(workdir, step, state_tree.abstract(wanted, create_mesh()))
+  arrays = state_tree.abstract(wanted, create_mesh())
+  step, tree = of_best(workdir, lambda step: checkpoint.load_part(workdir, step, arrays))
   about = {
     'source': f'run {workdir.name}, step {step}',
     'model': other.model.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from flaxart.machine import locks
+from flaxart.workdir import checkpoint
 from tfds_rijks.errors import UserError
 
 WAITS = 0.2, 1.0, 5.0  # seconds before the next attempt; sealing takes about one per GB
@@ -34,3 +35,15 @@ def patiently(workdir: Path, read: Callable[[], T]) -> T:
     if trainer is None:
       raise
     raise UserError(f'{error} (a trainer, {trainer}, is active on this run: try again)') from None
+
+
+def of_best(
+  workdir: Path, read: Callable[[int], T], *, step: int | None = None, fallback: bool = False
+) -> tuple[int, T]:
+  """The best checkpoint (or `step`) and what `read` makes of it; see `checkpoint.best_on_disk`."""
+
+  def attempt() -> tuple[int, T]:
+    chosen = checkpoint.best_on_disk(workdir, fallback=fallback) if step is None else step
+    return chosen, read(chosen)
+
+  return patiently(workdir, attempt)

@@ -146,7 +146,7 @@ class Checkpointer:
         items = ocp.load_checkpointables(folder, wanted)
       else:  # format 1
         items = {STATE: ocp.load(folder, {**wanted[STATE], **wanted[OPTIMIZER]}), OPTIMIZER: {}}
-    except _FAILURES as error:
+    except Exception as error:  # a plain one, of an array that cannot be read
       raise UserError(_unreadable(folder, error)) from error
     return from_tree({**items[STATE], **items[OPTIMIZER]}, like)
 
@@ -214,7 +214,7 @@ def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any
     context.pytree.loading.partial_load = True
     with context:
       return ocp.load(folder, wanted)
-  except _FAILURES as error:
+  except Exception as error:  # a plain one, of an array that cannot be read
     raise UserError(_unreadable(folder, error)) from error
 
 
