@@ -62,7 +62,7 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     split_of = {record.image: record.split for record in records}
     _check_given(groups, split_of, folder=folder)
   else:
-    drawn = draw(_sizes(records, groups, vocabularies), seed=flags.seed, fractions=shares)
+    drawn = draw(_to_draw(records, groups, vocabularies), seed=flags.seed, fractions=shares)
     split_of = {image: drawn[group] for image, group in groups.items()}
   for feature, vocabulary in vocabularies.items():
     for split in ('train', 'test'):
@@ -165,7 +165,7 @@ def _groups(records: Sequence[Record], shelf: Shelf, seed_of: Mapping[str, str])
   return {record.image: named[record.group or record.object_number] for record in records}
 
 
-def _sizes(
+def _to_draw(
   records: Sequence[Record],
   groups: Mapping[str, str],
   vocabularies: Mapping[str, labels.Vocabulary],
