@@ -4,21 +4,21 @@ Groups with the same class of the first task are sorted by a hash of their names
 go to one split, those at the other end to the other, up to their shares of the records. Classes
 that a split still lacks are moved there, the rarest first. A group too large for a split goes to
 train. An added group only moves the ends of the shares in its own class a little, and sometimes a
-class with them: 1 % more groups move at most 2 % of 1,000 others or more, 3 % of 300.
+class with them: 1 % more groups move at most 2 % of 500 others or more, 2.5 % of 300.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfds_rijks import splits
 
 TRAIN = 'train'
 LARGEST = 0.1  # largest share of a split in one group
-USUAL = 4  # times the median group is never too large, as in a few dozen works every group is large
+USUAL = 6  # times the median group is never too large, as in a few dozen works every group is large
 MORE = 2  # times its share: limit of a split's share of the groups that are not too large
 FEWEST = 0.75  # of a class's groups must be due to a split before one is moved there
 
@@ -36,12 +36,14 @@ def draw(
   groups: Mapping[str, Group], *, seed: int, fractions: Mapping[str, float]
 ) -> dict[str, str]:
   """Group -> split; a function of the seed and the groups, in any order."""
-  most = largest(groups, fractions)
+  most = _most(groups, fractions)
   in_order = sorted(groups, key=lambda name: (splits.position(name, seed=seed), name))
-  free = {name: groups[name] for name in in_order if groups[name].records <= most(name)}
-  records, of_free = (sum(group.records for group in some.values()) for some in (groups, free))
+  free = {name: groups[name] for name in in_order if groups[name].records <= _limit(name, most)}
+  sizes = [group.records for group in groups.values()]
+  # How many are expected to be free, not how many are: one group less must not move all shares.
+  expected = sum(n * min(1, max(0, 2 * (1 - n / most))) for n in sizes)
   shares = {
-    name: min(records / of_free, MORE) * share
+    name: min(sum(sizes) / expected, MORE) * share
     for name, share in fractions.items()
     if name != TRAIN and share
   }
@@ -53,16 +55,19 @@ def draw(
   return dict.fromkeys(groups, TRAIN) | drawn
 
 
-def largest(groups: Mapping[str, Group], fractions: Mapping[str, float]) -> Callable[[str], float]:
-  """The most records that a group of a given name may have outside train.
-
-  From half of `LARGEST` to all of it, by name: a common limit would admit all groups of a size at
-  once when a collection grows by one work.
-  """
+def _most(groups: Mapping[str, Group], fractions: Mapping[str, float]) -> float:
+  """The most records that any group may have outside train."""
   sizes = [group.records for group in groups.values()]
   least = min((share for name, share in fractions.items() if name != TRAIN and share), default=0)
-  most = max(LARGEST * least * sum(sizes), USUAL * statistics.median_low(sizes))
-  return lambda name: most * (1 + splits.position(f'{name}/limit', seed=0)) / 2
+  return max(LARGEST * least * sum(sizes), USUAL * statistics.median_low(sizes))
+
+
+def _limit(name: str, most: float) -> float:
+  """From half of `most` to all of it.
+
+  A common limit would admit all groups of a size at once when a collection grows by one work.
+  """
+  return most * (1 + splits.position(f'{name}/limit', seed=0)) / 2
 
 
 def _by_first_class(groups: Mapping[str, Group]) -> dict[Class | None, list[str]]:
