@@ -11,7 +11,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +100,15 @@ def on_device(pictures: np.ndarray, *, mesh: Mesh) -> AddPictures:
   width = 128 if math.prod(shape) % 128 == 0 else shape[1] * shape[2]
   rows = pictures.reshape(len(pictures), -1, width)
   resident = jax.make_array_from_process_local_data(replicated(mesh), rows)
-  take = jax.jit(
+  take = taken(shape, mesh=mesh)
+  return lambda batch: {**batch, 'image': take(resident, batch['record'])}
+
+
+def taken(shape: Sequence[int], *, mesh: Mesh) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """The program that takes pictures of `shape` by `record` `[B]` from `on_device`'s `[N, R, C]`."""
+  return jax.jit(
     lambda rows, record: rows[record].reshape(-1, *shape), out_shardings=over_batch(mesh)
   )
-  return lambda batch: {**batch, 'image': take(resident, batch['record'])}
 
 
 def host_free() -> float | None:

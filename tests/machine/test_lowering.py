@@ -50,10 +50,9 @@ ALL = {
   'train.on_nonfinite': 'skip',
   'model.dropout': 0.1,
 }
-# Tracing is what takes time: between them, the two targets see each network learn in both ways.
 MODES = {
-  **{f'{name}, fine-tuned': ('gpu', name, 'train', FINE) for name in SIZES},
-  **{f'{name}, from scratch': ('tpu', name, 'train', STATISTICS) for name in SIZES},
+  **{f'{name}, fine-tuned': ('gpu tpu', name, 'train', FINE) for name in SIZES},
+  **{f'{name}, from scratch': ('gpu tpu', name, 'train', STATISTICS) for name in SIZES},
   'everything at once': ('gpu tpu', 'resnet50', 'train', ALL),
   'shard_map': ('gpu tpu', 'resnet50', 'train', STATISTICS | {'parallelism': 'shard_map'}),
   'heads on pictures': ('gpu tpu', 'vgg19', 'train', {'trainable': 'heads', 'optim.name': 'adam'}),
