@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tfds_rijks.errors import UserError
+from tfds_rijks.table_size import MAX_BYTES, Growing
 
-MAX_BYTES = 1 << 30
 DELIMITERS = ',;\t|'
 # From the byte order mark; without one, a table that is not UTF-8 is Windows-1252.
 _MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
 _ACCENTED = re.compile(r'[^\x00-\x7f\ufffd]')
 _SEPARATOR = re.compile(r'sep=([,;\t|])\r?\n')  # a first line that Excel understands
+# What is left of a UTF-8 character whose end was cut off, and a half of UTF-16 encoded like a whole
+# one; no text in Windows-1252 has them: `André` cut after its first byte ends in a lower-case r and
+# Ã, `€` in â‚, a curly quote in â€.
+_HALF = re.compile(
+  rb'(?<=[a-z])[\xc2\xc3](?![\x80-\xffA-Za-z])|\xe2[\x80\x82](?![\x80-\xbf])|\xf0\x9f'
+  rb'|\xed[\xa0-\xbf][\x80-\xbf]'
+)
+_LINE = re.compile(r'[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z')
 _SAMPLE = 1 << 20  # characters from which the delimiter is detected
 _SAMPLE_ROWS = 50
 
@@ -33,23 +40,44 @@ def decode(data: bytes, *, path: Path) -> tuple[str, str]:
     return data.decode(encoding or 'utf-8'), encoding or 'utf-8'
   except UnicodeDecodeError as error:
     if encoding:
+      line = data[: error.start].decode(encoding).count('\n') + 1
       raise UserError(
-        f'{path}: broken {encoding} at byte {error.start:,}; save the table as UTF-8'
+        f'{path}: line {line}: broken {encoding} at byte {error.start:,}, half a character; '
+        'correct that line, or save the table as UTF-8'
       ) from None
-    guessed = data.decode(errors='replace')
-    if len(_ACCENTED.findall(guessed)) > guessed.count('\ufffd'):
-      line = data.count(b'\n', 0, error.start) + 1
-      raise UserError(
-        f'{path}: line {line} is not UTF-8 like '
-        f'the rest ({data[error.start : error.end]!r}); correct that line, or save the table as '
-        'UTF-8'
-      ) from None
+    _refuse_half_characters(data, error, path=path)
   try:
     return data.decode('cp1252'), 'cp1252'
   except UnicodeDecodeError as error:
     raise UserError(
-      f'{path}: neither UTF-8 nor Windows-1252 (byte {error.start:,}); save the table as UTF-8'
+      f'{path}: line {_line(data, error.start)}: neither UTF-8 nor Windows-1252 '
+      f'(byte {error.start:,}); save the table as UTF-8'
     ) from None
+
+
+def _refuse_half_characters(data: bytes, first: UnicodeDecodeError, *, path: Path) -> None:
+  """Raises `UserError` if `data`, which is not UTF-8, is UTF-8 with a broken character rather than
+  Windows-1252; `first` is the error at the first place that is not UTF-8.
+  """
+  guessed = data.decode(errors='replace')
+  if len(_ACCENTED.findall(guessed)) >= guessed.count('\ufffd'):
+    raise UserError(
+      f'{path}: line {_line(data, first.start)} is not UTF-8 like '
+      f'the rest ({data[first.start : first.end]!r}); correct that line, or save the table as '
+      'UTF-8'
+    )
+  half = _HALF.search(data)
+  # At the very end, after nothing but ASCII, it may be either.
+  found = half.start() if half else first.start if first.end == len(data) else None
+  if found is not None and (half or 'unexpected end' in first.reason):
+    raise UserError(
+      f'{path}: line {_line(data, found)} has half a character ({data[found : found + 2]!r}), as '
+      'if a longer text was cut; correct that line, or save the table as UTF-8'
+    )
+
+
+def _line(data: bytes, at: int) -> int:
+  return data.count(b'\n', 0, at) + 1
 
 
 def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -59,6 +87,7 @@ def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
   """
   if '\0' in text:
     raise UserError(f'{path}: holds zero bytes, expected text; is it really a table?')
+  size = Growing(path)
   said = _SEPARATOR.match(text)
   tab = '\t' if path.suffix.lower() == '.tsv' else ''
   reader = _reader(text, said[1] if said else tab or _delimiter(text))
@@ -69,6 +98,7 @@ def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
     for row in reader:
       start, line = line, reader.line_num + 1
       if any(cell.strip() for cell in row):
+        size.add(row)
         yield start, row
   except csv.Error as error:
     raise UserError(
@@ -101,4 +131,5 @@ def _delimiter(text: str) -> str:
 
 def _reader(text: str, delimiter: str) -> Any:
   csv.field_size_limit(MAX_BYTES)  # long text from OCR in an unused cell is not an error
-  return csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
+  lines = (match[0] for match in _LINE.finditer(text))  # a StringIO holds four bytes a character
+  return csv.reader(lines, delimiter=delimiter, strict=True)

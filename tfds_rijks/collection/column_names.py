@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from tfds_rijks.build_report import examples
 from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
@@ -75,7 +76,7 @@ class Names:
     hint = f'did you mean {self._by_key[near[0]][0]!r}? ' if near else ''
     raise UserError(
       f'--{flag}: {self.file} has no column {name!r}; {hint}its columns are '
-      f'{", ".join(self.columns)}'
+      f'{examples(self.columns, most=100)}'
     )
 
   def id(self, asked: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,9 +74,11 @@ def roles(
     years.update({found[0]: name} if found else {})
   taken |= years.keys()
   rest = [name for name in content.columns if name not in taken]
-  doubts = [name for name in names.all(named('doubt')) if name in rest]
+  free = {*rest}
+  doubts = [name for name in names.all(named('doubt')) if name in free]
   carried += [name for name in rest if is_text(name) or name in doubts]
-  rest = [name for name in rest if name not in carried]
+  texts_of = {*carried}
+  rest = [name for name in rest if name not in texts_of]
   sorted_out = Roles(
     id=by.id_column,
     image=by.image_column,
@@ -96,8 +99,9 @@ def roles(
 def _check_features(found: Roles, *, path: Path) -> None:
   columns = [*found.years, *found.numbers, *found.texts, *found.candidates]
   features = [found.features[column] for column in columns]
+  counts = Counter(features)
   for column, name in zip(columns, features, strict=True):
-    if features.count(name) > 1:
+    if counts[name] > 1:
       twice = [one for one in columns if found.features[one] == name]
       raise UserError(
         f'{path}: columns {", ".join(twice)} give the same feature name twice; rename one of them'
@@ -107,7 +111,7 @@ def _check_features(found: Roles, *, path: Path) -> None:
         f'{path}: the column {column} would replace the feature {name} of '
         'every collection; rename it, or leave it out with --labels'
       )
-    if name.endswith(RARE) and name.removesuffix(RARE) in features:
+    if name.endswith(RARE) and name.removesuffix(RARE) in counts:
       raise UserError(
         f'{path}: the column {column} has the name reserved for rare values of '
         f'{name.removesuffix(RARE)}; rename it'

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfds_rijks import strict_json
 from tfds_rijks.build_report import examples
-from tfds_rijks.delimited import MAX_BYTES, decode, rows
+from tfds_rijks.delimited import decode, rows
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
 from tfds_rijks.sheets.cells import Fault, Remade
+from tfds_rijks.sheets.sheet import Sheet
+from tfds_rijks.table_size import MAX_BYTES, Growing, check_size
 
 NAMES = tuple(
   f'metadata.{kind}' for kind in ('csv', 'tsv', 'jsonl', 'parquet', 'xlsx', 'xlsm', 'xls', 'ods')
@@ -26,6 +29,7 @@ _NOT_AVAILABLE = frozenset({'#N/A', '#N/B', '#NV'})
 _BROKEN = re.compile(r'#[A-ZÀ-Ý0-9/]+[!?]|(?:Err|Fehler|Fout|Erreur) ?:\d{3}|#{3,}')
 # What they turn the object number 1E5 into; as text in an exported CSV.
 _SCIENTIFIC = re.compile(r'\d(?:[.,]\d+)?E\+\d+')
+_LINE = re.compile(r'[^\n]*\n|[^\n]+')
 
 Cell = str | list[str]
 
@@ -102,7 +106,7 @@ def read(path: Path, *, sheet: str = '') -> Table:
   if sheet and reader is not _workbook:
     raise UserError(f'--sheet={sheet}: {path} has no sheets; leave the option out')
   table = _named(reader(path, sheet))
-  twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
+  twice = sorted(name for name, count in Counter(table.columns).items() if count > 1)
   if twice:
     raise UserError(
       f'{path}: the column {twice[0]!r} occurs twice; expected each name once; rename one of them'
@@ -114,7 +118,8 @@ def read(path: Path, *, sheet: str = '') -> Table:
 
 def without_errors(table: Table, columns: Iterable[str]) -> None:
   """Empties cells of `columns` in which a spreadsheet had no value; refuses errors."""
-  for at in [table.columns.index(name) for name in columns]:
+  place = {name: at for at, name in enumerate(table.columns)}
+  for at in [place[name] for name in columns]:
     for row, line in zip(table.rows, table.lines, strict=True):
       cell = row[at]
       if isinstance(cell, list):
@@ -149,7 +154,9 @@ def _named(table: Table) -> Table:
   columns = [normalise(name) for name in table.columns]
   keep = [i for i, name in enumerate(columns) if name]
   table.columns = [columns[i] for i in keep]
-  table.rows = [[row[i] for i in keep] for row in table.rows]
+  if len(keep) < len(columns):
+    for i, row in enumerate(table.rows):  # in place: a second copy may not fit
+      table.rows[i] = [row[k] for k in keep]
   return table
 
 
@@ -173,22 +180,23 @@ def _delimited(path: Path, sheet: str) -> Table:
 
 def _json_lines(path: Path, sheet: str) -> Table:
   text, encoding = decode(path.read_bytes(), path=path)
-  objects: list[dict[str, Any]] = []
-  lines: list[int] = []
-  for number, line in enumerate(text.split('\n'), start=1):
-    if not line.strip():
+  return _from_objects(path, _objects(text, path=path), encoding)
+
+
+def _objects(text: str, *, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+  """(line, object) of each line that is not empty."""
+  for number, match in enumerate(_LINE.finditer(text), start=1):
+    if not match[0].strip():
       continue
     try:
-      value = json.loads(line)
-    except (ValueError, RecursionError) as error:
+      value = strict_json.parse(match[0], nan_as_none=True)  # pandas writes NaN for a missing value
+    except ValueError as error:
       raise UserError(
         f'{path}: line {number} is not JSON ({error}); expected one object per line'
       ) from None
     if not isinstance(value, dict):
       raise UserError(f'{path}: line {number} is a {type(value).__name__}; expected an object')
-    objects.append(value)
-    lines.append(number)
-  return _from_objects(path, objects, lines, encoding)
+    yield number, value
 
 
 def _parquet(path: Path, sheet: str) -> Table:
@@ -199,26 +207,27 @@ def _parquet(path: Path, sheet: str) -> Table:
       f'{path}: reading Parquet needs pyarrow; pip install pyarrow, or save the table as CSV'
     ) from None
   try:
-    objects = pyarrow.parquet.read_table(path).to_pylist()
-  except (pyarrow.ArrowException, OSError) as error:
+    with pyarrow.parquet.ParquetFile(path) as file:
+      about = file.metadata
+      check_size(path, rows=about.num_rows, columns=len(file.schema_arrow))
+      # By its own account; a column of equal values packs to nothing.
+      unpacked = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+      if unpacked > MAX_BYTES:
+        raise UserError(
+          f'{path}: unpacks to {unpacked:,} bytes; expected a table of at most {MAX_BYTES:,}; '
+          'split it or leave columns out'
+        )
+      rows = (row for batch in file.iter_batches(10_000) for row in batch.to_pylist())
+      return _from_objects(path, enumerate(rows, start=1), 'parquet')
+  except (pyarrow.ArrowException, OSError, ValueError) as error:
     raise UserError(f'{path}: not a readable Parquet file ({error})') from None
-  return _from_objects(path, objects, list(range(1, len(objects) + 1)), 'parquet')
 
 
 def _workbook(path: Path, sheet: str) -> Table:
   from tfds_rijks.sheets import read as workbooks  # here: other tables do not need it
 
   found = workbooks.read(path, sheet)
-  width = max(map(len, found.rows), default=0)
-  cells = [[*row, *[''] * (width - len(row))] for row in found.rows]
-  for area in found.merged:
-    if area.top < len(cells) and area.left < width:
-      shown = cells[area.top][area.left]
-      if area.left == 0 and area.top == area.bottom and width <= area.right + 1 and area.top > 0:
-        shown = ''  # a heading between rows, as wide as the table
-      for row in cells[area.top : area.bottom + 1]:
-        row[area.left : area.right + 1] = [shown] * (min(area.right + 1, width) - area.left)
-  filled = [(i, row) for i, row in enumerate(cells) if any(row)]
+  filled = _filled(path, found)
   where = f'sheet {found.name!r}'
   if not filled:
     raise UserError(
@@ -227,7 +236,7 @@ def _workbook(path: Path, sheet: str) -> Table:
     )
   header = filled[0][0]
   for area in found.merged:
-    if area.top <= header <= area.bottom and header < len(cells) - 1:
+    if area.top <= header <= area.bottom and header < len(found.rows) - 1:
       raise UserError(
         f'{path}: {where}: {area} is one merged cell in the header, row {header + 1}; expected a '
         'name for each column in one row above the data; split that cell, or remove the '
@@ -247,15 +256,44 @@ def _workbook(path: Path, sheet: str) -> Table:
   return table
 
 
+def _filled(path: Path, sheet: Sheet) -> list[tuple[int, list[str]]]:
+  """(place, cells) of the rows that are not empty, all equally wide; merged cells fill theirs."""
+  rows, width = sheet.rows, max(map(len, sheet.rows), default=0)
+  check_size(path, rows=sum(map(bool, rows)), columns=width)
+  merged = 0
+  for area in sheet.merged:
+    if area.top >= len(rows) or area.left >= width:
+      continue
+    inside = rows[area.top : area.bottom + 1]
+    across = min(area.right + 1, width) - area.left
+    merged += across * len(inside)
+    # Merged ranges do not overlap, so that they have no more cells than the table.
+    check_size(path, rows=len(inside), columns=width)
+    if merged > len(rows) * width or area.bottom < area.top or across < 1:
+      raise UserError(
+        f'{path}: sheet {sheet.name!r}: {area} and other merged cells overlap; split them'
+      )
+    shown = rows[area.top][area.left] if area.left < len(rows[area.top]) else ''
+    if area.left == 0 and area.top == area.bottom and width <= area.right + 1 and area.top > 0:
+      shown = ''  # a heading between rows, as wide as the table
+    for row in inside:
+      row.extend('' for _ in range(width - len(row)))
+      row[area.left : area.left + across] = [shown] * across
+  filled = [(i, row) for i, row in enumerate(rows) if any(row)]
+  for _, row in filled:
+    row.extend('' for _ in range(width - len(row)))
+  return filled
+
+
 def _from_objects(
-  path: Path, objects: Sequence[dict[str, Any]], lines: list[int], encoding: str
+  path: Path, objects: Iterable[tuple[int, Mapping[str, Any]]], encoding: str
 ) -> Table:
-  columns = list(dict.fromkeys(name for value in objects for name in value))
-  rows: list[list[Cell]] = []
-  for value, line in zip(objects, lines, strict=True):
-    row: list[Cell] = []
-    for name in columns:
-      cell = value.get(name)
+  """The table of numbered records; their columns are all names, in the order of appearance."""
+  places: dict[str, int] = {}
+  table, size = Table(path, [], [], [], encoding), Growing(path)
+  for line, value in objects:
+    row: list[Cell] = [''] * len(places)
+    for name, cell in value.items():
       if isinstance(cell, dict) or (
         isinstance(cell, Iterable) and not isinstance(cell, str | list)
       ):
@@ -263,13 +301,20 @@ def _from_objects(
           f'{path}: record {line}: {name!r} is a {type(cell).__name__}; expected a '
           'text, a number or a list of texts'
         )
-      row.append(
+      place = places.setdefault(_text(name, path=path), len(places))
+      row.extend('' for _ in range(place + 1 - len(row)))
+      row[place] = (
         [_text(one, path=path) for one in cell]
         if isinstance(cell, list)
         else _text(cell, path=path)
       )
-    rows.append(row)
-  return Table(path, columns, rows, lines, encoding)
+    size.add(row)
+    table.rows.append(row)
+    table.lines.append(line)
+  table.columns = list(places)
+  for row in table.rows:
+    row.extend('' for _ in range(len(places) - len(row)))
+  return table
 
 
 def _text(value: Any, *, path: Path) -> str:

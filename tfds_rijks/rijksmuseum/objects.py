@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfds_rijks.delimited import MAX_BYTES
 from tfds_rijks.errors import UserError
 from tfds_rijks.rijksmuseum.oai import clean
 from tfds_rijks.splits import SPLIT_NAMES
+from tfds_rijks.table_size import MAX_BYTES
 
 STEM_COLUMNS = ('stem', 'jpg', 'image', 'imageid', 'image_id', 'file', 'filename')
 

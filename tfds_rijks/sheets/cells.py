@@ -20,6 +20,7 @@ class Remade(str):
 NO_VALUE = Fault(
   'holds a formula that no program has calculated; open and save the file in a spreadsheet program'
 )
+HALF = Fault('holds half a character; enter that text again')
 _SPACING = re.compile(r'_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)  # also [Red], [$-409]
 _QUOTED = re.compile(r'"[^"]*"|\\.|(?<=s)[.,]0+', re.IGNORECASE)
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|([-+ /:()!^&~{}=<>$])')

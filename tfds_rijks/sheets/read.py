@@ -8,10 +8,10 @@ import zlib
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tfds_rijks.delimited import MAX_BYTES
 from tfds_rijks.errors import UserError
 from tfds_rijks.sheets import ooxml, opendocument
 from tfds_rijks.sheets.sheet import Sheet
+from tfds_rijks.table_size import check_unpacked
 
 ENDINGS = ('.xlsx', '.xlsm', '.xls', '.ods')
 _COMPOUND = b'\xd0\xcf\x11\xe0'  # .xls, or a workbook with a password
@@ -54,12 +54,7 @@ def read(path: Path, wanted: str = '') -> Sheet:
 
 def _zipped(book: zipfile.ZipFile, wanted: str, *, path: Path) -> Sheet:
   names = set(book.namelist())
-  size = sum(member.file_size for member in book.infolist())
-  if size > MAX_BYTES:
-    raise UserError(
-      f'{path}: unpacks to {size:,} bytes; expected a workbook of at most {MAX_BYTES:,}; remove '
-      'pictures and further sheets'
-    )
+  check_unpacked(path, sum(member.file_size for member in book.infolist()))
   if 'xl/workbook.xml' in names:
     return ooxml.read(book, wanted, path=path)
   if 'content.xml' in names and 'xl/workbook.bin' not in names:

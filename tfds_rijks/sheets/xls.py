@@ -9,6 +9,7 @@ import xlrd
 
 from tfds_rijks.sheets import cells
 from tfds_rijks.sheets.sheet import Merged, Sheet, choose
+from tfds_rijks.table_size import check_size
 
 
 def read(wanted: str, *, path: Path) -> Sheet:
@@ -17,7 +18,9 @@ def read(wanted: str, *, path: Path) -> Sheet:
     sheets = book.sheets()
     at, others = choose([(one.name, one.visibility == 0) for one in sheets], wanted, path=path)
     sheet = sheets[at]
+    check_size(path, rows=sheet.nrows, columns=sheet.ncols)
     rows = [[_cell(book, cell) for cell in sheet.row(i)] for i in range(sheet.nrows)]
+    check_size(path, characters=sum(len(cell) for row in rows for cell in row))
     hidden = sum(bool(row.hidden) for i, row in sheet.rowinfo_map.items() if i < sheet.nrows)
     merged = [Merged(t, left, b - 1, right - 1) for t, b, left, right in sheet.merged_cells]
   return Sheet(sheet.name, rows, merged, others, hidden)
