@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import json
 import mmap
 import os
@@ -29,11 +30,14 @@ from types import SimpleNamespace
 
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 from ml_collections import ConfigDict
 from tiny_museum import draw_collection, off_the_shelf_config, tiny_config
+from toy_network import toy_has_its_line as toy_has_its_line
 from toy_network import toy_weights as toy_weights
 
 from flaxart.machine.locks import in_turn
+from tfds_rijks import command
 
 LARGE = 0.8e9  # bytes
 NOT_FAST = ('slow', 'full', 'parity', 'wheel', 'kill', 'processes', 'benchmark')
@@ -87,7 +91,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
   def make(folder: Path) -> None:
     source = draw_collection(folder / 'source')
-    prepare('collection', manual_dir=source, data_dir=folder / 'prepared')
+    prepare('collection', manual_dir=source, data_dir=folder / 'prepared', copies='equal')
 
   return made_once(tmp_path_factory, 'collection', make) / 'prepared'
 
@@ -109,7 +113,7 @@ def tiny(collection: Path) -> ConfigDict:
 @pytest.fixture
 def tuned(collection: Path, trunk: Path) -> ConfigDict:
   """A run that takes the trunk of the finished one, which has BatchNorm, and continues training."""
-  config = tiny_config(collection, 'resnet50')
+  config = tiny_config(collection, 'toy')
   config.init = str(trunk)
   return config
 
@@ -119,7 +123,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, collection: Path) -> tupl
   """Workdir, config and results of the one finished run that tests read; they change `copied`."""
   from flaxart.train import train_and_evaluate
 
-  config = tiny_config(collection, 'resnet50')
+  config = tiny_config(collection, 'toy')
   config.tasks, config.train.epochs = 'artist,type,year', 6.0
   workdir = made_once(
     tmp_path_factory, 'finished', lambda folder: train_and_evaluate(config, folder)
@@ -164,3 +168,18 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
   monkeypatch.setattr(extractor.Extractor, '_forward', forward)
   return count
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable:
+  """Calls a command in this process and in the root folder; gives exit code, output and errors."""
+
+  def call(module, *arguments):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.setattr(sys, 'argv', [module, *arguments])
+    monkeypatch.setattr('flaxart.main.start_jax', lambda **_: None)
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as left:
+      command.run(importlib.import_module(module).main)
+    return left.value.code, *capsys.readouterr()
+
+  return call

@@ -8,27 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from absl.testing import flagsaver
 
 from flaxart.__main__ import COMMANDS
-from tfds_rijks import command
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-  """Calls a command in this process and in the root folder; gives exit code, output and errors."""
-
-  def call(module, *arguments):
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, 'argv', [module, *arguments])
-    monkeypatch.setattr('flaxart.main.start_jax', lambda **_: None)
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as left:
-      command.run(importlib.import_module(module).main)
-    return left.value.code, *capsys.readouterr()
-
-  return call
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_results_have_the_promised_entries(finished):
     assert summary['test'][task]['top1'] > summary['test'][task]['floor'] + 0.15
 
 
-@pytest.mark.parametrize('trainable', ['heads', r'heads/.*|trunk/stage4/.*'])
+@pytest.mark.parametrize('trainable', ['heads', r'heads/.*|trunk/body/.*'])
 def test_frozen_parameters_stay_bit_for_bit_and_have_no_optimizer_slot(
   finished, tuned, tmp_path, trainable
 ):
@@ -55,13 +55,12 @@ def test_frozen_parameters_stay_bit_for_bit_and_have_no_optimizer_slot(
   train_and_evaluate(tuned, tmp_path / 'run')
   before = stored(source, checkpoint.best_on_disk(source))
   after = stored(tmp_path / 'run', checkpoint.best_on_disk(tmp_path / 'run'))
-  stages = ['stem', 'stage1', 'stage2', 'stage3'] + ['stage4'] * (trainable == 'heads')
-  for stage in stages:
+  for stage in ['stem'] + ['body'] * (trainable == 'heads'):
     for part in ('params', 'batch_stats'):
       assert_same_bits(before[part]['trunk'][stage], after[part]['trunk'][stage])
   if trainable != 'heads':
     for part in ('params', 'batch_stats'):
-      old, new = (flat(state[part]['trunk']['stage4']) for state in (before, after))
+      old, new = (flat(state[part]['trunk']['body']) for state in (before, after))
       # A bias before a norm of batch statistics has no gradient.
       moves = {path for path in old if '[norm]' in path or '[bias]' not in path}
       assert {path for path in old if (old[path] != new[path]).any()} == moves
@@ -69,7 +68,7 @@ def test_frozen_parameters_stay_bit_for_bit_and_have_no_optimizer_slot(
   learning = [
     path
     for path, _ in jax.tree_util.tree_leaves_with_path(after['params'])
-    if path[0].key == 'heads' or (trainable != 'heads' and path[1].key == 'stage4')
+    if path[0].key == 'heads' or (trainable != 'heads' and path[1].key == 'body')
   ]
   assert len(after['opt_state']) == 2 * len(learning) + 2
 
@@ -101,7 +100,7 @@ def test_load_gives_a_network_ready_to_call(finished, collection):
   assert net.labels == {'artist': ('Anna', 'Bert', 'Cleo'), 'type': ('bowl', 'coin'), 'year': ()}
   assert out['artist'].shape == (5, 3) and out['type'].shape == (5, 2) and out['year'].shape == (5,)
   np.testing.assert_allclose(out['artist'].sum(1), 1, rtol=1e-5)
-  assert net.features(images).shape == (5, 256)
+  assert net.features(images).shape == (5, 16)
   # The same numbers as the evaluation gives.
   network, state = restore_network(
     workdir, checkpoint.best_on_disk(workdir), config, list(net.tasks), mesh=create_mesh()
@@ -110,8 +109,8 @@ def test_load_gives_a_network_ready_to_call(finished, collection):
   np.testing.assert_allclose(jax.nn.softmax(logits['artist']), out['artist'], rtol=1e-4, atol=1e-6)
   with pytest.raises(UserError, match=r'images: found float32 .* expected uint8'):
     net(images.astype(np.float32))
-  with pytest.raises(UserError, match='needs at least 32'):
-    net(images[:, :8])
+  with pytest.raises(UserError, match='needs at least 8'):
+    net(images[:, :4])
 
 
 def test_a_folder_that_is_not_a_run_is_left_alone(tiny, tmp_path):

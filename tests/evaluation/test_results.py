@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics as oracle
 from tiny_museum import tiny_config
-from trainer import command
+from trainer import flags
 
 import flaxart
 from flaxart.data.source import open_dataset
@@ -65,7 +64,9 @@ def run(tmp_path_factory):
   """Workdir, config, summary and log lines of one run over that collection."""
   folder = tmp_path_factory.mktemp('awkward')
   source = draw_awkward_collection(folder / 'source')
-  prepare('collection', manual_dir=source, data_dir=folder / 'prepared', min_per_class=8)
+  prepare(
+    'collection', manual_dir=source, data_dir=folder / 'prepared', min_per_class=8, copies='equal'
+  )
   config = tiny_config(folder / 'prepared')
   config.tasks, config.train.epochs = 'artist,style,tags,year', 8.0
   config.train.eval_every_epochs = 4.0
@@ -145,22 +146,19 @@ def test_eval_reproduces_every_digit(run):
     assert evaluate_run(workdir, split=split) == summary[split]
 
 
-def test_data_that_moved_are_evaluated_with_the_config_of_the_run(run, tmp_path):
+def test_data_that_moved_are_evaluated_with_the_config_of_the_run(run, tmp_path, call):
   workdir, config, summary, _ = run
   moved = config.copy_and_resolve_references()
   moved.data.data_dir = str(tmp_path / 'moved')
-  again = [*command(moved, workdir, tmp_path), '--mode=eval', '--split=val']
+  again = [*flags(moved, workdir, tmp_path), '--mode=eval', '--split=val']
   Path(config.data.data_dir).rename(f'{config.data.data_dir}.away')
   try:
     Path(moved.data.data_dir).symlink_to(f'{config.data.data_dir}.away')
-    done = subprocess.run(again, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    code, _, said = call('flaxart.main', *again)
+    assert code == 0, said
     assert json.loads((workdir / 'eval_val.json').read_text())['scores'] == summary['val']
-    other = subprocess.run(
-      [*again, '--config.optim.learning_rate=0.5'], capture_output=True, text=True, check=False
-    )
-    assert other.returncode == 2
-    assert 'different config (config.optim.learning_rate' in other.stderr
+    code, _, said = call('flaxart.main', *again, '--config.optim.learning_rate=0.5')
+    assert code == 2 and 'different config (config.optim.learning_rate' in said
   finally:
     Path(f'{config.data.data_dir}.away').rename(config.data.data_dir)
 

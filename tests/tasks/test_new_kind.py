@@ -123,7 +123,7 @@ def runs(collection, tmp_path_factory):
   folder = tmp_path_factory.mktemp('grades')
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(kinds, 'KINDS', (Grade, *kinds.KINDS))
-    config = tiny_config(collection, 'resnet50')
+    config = tiny_config(collection, 'toy')
     config.tasks, config.train.epochs, config.eval.baselines = 'artist,type,year', 2.0, True
     config.loss.class_weights = 'artist=sqrt'
     network = train_and_evaluate(config, folder / 'runs' / 'network')

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flaxart.machine.sharding import create_mesh
-from flaxart.network.classifier import InitialTrunk
+from flaxart.network.classifier import InitialTrunk, TrunkSpec
 from flaxart.network.plateau import ValTrend, after_evaluation, has_stopped
 from flaxart.network.state import all_params, create_train_state
 from flaxart.network.unfreeze import phase_at
@@ -45,7 +45,7 @@ def run(config, *, phases=(0,), data=None, before=None):
     TASKS,
     create_optimizer(config, settings, rate),
     mesh=create_mesh(),
-    trunk=InitialTrunk(),
+    trunk=InitialTrunk(TrunkSpec('own')),
   )
   state = state if before is None else before(state)
   states, metrics = [jax.tree.map(np.asarray, state)], []
@@ -70,7 +70,7 @@ def moved(before, after):
 
 @pytest.fixture
 def config(tiny):
-  tiny.model.name = 'resnet50'  # much here is about BatchNorm
+  tiny.model.name = 'toy'  # much here is about BatchNorm
   tiny.optim.name, tiny.optim.learning_rate = 'sgd', 0.01
   return tiny
 
@@ -94,14 +94,14 @@ def test_a_multiplier_that_matches_nothing_is_refused(config):
 def test_gradual_unfreezing_lets_one_group_after_the_other_learn(config):
   config.model.bn = 'batch'
   config.optim.name, config.optim.weight_decay = 'adamw', 0.1
-  config.train.unfreeze = '0:heads/.*;1:trunk/stage4/.*;2:.*'
+  config.train.unfreeze = '0:heads/.*;1:trunk/body/.*;2:.*'
   (start, first, second, third), _ = run(config, phases=(0, 1, 2))
   heads = {path for path in params(start) if path.startswith('heads')}
   # Biases before a norm of batch statistics have no gradient; Adam would make steps of rounding.
   trunk = {p for p in params(start) if re.search('^trunk.*(kernel|norm/scale|norm/bias)$', p)}
-  stage4 = {path for path in trunk if path.startswith('trunk/stage4')}
+  body = {path for path in trunk if path.startswith('trunk/body')}
   assert moved(start, first) == heads
-  assert moved(first, second) == heads | stage4
+  assert moved(first, second) == heads | body
   assert moved(second, third) == heads | trunk
   # BatchNorm statistics of frozen layers do not move either.
   stats = [
@@ -110,7 +110,7 @@ def test_gradual_unfreezing_lets_one_group_after_the_other_learn(config):
   ]
   assert all((stats[0][p] == stats[1][p]).all() for p in stats[0])
   changed = {p for p in stats[0] if (stats[1][p] != stats[2][p]).any()}
-  assert changed == {p for p in stats[0] if p.startswith('trunk/stage4')}
+  assert changed == {p for p in stats[0] if p.startswith('trunk/body')}
   # Adam's first step moves a parameter by the learning rate, also when it comes late.
   kernel = 'trunk/stem/kernel'
   step = np.abs(params(third)[kernel] - params(second)[kernel]).max()
@@ -120,7 +120,7 @@ def test_gradual_unfreezing_lets_one_group_after_the_other_learn(config):
 @pytest.mark.parametrize(
   ('text', 'line'),
   [
-    ('0:heads/.*;2:trunk/stage4/.*', 'no stage matches trunk/'),
+    ('0:heads/.*;2:trunk/body/.*', 'no stage matches trunk/'),
     ('0:.*;3:heads/.*', r"'heads/\.\*' adds no parameter that learns"),
   ],
 )

@@ -25,7 +25,7 @@ def other_data(tmp_path):
   source = draw_collection(tmp_path / 'source')
   table = (source / 'metadata.csv').read_text().replace('Bert', 'Zoe').replace('Anna', 'Yvo')
   (source / 'metadata.csv').write_text(table.replace('Cleo', 'Anna'))
-  prepare('collection', manual_dir=source, data_dir=tmp_path / 'other')
+  prepare('collection', manual_dir=source, data_dir=tmp_path / 'other', copies='equal')
   return tmp_path / 'other'
 
 
@@ -57,7 +57,7 @@ def test_other_labels_of_the_same_records_are_refused(copied, finished, tmp_path
   table = (source / 'metadata.csv').read_text()
   swapped = table.replace('bowl', '*').replace('coin', 'bowl').replace('*', 'coin')
   (source / 'metadata.csv').write_text(swapped)
-  prepare('collection', manual_dir=source, data_dir=tmp_path / 'other')
+  prepare('collection', manual_dir=source, data_dir=tmp_path / 'other', copies='equal')
   config = finished[1].copy_and_resolve_references()
   config.data.data_dir = str(tmp_path / 'other')
   for again in (
