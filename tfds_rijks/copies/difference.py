@@ -32,6 +32,7 @@ _AGREE = 0.15  # agreement of detail below which two pictures differ by at least
 _LITTLE = (0.2, 0.3)  # of a place above which they do as well; the latter for a crop
 _UNCROPPED = 0.03  # scale and shift up to which the former applies
 _AT_ONCE = 0.3  # correlation at 16 pixels, without alignment, below which there is no look
+_BLURRED = 0.82  # share of the other's finest detail below which a picture is or was small
 _COARSE = 2.3  # by how much more alike two pictures must be if compared at half the size
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as in Pillow
 
@@ -105,9 +106,12 @@ def difference(
   placement = align(_grey(a), _grey(b), placement, steps=2)
   found = _compared(a, b, placement)
   whole = np.abs(placement - same(1)).max(axis=1) <= _SAME_FRAME
-  if whole.any():  # a picture that is or was small has no fine detail
-    again = _compared(half[0][whole], half[1][whole], placement[whole])
-    found[whole] = np.minimum(found[whole], _COARSE * again)
+  small = whole | _blurred(a, b)
+  if small.any():  # a picture that is or was small has no fine detail
+    again = _COARSE * _compared(half[0][small], half[1][small], placement[small])
+    # Without its grain, another print that is laid out a little differently looks like a crop.
+    least, most = np.minimum(found[small], again), np.maximum(found[small], again)
+    found[small] = np.where(whole[small], least, most)
   beyond = outside(placement, shape)
   found = np.where(beyond <= _SLACK, found, np.maximum(found, 1))
   return np.where(beyond <= FAR, found, np.inf)
@@ -173,6 +177,12 @@ def _in_detail(a: np.ndarray, b: np.ndarray, placement: np.ndarray) -> np.ndarra
   number = there.sum((1, 2))
   tenth = agree[np.arange(len(a)), np.maximum(number - 1, 0) // 10]
   return np.where(number >= _LEAST_TILES, tenth, 0)
+
+
+def _blurred(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """`[P]`: whether one of them shows much less of the finest detail than the other."""
+  own, other = (_detail(_grey(x)).std((1, 2)) for x in (a, b))
+  return np.minimum(own, other) < _BLURRED * np.maximum(own, other)
 
 
 def _detail(image: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ from tfds_rijks.copies.sketches import TURNS, turning
 from tfds_rijks.errors import UserError
 
 Rule = Literal['equal', 'likely', 'doubtful']
-LIKELY, DOUBTFUL = 0.7, 2.0  # differences up to which a pair is likely, or doubtful
+LIKELY, DOUBTFUL = 0.55, 2.0  # differences up to which a pair is likely, or doubtful
 SHOWN = 500  # doubtful pairs whose pictures are kept
 
 
