@@ -27,10 +27,16 @@ def staging(source: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-  'error', [KeyboardInterrupt(), OSError(errno.ENOSPC, 'No space left'), RuntimeError('a bug')]
+  ('at', 'error'),
+  [
+    ('looking for copies', KeyboardInterrupt()),
+    ('writing', KeyboardInterrupt()),
+    ('writing', OSError(errno.ENOSPC, 'No space left')),
+    ('writing', RuntimeError('a bug')),
+  ],
 )
 @pytest.mark.parametrize('existing', [False, True])
-def test_an_interrupted_build_changes_nothing(source, monkeypatch, error, existing):
+def test_an_interrupted_build_changes_nothing(source, monkeypatch, at, error, existing):
   path = source.parent / 'prepared' / 'collection' / VERSION
   if existing:
     build(source)
@@ -43,8 +49,14 @@ def test_an_interrupted_build_changes_nothing(source, monkeypatch, error, existi
       raise error
     return kept(self, name)
 
+  def nearest(block):
+    raise error
+
   with monkeypatch.context() as patch:
-    patch.setattr(Shelf, 'data', data)
+    if at == 'writing':
+      patch.setattr(Shelf, 'data', data)
+    else:
+      patch.setattr('tfds_rijks.copies.candidates.nearest', nearest)
     with pytest.raises(type(error)):
       build(source, image_size=16, overwrite=True)
   assert not staging(source).exists()
