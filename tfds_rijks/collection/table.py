@@ -30,6 +30,7 @@ _BROKEN = re.compile(r'#[A-ZÀ-Ý0-9/]+[!?]|(?:Err|Fehler|Fout|Erreur) ?:\d{3}|#
 # What they turn the object number 1E5 into; as text in an exported CSV.
 _SCIENTIFIC = re.compile(r'\d(?:[.,]\d+)?E\+\d+')
 _LINE = re.compile(r'[^\n]*\n|[^\n]+')
+_BATCH, _TEXTS = 100, ('string', 'large_string')  # rows, and types, of Parquet
 
 Cell = str | list[str]
 
@@ -207,7 +208,9 @@ def _parquet(path: Path, sheet: str) -> Table:
       f'{path}: reading Parquet needs pyarrow; pip install pyarrow, or save the table as CSV'
     ) from None
   try:
-    with pyarrow.parquet.ParquetFile(path) as file:
+    texts = [x.name for x in pyarrow.parquet.read_schema(path) if str(x.type) in _TEXTS]
+    # As places in a list of texts, as they are stored: one may stand in millions of rows.
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
       about = file.metadata
       check_size(path, rows=about.num_rows, columns=len(file.schema_arrow))
       # By its own account; a column of equal values packs to nothing.
@@ -217,7 +220,7 @@ def _parquet(path: Path, sheet: str) -> Table:
           f'{path}: unpacks to {unpacked:,} bytes; expected a table of at most {MAX_BYTES:,}; '
           'split it or leave columns out'
         )
-      rows = (row for batch in file.iter_batches(10_000) for row in batch.to_pylist())
+      rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
       return _from_objects(path, enumerate(rows, start=1), 'parquet')
   except (pyarrow.ArrowException, OSError, ValueError) as error:
     raise UserError(f'{path}: not a readable Parquet file ({error})') from None
