@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -217,6 +218,123 @@ def test_a_flipped_byte(tmp_path, ending):
   data[len(data) // 2] ^= 0xFF
   path.write_bytes(data)
   refused(path, tmp_path / 'data', 'not a complete')
+
+
+PICTURES = {f'jpg2/{i}_SK-A-{i}.jpg': JPG * 40 * i for i in (1, 2, 3)}
+
+
+def tar_of(path: Path, mode: str = 'w') -> tuple[bytes, list[int]]:
+  """The bytes of a tar of `PICTURES`, and where each member and the trailer begin."""
+  with tarfile.open(make_tar(path, list(PICTURES.items()), mode)) as opened:
+    starts = [member.offset for member in opened]
+    return path.read_bytes(), [*starts, opened.offset]
+
+
+def flip(data: bytes, bit: int) -> bytes:
+  changed = bytearray(data)
+  changed[bit // 8] ^= 1 << bit % 8
+  return bytes(changed)
+
+
+def outcome(path: Path, data: bytes) -> str:
+  """`whole`, the message of the refusal, or `other content`."""
+  path.write_bytes(data)
+  try:
+    folder = archive.unpacked(path, into=path.parent / 'data')
+  except UserError as error:
+    assert str(path) in str(error) and not files(path.parent / 'data')
+    return str(error)
+  found = {name: (folder / name).read_bytes() for name in files(folder)}
+  shutil.rmtree(path.parent / 'data')
+  return 'whole' if found == PICTURES else 'other content'
+
+
+def test_a_tar_cut_anywhere_or_continued(tmp_path):
+  path = tmp_path / 'a.tar'
+  data, starts = tar_of(path)
+  for end in (*starts[1:], starts[-1] + 512, starts[-1] + 1023):
+    assert 'has no end-of-archive blocks' in outcome(path, data[:end])
+  for end in (*(start + 700 for start in starts[:-1]), starts[1] - 512, starts[0] + 100):
+    assert outcome(path, data[:end]) not in ('whole', 'other content')
+  assert outcome(path, data[: starts[-1] + 1024]) == 'whole'
+  for more in (b'x', data, b'\0' * 5000 + b'x'):
+    assert 'comes neither a member nor the end' in outcome(path, data + more)
+
+
+def test_a_flipped_bit_in_the_header_of_a_member(tmp_path):
+  path = tmp_path / 'a.tar'
+  data, starts = tar_of(path)
+  for start in starts[:3]:
+    for bit in range(start * 8, (start + 512) * 8, 61):
+      assert outcome(path, flip(data, bit)) != 'other content', bit
+
+
+@pytest.mark.parametrize('mode', ['w:gz', 'w:bz2', 'w:xz'])
+def test_flipped_bits_in_a_packed_tar(tmp_path, mode):
+  path = tmp_path / 'a.tgz'
+  data, _ = tar_of(path, mode)
+  for bit in range(0, len(data) * 8, len(data) * 8 // 60):
+    assert outcome(path, flip(data, bit)) != 'other content', bit
+  for end in range(0, len(data), len(data) // 12):
+    assert outcome(path, data[:end]) != 'other content', end
+
+
+def test_flipped_bits_in_the_directory_of_a_zip(tmp_path):
+  path = tmp_path / 'a.zip'
+  data = make_zip(path, PICTURES).read_bytes()
+  for bit in range(data.index(b'PK\1\2') * 8, len(data) * 8, 11):
+    assert outcome(path, flip(data, bit)) != 'other content', bit
+
+
+@pytest.mark.parametrize(
+  ('names', 'why'),
+  [
+    (['a.jpg', 'a.jpg/b.jpg'], 'a directory|exists'),
+    (['x' * 300 + '.jpg'], 'too long'),
+  ],
+)
+def test_names_that_the_system_refuses(tmp_path, names, why):
+  members = [(name, JPG) for name in names]
+  refused(make_tar(tmp_path / 'a.tar', members), tmp_path / 'data', f'cannot be unpacked .*({why})')
+
+
+@pytest.mark.parametrize(
+  ('rows', 'message'),
+  [(3, ''), (4, r'holds 3 .jpg files; .*rijksgt.mat has 4 rows'), (None, 'no rijksgt.mat beside')],
+)
+@pytest.mark.parametrize('inside', [False, True])
+def test_a_tar_without_a_trailer_needs_the_ground_truth(
+  tmp_path, monkeypatch, rows, message, inside
+):
+  path, members = tmp_path / 'a.tar', [*PICTURES.items()]
+  monkeypatch.setattr(archive.groundtruth, 'count', lambda path: rows)
+  if rows and inside:
+    members.append(('rijksgt.mat', b'm'))
+  with tarfile.open(make_tar(path, members)) as opened:
+    opened.getmembers()
+    end = opened.offset
+  path.write_bytes(path.read_bytes()[:end])
+  beside = tmp_path / 'rijksgt.mat' if rows and not inside else None
+  if message:
+    with pytest.raises(UserError, match=message):
+      archive.unpacked(path, into=tmp_path / 'data', truth=beside)
+    assert files(tmp_path / 'data') == []
+  else:
+    folder = archive.unpacked(path, into=tmp_path / 'data', truth=beside)
+    assert len(files(folder)) == len(members)
+
+
+@pytest.mark.parametrize('rows', [2, 3])
+def test_whole_archives_of_another_number_of_works(tmp_path, monkeypatch, rows):
+  make_tar(tmp_path / 'jpg2.tar', [('jpg2/1_a.jpg', JPG), ('jpg2/2_b.jpg', JPG)])
+  make_tar(tmp_path / 'xml2.tar', [('xml2/1_a.xml', b'<r/>'), ('xml2/2_b.xml', b'<r/>')])
+  (tmp_path / 'rijksgt.mat').write_bytes(b'm')
+  monkeypatch.setattr(survey, '_rows', lambda truth, changed: rows)
+  if rows == 2:
+    assert len(survey.find(tmp_path, into=tmp_path / 'data').stems) == 2
+  else:
+    with pytest.raises(UserError, match=r'jpg2.tar, .*2 pictures and 2 records .* has 3 rows'):
+      survey.find(tmp_path, into=tmp_path / 'data')
 
 
 def test_nothing_of_use(tmp_path):

@@ -56,6 +56,7 @@ def test_reads_rows(tmp_path, matrix):
   dense = np.asarray(fields()['M'])
   path = write(tmp_path, fields(T=dense if matrix == 'dense' else sparse.csc_matrix(dense)))
   truth = groundtruth.read(path, rows=ROWS)
+  assert groundtruth.count(path) == ROWS
   assert truth.splits == ['train', 'train', 'train', 'val', 'test', 'test']
   assert truth.creators == ['jan', 'onbekend', 'jan', '', '', 'onbekend']
   assert truth.types == [('prent',), ('prent', 'portret'), ('prent', 'portret'), ('prent',), (), ()]

@@ -5,6 +5,7 @@ because a header may be wrong. Files other than pictures, records and the ground
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import lzma
@@ -22,6 +23,9 @@ from typing import IO
 
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import Progress
+from tfds_rijks.rijksmuseum import groundtruth
+from tfds_rijks.rijksmuseum.archive_ends import check_zip, tar_is_ended
+from tfds_rijks.rijksmuseum.layout import GROUND_TRUTH, PICTURE_ENDINGS, RECORD_ENDINGS
 
 ENDINGS = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tbz2', '.tar.xz', '.txz')
 WANTED = ('.jpg', '.jpeg', '.xml', '.mat')
@@ -30,6 +34,7 @@ MAX_MEMBER_BYTES = 4 << 30
 MAX_TOTAL_BYTES = 200_000_000_000
 MAX_RATIO, RATIO_FROM = 200, 1 << 20  # JPEG and XML pack 1:1 to 1:10; small members may pack better
 _CHUNK = 1 << 20
+_NOT_ITS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,15 @@ def place(archive: Path, *, into: Path) -> Path:
   return into / hashlib.sha256(key.encode()).hexdigest()[:12] / name
 
 
-def unpacked(archive: Path, *, into: Path) -> Path:
+def unpacked(archive: Path, *, into: Path, truth: Path | None = None) -> Path:
   """`place`, unpacked on the first call: in a temporary folder that is renamed at the end.
 
+  `truth`: the ground truth, if it is known; else one in the archive. A tar without a trailer, as
+  some tools write them, must hold a picture or a record for each of its rows.
+
   Raises:
-    UserError: damaged, encrypted, a member that leaves the folder, a link, a bomb, or too little
-    space.
+    UserError: damaged, incomplete, encrypted, a member that leaves the folder, a link, a bomb, or
+    too little space.
   """
   folder = place(archive, into=into)
   if folder.is_dir():
@@ -79,7 +87,11 @@ def unpacked(archive: Path, *, into: Path) -> Path:
     temporary.mkdir()
     try:
       with _open(archive) as opened:
-        _unpack(archive, opened, temporary)
+        members, ended = judge(archive, opened)
+        _unpack(archive, opened, members, temporary)
+      if not ended:
+        own = (temporary / m.path for m in members if m.path.name == GROUND_TRUTH)
+        _check_count(archive, members, truth or next(own, None))
       temporary.rename(folder)
     except BaseException:
       shutil.rmtree(temporary, ignore_errors=True)
@@ -122,15 +134,39 @@ def _open(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
       f'{archive}: not a complete zip or tar file ({error}); copy or download it again'
     ) from None
   except OSError as error:
-    if error.errno is not None:  # disk full and the like: not the archive's fault
-      raise
+    if error.errno in _NOT_ITS_FAULT:
+      raise UserError(
+        f'{archive}: cannot be read ({error.strerror}); make it readable, or copy it again'
+      ) from None
     raise UserError(
       f'{archive}: not a complete archive ({error}); copy or download it again'
     ) from None
 
 
-def _unpack(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile, folder: Path) -> None:
-  members = judge(archive, opened)
+def _check_count(archive: Path, members: list[Member], truth: Path | None) -> None:
+  """Raises `UserError` for a tar without a trailer that is not known to be whole."""
+  advice = 'copy or download it again, or unpack it yourself'
+  if truth is None:
+    raise UserError(
+      f'{archive}: has no end-of-archive blocks, and there is no {GROUND_TRUTH} beside it to count '
+      f'its files by: it may have been cut; {advice}'
+    )
+  rows = groundtruth.count(truth)
+  for endings in (PICTURE_ENDINGS, RECORD_ENDINGS):
+    found = sum(member.path.suffix.lower() in endings for member in members)
+    if found not in (0, rows):
+      raise UserError(
+        f'{archive}: has no end-of-archive blocks and holds {found:,} {endings[0]} files; '
+        f'{truth} has {rows:,} rows: it was cut; {advice}'
+      )
+
+
+def _unpack(
+  archive: Path,
+  opened: zipfile.ZipFile | tarfile.TarFile,
+  members: list[Member],
+  folder: Path,
+) -> None:
   total = sum(member.size for member in members)
   free = shutil.disk_usage(folder).free
   if total > free:
@@ -141,18 +177,39 @@ def _unpack(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile, folder: Pa
     )
   progress = Progress(f'unpacking {archive.name}', len(members), unit='files')
   for count, member in enumerate(members, start=1):
-    target = folder / member.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _stream(opened, member) as source, target.open('xb') as out:
-      _copy(source, out, member, archive)
+    with _stream(opened, member) as source, _writing(archive, member):
+      target = folder / member.path
+      target.parent.mkdir(parents=True, exist_ok=True)
+      with target.open('xb') as out:
+        _copy(source, out, member, archive)
     progress.update(count)
   progress.close()
 
 
-def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> list[Member]:
-  """The members to unpack; raises `UserError` if one member is suspicious."""
+@contextmanager
+def _writing(archive: Path, member: Member) -> Iterator[None]:
+  """Names the archive and the member in errors of the system."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno is None:  # of the packed stream
+      raise
+    advice = 'this is not a copy of the challenge'
+    if error.errno in _NOT_ITS_FAULT:
+      advice = 'free some space, or choose another --data_dir'
+    raise UserError(
+      f'{archive}: member {str(member.path)!r} cannot be unpacked ({error.strerror}); {advice}'
+    ) from None
+
+
+def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> tuple[list[Member], bool]:
+  """The members to unpack, and whether the archive is known to be whole.
+
+  Raises `UserError` if one member is suspicious, or something else than the end follows the last.
+  """
   packed = archive.stat().st_size
   members: list[Member] = []
+  skipped: list[zipfile.ZipInfo] = []
   seen: set[str] = set()
   total = 0
   for name, size, kind, small, raw in _listing(opened):
@@ -181,6 +238,8 @@ def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> list[Memb
         'smaller and less compressed'
       )
     if path.suffix.lower() not in WANTED or path.name.startswith('.') or '__MACOSX' in path.parts:
+      if isinstance(raw, zipfile.ZipInfo):
+        skipped.append(raw)
       continue
     folded = str(path).casefold()
     if folded in seen:
@@ -197,9 +256,14 @@ def judge(archive: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> list[Memb
     raise UserError(
       f'{archive}: {packed:,} bytes unpack to {total:,}; this is not a copy of the challenge'
     )
+  ended = True
+  if isinstance(opened, tarfile.TarFile):
+    ended = tar_is_ended(archive, opened)
+  else:
+    check_zip(archive, opened, skipped=skipped)
   if not members:
     raise UserError(f'{archive}: has no .jpg, .xml or .mat file; move it out of the folder')
-  return members
+  return members, ended
 
 
 def _listing(

@@ -30,6 +30,7 @@ MAX_BYTES = 3 << 30  # of one variable, unpacked; `gt` with dense label matrices
 # artists: `onbekend` (95 objects) counts as one of them.
 NOBODY = frozenset(('', 'anoniem', 'unknown'))
 _FIELDS = ('set', 'C', 'Cnames', 'T', 'Tnames', 'M', 'Mnames', 'Y')
+_COUNT = 'count'
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,18 @@ def read(path: Path, *, rows: int) -> GroundTruth:
   Raises:
     UserError: not a Matlab file, v7.3, not this struct, inconsistent, or not of `rows` rows.
   """
+  return _in_child(path, str(rows))
+
+
+def count(path: Path) -> int:
+  """The number of rows; errors as of `read`."""
+  return _in_child(path, _COUNT)
+
+
+def _in_child(path: Path, argument: str) -> Any:
   _check_header(path)
   child = subprocess.run(
-    [sys.executable, '-c', f'import {__name__} as module; module.serve()', str(path), str(rows)],
+    [sys.executable, '-c', f'import {__name__} as module; module.serve()', str(path), argument],
     capture_output=True,
     check=False,
     env={**os.environ, 'PYTHONPATH': os.pathsep.join(folder for folder in sys.path if folder)},
@@ -78,7 +88,10 @@ def serve() -> None:
   answers = os.fdopen(os.dup(1), 'wb')
   os.dup2(2, 1)  # a library's prints must not mix with the answer
   try:
-    result: GroundTruth | str = read_here(Path(sys.argv[1]), rows=int(sys.argv[2]))
+    path, argument = Path(sys.argv[1]), sys.argv[2]
+    result: GroundTruth | int | str = (
+      len(_sets(_fields(path), path)) if argument == _COUNT else read_here(path, rows=int(argument))
+    )
   except UserError as error:
     result = str(error)
   pickle.dump(result, answers)
@@ -87,6 +100,38 @@ def serve() -> None:
 
 def read_here(path: Path, *, rows: int) -> GroundTruth:
   """The same as `read`, in this process."""
+  fields = _fields(path)
+  sets = _sets(fields, path)
+  if len(sets) != rows:
+    raise UserError(
+      f'{path}: {len(sets):,} rows, but {rows:,} different stems in the folders of pictures and '
+      'records; its rows cannot be matched: complete the folders, or remove the files '
+      'that are not of the challenge'
+    )
+  if not np.isin(sets, list(SPLITS)).all():
+    raise UserError(
+      f'{path}: field set holds {sorted(set(sets.tolist()) - set(SPLITS))[:5]}; expected 1, 2, 3'
+    )
+  names = [_name(name) for name in _names(fields['Cnames'], path, 'Cnames')]
+  index = _integers(fields['C'], path, 'C').reshape(-1)
+  if len(index) != rows or (rows and not (index.min() >= 1 and index.max() <= len(names))):
+    raise UserError(
+      f'{path}: field C has {len(index):,} entries for {rows:,} rows and {len(names):,} names'
+    )
+  years = _integers(fields['Y'], path, 'Y')
+  if years.shape != (rows, 2):
+    raise UserError(f'{path}: field Y is {years.shape}; expected ({rows}, 2)')
+  return GroundTruth(
+    splits=[SPLITS[value] for value in sets.tolist()],
+    creators=[names[value - 1] for value in index.tolist()],
+    types=_labels(fields['T'], fields['Tnames'], rows, path, 'T'),
+    materials=_labels(fields['M'], fields['Mnames'], rows, path, 'M'),
+    years=[(min(a, b), max(a, b)) if a > 0 and b > 0 else None for a, b in years.tolist()],
+  )
+
+
+def _fields(path: Path) -> Any:
+  """The record of the struct `gt`, checked to have all fields."""
   _check_header(path)
   from scipy import io
 
@@ -118,33 +163,11 @@ def read_here(path: Path, *, rows: int) -> GroundTruth:
     raise UserError(
       f'{path}: struct `gt` has no field {", ".join(missing)}; expected {", ".join(_FIELDS)}'
     )
-  sets = _integers(fields['set'], path, 'set').reshape(-1)
-  if len(sets) != rows:
-    raise UserError(
-      f'{path}: {len(sets):,} rows, but {rows:,} different stems in the folders of pictures and '
-      'records; its rows cannot be matched: complete the folders, or remove the files '
-      'that are not of the challenge'
-    )
-  if not np.isin(sets, list(SPLITS)).all():
-    raise UserError(
-      f'{path}: field set holds {sorted(set(sets.tolist()) - set(SPLITS))[:5]}; expected 1, 2, 3'
-    )
-  names = [_name(name) for name in _names(fields['Cnames'], path, 'Cnames')]
-  index = _integers(fields['C'], path, 'C').reshape(-1)
-  if len(index) != rows or (rows and not (index.min() >= 1 and index.max() <= len(names))):
-    raise UserError(
-      f'{path}: field C has {len(index):,} entries for {rows:,} rows and {len(names):,} names'
-    )
-  years = _integers(fields['Y'], path, 'Y')
-  if years.shape != (rows, 2):
-    raise UserError(f'{path}: field Y is {years.shape}; expected ({rows}, 2)')
-  return GroundTruth(
-    splits=[SPLITS[value] for value in sets.tolist()],
-    creators=[names[value - 1] for value in index.tolist()],
-    types=_labels(fields['T'], fields['Tnames'], rows, path, 'T'),
-    materials=_labels(fields['M'], fields['Mnames'], rows, path, 'M'),
-    years=[(min(a, b), max(a, b)) if a > 0 and b > 0 else None for a, b in years.tolist()],
-  )
+  return fields
+
+
+def _sets(fields: Any, path: Path) -> np.ndarray:
+  return _integers(fields['set'], path, 'set').reshape(-1)
 
 
 def check_rows(

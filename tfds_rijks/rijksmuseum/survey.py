@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tfds_rijks import splits
 from tfds_rijks.errors import UserError
 from tfds_rijks.pictures import Picture
 from tfds_rijks.progress import track
-from tfds_rijks.rijksmuseum import archive, oai
+from tfds_rijks.rijksmuseum import archive, groundtruth, oai
 from tfds_rijks.rijksmuseum import layout as layouts
 from tfds_rijks.rijksmuseum.groups import base_number
 
@@ -47,7 +48,36 @@ def find(manual_dir: Path, *, into: Path, unpack: bool = True) -> layouts.Layout
         f'{one}: is an archive, which --dry_run does not unpack; unpack it first, or leave '
         '--dry_run out'
       )
-  return layouts.find(manual_dir, also=[archive.unpacked(one, into=into) for one in packed])
+  beside = (*manual_dir.glob(layouts.GROUND_TRUTH), *manual_dir.glob(f'*/{layouts.GROUND_TRUTH}'))
+  truth = next((path for path in beside if path.is_file()), None)
+  folders = [archive.unpacked(one, into=into, truth=truth) for one in packed]
+  found = layouts.find(manual_dir, also=folders)
+  _check_rows(found, packed)
+  return found
+
+
+def _check_rows(found: layouts.Layout, packed: Sequence[Path]) -> None:
+  """Raises `UserError` if unpacked archives hold other stems than the ground truth has rows."""
+  if (truth := found.ground_truth) is None:
+    return
+  try:
+    rows = _rows(truth, truth.stat().st_mtime_ns)
+  except UserError:
+    return  # not known then; a config that needs it says what is wrong
+  if rows != len(found.stems):
+    raise UserError(
+      f'{", ".join(map(str, packed))}: {len(found.pictures):,} pictures and '
+      f'{len(found.records):,} records of {len(found.stems):,} stems, but {truth} has '
+      f'{rows:,} rows; copy or download the incomplete one again, or take away a '
+      f'{layouts.GROUND_TRUTH} that is not theirs'
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _rows(truth: Path, changed: int) -> int:
+  """Rows of the ground truth, read once for one state of the file."""
+  del changed
+  return groundtruth.count(truth)
 
 
 def read_records(layout: layouts.Layout, stems: Iterable[str]) -> Records:
