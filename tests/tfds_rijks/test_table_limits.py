@@ -198,13 +198,16 @@ def test_a_name_twice_in_a_line_of_json_is_refused(tmp_path):
     table.read(tmp_path / 'm.jsonl')
 
 
-def test_one_text_in_a_million_rows_of_parquet_is_counted_in_each(tmp_path):
+def test_one_text_in_many_rows_of_parquet_is_counted_in_each_and_kept_once(tmp_path, monkeypatch):
   pa, pq = pytest.importorskip('pyarrow'), pytest.importorskip('pyarrow.parquet')
-  places = pa.array([0] * 600, pa.int32())
-  packed = pa.DictionaryArray.from_arrays(places, pa.array(['x' * 1_000_000]))
-  pq.write_table(pa.table({'image': packed}), path := tmp_path / 'm.parquet')
-  assert path.stat().st_size < 100_000
-  before = pa.total_allocated_bytes()
-  with pytest.raises(UserError, match=r'has 537,000,000 characters; .* 536,870,912'):
-    table.read(path)
-  assert pa.default_memory_pool().max_memory() - before < 50 * MIB
+  pq.write_table(pa.table({'image': ['x' * MIB] * 50}), path := tmp_path / 'm.parquet')
+  assert path.stat().st_size < MIB
+  monkeypatch.setattr(table_size, 'MAX_CHARACTERS', 40 * MIB)
+  pool, usual = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+  pa.set_memory_pool(pool)
+  try:
+    with pytest.raises(UserError, match=r'has 42,991,616 characters; .* 41,943,040'):
+      table.read(path)
+  finally:
+    pa.set_memory_pool(usual)
+  assert pool.max_memory() < 20 * MIB
