@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from trainer import ROOT, at_step, command, metric_lines, set_steps, wait_for
 
-from flaxart.machine.interrupt import EXIT_CODE, Interrupt, StoppedError
+from flaxart.machine.interrupt import EXIT_CODE, SIGNALS, Interrupt, StoppedError
 from flaxart.machine.locks import WorkdirLock
 from flaxart.train import train_and_evaluate
 from flaxart.verify import verify
@@ -21,14 +22,14 @@ from flaxart.workdir import checkpoint
 from tfds_rijks.errors import UserError
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_at_the_end_of_the_step(tiny, tmp_path, number):
   set_steps(tiny, 6)
-  handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+  handlers = [signal.getsignal(n) for n in SIGNALS]
   sends = at_step(3, lambda: os.kill(os.getpid(), number))
   with pytest.raises(StoppedError, match=r'saved step 3 of 6; to continue: python -m flaxart'):
     train_and_evaluate(tiny, tmp_path / 'run', on_step=sends)
-  assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+  assert [signal.getsignal(n) for n in SIGNALS] == handlers
   assert set(checkpoint.steps_on_disk(tmp_path / 'run')) == {3}
   assert verify(tmp_path / 'run') == {3: []}
   assert train_and_evaluate(tiny, tmp_path / 'run')['train']['steps'] == 6
@@ -69,6 +70,69 @@ def test_a_second_signal_is_not_caught():
   )
   done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
   assert (done.returncode, done.stdout) == (-signal.SIGTERM, 'first\n')
+
+
+@pytest.mark.kill
+def test_a_trainer_goes_on_when_the_reader_of_its_output_ends(tiny, tmp_path):
+  set_steps(tiny, 40)
+  run = tmp_path / 'run'
+  line = command(tiny, run, tmp_path)
+  trainer = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+  wait_for(lambda: len(metric_lines(run)) > 2)
+  trainer.stdout.close()  # as `| tee log` ends
+  assert trainer.wait(timeout=120) == 0
+  assert json.loads((run / 'results.json').read_text())['train']['steps'] == 40
+
+
+@pytest.mark.kill
+def test_a_trainer_whose_terminal_closes_has_saved(tiny, tmp_path):
+  set_steps(tiny, 100_000)
+  tiny.train.eval_every_epochs = tiny.train.epochs
+  run = tmp_path / 'run'
+  (tmp_path / 'line').write_text(json.dumps(command(tiny, run, tmp_path)))
+  ours, its = os.openpty()
+  code = (  # a session of its own on the terminal, as a shell has
+    'import fcntl, json, os, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n'
+    f'line = json.load(open({str(tmp_path / "line")!r}))\nos.execv(line[0], line)'
+  )
+  trainer = subprocess.Popen(
+    [sys.executable, '-c', code],
+    cwd=ROOT,
+    stdin=its,
+    stdout=its,
+    stderr=its,
+    start_new_session=True,
+  )
+  os.close(its)
+  wait_for(lambda: len(metric_lines(run)) > 2)
+  os.close(ours)
+  assert trainer.wait(timeout=60) == EXIT_CODE
+  (step,) = checkpoint.steps_on_disk(run)
+  assert verify(run) == {step: []}
+
+
+def test_a_command_whose_reader_ends_reaches_its_own_end():
+  code = (
+    'import sys\nfrom tfds_rijks.command import run\n'
+    'def main():\n  for i in range(100_000):\n    print(i)\n'
+    '  print("done", file=sys.stderr)\n  return 3\nrun(main)\n'
+  )
+  line = [sys.executable, '-c', code]
+  process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  assert process.stdout.readline() == b'0\n'
+  process.stdout.close()
+  assert (process.wait(timeout=60), process.stderr.read()) == (3, b'done\n')
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored():
+  code = (
+    'import os, signal\nfrom flaxart.machine.interrupt import Interrupt\n'
+    'signal.signal(signal.SIGHUP, signal.SIG_IGN)\n'
+    'with Interrupt() as asked:\n  os.kill(os.getpid(), signal.SIGHUP)\n'
+    '  print(asked.requested(1))\n'
+  )
+  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+  assert (done.returncode, done.stdout) == (0, 'False\n')
 
 
 class SharedKeys:

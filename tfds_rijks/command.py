@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import io
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from tfds_rijks.errors import UserError
 
@@ -33,26 +35,69 @@ class Parser(argparse.ArgumentParser):
     raise UserError(f'{message}; see {self.prog} --help')
 
 
-def run(main: Callable[[], int | None]) -> NoReturn:
-  """Calls `main` and exits: 0 or its return value, 2 with one line on stderr for bad input."""
+class _Outlasting(io.FileIO):
+  """A pipe or terminal that may go away; what is written afterwards is lost."""
+
+  def write(self, data: Any, /) -> int:
+    try:
+      return super().write(data)
+    except OSError as error:
+      if error.errno not in (errno.EPIPE, errno.EIO):
+        raise
+      nowhere = os.open(os.devnull, os.O_WRONLY)
+      os.dup2(nowhere, self.fileno())
+      os.close(nowhere)
+      return memoryview(data).nbytes
+
+
+@contextlib.contextmanager
+def outlasting() -> Iterator[None]:
+  """Within it, the program goes on when the reader of its output ends, or its terminal."""
+  before = sys.stdout, sys.stderr
+  sys.stdout, sys.stderr = _outlasting(sys.stdout), _outlasting(sys.stderr)
   try:
-    code = main() or 0
-    if sys.stdout:  # None if it was closed before the command started
-      sys.stdout.flush()
+    yield
+  finally:
+    for stream in (sys.stdout, sys.stderr):
+      if stream:  # None if it was closed before the command started
+        stream.flush()
+    sys.stdout, sys.stderr = before
+
+
+def _outlasting(stream: Any) -> Any:
+  try:
+    raw = _Outlasting(stream.fileno(), 'w', closefd=False)
+  except (AttributeError, OSError):  # closed, or not a file
+    return stream
+  return io.TextIOWrapper(
+    io.BufferedWriter(raw),
+    encoding=stream.encoding,
+    errors=stream.errors,
+    line_buffering=raw.isatty() or stream.line_buffering,
+  )
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+  """Calls `main` and exits: 0 or its return value, 2 with one line on stderr for bad input.
+
+  A reader that goes away (`head`, `tee`, a closed terminal) does not end it.
+  """
+  with outlasting():
+    sys.exit(_code(main))
+
+
+def _code(main: Callable[[], int | None]) -> int:
+  try:
+    return main() or 0
   except UserError as error:
-    code = fail(str(error))
-  except BrokenPipeError:
-    # The reader (head, less) has gone, so there is nowhere to write.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    code = 0
+    return fail(str(error))
   except OSError as error:
     if error.errno not in _DISK:
       raise
-    code = fail(f'{error.filename or "writing"}: {_DISK[error.errno]}')
+    return fail(f'{error.filename or "writing"}: {_DISK[error.errno]}')
   except KeyboardInterrupt:
     print('interrupted', file=sys.stderr)
-    code = INTERRUPTED
-  sys.exit(code)
+    return INTERRUPTED
 
 
 def fail(message: str) -> int:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C during training: save at the end of the step, exit with a special code.
+"""SIGTERM, Ctrl-C and a closed terminal: save at the end of the step, exit with a special code.
 
 A signal handler only notes the signal; the loop checks after every step, so a save never runs
 inside a handler. The second signal stops the process at once. With several processes all of them
@@ -8,6 +8,7 @@ background, so that checking costs no communication.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: saved and stopped on request; start again to continue
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _WAIT_MS = 60_000  # for the other processes to name their step
 _numbers = itertools.count()  # of contexts: keys outlive one; all processes enter the same ones
 log = logging.getLogger('flaxart')
@@ -53,7 +54,12 @@ class Interrupt:
 
   def __enter__(self) -> Interrupt:
     if threading.current_thread() is threading.main_thread():
-      self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+      ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
+      self._before = {
+        number: signal.signal(number, self._note)
+        for number in SIGNALS
+        if not (ignored and number == signal.SIGHUP)
+      }
     if self._client is not None and self._processes > 1:
       self._watcher = threading.Thread(target=self._watch, name='interrupt', daemon=True)
       self._watcher.start()
@@ -81,11 +87,14 @@ class Interrupt:
 
   def _note(self, number: int, frame: FrameType | None) -> None:
     if self._noted.is_set():  # the second one: the default action
+      if number == signal.SIGHUP:  # by the shell as well as by the terminal
+        return
       signal.signal(number, signal.SIG_DFL)
       os.kill(os.getpid(), number)
       return
     self.signal = signal.Signals(number).name
-    os.write(2, f'\n{self.signal}: saving after this step; repeat to stop at once\n'.encode())
+    with contextlib.suppress(OSError):  # the terminal may be closed
+      os.write(2, f'\n{self.signal}: saving after this step; repeat to stop at once\n'.encode())
     self._noted.set()
 
   def _watch(self) -> None:
