@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,17 @@ import safetensors.numpy
 
 from flaxart.machine.files import write_bytes
 from flaxart.models.preprocess import Preprocess
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
-FORMAT = 'flaxart-weights-1'
+FORMAT = 'flaxart-weights-2'
+UNSEALED = 'flaxart-weights-1'  # of earlier versions: the metadata had no hash
+SEAL = 'metadata_sha256'
 TOP = 'top/'
 MAX_HEADER_BYTES = 16 << 20  # of a safetensors file; ours have about 100 kB
 # The dtypes of safetensors that NumPy has as well.
 _DTYPES = {'F64', 'F32', 'F16', 'I64', 'I32', 'I16', 'I8', 'U64', 'U32', 'U16', 'U8', 'BOOL'}
+log = logging.getLogger('flaxart')
 _FIELDS = (
   'format',
   'model',
@@ -92,6 +97,12 @@ def sha256_of_tensors(tensors: Mapping[str, np.ndarray]) -> str:
   return digest.hexdigest()
 
 
+def sha256_of_metadata(metadata: Mapping[str, str]) -> str:
+  """One hash over all metadata but the hash itself, in the order of the names."""
+  fields = [[name, metadata[name]] for name in sorted(metadata) if name != SEAL]
+  return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+
+
 def sha256_of_file(path: Path) -> str:
   """SHA-256 of a file's bytes, in hexadecimal."""
   with path.open('rb') as file:
@@ -102,26 +113,27 @@ def write(weights: Weights, path: Path) -> None:
   """Writes the file whole or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
   tensors = {name: np.ascontiguousarray(t) for name, t in weights.tensors.items()}
-  write_bytes(path, safetensors.numpy.save(tensors, metadata=weights.about))
+  metadata = {**weights.about, SEAL: sha256_of_metadata(weights.about)}
+  write_bytes(path, safetensors.numpy.save(tensors, metadata=metadata))
 
 
 def read(path: Path | str) -> Weights:
-  """Reads a converted file and checks it against its own hash.
+  """Reads a converted file and checks tensors and metadata against its own hashes.
+
+  A file of an earlier version, without a hash of its metadata, is read with a warning.
 
   Raises:
-    UserError: no such file, not a converted file, truncated, or changed tensors.
+    UserError: no such file, not a converted file, truncated, or changed.
   """
   path = Path(path).expanduser()
   metadata, tensors = read_safetensors(path)
-  if metadata.get('format') != FORMAT:
+  if metadata.get('format') not in (FORMAT, UNSEALED):
     raise UserError(
       f'{path}: safetensors, but not a converted weights file (format '
       f'{metadata.get("format")!r}, expected {FORMAT!r}); convert it with '
       'python -m flaxart.weights.convert'
     )
-  missing = [field for field in _FIELDS if field not in metadata]
-  if missing:
-    raise UserError(f'{path}: metadata lacks {", ".join(missing)}; convert the weights again')
+  _check_metadata(path, metadata)
   fields: dict[str, Any] = {f: metadata[f] for f in _FIELDS if f not in ('format', 'sha256')}
   fields['preprocess'] = Preprocess.from_json(metadata['preprocess'])
   weights = Weights(**fields, tensors=tensors)
@@ -134,22 +146,38 @@ def read(path: Path | str) -> Weights:
   return weights
 
 
+def _check_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+  """Raises `UserError` unless the metadata are complete and as written."""
+  sealed = metadata['format'] == FORMAT
+  expected = {*_FIELDS, SEAL} if sealed else {*_FIELDS}
+  if missing := sorted(expected - metadata.keys()):
+    raise UserError(f'{path}: metadata lacks {", ".join(missing)}; convert the weights again')
+  if unknown := sorted(metadata.keys() - expected):
+    raise UserError(
+      f'{path}: metadata has {", ".join(unknown)}, which {metadata["format"]} does not have; it is '
+      'damaged, or of a later version: convert the weights again'
+    )
+  if sealed and (found := sha256_of_metadata(metadata)) != metadata[SEAL]:
+    raise UserError(
+      f'{path}: metadata (preprocessing, source, licence) have SHA-256 {found[:12]}…, the file '
+      f'says {metadata[SEAL][:12]}…; it was changed or is damaged: copy or convert it again'
+    )
+  if not sealed:
+    log.warning(
+      '%s: was converted by an earlier flaxart, so nothing shows whether its preprocessing was '
+      'changed since; convert it again',
+      path,
+    )
+
+
+def is_sealed(path: Path) -> bool:
+  """Whether a converted file has a hash of its metadata, by its header."""
+  return read_metadata(path).get('format') == FORMAT
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
   """Metadata and tensors of any safetensors file; other files are refused unread."""
-  size = file_size(path)
-  with path.open('rb') as file:
-    start = file.read(9)
-  header = int.from_bytes(start[:8], 'little')
-  if len(start) < 9 or start[8:9] not in (b'{', b' '):
-    raise UserError(
-      f'{path}: not a safetensors file; python -m flaxart.weights.convert makes one '
-      'from a file of Keras, torchvision or timm'
-    )
-  if header > min(MAX_HEADER_BYTES, size - 8):
-    raise UserError(
-      f'{path}: safetensors header of {header:,} bytes in a file of {size:,}; '
-      'the file is damaged or incomplete: fetch it again'
-    )
+  metadata = read_metadata(path)
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
       names = file.keys()
@@ -159,12 +187,42 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
           f'{path}: holds {", ".join(unread)}, which flaxart does not read; save the tensors as '
           'float32 (tensor.float()) and convert that'
         )
-      return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+      return metadata, {name: file.get_tensor(name) for name in names}
   except (safetensors.SafetensorError, TypeError, ValueError, json.JSONDecodeError) as error:
     raise UserError(
       f'{path}: cannot be read as safetensors ({error}); the file is damaged '
       'or incomplete: fetch it again'
     ) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+  """The metadata in the header of a safetensors file, whose names must each occur once."""
+  size = file_size(path)
+  with path.open('rb') as file:
+    start = file.read(9)
+    length = int.from_bytes(start[:8], 'little')
+    if len(start) < 9 or start[8:9] not in (b'{', b' '):
+      raise UserError(
+        f'{path}: not a safetensors file; python -m flaxart.weights.convert makes one '
+        'from a file of Keras, torchvision or timm'
+      )
+    if length > min(MAX_HEADER_BYTES, size - 8):
+      raise UserError(
+        f'{path}: safetensors header of {length:,} bytes in a file of {size:,}; '
+        'the file is damaged or incomplete: fetch it again'
+      )
+    header = start[8:] + file.read(length - 1)
+  try:
+    metadata = strict_json.parse(header)
+    metadata = metadata.get('__metadata__', {}) if isinstance(metadata, dict) else metadata
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+      raise ValueError('metadata other than texts')
+  except ValueError as error:
+    raise UserError(
+      f'{path}: cannot be read as safetensors ({error}); the file is damaged '
+      'or incomplete: fetch it again'
+    ) from None
+  return metadata
 
 
 def file_size(path: Path) -> int:

@@ -12,7 +12,7 @@ from flaxart.models import card_of
 from flaxart.models.card import Card, File
 from flaxart.weights.convert import convert
 from flaxart.weights.download import by_hand, fetch
-from flaxart.weights.file import sha256_of_file, write
+from flaxart.weights.file import is_sealed, sha256_of_file, write
 from flaxart.weights.official import check, check_sha256
 from tfds_rijks.errors import UserError
 
@@ -115,6 +115,6 @@ def _converted(model: str, source: str, path: Path) -> Path:
   """The converted form of an original, from the cache folder if converted before."""
   digest = sha256_of_file(path)[:16]
   target = user_cache('weights') / f'{model}-{source}-{digest}.safetensors'
-  if not target.exists():
+  if not target.exists() or not is_sealed(target):  # or it is of an earlier version
     write(convert(model, source=source, path=path), target)
   return target

@@ -1,19 +1,42 @@
-"""Reads Keras weights without Keras: legacy `.h5`, `.weights.h5` and `.keras`."""
+"""Reads Keras weights without Keras: legacy `.h5`, `.weights.h5` and `.keras`.
+
+A child process opens the file (`hdf5_child`), with limits on its time and memory.
+"""
 
 from __future__ import annotations
 
-import io
-import re
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 
 from flaxart.weights.file import file_size
 from tfds_rijks.errors import UserError
 
-MAX_BYTES = 4 << 30  # unpacked, of the weights inside a .keras file; VGG19 with top has 0.6 GB
+CHILD = Path(__file__).with_name('hdf5_child.py')
+MAX_BYTES = 4 << 30  # of all arrays; VGG19 with top has 0.6 GB
+# Arrays may be packed. Weights pack to half or a quarter, and random ones hardly at all.
+MAX_EXPANSION = 20
+MAX_HEADER = 64 << 20
+CPU_SECONDS = 5  # a small file takes half a second; and one more for each 20 MB
+OTHER_SECONDS = 50  # on a busy machine or a slow disk; and one more for each MB
+MEMORY = 2 << 30  # of the child, beside twice the unpacked file
+DTYPES = frozenset(
+  np.dtype(f'{order}{kind}').str
+  for order in '<>'
+  for kind in ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'b1')
+)
 
 Layer = tuple[str, list[np.ndarray]]  # name in the file, its arrays in Keras's order
 
@@ -22,105 +45,108 @@ def read_layers(path: Path) -> dict[str, list[Layer]]:
   """Layers that have weights, by kind (`conv`, `separable`, `norm`, `dense`), in the file's order.
 
   Raises:
-    UserError: not a Keras file, damaged, or with an unknown kind of layer.
+    UserError: not a Keras file, damaged, with an unknown kind of layer, with arrays that are not in
+    the file, or larger than it accounts for.
   """
-  import h5py  # its shared library takes a third of a second to load, and is only needed here
-
-  file_size(path)
-  try:
-    with open_weights(path) as source, h5py.File(source, 'r') as file:
-      layers = _layers(file, path)
-  except (OSError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
-    raise UserError(
-      f'{path}: cannot be read as Keras weights ({error}); expected .h5, .weights.h5 '
-      'or .keras: fetch it again, or check --source'
-    ) from None
   kinds: dict[str, list[Layer]] = {'conv': [], 'separable': [], 'norm': [], 'dense': []}
-  for name, arrays in layers:
+  for name, arrays in _layers(path):
     kinds[_kind(path, name, arrays)].append((name, arrays))
   return kinds
 
 
-def open_weights(path: Path) -> Any:
-  """The HDF5 part of the file: the file itself, or the member of a `.keras` archive."""
+def unpacked_size(path: Path) -> int:
+  """Bytes of the HDF5 file: of `path` itself, or of the weights in a `.keras` archive."""
+  size = file_size(path)
   if not zipfile.is_zipfile(path):
-    return path.open('rb')
-  with zipfile.ZipFile(path) as archive:
-    members = {info.filename: info for info in archive.infolist()}
-    if 'model.weights.h5' not in members:
-      raise UserError(
-        f'{path}: a zip archive without model.weights.h5, expected a .keras file; check --source'
-      )
-    if members['model.weights.h5'].file_size > MAX_BYTES:
-      raise UserError(
-        f'{path}: weights of {members["model.weights.h5"].file_size:,} bytes '
-        f'unpacked, expected at most {MAX_BYTES:,}'
-      )
-    return io.BytesIO(archive.read('model.weights.h5'))
+    return size
+  try:
+    with zipfile.ZipFile(path) as archive:
+      unpacked = sum(info.file_size for info in archive.infolist())
+  except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    raise _unreadable(path, error) from None
+  if unpacked > (most := min(MAX_BYTES, MAX_EXPANSION * size)):
+    raise UserError(
+      f'{path}: unpacks from {size:,} to {unpacked:,} bytes, expected at most {most:,}; fetch it '
+      'again'
+    )
+  return unpacked
 
 
-def _layers(file: Any, path: Path) -> list[Layer]:
-  if 'layer_names' in file.attrs or 'layer_names0' in file.attrs:
-    return _legacy(file)  # weights only
-  if 'model_weights' in file:
-    return _legacy(file['model_weights'])  # a whole model; its optimizer_weights are not read
-  if 'layers' in file:
-    return _keras3(dict(file['layers']), path)
-  # Keras on Windows writes names like layers\\conv2d.
-  if windows := {
-    key.removeprefix('layers\\'): file[key] for key in file if key.startswith('layers\\')
-  }:
-    return _keras3(windows, path)
-  raise UserError(
-    f'{path}: HDF5 with {", ".join(list(file)[:5]) or "nothing"}, expected '
-    'Keras weights (layer_names, model_weights or layers)'
+def _layers(path: Path) -> Iterator[Layer]:
+  """The layers as the child process prints them."""
+  size = unpacked_size(path)
+  seconds = CPU_SECONDS + size // 20_000_000
+  arguments = (str(path.absolute()), str(seconds), str(MEMORY + 2 * size))
+  limits = {'HDF5_PLUGIN_PRELOAD': '::', 'OPENBLAS_NUM_THREADS': '1'}  # no plug-ins; no threads
+  with tempfile.TemporaryFile() as errors:
+    child = subprocess.Popen(
+      [sys.executable, '-P', str(CHILD), *arguments],
+      stdin=subprocess.DEVNULL,
+      stdout=subprocess.PIPE,
+      stderr=errors,
+      env={**os.environ, **limits},
+    )
+    stop = threading.Timer(seconds + OTHER_SECONDS + size // 1_000_000, child.kill)
+    stop.start()
+    try:
+      assert child.stdout is not None
+      yield from _printed(path, child.stdout, size=size)
+    except EOFError:
+      raise _failed(path, child.wait(), errors) from None
+    finally:
+      stop.cancel()
+      child.kill()
+      child.communicate()
+
+
+def _printed(path: Path, stream: IO[bytes], *, size: int) -> Iterator[Layer]:
+  """Layers from the child's output; EOFError if it ends early."""
+  line = stream.readline(MAX_HEADER)
+  if not line.endswith(b'\n'):
+    raise EOFError
+  try:
+    header = json.loads(line)
+  except ValueError as error:
+    raise _unreadable(path, error) from None
+  total = 0
+  for _, arrays in header:
+    for dtype, shape in arrays:
+      if dtype not in DTYPES or not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise _unreadable(path, f'an array of {dtype} {shape}')
+      total += math.prod(shape) * np.dtype(dtype).itemsize
+  if total > (most := min(MAX_BYTES, MAX_EXPANSION * size)):
+    raise UserError(
+      f'{path}: declares arrays of {total:,} bytes in {size:,}, expected at most {most:,}; fetch '
+      'it again'
+    )
+  for name, arrays in header:
+    yield name, [_array(stream, np.dtype(dtype), tuple(shape)) for dtype, shape in arrays]
+
+
+def _array(stream: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+  array = np.empty(shape, dtype)
+  if array.nbytes and stream.readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:  # type: ignore[attr-defined]
+    raise EOFError
+  return array
+
+
+def _failed(path: Path, code: int, errors: IO[bytes]) -> UserError:
+  """The error for a child that ended early."""
+  if -code in (signal.SIGXCPU, signal.SIGKILL):
+    return _unreadable(path, 'reading it does not end')
+  if code < 0:
+    with contextlib.suppress(ValueError):
+      return _unreadable(path, f'the HDF5 library ended with {signal.Signals(-code).name}')
+  errors.seek(0)
+  lines = errors.read(4000).decode(errors='replace').strip().splitlines()
+  return _unreadable(path, lines[-1] if lines else f'the reader ended with {code}')
+
+
+def _unreadable(path: Path, why: object) -> UserError:
+  return UserError(
+    f'{path}: cannot be read as Keras weights ({why}); expected .h5, .weights.h5 or .keras: fetch '
+    'it again, or check --source'
   )
-
-
-def _legacy(group: Any) -> list[Layer]:
-  """`layer_names` lists the layers in order; each group lists its arrays as `weight_names`."""
-  layers = [
-    (name, [_array(group[name][weight]) for weight in _names(group[name], 'weight_names')])
-    for name in _names(group, 'layer_names')
-  ]
-  return [(name, arrays) for name, arrays in layers if arrays]
-
-
-def _names(group: Any, attribute: str) -> list[str]:
-  """A list attribute; Keras cuts one over 64 kB in pieces `layer_names0`, `layer_names1`, ..."""
-  pieces = [attribute] if attribute in group.attrs else []
-  while f'{attribute}{len(pieces)}' in group.attrs:
-    pieces.append(f'{attribute}{len(pieces)}')
-  return [
-    name.decode() if isinstance(name, bytes) else str(name)
-    for piece in pieces
-    for name in group.attrs[piece]
-  ]
-
-
-def _keras3(group: dict[str, Any], path: Path) -> list[Layer]:
-  """`layers/<class>_<n>/vars/<i>`: n counts the layers of one class in the model's order."""
-
-  def number(key: str) -> tuple[str, int]:
-    base, count = re.fullmatch(r'(.*?)(?:_(\d+))?', key).groups()  # type: ignore[union-attr]
-    return base, int(count or 0)
-
-  layers = []
-  for key in sorted(group, key=number):
-    layer = group[key]
-    if 'layers' in layer or '\\' in key:
-      raise UserError(
-        f'{path}: layer {key} is itself a model; save that inner model alone and convert it'
-      )
-    names = layer.get('vars', {})
-    arrays = [_array(names[i]) for i in sorted(names, key=int)]
-    if arrays:
-      layers.append((str(names.attrs.get('name', key)), arrays))
-  return layers
-
-
-def _array(dataset: Any) -> np.ndarray:
-  return np.asarray(dataset[()])
 
 
 def _kind(path: Path, name: str, arrays: list[np.ndarray]) -> str:

@@ -101,7 +101,7 @@ def read_trunk(path: Path | str, *, model: str | None = None) -> tuple[Trunk, We
 def _fill(trunk: Trunk, weights: Weights, *, what: str) -> None:
   """Puts every tensor in its place; raises `UserError` if names, shapes or dtypes differ."""
   file.check_names(what, expected=names.expected_shapes(trunk), found=weights.trunk)
-  file.check_values(what, weights.trunk)
+  file.check_values(what, weights.tensors)
   state = nnx.state(trunk, (nnx.Param, nnx.BatchStat))
   for path, leaf in nnx.to_flat_state(state):
     leaf.set_value(jnp.asarray(weights.tensors['/'.join(map(str, path))]))

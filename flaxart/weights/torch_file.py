@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import io
+import math
 import pickle
 import zipfile
 from collections.abc import Callable, Sequence
@@ -73,8 +74,11 @@ class _Storage:
   dtype: Any
 
 
-class _Unpickler(pickle.Unpickler):
-  """Builds dictionaries and NumPy arrays, and nothing else."""
+class _Unpickler(pickle._Unpickler):
+  """Builds dictionaries and NumPy arrays, and nothing else.
+
+  In Python, as the one in C takes 32 GB for a memo number of 31 bits in a file of some bytes.
+  """
 
   def __init__(self, file: Any, path: Path, storage: Callable[[tuple], np.ndarray]):
     super().__init__(file, encoding='utf-8')
@@ -109,7 +113,9 @@ def _rebuild_tensor(
   storage: np.ndarray, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any
 ) -> np.ndarray:
   last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-  if min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= storage.size):
+  # A stride of 0 would make any number of numbers of one.
+  too_many = math.prod(size) > storage.size
+  if min(offset, *size, *stride, 0) < 0 or too_many or (0 not in size and last >= storage.size):
     raise ValueError(f'a tensor of {size} reaches beyond its {storage.size} stored numbers')
   steps = [s * storage.itemsize for s in stride]
   return np.lib.stride_tricks.as_strided(storage[offset:], size, steps, writeable=False)
@@ -146,9 +152,12 @@ def _read_legacy(path: Path) -> Any:
     dtype = np.dtype(kind.dtype)
     if view is not None:
       raise ValueError('storages that are views of others are not supported')
-    if numel * dtype.itemsize > file_size(path):
-      raise ValueError(f'a storage of {numel} numbers is larger than the file')
-    return storages.setdefault(key, np.empty(numel, dtype))
+    if key not in storages:
+      held = sum(array.nbytes for array in storages.values())
+      if held + numel * dtype.itemsize > file_size(path):
+        raise ValueError(f'storages of more numbers than the file holds, such as {numel}')
+      storages[key] = np.empty(numel, dtype)
+    return storages[key]
 
   with path.open('rb') as file:
     load = lambda: _Unpickler(file, path, storage).load()  # noqa: E731

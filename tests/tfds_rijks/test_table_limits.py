@@ -1,4 +1,4 @@
-"""Tables made to fill memory or time are refused with the number found; half characters, too."""
+"""Tables made to fill memory or time are refused with the number found, and so are half characters."""
 
 from __future__ import annotations
 

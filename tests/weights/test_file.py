@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,6 +144,73 @@ def test_preprocessing_in_the_file_must_be_readable(tmp_path):
   path = tmp_path / 'w.safetensors'
   original = weights()
   about = {**original.about, 'preprocess': json.dumps({'size': 3})}
+  about[file.SEAL] = file.sha256_of_metadata(about)
   file.safetensors.numpy.save_file(original.tensors, path, metadata=about)
   with pytest.raises(UserError, match='preprocess: found'):
     file.read(path)
+
+
+def with_metadata(path, **changes: str) -> Path:
+  """A converted file whose header was edited; None removes a field."""
+  file.write(weights(), path)
+  metadata, tensors = file.read_safetensors(path)
+  kept = {k: v for k, v in (metadata | changes).items() if v is not None}
+  file.safetensors.numpy.save_file(tensors, path, metadata=kept)
+  return path
+
+
+@pytest.mark.parametrize('field', [*file._FIELDS, file.SEAL])
+def test_a_change_of_any_field_is_noticed(field, tmp_path):
+  path = with_metadata(tmp_path / 'w.safetensors')
+  was = file.read_metadata(path)[field]
+  assert file.read(path).licence == 'MIT'
+  now = was.replace('123.68', '923.68') if field == 'preprocess' else was[:-1] + 'x'
+  assert now != was
+  with pytest.raises(UserError, match=r'have SHA-256|not a converted'):
+    file.read(with_metadata(path, **{field: now}))
+
+
+def test_the_seal_is_not_lost_by_taking_it_off(tmp_path, caplog):
+  path = tmp_path / 'w.safetensors'
+  with pytest.raises(UserError, match='metadata lacks metadata_sha256'):
+    file.read(with_metadata(path, metadata_sha256=None))
+  with pytest.raises(UserError, match='has metadata_sha256, which flaxart-weights-1 does not have'):
+    file.read(with_metadata(path, format=file.UNSEALED))
+  earlier = with_metadata(path, format=file.UNSEALED, metadata_sha256=None)
+  assert file.read(earlier).source == 'keras' and 'was converted by an earlier' in caplog.text
+  assert not file.is_sealed(earlier)
+
+
+def raw(path, header: str, data: bytes = bytes(8)) -> Path:
+  path.write_bytes(struct.pack('<Q', len(header)) + header.encode() + data)
+  return path
+
+
+TENSOR = '{"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}'
+HEADERS = {
+  'a name twice': (f'{{"a": {TENSOR}, "a": {TENSOR}}}', "the name 'a' occurs twice"),
+  'metadata twice': ('{"__metadata__": {"a": "1", "a": "2"}}', "the name 'a' occurs twice"),
+  'metadata of numbers': ('{"__metadata__": {"a": 1}}', 'metadata other than texts'),
+  'deep nesting': ('{"a":' + '[' * 100_000, 'nested deeper'),
+  'NaN': ('{"a": NaN}', 'NaN is not JSON'),
+  'a list': ('{' + ' ' * 7, 'cannot be read as safetensors'),
+  'an unknown dtype': (f'{{"a": {TENSOR.replace("F32", "F33")}}}', 'cannot be read as safetensors'),
+  'a dtype beyond NumPy': (
+    '{"a": {"dtype": "F8_E5M2", "shape": [8], "data_offsets": [0, 8]}}', 'holds F8_E5M2, which',
+  ),
+  'offsets beyond the file': (f'{{"a": {TENSOR.replace("8]", "16]")}}}', 'cannot be read as'),
+  'offsets backwards': (f'{{"a": {TENSOR.replace("0, 8", "8, 0")}}}', 'cannot be read as'),
+  'overlap': (f'{{"a": {TENSOR}, "b": {TENSOR}}}', 'cannot be read as safetensors'),
+  'a hole': ('{"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}', 'cannot be read as'),
+  'another shape': (f'{{"a": {TENSOR.replace("[2]", "[3]")}}}', 'cannot be read as safetensors'),
+  'a huge shape': (f'{{"a": {TENSOR.replace("[2]", "[4294967296, 4294967298]")}}}', 'cannot be'),
+  'a negative shape': (f'{{"a": {TENSOR.replace("[2]", "[-2]")}}}', 'cannot be read as'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('case', HEADERS)
+def test_headers_that_mislead_are_refused(case, tmp_path):
+  header, message = HEADERS[case]
+  with pytest.raises(UserError, match=message) as error:
+    file.read_safetensors(raw(tmp_path / 'w.safetensors', header))
+  assert '\n' not in str(error.value)
