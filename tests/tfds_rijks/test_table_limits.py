@@ -1,4 +1,4 @@
-"""Tables made to fill memory or time are refused with the number found, and so are half characters."""
+"""Tables made to fill memory or time, and half characters, are refused with what was found."""
 
 from __future__ import annotations
 
