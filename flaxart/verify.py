@@ -1,24 +1,65 @@
-"""`python -m flaxart.verify --workdir=W`: every file of every checkpoint against its manifest."""
+"""`python -m flaxart.verify --workdir=W`: every file of every checkpoint against its manifest;
+with `--data_dir=D`, every file of the prepared datasets in D, records too, against its hash.
+"""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
+from flaxart.data import damage
 from flaxart.machine import locks
 from flaxart.workdir import manifest
 from flaxart.workdir.beside_trainer import WAITS
 from flaxart.workdir.manifest import FOLDER, steps_in
+from tfds_rijks import fingerprint
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 
 
 def main() -> int:
-  """Prints a line a checkpoint; exit code 2, with an error, if any is damaged."""
+  """Prints a line a checkpoint or dataset; exit code 2, with an error, if any is damaged."""
   parser = Parser(prog='python -m flaxart.verify', description=__doc__)
-  parser.add_argument('--workdir', required=True, help='folder of a run')
+  parser.add_argument('--workdir', help='folder of a run')
+  parser.add_argument('--data_dir', help='folder of prepared datasets')
   args = parser.parse_args()
-  workdir = Path(args.workdir).expanduser()
+  if not (args.workdir or args.data_dir):
+    raise UserError('give --workdir, the folder of a run, or --data_dir, that of prepared datasets')
+  if args.data_dir:
+    _verify_data(Path(args.data_dir).expanduser())
+  if args.workdir:
+    _verify_run(Path(args.workdir).expanduser())
+  return 0
+
+
+def _verify_data(data_dir: Path) -> None:
+  found = verify_data(data_dir)
+  for folder, lines in found.items():
+    state = 'intact' if fingerprint.is_sealed(folder) else 'readable, but unsealed'
+    print(f'{folder}: {state if not lines else f"{len(lines)} problems"}')
+    for line in lines:
+      print(f'  {line}')
+  if wrong := [folder for folder, lines in found.items() if lines]:
+    raise UserError(
+      f'{wrong[0]}: is damaged: {"; ".join(found[wrong[0]][:6])} ({len(wrong)} of {len(found)} '
+      f'datasets are damaged); {fingerprint.ADVICE}'
+    )
+
+
+def verify_data(data_dir: Path) -> dict[Path, list[str]]:
+  """`{folder: problems}` for every prepared version at or below `data_dir`.
+
+  Without hashes, records are read through: their format has checksums.
+  """
+  files = [path for pattern in fingerprint.OF_A_VERSION for path in data_dir.glob(f'**/{pattern}')]
+  folders = sorted({path.parent for path in files})
+  folders = [f for f in folders if not any(part.startswith('.') for part in f.parts[-3:])]
+  if not folders:
+    raise UserError(f'--data_dir: {data_dir} has no prepared dataset; give the folder of some')
+  return {folder: damage.all_damage(folder) for folder in folders}
+
+
+def _verify_run(workdir: Path) -> None:
   steps = verify(workdir)
   if trainer := locks.holder(workdir):
     print(f'a trainer, {trainer}, is active: checkpoints may change')
@@ -30,10 +71,9 @@ def main() -> int:
     wrong += bool(lines)
   if wrong:
     raise UserError(
-      f'{args.workdir}: {wrong} of {len(steps)} checkpoints are damaged; remove them, '
+      f'{workdir}: {wrong} of {len(steps)} checkpoints are damaged; remove them, '
       'or restore them from a copy'
     )
-  return 0
 
 
 def verify(workdir: Path) -> dict[int, list[str]]:

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfds_rijks import features_json, seal
 from tfds_rijks.build_report import write_json
+from tfds_rijks.errors import UserError
 from tfds_rijks.listing import is_picture, walk
 
-FILE = 'fingerprint.json'
+FILE = seal.FILE
+MISSING = f'{FILE} is missing'
+INFO = 'dataset_info.json'
+OF_A_VERSION = (INFO, features_json.FILE, FILE)  # each of which may be gone
+ADVICE = (
+  'check the disk, then rebuild it: python -m tfds_rijks.prepare with the same '
+  'options and --overwrite'
+)
 _ENDS = 1 << 20  # of a large file only the first and last MiB are read
 _LARGE = 64 * _ENDS
 _TABLE = 1 << 30  # the largest table; large files up to this size are read whole
@@ -27,27 +35,52 @@ _SAMPLE = 4096  # bytes of a picture, at a quarter, half and three quarters
 
 
 def write(path: Path, fingerprint: Mapping[str, Any]) -> None:
-  """Writes the fingerprint of the version in `path`, with the sizes of its files."""
-  sizes = {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()}
-  write_json(path / FILE, {**fingerprint, 'files': sizes})
+  """Writes the fingerprint of the version in `path`, with the sizes and hashes of its files."""
+  write_json(path / FILE, seal.sealed(path, fingerprint))
 
 
-def examine(path: Path) -> tuple[dict[str, Any], list[str]]:
-  """The fingerprint of a prepared version, and its damage as short phrases."""
-  file = path / FILE
-  if not file.exists():
-    return {}, [f'{FILE} is missing']
+def examine(path: Path, *, whole: bool = False) -> tuple[dict[str, Any], list[str]]:
+  """The fingerprint of a prepared version, and its damage as short phrases.
+
+  The content of records is compared only if `whole`.
+  """
+  # A pipe would be waited for, for ever.
+  odd = (one.name for one in sorted(path.iterdir()) if not (one.is_file() or one.is_dir()))
+  damage = [f'{name} is not a regular file' for name in odd]
+  damage += [*_unread(path, INFO), *features_json.problems(path)]
+  if wrong := _unread(path, FILE):
+    return {}, [*wrong, *damage]
+  found = features_json.read_object(path / FILE)
+  if 'input' not in found:
+    return {}, [f'{FILE} cannot be read', *damage]
+  # The same file may be wrong in two ways; the first is the plainer one.
+  return found, [*dict.fromkeys([*seal.problems(path, found, whole=whole), *damage])]
+
+
+def _unread(path: Path, name: str) -> list[str]:
   try:
-    found = dict(json.loads(file.read_bytes()))
-  except (ValueError, TypeError):
-    return {}, [f'{FILE} cannot be read']
-  damage = []
-  for name, size in found.get('files', {}).items():  # older fingerprints have no sizes
-    if not (path / name).is_file():
-      damage.append(f'{name} is missing')
-    elif (now := (path / name).stat().st_size) != size:
-      damage.append(f'{name} has {now:,} bytes, {size:,} when it was written')
-  return found, damage
+    features_json.read_object(path / name)
+  except FileNotFoundError:
+    return [f'{name} is missing']
+  except ValueError:
+    return [f'{name} cannot be read']
+  return []
+
+
+def check(path: Path) -> bool:
+  """Raises `UserError` for a damaged version that is to be read; returns whether it is sealed.
+
+  A version without a fingerprint is not: other programs than `tfds_rijks.prepare` write none.
+  """
+  found, damage = examine(path)
+  if damage := [phrase for phrase in damage if phrase != MISSING]:
+    raise UserError(f'{path}: is damaged: {"; ".join(damage[:6])}; {ADVICE}')
+  return seal.is_sealed(found)
+
+
+def is_sealed(path: Path) -> bool:
+  """Whether a version's fingerprint has the hashes of its files."""
+  return seal.is_sealed(examine(path)[0])
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

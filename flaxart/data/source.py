@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from flaxart.data.damage import check_files, explained
+from tfds_rijks import fingerprint
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import RARE
 from tfds_rijks.progress import track
@@ -119,8 +120,8 @@ class Dataset:
 def find(dataset: str, data_dir: str | Path) -> Path | None:
   """The folder of the newest prepared version of `dataset` below `data_dir`, or None."""
   folder = Path(data_dir).expanduser() / dataset
-  versions = [p.parent for p in folder.glob('*/dataset_info.json')]
-  if (folder / 'dataset_info.json').exists():  # a version was named
+  versions = [p.parent for name in fingerprint.OF_A_VERSION for p in folder.glob(f'*/{name}')]
+  if any((folder / name).exists() for name in fingerprint.OF_A_VERSION):  # a version was named
     versions = [folder]
   return max(
     versions, key=lambda p: [int(n) if n.isdigit() else -1 for n in p.name.split('.')], default=None
@@ -220,11 +221,23 @@ def _label_array(feature: Any, values: list[Any]) -> np.ndarray:
   if inner is not None:  # Sequence(ClassLabel)
     hot = np.zeros((len(values), inner.num_classes), bool)
     for row, classes in zip(hot, values, strict=True):
-      row[np.asarray(classes, int)] = True
+      numbers = np.asarray(classes, int)
+      _check_classes(numbers, inner, least=0)
+      row[numbers] = True
     return hot
   if np.issubdtype(np.dtype(feature.np_dtype), np.floating):
     return np.asarray(values, np.float32)
-  return np.asarray(values, np.int32)
+  numbers = np.asarray(values, np.int32)
+  if type(feature).__name__ == 'ClassLabel':
+    _check_classes(numbers, feature, least=-1)
+  return numbers
+
+
+def _check_classes(numbers: np.ndarray, feature: Any, *, least: int) -> None:
+  if numbers.size and not (least <= numbers.min() and numbers.max() < feature.num_classes):
+    raise ValueError(
+      f'a label is {max(numbers.max(), -numbers.min())}, there are {feature.num_classes} classes'
+    )
 
 
 def _text(value: bytes | str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_rijks import build_report
+from tfds_rijks import build_report, fingerprint
 from tfds_rijks.collection import aliases
 from tfds_rijks.collection.assemble import TIE, assemble
 from tfds_rijks.collection.flags import Flags
@@ -72,6 +72,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     if (self.data_path / 'features.json').exists():
+      fingerprint.check(Path(self.data_path))
       features = tfds.features.FeaturesDict.from_config(self.data_path)
     else:
       features = tfds.features.FeaturesDict(

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_rijks import images, pictures
+from tfds_rijks import fingerprint, images, pictures
 from tfds_rijks.build_report import FILE, write_json
 from tfds_rijks.copies.report import write_sheet
 from tfds_rijks.errors import UserError
@@ -39,6 +39,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     if (self.data_path / 'features.json').exists():  # class names are known only once prepared
+      fingerprint.check(Path(self.data_path))
       features = tfds.features.FeaturesDict.from_config(self.data_path)
     else:
       features = _features(self.builder_config)
