@@ -183,6 +183,7 @@ def main() -> None:
   parser.add_argument('--pictures', help='folder; without it the synthetic museum')
   parser.add_argument('--works', type=int, default=2000)
   parser.add_argument('--copies', type=int, default=440)
+  parser.add_argument('--seed', type=int, default=0, help='another one is another museum')
   parser.add_argument('--search', type=int, default=0, help='number of pictures to time the search')
   parser.add_argument('--peers', default='', help='imagehash')
   parser.add_argument('--processes', type=int)
@@ -200,7 +201,7 @@ def main() -> None:
         chosen = np.random.default_rng(0).permutation(len(every))[: arguments.works]
         works = [every[i] for i in sorted(chosen)]
       else:
-        museum = draw_museum(folder / 'museum', objects=arguments.works)
+        museum = draw_museum(folder / 'museum', objects=arguments.works, seed=arguments.seed)
         works = sorted((museum / 'jpg2').iterdir())
       named = planted(folder, works, arguments.copies)
       results = measured(named, folder, processes=arguments.processes)
