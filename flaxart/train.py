@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from flaxart.config import flat
 from flaxart.config_checks import out_of_reach, validate
 from flaxart.data.prepared import prepare_if_missing
 from flaxart.data.source import Dataset, open_dataset
@@ -19,6 +20,7 @@ from flaxart.logs.overview import parameter_table
 from flaxart.logs.profile import StepTrace
 from flaxart.logs.throughput import Throughput, note_start
 from flaxart.machine import processes
+from flaxart.machine.agreement import agree, installed
 from flaxart.machine.interrupt import Interrupt
 from flaxart.machine.log import log
 from flaxart.machine.sharding import Flat, check_batch_size
@@ -64,6 +66,9 @@ def train_and_evaluate(
   parts = config.train.accumulate if config.parallelism == 'shard_map' else 1
   check_batch_size(config.train.batch_size, field='train.batch_size', parts=parts)
   config = run_folder.check(workdir, config)
+  here = {f'config.{field}': value for field, value in flat(config).items()}
+  del here['config.data.data_dir']  # may be mounted elsewhere
+  agree('settings', here | installed(), wait_s=60)
   if (summary := finished.of_finished(workdir)) is not None:
     log.info('%s: is finished; give another --workdir for a new run', workdir)
     print(results.table(summary, run_folder.read_run(workdir)[1]), flush=True)
@@ -79,6 +84,7 @@ def train_and_evaluate(
     task.fitted(dataset.split('train').labels[task.name])
     for task in tasks_from_features(dataset.features, settings.task_weights)
   ]
+  agree('data', identity.facts(dataset, tasks), wait_s=600)
   check_labelled(tasks, dataset)
   check_val(config, dataset)
   if remap_classes and run_folder.is_run(workdir):

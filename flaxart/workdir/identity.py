@@ -8,6 +8,7 @@ manifest. Any difference is refused by name.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -57,6 +58,20 @@ def format_of(folder: Path) -> int:
 def written_by(folder: Path) -> str:
   """The version of flaxart that began a run."""
   return str(_read(folder / RUN).get('flaxart', 'of that time'))
+
+
+def facts(dataset: Dataset, tasks: Sequence[Task]) -> dict[str, str]:
+  """What the data are, in few words: version, records, labels and classes."""
+  data = _data(dataset)
+  found = {'dataset': f'{data["name"]} {data["version"]}'}
+  for split, entry in data['splits'].items():
+    found[f'records in {split}'] = f'{entry["records"]} ({entry["sha256"][:8]})'
+    for task, sha256 in entry['labels'].items():
+      found[f'labels of {task} in {split}'] = sha256[:8]
+  for one in tasks:
+    sha256 = hashlib.sha256('\n'.join(one.classes).encode()).hexdigest()
+    found[f'classes of {one.name}'] = f'{len(one.classes)} ({sha256[:8]})'
+  return found
 
 
 def check_dataset(workdir: Path, dataset: Dataset) -> None:

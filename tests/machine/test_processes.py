@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -195,3 +196,66 @@ def test_every_record_is_counted_once_and_only_one_process_writes(runs):
   lines = {n: [(x['step'], x['split']) for x in metric_lines(run)] for n, run in folders.items()}
   assert lines['moved'] == lines['straight']
   assert not any(verify(folders['moved']).values())
+
+
+AGREE = """
+import sys, jax
+from flaxart.machine import agreement, processes
+from tfds_rijks.command import run
+def main():
+  processes.join()
+  facts = {'config.seed': 1, 'jax': '1'}
+  if sys.argv[1] == '1':
+    facts |= {'config.seed': 2, 'more': [None]}
+  agreement.agree('settings', facts, wait_s=10)
+  print('agreed')
+run(main)
+"""
+
+
+def together(*lines):
+  """Starts commands as the processes of one run; returns their output, messages and exit codes."""
+  with socket.socket() as free:
+    free.bind(('', 0))
+    address = f'127.0.0.1:{free.getsockname()[1]}'
+  processes = []
+  for i, line in enumerate(lines):
+    env = {**os.environ, 'JAX_COORDINATOR_ADDRESS': address, 'JAX_PROCESS_ID': str(i)}
+    env['JAX_NUM_PROCESSES'] = str(len(lines))
+    line = [sys.executable, *line]
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    processes.append(subprocess.Popen(line, cwd=ROOT, env=env, **pipes))
+  return [(*process.communicate(timeout=120), process.returncode) for process in processes]
+
+
+@pytest.mark.parametrize('other', ['0 0', '1 0', '0 1 0'])
+def test_a_process_that_differs_is_named_by_all(other):
+  ends = together(*(['-c', AGREE, one] for one in other.split()))
+  if not other.count('1'):
+    assert {(out, code) for out, _, code in ends} == {('agreed\n', 0)}
+    return
+  seeds, more = ((2, 1), ([None], None)) if other.startswith('1') else ((1, 2), (None, [None]))
+  line = (
+    f'error: settings of the processes: config.seed is {seeds[0]} on process 0 and {seeds[1]} on '
+    f'process 1, more is {more[0]} on process 0 and {more[1]} on process 1; start all of them with '
+    'the same'
+  )
+  for _, said, code in ends:
+    assert (code, said.splitlines()[-1]) == (2, line)
+
+
+def test_another_batch_size_on_one_process_ends_all(tmp_path, collection):
+  config = tiny_config(collection)
+  lines = []
+  for size in (8, 16):
+    config.train.batch_size = size
+    folder = tmp_path / str(size)
+    folder.mkdir()
+    (folder / 'config.json').write_text(to_json(config))
+    file = f'{ROOT / "tests" / "double_precision.py"}:{folder}'
+    lines.append(['-m', 'flaxart.main', f'--config={file}', f'--workdir={tmp_path / "run"}'])
+  for _, said, code in together(*lines):
+    assert code == 2, said
+    assert 'config.train.batch_size is 8 on process 0 and 16 on process 1' in said
+    assert 'Traceback' not in said and said.count('error: ') == 1
+  assert not (tmp_path / 'run').exists()
