@@ -22,6 +22,7 @@ from tfds_rijks import formats
 from tfds_rijks.colour import to_rgb
 from tfds_rijks.errors import ImageError as ImageError
 from tfds_rijks.formats.heif import INSTALLED as HEIC
+from tfds_rijks.formats.raster import TooManyPixelsError
 from tfds_rijks.jpeg_header import MARK as JPEG_MARK
 from tfds_rijks.jpeg_header import read_header
 from tfds_rijks.orientation import FROM_BELOW, FROM_THE_RIGHT, orientation_of, upright
@@ -29,6 +30,7 @@ from tfds_rijks.resizing import Resize, check_resize, resized
 
 DECODER = 2  # increased whenever a file may give other pixels, which makes decoded pictures stale
 MAX_PIXELS = 100_000_000
+BYTES_PER_PIXEL = 32  # that decoding takes
 LONGEST_JPEG = 65_500  # pixels of a side that libjpeg can write
 HEIC_SUFFIXES = frozenset({'.heic', '.heif', '.hif'})
 SUFFIXES = frozenset(
@@ -87,6 +89,27 @@ def decode(
       'pixel type not supported', 'HEIC, which needs pi-heif'.
   """
   return read(data, name=name, short_side=short_side, max_pixels=max_pixels).pixels
+
+
+def decoding_bytes(data: bytes, *, name: str, short_side: int | None = None) -> int:
+  """About the most memory that `decode` takes, by the size that the header declares; 0 if none.
+
+  Measured with 12 megapixels of every format: 29 bytes a pixel at most (a TIFF of 16 bits), a
+  progressive JPEG 3, for its coefficients, any other JPEG that of the pixels after scaling.
+  """
+  try:
+    if data[:2] == JPEG_MARK:
+      header = read_header(data)
+      pixels, least = header.height * header.width, min(header.height, header.width)
+      eighths = min(8, -(-8 * (short_side or least) // max(1, least)))
+      coefficients = 2 * header.components * pixels if header.several_scans else 0
+      return coefficients + BYTES_PER_PIXEL * pixels * eighths**2 // 64
+    formats.read(data, name=name, short_side=short_side, max_pixels=0)
+  except TooManyPixelsError as error:
+    return BYTES_PER_PIXEL * error.pixels
+  except Exception:  # decoders raise nearly anything for arbitrary bytes; `decode` says what
+    pass
+  return 0
 
 
 def read(

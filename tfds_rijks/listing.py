@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import SUFFIXES
+from tfds_rijks.picture_file import NOT_A_FILE, OUTSIDE, is_within
 
+VANISHED = 'vanished while the folder was read'
 # Of Synology and QNAP, macOS and Windows, and common names given by people.
 NOT_OURS = frozenset(
   (
@@ -19,30 +21,57 @@ NOT_OURS = frozenset(
 
 
 def walk(folder: Path, *, without: Iterable[Path] = ()) -> Iterator[Path]:
-  """All files below `folder`, sorted; hidden ones, folders of thumbnails and deleted files, and the
-  folders in `without` are skipped. Links to folders are followed, each folder once, so that upward
-  links end.
+  """All regular files below `folder`, sorted, as of `entries`.
+
+  Raises `UserError` for a folder that vanishes meanwhile.
+  """
+  for path, why in entries(folder, without=without):
+    if why == VANISHED:
+      raise UserError(f'{path}: {why}; try again when nothing changes there')
+    if not why:
+      yield path
+
+
+def entries(
+  folder: Path, *, without: Iterable[Path] = (), inside: bool = False
+) -> Iterator[tuple[Path, str]]:
+  """Everything below `folder`, sorted: regular files with '', and others with the reason why they
+  are not used.
+
+  Hidden files, folders of thumbnails and of deleted files, and the folders in `without` are
+  skipped. Links are followed, only those that stay `inside` the folder if so asked; each folder
+  once, so that upward links end.
   """
   skip = {os.path.realpath(path) for path in without}
   seen: set[str] = set()
 
-  def below(path: str) -> Iterator[str]:
+  def below(path: str) -> Iterator[tuple[str, str]]:
     real = os.path.realpath(path)
     if real in seen or real in skip:
       return
     seen.add(real)
-    with os.scandir(path) as entries:
-      for entry in sorted(entries, key=lambda entry: entry.name):
-        if entry.name.startswith('.'):
-          continue
-        if entry.is_dir():
-          if entry.name.casefold() in NOT_OURS:
-            continue
-          yield from below(entry.path)
-        elif entry.is_file():
-          yield entry.path
+    try:
+      with os.scandir(path) as scanned:
+        found = sorted(scanned, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+      yield path, VANISHED
+      return
+    for entry in found:
+      if entry.name.startswith('.'):
+        continue
+      try:
+        is_folder, is_file = entry.is_dir(), entry.is_file()
+      except OSError as error:  # links in a circle
+        yield entry.path, f'cannot be opened: {error.strerror}'
+        continue
+      if inside and entry.is_symlink() and not is_within(entry.path, folder):
+        yield entry.path, OUTSIDE
+      elif not is_folder:
+        yield entry.path, '' if is_file else NOT_A_FILE
+      elif entry.name.casefold() not in NOT_OURS:
+        yield from below(entry.path)
 
-  yield from (Path(path) for path in below(str(folder)))
+  yield from ((Path(path), why) for path, why in below(str(folder)))
 
 
 def name_of(path: Path, *, folder: Path) -> str:

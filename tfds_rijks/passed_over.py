@@ -7,9 +7,11 @@ from collections.abc import Container
 from pathlib import Path
 
 from tfds_rijks import formats
+from tfds_rijks.errors import ImageError
 from tfds_rijks.formats import heif
 from tfds_rijks.formats.unread import kind_of
 from tfds_rijks.listing import is_picture, walk
+from tfds_rijks.picture_file import open_regular
 
 _HEAD = 4096  # bytes that identify a file
 _PREPARED = 'dataset_info.json'  # of a dataset that was prepared into the folder
@@ -25,13 +27,15 @@ def passed_over(folder: Path, *, used: Container[str]) -> dict[str, list[str]]:
   return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))
 
 
-def reason(path: Path) -> str:
-  """Why a file is skipped, as a short phrase to count by."""
+def reason(path: Path, *, within: Path | None = None) -> str:
+  """Why a file is skipped, as a short phrase to count by; read only if it is `within` a folder."""
   if is_picture(path):
     return 'a picture that belongs to no row'
   try:
-    with path.open('rb') as file:
+    with open_regular(path, name=str(path), within=within) as file:
       head = file.read(_HEAD)
+  except ImageError as error:
+    return error.reason
   except OSError as error:
     return f'cannot be opened: {error.strerror}'
   suffix = path.suffix.lower() or 'no suffix'

@@ -16,11 +16,10 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from tfds_rijks import copies, images, pool
+from tfds_rijks import copies, images, picture_file, pool
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import ImageError
 
-MAX_BYTES = 1 << 30  # of one encoded picture
 _LOOK = 8  # side of the tiny version for finding candidates for equal pictures
 # Grey levels between the tiny versions of one picture, decoded in full and scaled: at most 3 seen.
 _NEAR = 8
@@ -188,9 +187,7 @@ def sample_size(paths: Sequence[Path], *, image_size: int | None, max_pixels: in
 
 def _load(name: str, path: str) -> bytes:
   try:
-    if Path(path).stat().st_size > MAX_BYTES:
-      raise ImageError(name, 'file too large', f'expected at most {MAX_BYTES >> 20} MiB')
-    return Path(path).read_bytes()
+    return picture_file.load(Path(path), name=name)
   except OSError as error:
     reason = 'no such file' if isinstance(error, FileNotFoundError) else 'file cannot be opened'
     raise ImageError(name, reason, error.strerror or '') from error

@@ -12,22 +12,27 @@ import numpy as np
 
 from flaxart.machine.one_behind import one_behind
 from flaxart.net import Net
+from tfds_rijks.budget import Budget
 from tfds_rijks.errors import UserError
 from tfds_rijks.formats import heif
-from tfds_rijks.images import SUFFIXES, ImageError
-from tfds_rijks.listing import is_picture, walk
+from tfds_rijks.images import BYTES_PER_PIXEL, MAX_PIXELS, SUFFIXES, ImageError, decoding_bytes
+from tfds_rijks.listing import entries, is_picture
 from tfds_rijks.passed_over import reason
+from tfds_rijks.picture_file import MAX_BYTES, load
 from tfds_rijks.progress import Progress
 
 # Reasons that the row gives in detail.
 TELLING = ('unknown format', 'pixel type not supported', heif.MISSING)
+ENCODED = MAX_BYTES  # of files that are held at a time
+DECODED = BYTES_PER_PIXEL * MAX_PIXELS  # taken by decoding at a time
 Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason why there are none
 
 
 def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
   """Relative paths of the pictures below `folder`, sorted, and why each other file is not one.
 
-  Like `tfds_rijks.prepare`, skips hidden files and folders of thumbnails.
+  Like `tfds_rijks.prepare`, skips hidden files and folders of thumbnails. Pipes, devices and links
+  out of the folder are not opened.
   """
   if not folder.is_dir():
     raise UserError(f'--images: {folder} is not a folder; give the folder of the pictures')
@@ -35,12 +40,12 @@ def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
   others: dict[str, str] = {}
 
   try:
-    for path in walk(folder):
+    for path, why in entries(folder, inside=True):
       relative = path.relative_to(folder).as_posix()
-      if is_picture(path):
+      if is_picture(path) and not why:
         paths.append(relative)
       else:
-        others[relative] = reason(path)
+        others[relative] = why or reason(path, within=folder)
   except OSError as error:
     raise UserError(
       f'--images: {error.filename} cannot be opened ({error.strerror}); make it readable, or '
@@ -57,15 +62,23 @@ def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
 def read_pictures(
   net: Net, folder: Path, paths: list[str]
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-  """Squares for the network, or reasons; threads decode a few hundred pictures ahead."""
+  """Squares for the network, or reasons; threads decode a few hundred pictures ahead, together in
+  at most `ENCODED` and `DECODED` bytes.
+  """
+  encoded, decoded = Budget(ENCODED), Budget(DECODED)
 
   def read(path: str) -> np.ndarray | str:
     try:
-      return net.square((folder / path).read_bytes(), name=path)
+      with encoded.hold((folder / path).stat().st_size):
+        data = load(folder / path, name=path, within=folder)
+        with decoded.hold(decoding_bytes(data, name=path, short_side=net.image_size)):
+          return net.square(data, name=path)
     except ImageError as error:
       return f'{error.reason}: {error.detail}' if error.reason in TELLING else error.reason
     except OSError as error:
       return f'cannot be opened: {error.strerror}'
+    except MemoryError:
+      return 'too large for the memory of this machine'
 
   with ThreadPoolExecutor(os.cpu_count()) as pool:
     for start in range(0, len(paths), 256):

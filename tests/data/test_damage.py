@@ -168,7 +168,7 @@ def test_a_module_outside_tfds_is_not_imported(folder, tmp_path, monkeypatch, fe
 
 @pytest.mark.parametrize('number', [-2, 3])
 @pytest.mark.parametrize('several', [False, True])
-def test_a_label_that_is_no_class(number, several):
+def test_a_label_that_is_not_a_class(number, several):
   label = tfds.features.ClassLabel(num_classes=3)
   feature = tfds.features.Sequence(label) if several else label
   good, bad = ([[0], [2]], [[0], [number]]) if several else ([-1, 2], [0, number])

@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 
 from PIL import Image, IptcImagePlugin
 
+from tfds_rijks.errors import ImageError
+from tfds_rijks.picture_file import open_regular
 from tfds_rijks.progress import track
 
 # Names of the IPTC Information Interchange Model 4.2 and of programs, record 2 all of them.
@@ -82,7 +84,10 @@ def values(paths: Sequence[Path], field: Field) -> list[str]:
   def read(path: Path) -> str:
     try:
       found = _iptc(path, int(field.name)) if field.kind == 'iptc' else _xmp(path, field.name)
-    except (OSError, SyntaxError, ValueError, KeyError, IndexError, Image.DecompressionBombError):
+    except (
+      *(OSError, SyntaxError, ValueError, KeyError, IndexError),
+      *(Image.DecompressionBombError, ImageError),
+    ):
       return ''  # a picture that is broken is counted where it is decoded
     return found.strip()
 
@@ -92,7 +97,7 @@ def values(paths: Sequence[Path], field: Field) -> list[str]:
 
 
 def _iptc(path: Path, dataset: int) -> str:
-  with Image.open(path) as image:
+  with open_regular(path, name=str(path)) as file, Image.open(file) as image:
     found = (IptcImagePlugin.getiptcinfo(image) or {}).get((2, dataset), b'')
   data = found[0] if isinstance(found, list) else found
   try:
@@ -103,11 +108,11 @@ def _iptc(path: Path, dataset: int) -> str:
 
 def _xmp(path: Path, name: str) -> str:
   packet = b''
-  with Image.open(path) as image:
+  with open_regular(path, name=str(path)) as file, Image.open(file) as image:
     packet = image.info.get('xmp') or image.info.get('XML:com.adobe.xmp') or b''
-  packet = packet.encode() if isinstance(packet, str) else packet
-  if not _PACKET.search(packet):
-    with path.open('rb') as file:
+    packet = packet.encode() if isinstance(packet, str) else packet
+    if not _PACKET.search(packet):
+      file.seek(0)
       packet = file.read(_SCANNED)
   found = _PACKET.search(packet)
   if not found or b'<!DOCTYPE' in found[0]:

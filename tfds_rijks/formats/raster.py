@@ -14,6 +14,14 @@ Model = Literal['grey', 'rgb', 'cmyk', 'lab']
 CHANNELS: dict[Model, int] = {'grey': 1, 'rgb': 3, 'cmyk': 4, 'lab': 3}
 
 
+class TooManyPixelsError(ImageError):
+  """Says by its header how large it is: `pixels`."""
+
+  def __init__(self, name: str, pixels: int, detail: str):
+    super().__init__(name, 'too many pixels', detail)
+    self.pixels = pixels
+
+
 class Raster(NamedTuple):
   """A decoded picture before its colours are converted and it is turned upright.
 
@@ -50,8 +58,8 @@ def allow(pixels: int) -> None:
 def check_size(width: int, height: int, *, name: str, max_pixels: int) -> None:
   """Raises `ImageError` for a picture without pixels, or with more than `max_pixels`."""
   if width * height > max_pixels:
-    raise ImageError(
-      name, 'too many pixels', f'{width} x {height}; expected at most {max_pixels:,} (--max_pixels)'
+    raise TooManyPixelsError(
+      name, width * height, f'{width} x {height}; expected at most {max_pixels:,} (--max_pixels)'
     )
   if width * height <= 0:
     raise ImageError(name, 'no pixels', f'{width} x {height}')
