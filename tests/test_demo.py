@@ -25,4 +25,6 @@ def test_the_demo_draws_prepares_trains_and_tests(tmp_path, capsys):
   assert summary['test']['type']['top1'] > summary['test']['type']['floor'] + 0.2
   assert 'split by group' in summary['provenance']['grouping_rule']
   out = capsys.readouterr().out
-  assert 'unreadable' in out and 'test split, best checkpoint' in out
+  assert 'unreadable' in out and 'Invented objects, drawn by flaxart' in out
+  assert 'test split, best checkpoint (invented objects)' in out
+  assert summary['provenance']['invented'] and not summary['provenance']['complete']

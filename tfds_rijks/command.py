@@ -52,7 +52,7 @@ class _Outlasting(io.FileIO):
 
 @contextlib.contextmanager
 def outlasting() -> Iterator[None]:
-  """Within it, the program goes on when the reader of its output ends, or its terminal."""
+  """Within it, the program continues when the reader of its output ends, or its terminal."""
   before = sys.stdout, sys.stderr
   sys.stdout, sys.stderr = _outlasting(sys.stdout), _outlasting(sys.stderr)
   try:

@@ -27,6 +27,8 @@ def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any])
     'commit': commit(),
     'dataset': dataset.name,
     'dataset_version': dataset.version,
+    'invented': bool(build.get('drawn')),
+    'complete': bool(build.get('complete')),
     'config': config.to_dict(),
     'splits': {name: {'records': len(s), 'sha256': s.sha256} for name, s in dataset.splits.items()},
     'grouping_rule': build.get('split_rule') or build.get('rule') or 'not stated by the dataset',

@@ -228,7 +228,9 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
     )
     for row in rows
   ]
-  return '\n'.join([f'{split} split, best checkpoint', lines[0], '-' * len(lines[0]), *lines[1:]])
+  invented = ' (invented objects)' * bool(summary['provenance'].get('invented'))
+  title = f'{split} split, best checkpoint{invented}'
+  return '\n'.join([title, lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
 def percent(value: float | None) -> str:

@@ -29,7 +29,7 @@ def main() -> int:
     '--published',
     choices=('auto', 'yes', 'no'),
     default='auto',
-    help="draw the paper's curves behind ours; auto: if the dataset is the Rijksmuseum's",
+    help="draw the paper's curves behind ours; auto: if the data are the whole challenge",
   )
   parser.add_argument(
     '--samples', type=int, default=6, help='right and wrong pictures for each task (default 6)'

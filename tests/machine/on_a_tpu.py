@@ -25,8 +25,8 @@ def main():
   mesh = Mesh([device], (DATA,), axis_types=(AxisType.Auto,))
   record = jax.ShapeDtypeStruct((BATCH,), jnp.int32, sharding=over_batch(mesh))
   found = {'a batch': BATCH * math.prod(SHAPE), 'all': PICTURES * math.prod(SHAPE)}
-  for name, lies in (('rows', (1176, 128)), ('three channels', SHAPE)):
-    pictures = jax.ShapeDtypeStruct((PICTURES, *lies), jnp.uint8, sharding=replicated(mesh))
+  for name, layout in (('rows', (1176, 128)), ('three channels', SHAPE)):
+    pictures = jax.ShapeDtypeStruct((PICTURES, *layout), jnp.uint8, sharding=replicated(mesh))
     program = taken(SHAPE, mesh=mesh).lower(pictures, record).compile()
     found[name] = program.memory_analysis().temp_size_in_bytes
   print(json.dumps(found))

@@ -45,16 +45,26 @@ def test_published_curves_end_where_training_ended():
 
 
 @pytest.mark.parametrize(
-  ('switch', 'dataset', 'wanted'),
+  ('dataset', 'about', 'wanted'),
   [
-    ('auto', 'rijksmuseum/multitask 1.0.0', True),
-    ('auto', 'collection 1.0.0', False),
-    ('yes', 'collection 1.0.0', True),
-    ('no', 'rijksmuseum/multitask 1.0.0', False),
+    ('rijksmuseum/multitask', {'complete': True}, 'auto yes'),
+    ('rijksmuseum/multitask', {'complete': False}, 'yes'),
+    ('rijksmuseum/multitask', {}, 'auto yes'),  # of an earlier version
+    ('rijksmuseum/multitask', {'invented': True, 'complete': False}, ''),
+    ('collection', {'complete': False}, 'yes'),
   ],
 )
-def test_the_switch_decides_about_published_curves(switch, dataset, wanted):
-  assert published.is_wanted(switch, dataset) is wanted
+def test_published_curves_only_stand_behind_data_they_are_comparable_with(
+  tmp_path, dataset, about, wanted
+):
+  write_run(tmp_path / 'run', config=settings(tasks=['artist']))
+  results = tmp_path / 'run' / 'results.json'
+  stored = json.loads(results.read_text())
+  stored['provenance'] |= {'dataset': dataset} | about
+  results.write_text(json.dumps(stored))
+  (section,) = sections(read_runs(str(tmp_path / '*'))[0])
+  found = [switch for switch in ('auto', 'yes', 'no') if published.is_wanted(switch, section)]
+  assert found == wanted.split()
 
 
 def test_curves_are_means_over_seeds_by_epoch(tmp_path):

@@ -152,6 +152,25 @@ def test_differences_have_interval_and_number_of_objects(made):
   assert d['objects'] == d['records'] == 93 and d['over_seeds']['n'] == 2
 
 
+def test_invented_objects_are_called_that_on_the_page_in_figures_and_in_the_methods(tmp_path):
+  run = write_run(tmp_path / 'run', config=settings(tasks=['artist', 'type']))
+  pages = []
+  for invented in (False, True):
+    stored = json.loads((run / 'results.json').read_text())
+    stored['provenance']['invented'] = invented
+    (run / 'results.json').write_text(json.dumps(stored))
+    report(str(run), tmp_path / 'report', show_published='yes')
+    pages.append((tmp_path / 'report' / 'report.html').read_text())
+    figure = (tmp_path / 'report' / 'figure2.svg').read_text()
+    assert ('invented objects' in figure) == invented
+    assert ('the published values' in pages[-1]) == (not invented)
+  real, drawn = pages
+  assert 'nvented' not in real and 'drawn by flaxart' not in real
+  assert drawn.count('(invented objects)') > 2
+  assert 'its objects were drawn by flaxart; no score says anything about real ones' in drawn
+  assert 'Its objects are invented, drawn by flaxart' in drawn
+
+
 def test_the_same_runs_give_the_same_files(made, tmp_path):
   report(str(made / 'runs' / '*'), tmp_path, samples=2)
   for path in tmp_path.iterdir():

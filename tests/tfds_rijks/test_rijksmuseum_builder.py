@@ -224,13 +224,23 @@ def test_dummy_data(tmp_path):
   )
 
 
-def test_the_folder_follows_tfds_conventions(data_dir):
+def test_the_folder_follows_tfds_conventions(tmp_path):
   folder = Path(synthetic.__file__).parents[1]
   for name in ('README.md', 'CITATIONS.bib', 'TAGS.txt', 'checksums.tsv', 'dummy_data'):
     assert (folder / name).exists()
-  info = tfds.builder('rijksmuseum/full', data_dir=str(data_dir)).info
+  info = tfds.builder('rijksmuseum/full', data_dir=str(tmp_path)).info
   assert 'mensink2014rijksmuseum' in info.citation
   assert info.description.startswith('# The Rijksmuseum Challenge 2014')
+
+
+def test_invented_objects_are_called_that(data_dir):
+  builder = tfds.builder('rijksmuseum/full', data_dir=str(data_dir))
+  (folder,) = (data_dir / 'rijksmuseum' / 'full').glob('[0-9]*')
+  for one in (builder, tfds.builder_from_directory(folder)):
+    assert one.info.description.startswith('Invented objects, drawn by flaxart')
+  report = json.loads((folder / 'build_report.json').read_text())
+  assert report['drawn'] and not report['complete'] and report['notes'][0].startswith('Invented')
+  assert report['comparable'] == {'published': False, 'why': 'the objects are invented'}
 
 
 def test_the_readme_names_every_config_qualifier_and_role():

@@ -47,7 +47,7 @@ def test_copies_are_added_to_the_same_museum(tmp_path):
   plain, more = (draw_museum(tmp_path / str(n), objects=20, copies=n) for n in (0, 11))
   both, others = digest(plain), digest(more)
   assert len(others) == len(both) + 2 * 11 + 1  # pictures, records, copies.csv
-  assert {name for name in both if both[name] != others[name]} == {museum.MARKER}
+  assert {name for name in both if both[name] != others[name]} == {museum.DRAWN}
   assert (more / museum.COPIES).read_text().count('\n') == 12
 
 

@@ -209,7 +209,7 @@ def _parquet(path: Path, sheet: str) -> Table:
     ) from None
   try:
     texts = [x.name for x in pyarrow.parquet.read_schema(path) if str(x.type) in _TEXTS]
-    # As places in a list of texts, as they are stored: one may stand in millions of rows.
+    # As places in a list of texts, as they are stored: one may fill millions of rows.
     with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
       about = file.metadata
       check_size(path, rows=about.num_rows, columns=len(file.schema_arrow))

@@ -14,6 +14,7 @@ from tfds_rijks.listing import name_of
 PICTURE_FOLDERS, RECORD_FOLDERS = ('jpg2', 'jpg'), ('xml2', 'xml')
 PICTURE_ENDINGS, RECORD_ENDINGS = ('.jpg', '.jpeg'), ('.xml',)
 GROUND_TRUTH = 'rijksgt.mat'
+DRAWN = 'synthetic.json'  # beside them: the museum is invented, drawn by `synthetic`
 
 
 class NoFolderError(UserError):
@@ -32,6 +33,7 @@ class Layout:
   ground_truth: Path | None
   stems: Sequence[str]
   other_files: Sequence[str]  # neither picture nor record, or a second file of a stem
+  drawn: bool = False  # not a museum, but invented objects
 
   @property
   def without_record(self) -> list[str]:
@@ -77,6 +79,7 @@ def find(folder: Path, *, also: Sequence[Path] = ()) -> Layout:
     ground_truth=truth,
     stems=sorted(picture_files.keys() | record_files.keys()),
     other_files=sorted(other),
+    drawn=any((root / DRAWN).is_file() for root in roots),
   )
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfds_rijks import fingerprint, images, pictures
-from tfds_rijks.build_report import FILE, write_json
+from tfds_rijks.build_report import FILE, read, write_json
 from tfds_rijks.copies.report import write_sheet
 from tfds_rijks.errors import UserError
 from tfds_rijks.rijksmuseum import configs, groundtruth, layout, protocols, survey
-from tfds_rijks.rijksmuseum.build_report import build_report
+from tfds_rijks.rijksmuseum.build_report import INVENTED, build_report
 from tfds_rijks.rijksmuseum.creators import parse
 
 
@@ -43,15 +43,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       features = tfds.features.FeaturesDict.from_config(self.data_path)
     else:
       features = _features(self.builder_config)
-    return self.dataset_info_from_configs(
+    info = self.dataset_info_from_configs(
       features=features, homepage='https://doi.org/10.21942/uva.5660617'
     )
+    if read(Path(self.data_path)).get('drawn'):
+      info.as_proto.description = INVENTED
+    return info
 
   def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
     config: configs.RijksConfig = self.builder_config
     manual_dir, folder = Path(dl_manager.manual_dir), Path(self.data_path)
     into = self.unpack_into or Path(self._data_dir_root) / survey.UNPACKED
     found = survey.find(manual_dir, into=into)
+    if found.drawn:
+      self.info.as_proto.description = INVENTED
     stems = self._stems(found)
     truth = None
     if config.protocol == 'challenge2014':

@@ -45,10 +45,12 @@ def matrix(confusion: Sequence[Sequence[int]], classes: int) -> np.ndarray:
   return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
 
 
-def draw_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
+def draw_matrix(
+  confusion: Sequence[Sequence[int]], classes: Sequence[str], *, invented: bool = False
+) -> bytes:
   """PNG of the matrix, rows in the order of the labels."""
   size = min(9.0, 2.2 + 0.13 * len(classes))
-  with figure(1, 1, width=size + 0.6, height=size) as (fig, axes):
+  with figure(1, 1, width=size + 0.6, height=size, invented=invented) as (fig, axes):
     ax = axes[0, 0]
     shares = matrix(confusion, len(classes))
     image = ax.imshow(shares, vmin=0, vmax=1, cmap='Blues', interpolation='nearest')

@@ -99,7 +99,8 @@ def training_picture(experiment: Experiment) -> bytes | None:
     line.get('split') in ('train', 'val') for run in experiment.runs for line in run.lines
   ):
     return None
-  with figure(1, 2, width=7.2, height=2.3) as (fig, axes):
+  invented = experiment.first.invented
+  with figure(1, 2, width=7.2, height=2.3, invented=invented) as (fig, axes):
     loss, score = axes[0]
     for i, task in enumerate(experiment.tasks):
       colour, main = TASK_COLOURS[i % len(TASK_COLOURS)], experiment.task(task).main

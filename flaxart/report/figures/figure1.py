@@ -44,10 +44,12 @@ def draw_figure1(sections: Sequence[Section], *, show_published: str) -> dict[st
   columns = min(3, len(found))
   rows = -(-len(found) // columns)
   several = len({key[:2] for key in found}) > 1
-  with figure(rows, columns, width=3.7 * columns + 0.4, height=3.1 * rows + 0.8) as (fig, axes):
+  invented = any(section.invented for section, _, _ in found)
+  width, height = 3.7 * columns + 0.4, 3.1 * rows + 0.8
+  with figure(rows, columns, width=width, height=height, invented=invented) as (fig, axes):
     for ax, (key, experiments) in zip(axes.flat, found.items(), strict=False):
       section, _, task = key
-      if published.is_wanted(show_published, section.dataset):
+      if published.is_wanted(show_published, section):
         _draw_published(ax, task)
       _draw_panel(ax, task, experiments)
       title = f'{task}\n{_data_name(key, found)}' if several else task
@@ -106,7 +108,7 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
   """The caption of the figure."""
   shown = [experiment for group in panels(sections).values() for experiment in group]
   names = sorted({experiment.first.network for experiment in shown})
-  thin = any(published.is_wanted(show_published, s.dataset) for s, _, _ in panels(sections))
+  thin = any(published.is_wanted(show_published, s) for s, _, _ in panels(sections))
   text = (
     f'Figure 1. {main_words(shown).capitalize()} on the val split after each epoch: '
     f'{", ".join(names)}; dotted: fine-tuned, dashed: off the shelf, solid orange: from scratch. '

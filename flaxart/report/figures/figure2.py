@@ -79,9 +79,11 @@ def draw_figure2(sections: Sequence[Section], *, show_published: str) -> dict[st
   found = matches(sections)
   if not found:
     return None
-  with figure(len(found), 2, width=8.4, height=3.2 * len(found) + 0.5, sharey='row') as (fig, axes):
+  invented = any(match.section.invented for match in found)
+  rows, height = len(found), 3.2 * len(found) + 0.5
+  with figure(rows, 2, width=8.4, height=height, sharey='row', invented=invented) as (fig, axes):
     for row, match in zip(axes, found, strict=True):
-      shown = published.is_wanted(show_published, match.section.dataset)
+      shown = published.is_wanted(show_published, match.section)
       for ax, which in zip(row, ('multi', 'single'), strict=True):
         _draw_panel(ax, match, which, show_published=shown)
       for ax in row:  # after both are drawn: they share an axis, and setting it stops autoscaling
@@ -124,7 +126,7 @@ def caption(sections: Sequence[Section], *, show_published: str) -> str:
       ' Dash-dotted: a single-task run that differs from the multi-task one in more than its task '
       '(settings, classes, weights at the start, seeds or pictures seen).'
     )
-  if any(published.is_wanted(show_published, match.section.dataset) for match in found):
+  if any(published.is_wanted(show_published, match.section) for match in found):
     text += (
       ' Thin lines: the published values, measured on another validation set for each run (their '
       'repeated tails are not drawn).'

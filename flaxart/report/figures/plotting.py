@@ -49,7 +49,7 @@ def pyplot() -> Any:
 
 @contextmanager
 def figure(
-  rows: int, columns: int, *, width: float, height: float, **keywords: Any
+  rows: int, columns: int, *, width: float, height: float, invented: bool = False, **keywords: Any
 ) -> Iterator[Any]:
   """A figure and its axes `[rows, columns]`, in inches, in the report's style."""
   plt = pyplot()
@@ -57,6 +57,8 @@ def figure(
     fig, axes = plt.subplots(
       rows, columns, figsize=(width, height), squeeze=False, layout='constrained', **keywords
     )
+    if invented:
+      fig.text(0.005, 0.005, 'invented objects', fontsize=7, color='#b00020')
     try:
       yield fig, axes
     finally:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from flaxart.models import cards
 from flaxart.models.card import Paper
-from flaxart.report.numbers.runs import Run
+from flaxart.report.numbers.runs import INVENTED, Run
 
 PAPERS = ('sabatelli2018deep', 'sabatelli_improving')
 DATASETS = {'rijksmuseum': 'mensink2014rijksmuseum'}
@@ -68,13 +68,14 @@ def _version(run: Run) -> str:
 
 def _datasets(runs: Sequence[Run]) -> Iterable[str]:
   for key in sorted({run.data_key for run in runs}, key=str):
-    dataset, version = key[0].rsplit(' ', 1)
+    dataset, version = key[0].removesuffix(INVENTED).rsplit(' ', 1)
     hashes = [
       f'{name} {str(value)[:16]}'
       for name, value in zip(('train', 'val', 'test'), key[1:], strict=True)
       if value
     ]
-    note = f'TFDS dataset as prepared; SHA-256 of the sorted ids begins: {", ".join(hashes)}'
+    kind = 'Invented objects, drawn by flaxart' if key[0].endswith(INVENTED) else 'TFDS dataset'
+    note = f'{kind}, as prepared; SHA-256 of the sorted ids begins: {", ".join(hashes)}'
     yield _entry(
       'misc',
       f'data_{_slug(key[0])}_{str(key[1])[:6]}_{str(key[3])[:6]}',

@@ -68,7 +68,7 @@ def _confusions(experiment: Experiment, task: str) -> Html:
   head = ['true', 'predicted', 'records', '% of the true class']
   parts = [table(head, rows, name=f'{task}: most frequent confusions')]
   if len(classes) <= confusion.MATRIX_CLASSES:
-    image = confusion.draw_matrix(pairs, classes)
+    image = confusion.draw_matrix(pairs, classes, invented=experiment.first.invented)
     alt = f'Confusion matrix of {task}'
     parts.append(
       picture(data_uri(image, 'png'), alt=alt, caption=f'{alt}, shares of the true class')

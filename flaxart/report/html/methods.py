@@ -72,8 +72,10 @@ def _section(section: Section) -> str:
   packages = ', '.join(f'{k} {v}' for k, v in first.provenance.get('packages', {}).items())
   versions = _join(sorted({str(run.provenance['version']) for run in runs}))
   machines = _join(sorted({_machine(run) for run in runs}))
+  invented = ' Its objects are invented, drawn by flaxart: no score says anything about real ones.'
   return (
-    f'Dataset {section.dataset} (records: {sizes}; {first.provenance["grouping_rule"]}). Pictures '
+    f'Dataset {section.dataset} (records: {sizes}; {first.provenance["grouping_rule"]}).'
+    f'{invented * section.invented} Pictures '
     f'were {fit} {size}. Networks: {networks}, with one linear head per task on the pooled '
     f'features. {trained} Seeds: {_join(sorted({run.seed for run in runs}))}. flaxart {versions} '
     f'with {packages}; {machines}.'

@@ -94,7 +94,11 @@ def _runs(number: int) -> str:
 
 def notes(sections: Sequence[Section]) -> list[str]:
   """One line for each thing that a reader of the tables must know."""
-  lines = []
+  lines = [
+    f'{section.title}: its objects were drawn by flaxart; no score says anything about real ones.'
+    for section in sections
+    if section.invented
+  ]
   if len(sections) > 1:
     lines.append(
       f'this report covers {len(sections)} test splits; runs are only compared within a section: '

@@ -73,6 +73,16 @@ class Section:
     return f'{self.dataset}, test split {self.test_hash[:8] if self.test_hash else "none"}'
 
   @property
+  def invented(self) -> bool:
+    """Whether flaxart drew the objects of any run."""
+    return any(run.invented for run in self.runs)
+
+  @property
+  def of_the_museum(self) -> bool:
+    """Whether all runs are on the whole Rijksmuseum Challenge."""
+    return all(run.of_the_museum for run in self.runs)
+
+  @property
   def tasks(self) -> list[str]:
     """All tasks: material, type, artist in the paper's order, then the others."""
     found = list(dict.fromkeys(task for e in self.experiments for task in e.tasks))

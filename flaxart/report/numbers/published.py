@@ -6,6 +6,8 @@ import csv
 import importlib.resources
 from collections import defaultdict
 
+from flaxart.report.numbers.experiments import Section
+
 Curve = list[tuple[int, float]]  # (passes over the training set, accuracy on val as a fraction)
 
 
@@ -25,11 +27,14 @@ def figure2() -> dict[tuple[str, str], Curve]:
   return dict(curves)
 
 
-def is_wanted(show_published: str, dataset: str) -> bool:
-  """Whether to draw published curves: yes, no, or auto (if the dataset is the same collection)."""
-  return show_published == 'yes' or (
-    show_published == 'auto' and dataset.partition('/')[0] == 'rijksmuseum'
-  )
+def is_wanted(show_published: str, section: Section) -> bool:
+  """Whether to draw published curves: yes, no, or auto (if the data are those of the challenge).
+
+  Never behind invented objects.
+  """
+  if show_published == 'auto':
+    return section.of_the_museum
+  return show_published == 'yes' and not section.invented
 
 
 def _point(row: dict[str, str]) -> tuple[int, float]:

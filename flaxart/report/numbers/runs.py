@@ -21,6 +21,7 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
 
 SPLITS = ('train', 'val', 'test')
+INVENTED = ' (invented objects)'  # after the name of a dataset
 OFF_THE_SHELF, FINE_TUNED, SCRATCH = 'off_the_shelf', 'fine_tuned', 'scratch'
 RANDOM_TRUNK = 'random_trunk'  # a frozen trunk that has learned nothing: a control
 MODES = {
@@ -114,8 +115,20 @@ class Run:
 
   @property
   def dataset(self) -> str:
-    """`rijksmuseum/multitask 1.0.0`."""
-    return f'{self.provenance["dataset"]} {self.provenance["dataset_version"]}'
+    """`rijksmuseum/multitask 1.0.0`, and whether its objects are invented."""
+    name = f'{self.provenance["dataset"]} {self.provenance["dataset_version"]}'
+    return f'{name}{INVENTED if self.invented else ""}'
+
+  @property
+  def invented(self) -> bool:
+    """Whether flaxart drew the objects; runs of earlier versions have only the setting."""
+    return bool(self.provenance.get('invented', self.config.data.synthetic_objects))
+
+  @property
+  def of_the_museum(self) -> bool:
+    """Whether the data are the whole Rijksmuseum Challenge, whose results were published."""
+    mine = self.provenance['dataset'].partition('/')[0] == 'rijksmuseum'
+    return mine and bool(self.provenance.get('complete', not self.invented))
 
   def split_hash(self, split: str) -> str | None:
     """SHA-256 of the split's sorted ids; None if the dataset has no such split."""

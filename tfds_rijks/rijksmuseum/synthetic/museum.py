@@ -19,12 +19,12 @@ import numpy as np
 
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
+from tfds_rijks.rijksmuseum.layout import DRAWN
 from tfds_rijks.rijksmuseum.synthetic import drawing, makers, records
 from tfds_rijks.rijksmuseum.synthetic.canvas import PATTERNS, Hand
 from tfds_rijks.rijksmuseum.synthetic.copying import HOW, copied
 
 RECIPE = 2  # raised with every change of the drawings, so that older folders are not reused
-MARKER = 'synthetic.json'
 COPIES = 'copies.csv'
 MIN_OBJECTS = 20
 SIZES = (160, 240)  # pixels, each side
@@ -91,7 +91,7 @@ def draw_museum(
   recipe = {'objects': objects, 'seed': seed, 'recipe': RECIPE}
   recipe |= {'copies': copies} if copies else {}
   if folder.is_dir() and any(folder.iterdir()):
-    marker = folder / MARKER
+    marker = folder / DRAWN
     if marker.is_file() and json.loads(marker.read_text()) == recipe:
       return folder
     raise UserError(
@@ -103,7 +103,7 @@ def draw_museum(
   try:
     temporary.chmod(0o755)
     _write(temporary, objects=objects, seed=seed, copies=copies)
-    (temporary / MARKER).write_text(json.dumps(recipe) + '\n')
+    (temporary / DRAWN).write_text(json.dumps(recipe) + '\n')
     if folder.is_dir():
       folder.rmdir()
     temporary.rename(folder)
