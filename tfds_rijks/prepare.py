@@ -19,12 +19,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tfds_rijks import build_report, fingerprint, listing, pictures, pool
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.options import Preparation
+from tfds_rijks.own_files import open_own
 from tfds_rijks.progress import duration
 
 SAMPLE = 24  # pictures read for the estimate
@@ -61,6 +62,8 @@ def prepare(
   plan = preparations[name](config, source, **options)
   plan.place(target, dry_run=dry_run)
   path = _path(plan, target)
+  if not dry_run:
+    _clear_if_idle(path)
   now = {
     'options': dict(plan.options),
     'version': path.name,
@@ -178,24 +181,45 @@ def _existing(path: Path) -> Path:
   return path
 
 
+def _lock_file(path: Path) -> IO[str]:
+  return os.fdopen(open_own(path.parent / '.lock', os.O_RDWR | os.O_CREAT), 'r+')
+
+
+def _clear(path: Path) -> None:
+  """Removes, and says, what killed builds left beside the version `path`; for the lock's holder."""
+  staging, old = _staging_of(path), _old(path)
+  for left in (staging, old) if path.exists() else (staging,):
+    if left.is_symlink():
+      raise UserError(f'{left}: is a link, through which nothing is written; remove it')
+    if left.exists() and (left == old or any(left.iterdir())):
+      print(f'{left}: left by a killed build; removed')
+    shutil.rmtree(left, ignore_errors=True)
+
+
+def _clear_if_idle(path: Path) -> None:
+  """As `_clear`, unless another prepare is active."""
+  if path.parent.is_dir() and (_staging_of(path).exists() or _old(path).exists()):
+    with _lock_file(path) as lock, contextlib.suppress(BlockingIOError):
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      _clear(path)
+
+
 @contextlib.contextmanager
 def _staging(path: Path) -> Iterator[Path]:
   """A hidden folder beside the version folder for a build in progress; one build at a time."""
-  staging = path.parent / '.staging'
-  staging.mkdir(parents=True, exist_ok=True)
-  with (path.parent / '.lock').open('w') as lock:
+  staging = _staging_of(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with _lock_file(path) as lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       raise UserError(
         f'{path.parent}: another prepare is writing here; wait for it, or choose another --data_dir'
       ) from None
-    if any(staging.iterdir()):
-      print(f'{staging}: left by a killed build; removed')
-      shutil.rmtree(staging)
-      staging.mkdir()
-    if (old := _old(path)).exists() and not path.exists():
-      old.rename(path)  # killed between the two renames of a rebuild
+    if _old(path).exists() and not path.exists():
+      _old(path).rename(path)  # killed between the two renames of a rebuild
+    _clear(path)
+    staging.mkdir()
     try:
       yield staging
     finally:
@@ -230,6 +254,10 @@ def _put_in_place(staging: Path, target: Path, path: Path) -> None:
     path.rename(old)
   new.rename(path)
   shutil.rmtree(old, ignore_errors=True)
+
+
+def _staging_of(path: Path) -> Path:
+  return path.parent / '.staging'
 
 
 def _old(path: Path) -> Path:

@@ -1,7 +1,8 @@
 """Decoded pictures of a split on disk, read by memory mapping: decode once, train many epochs.
 
 One file per split, `<name>.npy`, uint8 `[N, S, S, 3]` in the order of the split. Its name ends in a
-hash of everything the pixels depend on, and appears only when the file is complete.
+hash of everything the pixels depend on, and appears only when the file is complete; beside it is
+the SHA-256 of its pictures.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import numpy as np
 
 from flaxart.data.loader import eval_batches
 from flaxart.data.source import Dataset, Split
+from flaxart.machine import own_arrays
+from flaxart.machine.files import clear_left_behind, write_text
 from flaxart.machine.locks import in_turn
-from tfds_rijks import fingerprint
+from tfds_rijks import fingerprint, own_files
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import DECODER, Square
 from tfds_rijks.progress import Progress
 
-LAYOUT = 1  # of the file and its name
+LAYOUT = 2  # of the file and its name
 BATCH = 64
 RESERVE = 50e6  # bytes of disk to keep free
 log = logging.getLogger('flaxart')
@@ -85,20 +88,33 @@ def with_decoded(split: Split, folder: Path, dataset: Dataset, square: Square) -
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-  """The pictures of a complete file; None if there is none. Logs and ignores a damaged one."""
+  """The pictures of a complete file, compared with their SHA-256; None if there are none.
+
+  Logs and removes a damaged one, or a link.
+  """
   try:
-    pictures = np.load(path, mmap_mode='r')
-  except FileNotFoundError:
-    return None
-  except (ValueError, EOFError) as error:  # truncated, or something else
-    found = str(error)
-  else:
-    if pictures.shape == shape and pictures.dtype == np.uint8:
+    pictures = own_arrays.mapped(path)
+    if pictures.shape != shape or pictures.dtype != np.uint8:
+      found = f'{pictures.dtype} {list(pictures.shape)}'
+    elif own_arrays.read_text(_sum(path)).strip() == own_arrays.sha256(pictures):
       return pictures
-    found = f'{pictures.dtype} {list(pictures.shape)}'
+    else:
+      found = 'another SHA-256'
+  except FileNotFoundError as error:
+    if error.filename == str(path):
+      return None
+    found = 'no SHA-256'
+  except (ValueError, EOFError, UserError) as error:  # truncated, or something else
+    found = str(error)
   log.warning('%s: is damaged (%s, expected uint8 %s): decoding again', path, found, list(shape))
-  path.unlink()  # frees its space; processes that mapped it keep it
+  for one in (path, _sum(path)):
+    one.unlink(missing_ok=True)  # frees its space; processes that mapped it keep it
   return None
+
+
+def _sum(path: Path) -> Path:
+  """The file with the SHA-256 of the pictures; written after them."""
+  return path.with_suffix('.sha256')
 
 
 def _write(path: Path, split: Split, square: Square) -> None:
@@ -109,22 +125,19 @@ def _write(path: Path, split: Split, square: Square) -> None:
       f'{split.name} need {needed / 1e9:.2f} GB; free some, give another folder, or '
       'config.data.cache=none'
     )
-  part = path.with_suffix('.part')
   progress = Progress(f'decoding {split.name} once', len(split), unit='img')
-  try:
-    pictures = np.lib.format.open_memmap(
-      part, mode='w+', dtype=np.uint8, shape=_shape(split, square)
-    )
+  clear_left_behind(path)
+  with own_files.temporary(path) as (handle, new):
+    pictures = own_arrays.created(handle, _shape(split, square))
     done = 0
     for batch in eval_batches(split, batch_size=BATCH, square=square):
       pictures[batch['record'][batch['mask']]] = batch['image'][batch['mask']]
       done += int(batch['mask'].sum())
       progress.update(done)
     pictures.flush()
+    digest = own_arrays.sha256(pictures)
     del pictures
-    with part.open('rb') as file:
-      os.fsync(file.fileno())
-    part.replace(path)
-  finally:
-    part.unlink(missing_ok=True)
+    os.fsync(handle)
+    new.replace(path)
+  write_text(_sum(path), digest + '\n')
   progress.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tfds_rijks import own_files
 from tfds_rijks.errors import UserError
 
+log = logging.getLogger('flaxart')
 FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that starts with these
 
 
@@ -42,15 +45,19 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
   """As `write_text`."""
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  try:
-    with temporary.open('wb') as file:
-      file.write(data)
-      file.flush()
-      os.fsync(file.fileno())
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  clear_left_behind(path)
+  with own_files.temporary(path) as (handle, new), os.fdopen(os.dup(handle), 'wb') as file:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+    new.replace(path)
+
+
+def clear_left_behind(path: Path) -> None:
+  """Removes, and says, what a killed process was writing in the place of `path`."""
+  for left in own_files.left_behind(path):
+    log.info('%s: left by a process that was killed; removed', left)
+    left.unlink(missing_ok=True)
 
 
 def existing_parent(path: Path) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from tfds_rijks.errors import UserError
+from tfds_rijks.own_files import open_own
 
 FILE = '.lock'
 LOOKS = 4  # tries, as another process may briefly hold the lock to look at its holder
@@ -42,7 +43,7 @@ class WorkdirLock:
 
   def __enter__(self) -> WorkdirLock:
     self.path.parent.mkdir(parents=True, exist_ok=True)
-    file = self.path.open('a+', encoding='utf-8')
+    file = os.fdopen(open_own(self.path, os.O_RDWR | os.O_CREAT), 'r+', encoding='utf-8')
     try:
       _lock_soon(file)
     except BlockingIOError:
@@ -85,7 +86,7 @@ def _clear(workdir: Path, *, left_by: str) -> None:
 def holder(workdir: Path) -> str | None:
   """The trainer that holds a workdir's lock, as `process 12 on host`; None if there is none."""
   try:
-    with (workdir / FILE).open(encoding='utf-8') as file:
+    with os.fdopen(open_own(workdir / FILE, os.O_RDONLY), encoding='utf-8') as file:
       try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
       except BlockingIOError:
@@ -98,7 +99,7 @@ def holder(workdir: Path) -> str | None:
 @contextlib.contextmanager
 def in_turn(path: Path, what: str) -> Iterator[None]:
   """Holds the lock file `path`, waiting for its present holder; `what` that one does is logged."""
-  with path.open('w') as file:
+  with os.fdopen(open_own(path, os.O_RDWR | os.O_CREAT), 'r+') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

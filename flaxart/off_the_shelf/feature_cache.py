@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -23,10 +25,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from flaxart.machine import own_arrays
 from flaxart.machine.files import write_text
 from flaxart.machine.locks import in_turn
 from flaxart.machine.log import log
 from tfds_rijks.errors import UserError
+from tfds_rijks.own_files import open_own
 
 SAVE_EVERY_S = 30.0  # of extraction that a killed run loses at most
 BLOCK = 64 * 2**20  # bytes hashed at a time
@@ -61,14 +65,14 @@ def read(folder: Path, key: Mapping[str, Any]) -> Features | None:
   if not about.exists():
     return None
   try:
-    entry = json.loads(about.read_text(encoding='utf-8'))
+    entry = json.loads(own_arrays.read_text(about))
     wrong = _differences(entry['key'], key)
     if not wrong:
-      rows = np.load(data, mmap_mode='r')
+      rows = own_arrays.mapped(data)
       if sha256_of(rows) == entry['sha256']:
         return Features(rows, float(entry['seconds']))
       wrong = 'its content changed (SHA-256 differs)'
-  except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+  except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
     wrong = f'it cannot be read ({" ".join(str(error).split())[:120] or type(error).__name__})'
   log.warning('%s: %s; the features are extracted again', data, wrong)
   with _writing(folder):
@@ -110,24 +114,33 @@ class Part:
 
   def __init__(self, folder: Path, key: Mapping[str, Any], *, records: int, width: int):
     self.folder, self.key, self.records, self.width = folder, dict(key), records, width
-    self.data, self.about = folder / f'{stem(key)}.part', folder / f'{stem(key)}.part.json'
     self.digest = _start(width)
     self.done = 0  # rows on disk
     self.seconds = 0.0
-    header = _header(records, width)
+    header, before = _header(records, width), f'.{stem(key)}.'
     with _writing(folder):
-      self.file: BinaryIO = self._resumed(len(header)) or self.data.open('wb')
-      if not self.done:
+      # Nobody can know the name of a new one beforehand.
+      self.data = folder / f'{before}{secrets.token_hex(8)}.part'
+      for left in sorted(folder.glob(f'{glob.escape(before)}*.part')):
+        if file := self._resumed(left, len(header)):
+          self.data, self.file = left, file
+          break
+        left.unlink()
+        _about(left).unlink(missing_ok=True)
+      else:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        self.file = os.fdopen(open_own(self.data, flags), 'r+b')
         self.file.write(header)
+    self.about = _about(self.data)
     self.saved = self.clock = time.monotonic()
 
-  def _resumed(self, header: int) -> BinaryIO | None:
-    """The part of a stopped run, up to its last mark; None if there is no intact one."""
+  def _resumed(self, data: Path, header: int) -> BinaryIO | None:
+    """The part of a stopped run, up to its last mark; None if it is not intact."""
     try:
-      entry = json.loads(self.about.read_text(encoding='utf-8'))
+      entry = json.loads(own_arrays.read_text(_about(data)))
       rows, wanted, seconds = int(entry['rows']), entry['sha256'], float(entry['seconds'])
-      file = self.data.open('r+b')
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+      file = os.fdopen(open_own(data, os.O_RDWR), 'r+b')
+    except (FileNotFoundError, ValueError, KeyError, TypeError, UserError):
       return None
     digest, left = _start(self.width), 4 * self.width * rows
     file.seek(header)
@@ -186,7 +199,11 @@ class Part:
       self.data.replace(target)
       write_text(target.with_suffix('.json'), json.dumps(entry, indent=1) + '\n')
       self.about.unlink(missing_ok=True)
-    return Features(np.load(target, mmap_mode='r'), self.seconds)
+    return Features(own_arrays.mapped(target), self.seconds)
+
+
+def _about(part: Path) -> Path:
+  return part.with_suffix('.part.json')
 
 
 @contextlib.contextmanager

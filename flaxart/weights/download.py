@@ -26,6 +26,7 @@ from flaxart.weights.file import Weights, write
 from flaxart.weights.official import check
 from tfds_rijks import command
 from tfds_rijks.errors import UserError
+from tfds_rijks.own_files import open_own
 from tfds_rijks.progress import Progress
 
 TIMEOUT_S = 30.0  # without a single byte
@@ -81,6 +82,8 @@ def _download(official: Official, path: Path, *, timeout_s: float) -> None:
 
 def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
   """Appends to `part` until it has the official size."""
+  if part.is_symlink() or (part.exists() and part.stat().st_nlink > 1):
+    part.unlink()  # not ours: its bytes would be written elsewhere
   have = part.stat().st_size if part.exists() else 0
   if have >= official.size:
     return
@@ -92,7 +95,8 @@ def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
     progress = Progress(
       f'downloading {official.name}', official.size >> 20, unit='MiB', start=have >> 20
     )
-    with part.open('ab' if have else 'wb') as file:
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if have else os.O_TRUNC)
+    with os.fdopen(open_own(part, flags), 'ab' if have else 'wb') as file:
       while chunk := response.read(CHUNK):
         file.write(chunk)
         have += len(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from io import BytesIO
@@ -20,6 +21,7 @@ from flaxart.data.source import open_dataset
 from flaxart.machine.sharding import create_mesh
 from flaxart.machine.target import use_target
 from flaxart.train import train_and_evaluate
+from tfds_rijks import own_files
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square
 
@@ -127,6 +129,40 @@ def test_a_damaged_file_is_decoded_again(tiny, tmp_path, caplog):
     again = with_decoded(split, tmp_path, dataset, SQUARE)
     np.testing.assert_array_equal(again.decoded, whole)
     assert re.search(f'is damaged .*{found}.*: decoding again', caplog.text)
+
+
+@pytest.mark.parametrize('change', ['bit', 'no sum', 'link', 'sum is a link'])
+def test_pictures_that_changed_or_lie_elsewhere_are_decoded_again(tiny, tmp_path, caplog, change):
+  dataset = opened(tiny)
+  split, folder = dataset.split('train'), tmp_path / 'cache'
+  path = path_of(folder, dataset, split, SQUARE)
+  whole = with_decoded(split, folder, dataset, SQUARE).decoded.copy()
+  checksum = path.with_suffix('.sha256')
+  if change == 'bit':
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+  elif change == 'no sum':
+    checksum.unlink()
+  else:
+    file = path if change == 'link' else checksum
+    file.rename(tmp_path / 'elsewhere')
+    file.symlink_to(tmp_path / 'elsewhere')
+  again = with_decoded(split, folder, dataset, SQUARE)
+  np.testing.assert_array_equal(again.decoded, whole)
+  assert 'is damaged' in caplog.text and not path.is_symlink() and not checksum.is_symlink()
+  assert sorted(one.suffix for one in folder.iterdir()) == ['.lock', '.npy', '.sha256']
+
+
+def test_what_a_killed_run_was_decoding_is_cleared(tiny, tmp_path, caplog):
+  dataset = opened(tiny)
+  path = path_of(tmp_path, dataset, dataset.split('val'), SQUARE)
+  with own_files.temporary(path) as (_, mine):
+    left = mine.with_name(mine.name.replace(f'.{os.getpid()}.', '.4194305.'))  # above all pids
+    left.touch()
+  caplog.set_level('INFO', 'flaxart')
+  with_decoded(dataset.split('val'), tmp_path, dataset, SQUARE)
+  assert not left.exists() and f'{left}: left by a process that was killed' in caplog.text
 
 
 def test_an_unusable_cache_is_one_line(tiny, tmp_path, monkeypatch):

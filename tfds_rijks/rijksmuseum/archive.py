@@ -16,7 +16,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -34,6 +34,7 @@ MAX_MEMBER_BYTES = 4 << 30
 MAX_TOTAL_BYTES = 200_000_000_000
 MAX_RATIO, RATIO_FROM = 200, 1 << 20  # JPEG and XML pack 1:1 to 1:10; small members may pack better
 _CHUNK = 1 << 20
+_TEMPORARY = '.unpacking'
 _NOT_ITS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
@@ -76,14 +77,17 @@ def unpacked(archive: Path, *, into: Path, truth: Path | None = None) -> Path:
     too little space.
   """
   folder = place(archive, into=into)
+  temporary = folder.with_name(_TEMPORARY)
+  for path in (folder.parent, folder, temporary):
+    if path.is_symlink():
+      raise UserError(f'{path}: is a link, through which nothing is unpacked; remove it')
   if folder.is_dir():
     return folder
   folder.parent.mkdir(parents=True, exist_ok=True)
   with _locked(folder.parent):
     if folder.is_dir():  # another command has unpacked it meanwhile
       return folder
-    temporary = folder.with_name('.unpacking')
-    shutil.rmtree(temporary, ignore_errors=True)  # of a killed command
+    _remove(temporary)
     temporary.mkdir()
     try:
       with _open(archive) as opened:
@@ -99,12 +103,25 @@ def unpacked(archive: Path, *, into: Path, truth: Path | None = None) -> Path:
   return folder
 
 
+def clear_left_behind(into: Path) -> None:
+  """Removes, and says, what killed commands were unpacking below `into`."""
+  for temporary in sorted(into.glob(f'*/{_TEMPORARY}')):
+    with suppress(BlockingIOError), _locked(temporary.parent, wait=False):
+      _remove(temporary)
+
+
+def _remove(temporary: Path) -> None:
+  if temporary.exists():
+    print(f'{temporary}: left by a killed command; removed')
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
   """Holds a lock for one command at a time, which is released when its process ends."""
   handle = os.open(folder, os.O_RDONLY)
   try:
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     yield
   finally:
     os.close(handle)

@@ -50,6 +50,7 @@ def find(manual_dir: Path, *, into: Path, unpack: bool = True) -> layouts.Layout
       )
   beside = (*manual_dir.glob(layouts.GROUND_TRUTH), *manual_dir.glob(f'*/{layouts.GROUND_TRUTH}'))
   truth = next((path for path in beside if path.is_file()), None)
+  archive.clear_left_behind(into)
   folders = [archive.unpacked(one, into=into, truth=truth) for one in packed]
   found = layouts.find(manual_dir, also=folders)
   _check_rows(found, packed)
