@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ml_collections import ConfigDict
 
 from flaxart.config import flat
 from flaxart.config_checks import out_of_reach, validate
-from flaxart.data.prepared import prepare_if_missing
+from flaxart.data.prepared import is_missing, prepare_if_missing, stand_in
 from flaxart.data.source import Dataset, open_dataset
 from flaxart.evaluation import calibration, results
 from flaxart.evaluation.evaluate import evaluate
@@ -76,9 +77,11 @@ def train_and_evaluate(
   run_folder.check_trains(workdir)
 
   # The data: tasks, classes and sizes come from the prepared dataset alone.
-  if not prepare_if_missing(config, dry_run=dry_run):
-    log.info('%s: not prepared yet; afterwards, --dry_run estimates training', config.data.dataset)
-    return None
+  if dry_run and is_missing(config):
+    with tempfile.TemporaryDirectory() as folder:
+      return train_and_evaluate(stand_in(config, Path(folder)), workdir, dry_run=True)
+  if not dry_run:
+    prepare_if_missing(config)
   dataset = open_dataset(config.data.dataset, data_dir=config.data.data_dir, tasks=settings.tasks)
   tasks = [
     task.fitted(dataset.split('train').labels[task.name])
