@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -108,6 +109,7 @@ def about_here() -> dict[str, Any]:
   }
 
 
+@functools.cache
 def devices_here() -> tuple[str, int]:
   """Kind and number of JAX's devices, from a separate process: asking would take a TPU, or most of
   a GPU's memory, away from the sides to be measured.
