@@ -6,13 +6,14 @@ chance. Needs the extra `parity`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import os
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,24 @@ def keras_application(model: str) -> Callable[..., Any]:
   return getattr(import_keras().applications, source_of(model, 'keras').builder)
 
 
+@contextlib.contextmanager
+def zeros(keras: Any) -> Iterator[None]:
+  """Keras's default kernels are zeros: drawing them takes longer than everything else."""
+  default = keras.initializers.GlorotUniform
+  drawn = default.__call__
+  default.__call__ = lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype)
+  try:
+    yield
+  finally:
+    default.__call__ = drawn
+
+
 def keras_original(model: str, *, seed: int) -> Original:
   """`keras.applications`, with its classifier."""
   keras, build = import_keras(), keras_application(model)
-  whole = build(weights=None, classifier_activation=None)
+  with zeros(keras):
+    whole = build(weights=None, classifier_activation=None)
+    trunk = build(weights=None, include_top=False, input_shape=(None, None, 3))
   rng = np.random.default_rng(seed)
   for layer in whole.layers:
     for weight in layer.weights:
@@ -107,7 +122,6 @@ def keras_original(model: str, *, seed: int) -> Original:
         depthwise = weight.name == 'depthwise_kernel'
         value *= np.sqrt(2 / np.prod(value.shape[: 2 if depthwise else -1]))
       weight.assign(value)
-  trunk = build(weights=None, include_top=False, input_shape=(None, None, 3))
   trunk.set_weights([np.asarray(w) for w in whole.weights[: len(trunk.weights)]])
   names = source_of(model, 'keras').maps
   # Sum layers have no names of their own; the card gives their index.
