@@ -106,7 +106,13 @@ def resize(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def tiny(collection: Path) -> ConfigDict:
-  """A run of seconds on it."""
+  """A run of seconds on it, of the toy."""
+  return tiny_config(collection, 'toy')
+
+
+@pytest.fixture
+def slim(collection: Path) -> ConfigDict:
+  """The same with a real network, which processes started by a test know as well."""
   return tiny_config(collection)
 
 

@@ -36,11 +36,11 @@ def test_a_signal_saves_at_the_end_of_the_step(tiny, tmp_path, number):
 
 
 @pytest.mark.kill
-def test_the_command_exits_with_75_and_the_second_signal_stops_at_once(tiny, tmp_path):
-  set_steps(tiny, 100_000)
-  tiny.train.eval_every_epochs = tiny.train.epochs
+def test_the_command_exits_with_75_and_the_second_signal_stops_at_once(slim, tmp_path):
+  set_steps(slim, 100_000)
+  slim.train.eval_every_epochs = slim.train.epochs
   run = tmp_path / 'run'
-  trainer = subprocess.Popen(command(tiny, run, tmp_path), cwd=ROOT, stderr=subprocess.PIPE)
+  trainer = subprocess.Popen(command(slim, run, tmp_path), cwd=ROOT, stderr=subprocess.PIPE)
   wait_for(lambda: len(metric_lines(run)) > 2)
   trainer.terminate()
   _, said = trainer.communicate(timeout=60)
@@ -50,7 +50,7 @@ def test_the_command_exits_with_75_and_the_second_signal_stops_at_once(tiny, tmp
   assert verify(run) == {step: []}
 
   # Continued; stopped so hard that nothing is saved.
-  trainer = subprocess.Popen(command(tiny, run, tmp_path), cwd=ROOT, stderr=subprocess.PIPE)
+  trainer = subprocess.Popen(command(slim, run, tmp_path), cwd=ROOT, stderr=subprocess.PIPE)
   lines = len(metric_lines(run))
   wait_for(lambda: len(metric_lines(run)) > lines + 2)
   os.kill(trainer.pid, signal.SIGSTOP)  # both signals arrive before the step ends
@@ -212,10 +212,10 @@ def small_disk(tmp_path):
 
 
 def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
-  tiny, small_disk, monkeypatch
+  slim, small_disk, monkeypatch
 ):
-  set_steps(tiny, 6)
-  tiny.checkpoint.every_steps = 2
+  set_steps(slim, 6)
+  slim.checkpoint.every_steps = 2
   monkeypatch.setattr('flaxart.training.estimate.LOGS_GB', 0.0)
   run = small_disk / 'run'
   usage = shutil.disk_usage(small_disk)
@@ -230,9 +230,9 @@ def test_a_disk_that_fills_up_is_one_line_and_earlier_checkpoints_are_intact(
     # Free space is checked before a save; here another program takes it afterwards.
     patch.setattr('flaxart.workdir.checkpoint.shutil.disk_usage', lambda path: usage)
     with pytest.raises(UserError, match=r'could not be written .*steps 2 are intact: free some'):
-      train_and_evaluate(tiny, run, on_step=at_step(3, fill))
+      train_and_evaluate(slim, run, on_step=at_step(3, fill))
   (small_disk / 'thesis.pdf').unlink()
-  assert train_and_evaluate(tiny, run)['train']['steps'] == 6
+  assert train_and_evaluate(slim, run)['train']['steps'] == 6
   assert [line for lines in verify(run).values() for line in lines] == []
 
 

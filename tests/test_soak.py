@@ -21,14 +21,14 @@ pytestmark = [
 STEPS = 10_000
 
 
-def test_memory_and_open_files_do_not_grow(tiny, tmp_path):
-  tiny.optim.clip_norm = 1.0
-  set_steps(tiny, STEPS)
-  tiny.train.eval_every_epochs = tiny.train.epochs / 40
-  tiny.checkpoint.every_steps = 100
-  tiny.log.every_steps, tiny.log.tensorboard = 20, True
+def test_memory_and_open_files_do_not_grow(slim, tmp_path):
+  slim.optim.clip_norm = 1.0
+  set_steps(slim, STEPS)
+  slim.train.eval_every_epochs = slim.train.epochs / 40
+  slim.checkpoint.every_steps = 100
+  slim.log.every_steps, slim.log.tensorboard = 20, True
   run, samples = tmp_path / 'run', []
-  trainer = subprocess.Popen(command(tiny, run, tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL)
+  trainer = subprocess.Popen(command(slim, run, tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL)
   process = Path('/proc') / str(trainer.pid)
   while trainer.poll() is None:
     lines = metric_lines(run)

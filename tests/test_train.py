@@ -129,7 +129,7 @@ def test_a_folder_that_is_not_a_run_is_left_alone(tiny, tmp_path):
       "'colour' is no such feature in the dataset; its labels are artist",
     ),
     ({'trainable': 'trunk/stage9/.*'}, 'matches none of'),
-    ({'trainable': 'trunk/stage4/.*'}, r'leaves heads/artist/\w+ frozen at its random start'),
+    ({'trainable': 'trunk/body/.*'}, r'leaves heads/artist/\w+ frozen at its random start'),
     ({'init': 'nowhere'}, "config.init: 'nowhere' is not scratch"),
   ],
 )
@@ -160,10 +160,10 @@ def test_the_state_is_split_as_trainable_says(finished, tiny):
     tiny, settings, tasks, optax.sgd(0.1), mesh=create_mesh(), trunk=InitialTrunk()
   )
   counts = count_parameters(state)
-  assert counts['all'][0] == (3 + 2 + 1) * (64 + 1)
+  assert counts['all'][0] == (3 + 2 + 1) * (16 + 1)
   frozen = sum(leaf.size for leaf in jax.tree.leaves(state.frozen))
   assert counts['trunk'] == (0, frozen) and counts['all'][1] == frozen
-  assert len(nnx.to_flat_state(all_params(state))) == 2 * (5 + 3)
+  assert len(nnx.to_flat_state(all_params(state))) == 4 * 2 + 2 * 3
 
 
 def test_a_run_that_cannot_fit_on_the_disk_does_not_begin(tiny, tmp_path, monkeypatch):

@@ -29,14 +29,14 @@ class Toy(Trunk):
     min_size=8,
     features=128,
     parameters=sum((size**2 * inputs + 5) * outputs for size, inputs, outputs in SIZE.values()),
-    preprocess={'own': plus_minus_one(24)},
+    preprocess={'keras': plus_minus_one(24)},
     paper=Paper('ann2026toys', 'Ann, A. and Bo, B.', 'All of {Toys}', 'Toys (T)', 2026, '2601.1'),
     colour='#123456',
     marker='*',
     sources=(
       Source(
         'torchvision',
-        variant='own',
+        variant='keras',
         builder='toy',
         licence='CC0 of the toy makers',
         files=(File(f'{TORCH}/toy-0123abcd.pth'),),
@@ -46,7 +46,7 @@ class Toy(Trunk):
     ),
   )
 
-  def __init__(self, *, rngs, width=1.0, shallow=False, variant='own'):
+  def __init__(self, *, rngs, width=1.0, shallow=False, variant='keras'):
     self.variant, self.features = variant, scaled(128, width)
 
     def conv(inputs, outputs, window):
@@ -72,7 +72,7 @@ class Toy(Trunk):
 def toy_has_its_line():
   """The toy is one of the networks in all tests; processes that they start do not know it."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(models, 'NETWORKS', (Toy, *models.NETWORKS))
+    patch.setattr(models, 'NETWORKS', (*models.NETWORKS, Toy))
     yield
 
 

@@ -182,6 +182,6 @@ def test_the_run_begins_with_its_parameters_and_its_cost(tiny, tmp_path, caplog)
   assert [line[0] for line in lines[1:]] == ['trunk', 'heads/artist', 'heads/type', 'all']
   numbers = [[int(n.replace(',', '')) for n in line[1:]] for line in lines[1:]]
   assert numbers[-1] == [sum(column) for column in zip(*numbers[:-1], strict=True)]
-  assert numbers[1] == [3 * 65, 3 * 65, 0]
+  assert numbers[1] == [3 * 17, 3 * 17, 0]
   assert cost.startswith('one step of 16 pictures: ') and 'GFLOP' in cost
   assert estimate.startswith('estimate: ')

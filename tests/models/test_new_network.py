@@ -61,6 +61,6 @@ def test_a_missing_part_of_a_network_is_one_line(toy_weights, tmp_path, monkeypa
     UserError, match=r'^init=imagenet: no weights of toy .* none to download; conv'
   ):
     find.find_imagenet('toy')
-  monkeypatch.setattr(models, 'NETWORKS', models.NETWORKS[1:])
+  monkeypatch.setattr(models, 'NETWORKS', models.NETWORKS[:-1])
   with pytest.raises(UserError, match="'toy', expected one of vgg19, inception_v3, xception, resn"):
     models.card_of('toy')

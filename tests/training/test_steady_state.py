@@ -9,7 +9,7 @@ import pytest
 from flaxart.data.source import open_dataset
 from flaxart.data.train_input import TrainInput
 from flaxart.machine.sharding import Flat, create_mesh
-from flaxart.network.classifier import InitialTrunk, TrunkSpec
+from flaxart.network.classifier import InitialTrunk
 from flaxart.network.state import create_train_state
 from flaxart.settings import read_settings
 from flaxart.tasks.kinds import tasks_from_features
@@ -40,7 +40,6 @@ def compilations():
 def test_a_steady_step_compiles_nothing_transfers_nothing_and_donates_its_state(
   tiny, compilations, parallelism
 ):
-  tiny.model.name = 'toy'
   tiny.parallelism, tiny.augment.flip, tiny.augment.zoom = parallelism, True, 0.2
   tiny.optim.schedule, tiny.model.dropout = 'cosine', 0.1
   dataset = open_dataset('collection', data_dir=tiny.data.data_dir, tasks=['artist', 'type'])
@@ -54,7 +53,7 @@ def test_a_steady_step_compiles_nothing_transfers_nothing_and_donates_its_state(
     tasks,
     create_optimizer(tiny, settings, rate),
     mesh=mesh,
-    trunk=InitialTrunk(TrunkSpec('own')),
+    trunk=InitialTrunk(),
   )
   step = make_train_step(network, tiny, rate, Objective())
   fed = TrainInput(tiny, dataset.split('train'), mesh)

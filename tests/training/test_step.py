@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flaxart.machine.sharding import create_mesh
-from flaxart.network.classifier import InitialTrunk, TrunkSpec
+from flaxart.network.classifier import InitialTrunk
 from flaxart.network.plateau import ValTrend, after_evaluation, has_stopped
 from flaxart.network.state import all_params, create_train_state
 from flaxart.network.unfreeze import phase_at
@@ -45,7 +45,7 @@ def run(config, *, phases=(0,), data=None, before=None):
     TASKS,
     create_optimizer(config, settings, rate),
     mesh=create_mesh(),
-    trunk=InitialTrunk(TrunkSpec('own')),
+    trunk=InitialTrunk(),
   )
   state = state if before is None else before(state)
   states, metrics = [jax.tree.map(np.asarray, state)], []
@@ -70,7 +70,6 @@ def moved(before, after):
 
 @pytest.fixture
 def config(tiny):
-  tiny.model.name = 'toy'  # much here is about BatchNorm
   tiny.optim.name, tiny.optim.learning_rate = 'sgd', 0.01
   return tiny
 

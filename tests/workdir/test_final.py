@@ -81,9 +81,9 @@ def test_the_same_command_shows_its_results_and_trains_nothing(both, tmp_path, c
   assert 'is finished' in caplog.text and 'artist' in capsys.readouterr().out
 
 
-def test_another_run_starts_from_its_trunk(both, tiny, tmp_path):
-  tiny.init = str(both[False][0])
-  assert train_and_evaluate(tiny, tmp_path / 'run')['train']['steps'] > 0
+def test_another_run_starts_from_its_trunk(both, slim, tmp_path):
+  slim.init = str(both[False][0])
+  assert train_and_evaluate(slim, tmp_path / 'run')['train']['steps'] > 0
 
 
 @pytest.mark.parametrize('operation', range(4))
