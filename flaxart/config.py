@@ -29,6 +29,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flaxart.config_format import up_to_date
+from flaxart.machine import form
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import Square
 
@@ -220,13 +222,26 @@ def lost(path: Path) -> dict[str, object]:
 def _read(path: Path) -> tuple[ConfigDict, dict[str, object]]:
   config = default_config()
   try:
-    stored, gone = up_to_date(json.loads(path.read_text(encoding='utf-8')))
+    found = strict_json.read(path)
+    form.each(form.anything)(found, '')
+    stored, gone = up_to_date(found)
     config.update(stored)
+    _check_kinds(config)
   except (FileNotFoundError, NotADirectoryError):
     raise not_a_run(path) from None
   except (TypeError, ValueError, AttributeError, KeyError) as error:
     raise UserError(f'{path}: does not hold the settings of a run ({error})') from None
   return config, gone
+
+
+def _check_kinds(config: ConfigDict) -> None:
+  """Raises `ValueError` for a field that holds another kind of value than its default."""
+  for field, default in flat(default_config()).items():
+    value = flat(config)[field]
+    if type(value) is not type(default):  # `ConfigDict` lets null through
+      raise ValueError(f'{field} is {value!r}, expected {type(default).__name__}')
+    if isinstance(value, str):
+      form.name(value, field)
 
 
 def not_a_run(missing: Path) -> UserError:

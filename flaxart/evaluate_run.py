@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from flaxart.workdir import identity, run_folder
 from flaxart.workdir.beside_trainer import of_best
 from flaxart.workdir.class_names import by_class_name
 from flaxart.workdir.restore import restore_network
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
 
@@ -61,18 +61,15 @@ def evaluate_run(
   scores = assessed.scores[split]
   write_text(
     workdir / f'eval_{split}.json',
-    json.dumps(
+    strict_json.text(
       {
         'split': split,
         'step': step,
         'scores': scores,
         'dataset_version': dataset.version,
         'sha256': dataset.split(split).sha256,
-      },
-      indent=1,
-      ensure_ascii=False,
-    )
-    + '\n',
+      }
+    ),
   )
   print(results.table({split: scores}, tasks, split), flush=True)
   return scores

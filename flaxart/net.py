@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 
 from flaxart.evaluation import calibration
 from flaxart.evaluation.calibration import decide
-from flaxart.machine.files import read_object
 from flaxart.machine.sharding import create_mesh
 from flaxart.models.fold import fold_batchnorm
 from flaxart.models.ops.kernel_forms import Inference
@@ -25,6 +24,7 @@ from flaxart.weights.load import load_trunk as load_trunk_file
 from flaxart.workdir import run_folder
 from flaxart.workdir.beside_trainer import of_best
 from flaxart.workdir.restore import restore_network
+from flaxart.workdir.stored_results import FILE, read_results
 from tfds_rijks import images as pictures
 from tfds_rijks.errors import UserError
 
@@ -164,8 +164,7 @@ def load_trunk(path: str | Path) -> LoadedTrunk:
 
 def _scores(workdir: Path, tasks: Iterable[Task]) -> dict[str, str]:
   """`{task: '88.4 % top1 on test'}` of a finished run, for tasks with scores."""
-  path = workdir / 'results.json'
-  results = read_object(path) if path.exists() else {}
+  results = read_results(workdir) if (workdir / FILE).exists() else {}
   split = 'test' if 'test' in results else 'val'
   found = {task.name: results.get(split, {}).get(task.name, {}).get(task.main) for task in tasks}
   mains = {task.name: task.main for task in tasks}

@@ -16,7 +16,6 @@ if __name__ == '__main__':  # before anything that takes time, as it may restart
 
   hugepages.restart()
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from flaxart.net import load
 from flaxart.prediction.object_ids import RecordNumbers
 from flaxart.prediction.pictures import average_objects, find_pictures, predict_pictures
 from flaxart.prediction.table import passed_over_row, readable, row, task_columns, to_csv
+from tfds_rijks import strict_json
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 
@@ -123,7 +123,7 @@ def predict(
     'an authentication.',
   }
   # First, because it marks the table as ours: `check_output`.
-  write_text(sidecar_of(output), json.dumps(about, indent=1, ensure_ascii=False) + '\n')
+  write_text(sidecar_of(output), strict_json.text(about))
   write_text(output, to_csv(rows, columns, numbers=plain))
   print(f'{output}: {len(rows)} rows, {unread} of them unreadable, {len(passed_over)} not pictures')
   return rows
@@ -158,8 +158,8 @@ def check_output(output: Path, *, metadata: str | None) -> None:
 def _object(path: Path) -> dict[str, Any]:
   """The object in a JSON file; empty if there is none."""
   try:
-    found = json.loads(path.read_bytes())
-  except (ValueError, IsADirectoryError):
+    found = strict_json.read(path)
+  except (ValueError, OSError):
     return {}
   return found if isinstance(found, dict) else {}
 

@@ -28,6 +28,7 @@ from tfds_rijks.errors import UserError
 
 CLASS_RULES = ('none', 'sqrt', 'inverse', 'effective')
 LEARNED = 'learned'
+LONGEST = 4000  # characters of a setting
 # An escaped character, a class of characters, or one character.
 _TOKEN = re.compile(r'\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|.', re.DOTALL)
 _QUIET = re2.Options()
@@ -59,11 +60,17 @@ class Form:
       f'{self.example}'
     )
 
+  def _check_length(self, text: str) -> None:
+    if len(text) > LONGEST:
+      raise self.wrong(f'{text[:40]}…', f'{len(text):,} characters of at most {LONGEST:,}')
+
   def parts(self, config: ConfigDict) -> list[Part]:
     """The parts of this setting."""
     parts: list[list[str]] = [['']]
     depth = 0
-    for token in _TOKEN.findall(operator.attrgetter(self.field)(config)):
+    whole = operator.attrgetter(self.field)(config)
+    self._check_length(whole)
+    for token in _TOKEN.findall(whole):
       depth = max(0, depth + (token in ('(', '{')) - (token in (')', '}')))
       if not depth and token in (',', ';'):
         parts.append([''])
@@ -80,6 +87,7 @@ class Form:
 
   def pattern(self, text: str, *, part: int = 0) -> Pattern:
     """The pattern `text`; `UserError` names syntax that RE2 lacks."""
+    self._check_length(text)
     try:
       re2.compile(text, _QUIET)
     except re2.error as error:

@@ -7,7 +7,9 @@ class UserError(Exception):
   """Something in the user's input is wrong; the message is one line and says what to change."""
 
   def __init__(self, message: str):
-    super().__init__(' '.join(message.split()))
+    line = ' '.join(message.split())
+    # Control characters of a name from elsewhere would steer the terminal.
+    super().__init__(''.join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 class ImageError(UserError):

@@ -10,7 +10,6 @@ of many on val, so precision and coverage are optimistic there: read them on tes
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,14 @@ import jax
 import numpy as np
 import scipy.optimize
 
+from flaxart.machine import form
 from flaxart.machine.files import read_object, write_text
 from flaxart.tasks.task import Task
 from flaxart.workdir import manifest
 from flaxart.workdir.checkpoint_folder import add_calibration
 from flaxart.workdir.manifest import CALIBRATION, FOLDER, steps_in
+from flaxart.workdir.stored_results import read_results
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
@@ -32,6 +34,19 @@ FILE = 'calibration.json'
 PRECISION = 0.9
 LEAST = 20  # names given on val; precision over fewer means nothing
 TEMPERATURES = (0.05, 20.0)  # range of the search
+FORM = form.each(
+  form.fields(
+    {},
+    {
+      'temperature': form.positive,
+      'threshold': form.maybe(form.number),
+      'precision': form.number,
+      'n': form.count,
+      'val_coverage': form.maybe(form.number),
+      'val_precision': form.maybe(form.number),
+    },
+  )
+)
 Calibration = dict[str, dict[str, Any]]  # of each task; see `fit`
 
 
@@ -104,7 +119,7 @@ def decided(
   `logits` and `truth` of labelled records only. None without records, without a threshold, or
   (precision) without names.
   """
-  if entry is None or entry['threshold'] is None or not len(truth):
+  if entry is None or not _has_threshold(task, entry) or not len(truth):
     return None, None
   probabilities = calibrated(task, logits, entry['temperature'])
   p, right = task.possible(probabilities, truth)
@@ -113,11 +128,19 @@ def decided(
   return float(coverage), float(right[passes].mean()) if passes.any() else None
 
 
+def _has_threshold(task: Task, entry: Mapping[str, Any]) -> bool:
+  """Whether names can be decided; `UserError` if a run from elsewhere lacks what that takes."""
+  for field in ('temperature', 'threshold'):
+    if field not in entry:
+      raise UserError(f'{FILE}: {task.name} lacks {field!r}; restore that file from a copy')
+  return entry['threshold'] is not None
+
+
 def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[str]:
   """The names given to one record, from its plain probabilities `[C]`: none, one or several,
   in the order of the classes.
   """
-  if not task.decides or entry is None or entry['threshold'] is None:
+  if not task.decides or entry is None or not _has_threshold(task, entry):
     return []
   with np.errstate(divide='ignore'):
     logits = task.logits_of(p.astype(np.float64)[None])
@@ -127,7 +150,7 @@ def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[s
 def write(workdir: Path, calibration: Calibration, *, step: int) -> None:
   """Writes `calibration.json`, and a sealed copy into checkpoint `step`; process 0 only."""
   if jax.process_index() == 0:
-    text = json.dumps(calibration, indent=1, ensure_ascii=False) + '\n'
+    text = strict_json.text(calibration)
     add_calibration(workdir, step, FILE, text)
     write_text(workdir / FILE, text)
 
@@ -146,8 +169,8 @@ def read(workdir: Path, *, step: int) -> Calibration:
     return {}
   sealed = folder / str(step) / CALIBRATION
   manifest.check(sealed)
-  found = read_object(sealed / FILE)
-  here = read_object(path) if path.exists() else found
+  found = read_object(sealed / FILE, form=FORM)
+  here = read_object(path, form=FORM) if path.exists() else found
   for task in found.keys() | here.keys():
     was, now = (entries.get(task) or {} for entries in (found, here))
     for field in sorted(was.keys() | now.keys()):
@@ -165,10 +188,10 @@ def _unsealed(workdir: Path, *, step: int) -> Calibration:
   if not path.exists():
     return {}
   try:
-    found = read_object(path)
+    found = read_object(path, form=FORM)
   except UserError as error:
     raise UserError(f'{error}, or remove it to predict without decisions') from None
-  fitted = read_object(results, keys=['train'])['train']['best_step'] if results.exists() else step
+  fitted = read_results(workdir)['train'].get('best_step') if results.exists() else step
   if fitted != step:
     _warn_other_step(path, fitted, step)
     return {}

@@ -7,7 +7,6 @@ and show pictures without a network; `tables.json` has per-class scores.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from jax.experimental import multihost_utils
 from flaxart.data.source import Split
 from flaxart.machine.files import write_bytes, write_text
 from flaxart.tasks.task import Task
+from tfds_rijks import strict_json
 
 TABLES = 'tables.json'
 
@@ -85,5 +85,4 @@ def write_predictions(workdir: Path, split: str, arrays: Mapping[str, np.ndarray
 def write_tables(workdir: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
   """Writes `tables.json`, `{split: {task: scores.table}}`; process 0 only."""
   if jax.process_index() == 0:
-    text = json.dumps(tables, ensure_ascii=False, separators=(',', ':'))
-    write_text(workdir / TABLES, text + '\n')
+    write_text(workdir / TABLES, strict_json.text(tables, indent=None))

@@ -7,7 +7,6 @@ of decisions, and whether the network is less sure of artists that training neve
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from flaxart.network.state import Network, TrainState
 from flaxart.tasks.arithmetic import auroc
 from flaxart.tasks.scores import table as table_of
 from flaxart.tasks.task import Task
-from flaxart.workdir.finished import FILE
+from flaxart.workdir.stored_results import FILE
+from tfds_rijks import strict_json
 
 HEAD = (
   'task',
@@ -197,9 +197,9 @@ def collect(
 
 
 def write(workdir: Path, summary: Mapping[str, Any]) -> None:
-  """Writes `results.json`; process 0 only."""
+  """Writes `results.json`, with null for a score that is not a number; process 0 only."""
   if jax.process_index() == 0:
-    write_text(workdir / FILE, json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
+    write_text(workdir / FILE, strict_json.text(summary))
 
 
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,31 @@ from typing import Any
 import jax
 import numpy as np
 
+from flaxart.machine import form
 from flaxart.machine.files import write_text
 from flaxart.machine.log import log
 from flaxart.machine.processes import from_first_process
+from tfds_rijks import strict_json
+
+_METRICS = form.each(
+  lambda value, at: (
+    form.listed(form.scalar)(value, at) if isinstance(value, list) else form.scalar(value, at)
+  )
+)
+_FIELDS = form.fields(
+  {'step': form.count, 'split': form.name},
+  {
+    **dict.fromkeys(('wall_s', 'train_s', 'input_wait_s', 'nonfinite'), form.number),
+    'setting': form.name,
+    'setting_step': form.count,
+  },
+)
+
+
+def check_line(value: Any, at: str) -> None:
+  """The form of a line of `metrics.jsonl`: metrics are numbers, or null where one is not."""
+  _METRICS(value, at)
+  _FIELDS(value, at)
 
 
 class MetricWriter:
@@ -28,7 +49,7 @@ class MetricWriter:
     self.active = jax.process_index() == 0
     self.path = workdir / 'metrics.jsonl'
     kept = self._keep_up_to(step) if self.active else []
-    lines = [json.loads(line) for line in kept]
+    lines = [strict_json.parse(line, nan_as_none=True) for line in kept]
     self.began = time.monotonic() - (lines[-1].get('wall_s', 0.0) if lines else 0.0)
     self.train_seconds = max((line.get('train_s', 0.0) for line in lines), default=0.0)
     self.input_wait_seconds = max((line.get('input_wait_s', 0.0) for line in lines), default=0.0)
@@ -59,7 +80,7 @@ class MetricWriter:
       **metrics,
     }
     with self.path.open('a', encoding='utf-8') as file:
-      file.write(json.dumps(line, ensure_ascii=False) + '\n')
+      file.write(strict_json.text(line, indent=None))
     if self.events:
       for name, value in metrics.items():
         if isinstance(value, int | float):
@@ -76,12 +97,14 @@ class MetricWriter:
     kept = []
     for line in self.path.read_text(encoding='utf-8', errors='replace').splitlines():
       try:
-        entry = json.loads(line)
-        # The scores of the best checkpoint belong to the end, and the run continues.
-        if entry['step'] <= step and not entry['split'].startswith('best_'):
-          kept.append(line)
-      except (json.JSONDecodeError, KeyError, TypeError):
+        entry = strict_json.parse(line, nan_as_none=True)
+        check_line(entry, '')
+      except ValueError:
         log.warning('%s: dropped a half-written line', self.path)
+        continue
+      # The scores of the best checkpoint belong to the end, and the run continues.
+      if entry['step'] <= step and not entry['split'].startswith('best_'):
+        kept.append(line)
     write_text(self.path, ''.join(f'{line}\n' for line in kept))
     return kept
 

@@ -7,7 +7,6 @@ next start, or repeating steps after a crash.
 
 from __future__ import annotations
 
-import json
 import re
 import resource
 import sys
@@ -18,6 +17,8 @@ from typing import Any
 import jax
 
 from flaxart.logs.metric_writer import MetricWriter
+from flaxart.machine import form
+from tfds_rijks import strict_json
 
 STARTS = 'starts.jsonl'
 
@@ -39,7 +40,9 @@ def note_start(workdir: Path, step: int) -> list[float]:
   }
   before = path.read_text(encoding='utf-8', errors='replace') if path.exists() else ''
   with path.open('a', encoding='utf-8') as file:
-    file.write(('\n' if before and not before.endswith('\n') else '') + json.dumps(entry) + '\n')
+    file.write(
+      ('\n' if before and not before.endswith('\n') else '') + strict_json.text(entry, indent=None)
+    )
   return [*_times(before), entry['time']]
 
 
@@ -47,8 +50,10 @@ def _times(text: str) -> list[float]:
   times = []
   for line in text.splitlines():
     try:
-      times.append(float(json.loads(line)['time']))
-    except (json.JSONDecodeError, KeyError, TypeError):
+      entry = strict_json.parse(line)
+      form.fields({'time': form.number})(entry, '')
+      times.append(float(entry['time']))
+    except ValueError:
       continue  # the machine went down while writing the line
   return times
 

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tfds_rijks import own_files
+from flaxart.machine.form import Form, anything
+from tfds_rijks import own_files, strict_json
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
 FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that starts with these
 
 
-def read_object(path: Path, *, keys: Iterable[str] = ()) -> dict[str, Any]:
-  """The object in a JSON file, which must have `keys`.
+def read_object(path: Path, *, form: Form = anything, nan_as_none: bool = False) -> dict[str, Any]:
+  """The object in a JSON file, which must be of this `form`.
 
-  Raises `UserError` if it is damaged, `FileNotFoundError` if it does not exist.
+  Raises `UserError` if it is damaged, `FileNotFoundError` if it does not exist. `nan_as_none`: of
+  files in which earlier versions wrote NaN.
   """
   try:
-    found = json.loads(path.read_text(encoding='utf-8'))
+    found = strict_json.read(path, nan_as_none=nan_as_none)
+    if not isinstance(found, dict):
+      raise ValueError(f'found {type(found).__name__}, expected an object')
+    form(found, '')
   except ValueError as error:
     raise damaged(path, error) from None
-  if not isinstance(found, dict):
-    raise damaged(path, f'found {type(found).__name__}, expected an object')
-  for key in keys:
-    if key not in found:
-      raise damaged(path, f'lacks {key!r}')
   return found
 
 

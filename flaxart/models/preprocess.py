@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
 _RESAMPLING = {
@@ -108,7 +109,7 @@ class Preprocess:
   def from_json(cls, text: str) -> Preprocess:
     """The inverse of `to_json`; refuses unknown or missing fields."""
     try:
-      fields = json.loads(text)
+      fields = strict_json.parse(text)
       known = {f.name for f in dataclasses.fields(cls)}
       if not isinstance(fields, dict) or set(fields) != known:
         raise UserError(f'preprocess: found {text[:200]}, expected fields {sorted(known)}')

@@ -17,6 +17,7 @@ from flaxart.models import create_trunk
 from flaxart.models.preprocess import Preprocess
 from flaxart.settings import Settings
 from flaxart.tasks.task import Task
+from tfds_rijks.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,4 +134,10 @@ def compute_dtype(config: ConfigDict) -> jnp.dtype:
   """`config.model.dtype` with `auto` resolved for the machine."""
   if config.model.dtype == 'auto':
     return jnp.float32 if target() == 'cpu' else jnp.bfloat16
-  return {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}[config.model.dtype]
+  dtypes = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+  if config.model.dtype not in dtypes:
+    raise UserError(
+      f'config.model.dtype: found {config.model.dtype!r}, expected auto or one of '
+      f'{", ".join(dtypes)}'
+    )
+  return dtypes[config.model.dtype]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from flaxart.report.numbers.compare import Cell, Difference, cell
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.runs import LeftOut, Run
 from flaxart.report.numbers.statistics import DRAWS, LEVEL, over_seeds
+from tfds_rijks import strict_json
 from tfds_rijks.progress import Progress
 
 HEAD = (
@@ -120,7 +120,7 @@ def json_text(scored: Sequence[Scored], left_out: Sequence[LeftOut]) -> str:
     'sections': [_section(one) for one in scored],
     'left_out': [{'run': one.path.name, 'reason': one.reason} for one in left_out],
   }
-  return json.dumps(content, indent=1, ensure_ascii=False) + '\n'
+  return strict_json.text(content)
 
 
 def _section(one: Scored) -> dict[str, Any]:

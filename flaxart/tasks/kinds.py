@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxart.data.source import is_label
+from flaxart.machine import form
 from flaxart.machine.files import damaged, read_object
 from flaxart.tasks.regression import Regression
 from flaxart.tasks.sigmoid import Sigmoid
@@ -18,6 +19,18 @@ from tfds_rijks.errors import UserError
 # A feature belongs to the first kind that accepts it.
 KINDS: tuple[type[Task], ...] = (Softmax, Sigmoid, Regression)
 
+_LABELS = form.each(
+  form.fields(
+    {
+      'kind': form.name,
+      'classes': form.listed(form.name),
+      'sha256': form.name,
+      'weight': form.number,
+      'center': form.number,
+      'scale': form.positive,
+    }
+  )
+)
 OF_BATCHES = frozenset({'image', 'record', 'draw', 'mask'})  # see flaxart/data/loader.py
 
 
@@ -63,11 +76,13 @@ def labels_json(tasks: Sequence[Task]) -> str:
 
 def read_labels(path: Path) -> list[Task]:
   """The tasks of a `labels.json`; raises `UserError` if it was edited or is damaged."""
-  entries = read_object(path)
-  try:
-    read = [(task_of(path, name, entry), entry['sha256']) for name, entry in entries.items()]
-  except (KeyError, TypeError) as error:
-    raise damaged(path, error) from None
+  entries = read_object(path, form=_LABELS)
+  if not entries:
+    raise damaged(path, 'names no task')
+  for name in entries:
+    if '/' in name or name.startswith('.'):
+      raise damaged(path, f'{name!r} is not the name of a task')
+  read = [(task_of(path, name, entry), entry['sha256']) for name, entry in entries.items()]
   for task, sha256 in read:
     if task.sha256 != sha256:
       raise UserError(
@@ -78,7 +93,7 @@ def read_labels(path: Path) -> list[Task]:
 
 
 def task_of(path: Path, name: str, entry: Mapping[str, Any]) -> Task:
-  """The task of one entry of the `labels.json` at `path`; KeyError and TypeError if damaged."""
+  """The task of one entry of the `labels.json` at `path`."""
   kinds = {kind.kind: kind for kind in KINDS}
   if entry['kind'] not in kinds:
     raise UserError(

@@ -8,7 +8,6 @@ from pathlib import Path
 from flax import nnx
 from ml_collections import ConfigDict
 
-from flaxart.machine.files import read_object
 from flaxart.machine.log import log
 from flaxart.machine.sharding import create_mesh
 from flaxart.models import card_of
@@ -22,6 +21,7 @@ from flaxart.weights.find import find_imagenet
 from flaxart.weights.load import read_trunk
 from flaxart.workdir import checkpoint, manifest, run_folder
 from flaxart.workdir.beside_trainer import of_best
+from flaxart.workdir.stored_results import FILE, read_results
 from tfds_rijks.errors import UserError
 
 
@@ -95,9 +95,8 @@ def trunk_of_run(workdir: Path, config: ConfigDict) -> InitialTrunk:
     'image_size': other.data.image_size,
   }
   say_other_pictures(config, Preprocess(other.data.image_size, fit=other.data.fit))
-  results = workdir / 'results.json'
-  if results.exists():
-    was = read_object(results, keys=['provenance'])['provenance']
+  if (workdir / FILE).exists():
+    was = read_results(workdir)['provenance']
     about['trained_on'] = f'{was["dataset"]} {was["dataset_version"]}'
   about['sha256'] = state_tree.sha256_of(tree['params']['trunk'])
   stats = tree['batch_stats']['trunk'] if stats else {}

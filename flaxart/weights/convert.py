@@ -11,7 +11,6 @@ vice versa, else nothing is written.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from flaxart.weights.file import (
   sha256_of_file,
   write,
 )
-from tfds_rijks import command
+from tfds_rijks import command, strict_json
 from tfds_rijks.errors import UserError
 
 SOURCES = ('keras', 'torchvision', 'timm')
@@ -232,7 +231,7 @@ def timm_preprocess(names: set[str], config: Path) -> Preprocess:
   """The preprocessing in a `config.json` of the Hugging Face hub, for a network with one of the
   names."""
   try:
-    found = json.loads(config.read_text(encoding='utf-8'))
+    found = strict_json.read(config)
     cfg, architecture = found['pretrained_cfg'], str(found.get('architecture', min(names)))
     if architecture not in names:
       raise UserError(

@@ -13,7 +13,6 @@ In format 1 `state` held everything, and `metrics` the score.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shutil
@@ -33,6 +32,7 @@ from flaxart.network.state_tree import abstract, fill, from_tree, state_tree
 from flaxart.workdir import checkpoint_folder, identity, manifest
 from flaxart.workdir.manifest import FOLDER, OPTIMIZER, steps_in
 from flaxart.workdir.read_back import missing_arrays
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
 STATE = 'state'  # the item that `orbax.checkpoint.v1.load` takes where none is named
@@ -254,11 +254,14 @@ def _score(folder: Path) -> float:
   """The score of a checkpoint, checked like its arrays; `NO_SCORE` if it has none."""
   name = '_CHECKPOINT_METADATA'
   try:
-    found = json.loads(manifest.read(folder, name))['custom_metadata']
+    found = strict_json.parse(manifest.read(folder, name))['custom_metadata']
     if 'score' not in found:  # format 1
       name = 'metrics/metrics'
-      found = json.loads(manifest.read(folder, name))
-    return NO_SCORE if found['score'] is None else float(found['score'])
+      found = strict_json.parse(manifest.read(folder, name), nan_as_none=True)
+    score = found['score']
+    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+      raise ValueError(f'the score is {score!r:.40}')
+    return NO_SCORE if score is None else float(score)
   except (ValueError, KeyError, TypeError, OSError) as error:  # not sealed yet
     raise damaged(folder / name, error) from None
 

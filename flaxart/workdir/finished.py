@@ -9,12 +9,10 @@ from typing import Any
 import jax
 
 from flaxart.machine import processes
-from flaxart.machine.files import read_object
 from flaxart.machine.locks import WorkdirLock
 from flaxart.workdir import checkpoint, checkpoint_folder
 from flaxart.workdir.manifest import FOLDER, steps_in
-
-FILE = 'results.json'
+from flaxart.workdir.stored_results import FILE, read_results
 
 
 def of_finished(workdir: Path) -> dict[str, Any] | None:
@@ -29,4 +27,4 @@ def of_finished(workdir: Path) -> dict[str, Any] | None:
   if cut_off:  # killed after training, while tidying its folder
     with WorkdirLock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
       checkpoint_folder.shrink(folder, step)
-  return read_object(workdir / FILE)
+  return read_results(workdir)

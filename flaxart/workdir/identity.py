@@ -18,6 +18,7 @@ from typing import Any
 import flaxart
 from flaxart.config import differences, read
 from flaxart.data.source import Dataset
+from flaxart.machine import form
 from flaxart.machine.files import read_object, write_text
 from flaxart.tasks.kinds import read_labels
 from flaxart.tasks.task import Task
@@ -25,6 +26,24 @@ from tfds_rijks.errors import UserError
 
 RUN, LABELS, TRUNK, CONFIG = 'run.json', 'labels.json', 'trunk.json', 'config.json'
 COPIED = (RUN, LABELS, TRUNK, CONFIG)  # into every checkpoint
+_SPLIT = form.fields({'records': form.count, 'sha256': form.text}, {'labels': form.each(form.text)})
+_RUN = form.fields(
+  {},
+  {
+    'format': form.count,
+    'flaxart': form.name,
+    'dataset': form.fields({'name': form.name, 'version': form.name, 'splits': form.each(_SPLIT)}),
+  },
+)
+_SPEC = form.fields({'variant': form.name, 'preprocess': form.maybe(form.each(form.anything))})
+TRUNK_FORM = form.fields(
+  {
+    'spec': _SPEC,
+    'about': form.fields(
+      {'sha256': form.maybe(form.name)}, {'image_size': form.count, 'source': form.name}
+    ),
+  }
+)
 FORMAT = 2  # of the workdir; raised when older versions could no longer read it
 
 
@@ -46,7 +65,7 @@ def check_format(folder: Path) -> None:
   if (found := format_of(folder)) > FORMAT:
     raise UserError(
       f'{folder}: has format {found}, flaxart {flaxart.__version__} reads up to {FORMAT}; install '
-      f'flaxart {_read(folder / RUN)["flaxart"]} or later'
+      f'flaxart {written_by(folder)} or later'
     )
 
 
@@ -143,8 +162,8 @@ def check_checkpoint(workdir: Path, folder: Path) -> None:
         then, now = getattr(was, field), getattr(here[was.name], field)
         if then != now:
           raise _changed(workdir, folder, LABELS, f'{field} of {was.name}', then, now)
-  saved = _read(folder / TRUNK).get('spec', {})
-  stated = _read(workdir / TRUNK).get('spec', {})
+  saved = _read(folder / TRUNK, TRUNK_FORM).get('spec', {})
+  stated = _read(workdir / TRUNK, TRUNK_FORM).get('spec', {})
   for field, value in saved.items():
     if stated.get(field) != value:
       raise _changed(workdir, folder, TRUNK, field, value, stated.get(field))
@@ -186,6 +205,6 @@ def _data(dataset: Dataset, *, labels: bool = True) -> dict[str, Any]:
   return {'name': dataset.name, 'version': dataset.version, 'splits': splits}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, its: form.Form = _RUN) -> dict[str, Any]:
   """A JSON file; empty if it does not exist, as in older runs."""
-  return read_object(path) if path.exists() else {}
+  return read_object(path, form=its) if path.exists() else {}

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from flaxart.machine.files import write_text
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
 FOLDER = 'checkpoints'  # of a workdir
@@ -97,7 +98,7 @@ def _expected(folder: Path) -> dict[str, str]:
   """The content of the manifest; `ValueError` unless it is exactly what `seal` would write."""
   try:
     text = (folder / FILE).read_text(encoding='utf-8')
-    expected: dict[str, str] = json.loads(text)['sha256']
+    expected: dict[str, str] = strict_json.parse(text)['sha256']
   except (ValueError, KeyError, TypeError):
     text, expected = '', {}
   if text != _text(expected):

@@ -18,7 +18,7 @@ import flaxart
 from flaxart.config import differences, lost, not_a_run, read, to_json
 from flaxart.data.source import Dataset
 from flaxart.machine import locks, processes
-from flaxart.machine.files import read_object, write_text
+from flaxart.machine.files import damaged, read_object, write_text
 from flaxart.network.classifier import TrunkSpec
 from flaxart.network.image_size import with_image_size
 from flaxart.settings import read_tasks
@@ -177,9 +177,14 @@ def read_trunk_json(workdir: Path) -> dict[str, Any]:
   """`{'spec', 'about'}`: variant and preprocessing of a run's trunk, and its origin."""
   path = workdir / TRUNK
   try:
-    return read_object(path, keys=['spec', 'about'])
+    found = read_object(path, form=identity.TRUNK_FORM)
   except FileNotFoundError:
     raise not_a_run(path) from None
+  try:
+    TrunkSpec.from_json(found['spec'])
+  except UserError as error:
+    raise damaged(path, error) from None
+  return found
 
 
 def _is_of_a_beginning(path: Path) -> bool:

@@ -109,7 +109,7 @@ def test_unfinished_and_broken_runs_are_named_without_numbers(tmp_path):
   assert [run.name for run in section.runs] == ['good']
   assert {one.path.name: one.reason.split(' (')[0] for one in left_out} == {
     'begun': 'unfinished',
-    'broken': 'results.json cannot be read',
+    'broken': 'results.json: is damaged',
     'empty': 'not a run',
   }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,19 @@ import numpy as np
 from flaxart.report.numbers.runs import Run
 from flaxart.tasks.redrawn import Redrawn
 from flaxart.tasks.task import Task
+
+MAX_BYTES = 4 << 30  # unpacked, of the answers of a run
+_DAMAGE = (
+  OSError,
+  KeyError,
+  ValueError,
+  EOFError,
+  MemoryError,
+  NotImplementedError,
+  RuntimeError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,11 +51,18 @@ def read_answers(run: Run, name: str, *, split: str = 'test') -> Answers | None:
   own: one whose main score differs from `results.json` belongs to another evaluation.
   """
   task = run.labels[name]
+  path = run.path / f'predictions_{split}.npz'
   try:
-    with np.load(run.path / f'predictions_{split}.npz', allow_pickle=False) as file:
+    with zipfile.ZipFile(path) as archive:
+      if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
+        return None
+    with np.load(path, allow_pickle=False) as file:
       ids, groups = file['ids'], file['groups']
       kept = {key: file[f'{name}/{key}'] for key in task.stored}
-  except (FileNotFoundError, KeyError, ValueError, zipfile.BadZipFile):
+  except _DAMAGE:
+    return None
+  lengths = {a.shape[0] if a.ndim else -1 for a in (ids, groups, *kept.values())}
+  if lengths != {len(ids) if ids.ndim else 0} or {ids.dtype.kind, groups.dtype.kind} != {'U'}:
     return None
   groups = np.where(groups == '', ids, groups).astype(object)
   answers = Answers(task, np.array(record_ids(ids), object), groups, kept)
@@ -50,7 +71,8 @@ def read_answers(run: Run, name: str, *, split: str = 'test') -> Answers | None:
   if len(answers.ids) != scores['n'] or not len(answers.ids):
     return None
   right = task.right(answers.kept)
-  if right is not None and abs(right.mean() - scores[task.main]) > 1e-6:
+  main = scores[task.main]
+  if right is not None and (main is None or abs(right.mean() - main) > 1e-6):
     return None
   return answers
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import glob
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,35 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from flaxart.config import flat, read
+from flaxart.evaluation.calibration import FORM as CALIBRATION
+from flaxart.logs.metric_writer import check_line
+from flaxart.machine import form
+from flaxart.machine.files import damaged, read_object
 from flaxart.models import cards
 from flaxart.settings import read_tasks
 from flaxart.tasks.kinds import read_labels
 from flaxart.tasks.task import Task
+from flaxart.workdir.stored_results import read_results
+from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
 
+_TABLES = form.each(
+  form.each(
+    form.fields(
+      {},
+      {
+        'per_class': form.listed(
+          form.fields(
+            {'class': form.name, 'n': form.count, 'predicted': form.count},
+            dict.fromkeys(('precision', 'recall', 'f1'), form.maybe(form.number)),
+          )
+        ),
+        'confusion': form.listed(form.listed(form.count)),
+      },
+    )
+  )
+)
 SPLITS = ('train', 'val', 'test')
 INVENTED = ' (invented objects)'  # after the name of a dataset
 OFF_THE_SHELF, FINE_TUNED, SCRATCH = 'off_the_shelf', 'fine_tuned', 'scratch'
@@ -179,7 +200,7 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
     try:
       runs.append(read_run(folder))
     except UserError as error:
-      left_out.append(LeftOut(folder, str(error)))
+      left_out.append(LeftOut(folder, str(error).replace(f'{folder}/', '')))
   if not runs and not any((folder / 'config.json').exists() for folder in folders):
     raise UserError(
       f'--runs: none of the {len(folders)} folders that match {pattern!r} is a run (no '
@@ -207,10 +228,7 @@ def read_run(folder: Path) -> Run:
     raise UserError('not a run (no config.json)')
   if not (folder / 'results.json').exists():
     raise UserError('unfinished (no results.json)')
-  results = _json(folder / 'results.json')
-  for key in ('val', 'train', 'provenance'):
-    if key not in results and key != 'val':
-      raise UserError(f'results.json has no {key!r}; evaluate the run again')
+  results = read_results(folder)
   if not (folder / 'labels.json').exists():
     raise UserError('labels.json is missing')
   labels = {task.name: task for task in read_labels(folder / 'labels.json')}
@@ -224,20 +242,28 @@ def read_run(folder: Path) -> Run:
     labels=labels,
     results=results,
     lines=_lines(folder / 'metrics.jsonl', setting=results['train'].get('setting')),
-    tables=_json(folder / 'tables.json', optional=True),
-    calibration=_json(folder / 'calibration.json', optional=True) or results.get('calibration'),
+    tables=_tables(folder / 'tables.json', labels),
+    calibration=_optional(folder / 'calibration.json', CALIBRATION) or results.get('calibration'),
   )
 
 
-def _json(path: Path, *, optional: bool = False) -> Any:
-  if not path.exists():
-    if optional:
-      return None
-    raise UserError(f'{path.name} is missing')
-  try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise UserError(f'{path.name} cannot be read ({error})') from None
+def _optional(path: Path, its: form.Form) -> dict[str, Any] | None:
+  """A JSON file that a run need not have."""
+  return read_object(path, form=its, nan_as_none=True) if path.exists() else None
+
+
+def _tables(path: Path, labels: Mapping[str, Task]) -> dict[str, Any] | None:
+  """`tables.json`, whose classes must be those of `labels.json`."""
+  found = _optional(path, _TABLES)
+  for split, tasks in (found or {}).items():
+    for name, tables in tasks.items():
+      classes = len(labels[name].classes) if name in labels else 0
+      rows, counts = tables.get('per_class'), tables.get('confusion', [])
+      if (rows is not None and len(rows) != classes) or any(
+        len(one) != 3 or max(one[:2]) >= classes for one in counts
+      ):
+        raise damaged(path, f'{split}.{name} has other classes than labels.json')
+  return found
 
 
 def _lines(path: Path, *, setting: str | None) -> list[dict[str, Any]]:
@@ -247,7 +273,9 @@ def _lines(path: Path, *, setting: str | None) -> list[dict[str, Any]]:
   lines = []
   for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
     try:
-      lines.append(json.loads(line))
-    except json.JSONDecodeError:  # a line truncated by a crash; the run wrote it again
+      entry = strict_json.parse(line, nan_as_none=True)
+      check_line(entry, '')
+    except ValueError:  # a line truncated by a crash; the run wrote it again
       continue
+    lines.append(entry)
   return [line for line in lines if line.get('setting') in (None, setting)]
