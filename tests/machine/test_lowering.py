@@ -152,3 +152,14 @@ def test_a_gpu_knows_how_many_steps_an_epoch_of_heads_has():
     with use_target(target):
       program = traced(*MODES['heads on features'][1:]).lower().compile().as_text()
     assert ('"known_trip_count":{"n":"5"}' in program) == (target == 'gpu')
+
+
+def test_statistics_that_are_equal_everywhere_are_not_averaged():
+  def sums(**given):
+    program = traced('resnet50', 'train', {'parallelism': 'shard_map', **given}).lower().as_text()
+    return program.count('stablehlo.all_reduce')
+
+  stored = sums(**FINE)
+  own = sums(init='scratch', **{'model.bn_sync': False}) - stored  # averaged after the step
+  shared = sums(init='scratch') - stored  # summed forwards and backwards, and then equal
+  assert shared == 2 * own > 0
