@@ -1,4 +1,4 @@
-"""Caches, locks and temporary files: never opened through a link, whoever owns the folder."""
+"""Caches, locks and temporary files: never opened through a link, in any folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_own(path: Path, flags: int, *, mode: int = 0o666) -> int:
 def temporary(path: Path) -> Iterator[tuple[int, Path]]:
   """A new file beside `path`, open for reading and writing; removed at the end if still there.
 
-  Nobody can know its name beforehand. It tells the machine and the process, for `left_behind`.
+  Its name is random, and tells the machine and the process, for `left_behind`.
   """
   about = f'{_host()}-{secrets.token_hex(4)}.{os.getpid()}'
   new = path.with_name(f'.{path.name}.{about}.tmp')

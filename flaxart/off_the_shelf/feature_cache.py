@@ -119,7 +119,7 @@ class Part:
     self.seconds = 0.0
     header, before = _header(records, width), f'.{stem(key)}.'
     with _writing(folder):
-      # Nobody can know the name of a new one beforehand.
+      # Random: a link cannot be put there beforehand.
       self.data = folder / f'{before}{secrets.token_hex(8)}.part'
       for left in sorted(folder.glob(f'{glob.escape(before)}*.part')):
         if file := self._resumed(left, len(header)):

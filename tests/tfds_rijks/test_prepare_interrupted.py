@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import signal
 import subprocess
 import sys
@@ -155,9 +156,40 @@ def test_a_rebuild_killed_between_its_two_renames_is_repaired(source, monkeypatc
 def test_two_builds_at_once_are_refused(source):
   folder = source.parent / 'prepared' / 'collection'
   folder.mkdir(parents=True)
-  import fcntl
-
   with (folder / '.lock').open('w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     with pytest.raises(UserError, match='another prepare is writing here'):
       build(source)
+
+
+@pytest.mark.parametrize('held', [False, True])
+def test_what_killed_builds_left_is_cleared_though_nothing_is_to_be_built(source, capsys, held):
+  path = build(source)
+  old = path.with_name(f'.{path.name}.old')
+  for folder in (staging(source) / 'x', old):
+    folder.mkdir(parents=True)
+    (folder / 'half').write_text('x')
+  with (path.parent / '.lock').open('r+') as lock:
+    if held:  # by another prepare, whose they are
+      fcntl.flock(lock, fcntl.LOCK_EX)
+    assert build(source) == path
+  said = capsys.readouterr().out
+  for folder in (staging(source), old):
+    assert folder.exists() == held
+    assert (f'{folder}: left by a killed build; removed' in said) == (not held)
+
+
+@pytest.mark.parametrize('name', ['.staging', '.lock'])
+def test_nothing_is_written_through_a_link(source, tmp_path, name):
+  folder = source.parent / 'prepared' / 'collection'
+  folder.mkdir(parents=True)
+  theirs = tmp_path / 'theirs'
+  if name == '.lock':
+    theirs.write_text('theirs')
+  else:
+    (theirs / 'x').mkdir(parents=True)
+  before = files(tmp_path / 'theirs') if theirs.is_dir() else theirs.read_text()
+  (folder / name).symlink_to(theirs)
+  with pytest.raises(UserError, match=rf'{name}: is a link, .*; remove it'):
+    build(source)
+  assert (files(theirs) if theirs.is_dir() else theirs.read_text()) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import shutil
@@ -364,6 +365,35 @@ archive.unpacked(Path({str(path)!r}), into=Path({str(into)!r}))
   assert len(files(into)) == 2
   folder = archive.unpacked(path, into=into)
   assert files(into) == [f'{folder.relative_to(into)}/{name}.jpg' for name in 'ab']
+
+
+@pytest.mark.parametrize('held', [False, True])
+def test_what_was_unpacked_of_an_archive_that_is_gone_is_removed(tmp_path, capsys, held):
+  left = tmp_path / 'data' / '0123456789ab' / '.unpacking'
+  left.mkdir(parents=True)
+  make_zip(tmp_path / 'all.zip', {'jpg/1_a.jpg': JPG, 'xml/1_a.xml': b'<r/>'})
+  handle = os.open(left.parent, os.O_RDONLY)
+  if held:  # by another command that unpacks
+    fcntl.flock(handle, fcntl.LOCK_EX)
+  survey.find(tmp_path, into=tmp_path / 'data')
+  os.close(handle)
+  assert left.exists() == held
+  assert ('.unpacking: left by a killed command; removed' in capsys.readouterr().out) == (not held)
+
+
+@pytest.mark.parametrize('at', ['folder', 'temporary', 'parent'])
+def test_nothing_is_unpacked_through_a_link(tmp_path, at):
+  path = make_zip(tmp_path / 'jpg2.zip', {'a.jpg': JPG})
+  folder = archive.place(path, into=tmp_path / 'data')
+  link = {'folder': folder, 'temporary': folder.with_name('.unpacking'), 'parent': folder.parent}[
+    at
+  ]
+  link.parent.mkdir(parents=True, exist_ok=True)
+  (tmp_path / 'theirs').mkdir()
+  link.symlink_to(tmp_path / 'theirs')
+  with pytest.raises(UserError, match='is a link, through which nothing is unpacked; remove it'):
+    archive.unpacked(path, into=tmp_path / 'data')
+  assert not files(tmp_path / 'theirs')
 
 
 def test_interrupted_unpacking_leaves_nothing(tmp_path, monkeypatch):
