@@ -51,20 +51,19 @@ def examine(path: Path, *, whole: bool = False) -> tuple[dict[str, Any], list[st
   if wrong := _unread(path, FILE):
     return {}, [*wrong, *damage]
   found = features_json.read_object(path / FILE)
-  if 'input' not in found:
-    return {}, [f'{FILE} cannot be read', *damage]
   # The same file may be wrong in two ways; the first is the plainer one.
   return found, [*dict.fromkeys([*seal.problems(path, found, whole=whole), *damage])]
 
 
 def _unread(path: Path, name: str) -> list[str]:
   try:
-    features_json.read_object(path / name)
+    content = features_json.read_object(path / name)
   except FileNotFoundError:
     return [f'{name} is missing']
   except ValueError:
-    return [f'{name} cannot be read']
-  return []
+    content = {}
+  needed = 'name' if name == INFO else 'input'
+  return [] if needed in content else [f'{name} cannot be read']
 
 
 def check(path: Path) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
-from tfds_rijks import fingerprint, seal
+from tfds_rijks import features_json, fingerprint, seal
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
@@ -70,7 +69,7 @@ def _unreadable(folder: Path) -> Path | None:
   for path in sorted(folder.iterdir()):
     try:
       if path.suffix == '.json':
-        json.loads(path.read_bytes())
+        features_json.read_object(path)
       elif '.array_record-' in path.name:
         _read_through(path)
     except Exception:  # damaged files make readers raise anything

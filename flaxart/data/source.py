@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import scipy.sparse
 
 from flaxart.data.damage import check_files, explained
-from tfds_rijks import fingerprint
+from tfds_rijks import features_json, fingerprint
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import RARE
 from tfds_rijks.progress import track
@@ -112,7 +111,7 @@ class Dataset:
     """The build report of `tfds_rijks.prepare` (empty if there is none)."""
     report = self.path / 'build_report.json'
     try:
-      return json.loads(report.read_text(encoding='utf-8')) if report.exists() else {}
+      return features_json.read_object(report) if report.exists() else {}
     except (OSError, ValueError) as error:
       raise explained(self.path, error) from None
 

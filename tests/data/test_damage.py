@@ -128,6 +128,16 @@ def test_a_version_from_before_hashes_is_read_and_said_to_be_unsealed(
     open_folder(folder)
 
 
+@pytest.mark.parametrize(
+  ('name', 'text'), [('build_report.json', '5'), ('dataset_info.json', '{}')]
+)
+def test_other_json_in_a_version_from_before_hashes(folder, name, text):
+  unseal(folder, [])
+  (folder / name).write_text(text)
+  with pytest.raises(UserError, match=rf'{name}: is damaged or|is damaged: {name}'):
+    open_folder(folder).build  # noqa: B018
+
+
 @pytest.mark.parametrize('sealed', [True, False])
 def test_verify_reads_records_too(folder, sealed, capsys, monkeypatch):
   monkeypatch.setattr('sys.argv', ['verify', f'--data_dir={folder.parents[1]}'])
