@@ -71,7 +71,8 @@ def evaluate_run(
       }
     ),
   )
-  print(results.table({split: scores}, tasks, split), flush=True)
+  about = {'invented': bool(dataset.build.get('drawn'))}
+  print(results.table({split: scores, 'provenance': about}, tasks, split), flush=True)
   return scores
 
 

@@ -228,7 +228,7 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
     )
     for row in rows
   ]
-  invented = ' (invented objects)' * bool(summary['provenance'].get('invented'))
+  invented = ' (invented objects)' * bool(summary.get('provenance', {}).get('invented'))
   title = f'{split} split, best checkpoint{invented}'
   return '\n'.join([title, lines[0], '-' * len(lines[0]), *lines[1:]])
 
