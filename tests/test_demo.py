@@ -17,7 +17,7 @@ def test_the_demo_draws_prepares_trains_and_tests(tmp_path, capsys):
   config = module.get_config()
   config.data.manual_dir, config.data.data_dir = str(tmp_path / 'museum'), str(tmp_path / 'data')
   config.data.synthetic_objects, config.data.image_size = 300, 32
-  config.model.width, config.model.shallow = 0.25, True
+  config.model.width, config.model.shallow = 0.125, True
   config.train.epochs, config.log.tensorboard = 8.0, False
   summary = train_and_evaluate(config, tmp_path / 'run')
   assert {'artist', 'type', 'material'} == set(summary['test'])

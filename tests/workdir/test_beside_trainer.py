@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import random
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from flaxart.workdir.restore import restore_network
 from tfds_rijks.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'format2'
-SECONDS = 5
+SAVES, LOOKS = 20, 3  # at least
 
 
 @pytest.fixture
@@ -29,35 +29,35 @@ def run(tmp_path):
   return shutil.copytree(GOLDEN, tmp_path / 'run')
 
 
-def test_a_trainer_that_saves_all_the_time_raises_no_alarm(run):
+def train(run, stop, saved):
+  """Saves until `stop` is set and counts in `saved`; the process of a trainer."""
   config, tasks = run_folder.read_run(run)
   step = checkpoint.best_on_disk(run)
   _, state = restore_network(run, step, config, tasks, mesh=create_mesh())
-  stop, errors = threading.Event(), []
+  rng = random.Random(0)
+  with locks.WorkdirLock(run), checkpoint.Checkpointer(run, asynchronous=False) as saver:
+    while not stop.is_set():
+      step += 1
+      saver.save(dataclasses.replace(state, step=jnp.int32(step)), score=rng.random())
+      saved.value += 1
 
-  def train():
-    rng, n = random.Random(0), step
-    try:
-      with locks.WorkdirLock(run), checkpoint.Checkpointer(run, asynchronous=False) as saver:
-        while not stop.is_set():
-          n += 1
-          saver.save(dataclasses.replace(state, step=jnp.int32(n)), score=rng.random())
-    except BaseException as error:
-      errors.append(error)
 
-  trainer = threading.Thread(target=train)
+def test_a_trainer_that_saves_all_the_time_raises_no_alarm(run):
+  new = multiprocessing.get_context('spawn')  # Orbax fails if a process saves and reads at once
+  stop, saved = new.Event(), new.Value('i', 0)
+  trainer = new.Process(target=train, args=(run, stop, saved))
   trainer.start()
-  looked, loaded, end = 0, set(), time.monotonic() + SECONDS
+  looked, loaded = 0, set()
   try:
-    while time.monotonic() < end or looked < 3 or len(loaded) < 2:
-      assert time.monotonic() < end + 60
+    while saved.value < SAVES or looked < LOOKS or len(loaded) < 2:
+      assert trainer.is_alive()
       assert not any(verify(run).values())
       loaded.add(flaxart.load_trunk(run).about['source'])
       looked += 1
   finally:
     stop.set()
     trainer.join()
-  assert not errors
+  assert trainer.exitcode == 0
 
 
 def test_readers_wait_for_a_save_while_its_trainer_is_active(run, monkeypatch):
