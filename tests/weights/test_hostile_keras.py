@@ -23,7 +23,7 @@ import sources
 from flaxart.weights import keras_file
 from tfds_rijks.errors import UserError
 
-FLIPS = int(os.environ.get('FLIPS', '4'))  # of each kind of file
+FLIPS = int(os.environ.get('FLIPS', '2'))  # of each kind of file
 RNG = np.random.default_rng(0)
 KERNEL = RNG.normal(size=(3, 3, 3, 8)).astype(np.float32)
 LAYERS = [

@@ -26,7 +26,7 @@ from flaxart.workdir.stored_results import read_results
 from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
-CASES = int(os.environ.get('CASES', '20'))  # of each file, drawn from all
+CASES = int(os.environ.get('CASES', '12'))  # of each file, drawn from all
 FILES = ('config.json', 'labels.json', 'trunk.json', 'run.json', 'calibration.json')
 OF_REPORT = ('results.json', 'tables.json', 'metrics.jsonl')
 VALUES = (None, 'x', -1, 1e300, 10**18, True, [], {}, [[1]], 'a\x1b[31m\n')
