@@ -73,10 +73,10 @@ def test_a_second_signal_is_not_caught():
 
 
 @pytest.mark.kill
-def test_a_trainer_goes_on_when_the_reader_of_its_output_ends(tiny, tmp_path):
-  set_steps(tiny, 40)
+def test_a_trainer_continues_when_the_reader_of_its_output_ends(slim, tmp_path):
+  set_steps(slim, 40)
   run = tmp_path / 'run'
-  line = command(tiny, run, tmp_path)
+  line = command(slim, run, tmp_path)
   trainer = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
   wait_for(lambda: len(metric_lines(run)) > 2)
   trainer.stdout.close()  # as `| tee log` ends
@@ -85,11 +85,11 @@ def test_a_trainer_goes_on_when_the_reader_of_its_output_ends(tiny, tmp_path):
 
 
 @pytest.mark.kill
-def test_a_trainer_whose_terminal_closes_has_saved(tiny, tmp_path):
-  set_steps(tiny, 100_000)
-  tiny.train.eval_every_epochs = tiny.train.epochs
+def test_a_trainer_whose_terminal_closes_has_saved(slim, tmp_path):
+  set_steps(slim, 100_000)
+  slim.train.eval_every_epochs = slim.train.epochs
   run = tmp_path / 'run'
-  (tmp_path / 'line').write_text(json.dumps(command(tiny, run, tmp_path)))
+  (tmp_path / 'line').write_text(json.dumps(command(slim, run, tmp_path)))
   ours, its = os.openpty()
   code = (  # a session of its own on the terminal, as a shell has
     'import fcntl, json, os, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n'
