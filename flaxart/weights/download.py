@@ -2,16 +2,19 @@
 
     python -m flaxart.weights.download --model=resnet50 --output=resnet50.safetensors
 
-An interrupted download is resumed from `<file>.part` in the cache folder
+An interrupted download is resumed from its hidden `.part` file in the cache folder
 (`~/.cache/flaxart/weights`, or under `$XDG_CACHE_HOME`). Without network access the command says
 what to fetch, from where, and where to put it.
 """
 
 from __future__ import annotations
 
+import glob
 import http.client
 import os
+import secrets
 import shutil
+import stat
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -60,7 +63,7 @@ def fetch(official: Official, folder: Path, *, timeout_s: float = TIMEOUT_S) -> 
 
 def _download(official: Official, path: Path, *, timeout_s: float) -> None:
   """Receives the file beside `path`, checks it, and renames it."""
-  folder, part = path.parent, path.with_name(f'{path.name}.part')
+  folder, part = path.parent, _part(path)
   free = shutil.disk_usage(folder).free
   if free < official.size:
     raise UserError(
@@ -80,10 +83,20 @@ def _download(official: Official, path: Path, *, timeout_s: float) -> None:
   part.replace(path)
 
 
+def _part(path: Path) -> Path:
+  """What was received of `path` so far, under a name that nobody could prepare; else a new name.
+
+  Links and files of others are passed over: bytes would be written elsewhere.
+  """
+  for one in sorted(path.parent.glob(f'.{glob.escape(path.name)}.*.part')):
+    about = one.lstat()
+    if stat.S_ISREG(about.st_mode) and about.st_nlink == 1 and about.st_uid == os.geteuid():
+      return one
+  return path.with_name(f'.{path.name}.{secrets.token_hex(8)}.part')
+
+
 def _receive(official: Official, part: Path, *, timeout_s: float) -> None:
   """Appends to `part` until it has the official size."""
-  if part.is_symlink() or (part.exists() and part.stat().st_nlink > 1):
-    part.unlink()  # not ours: its bytes would be written elsewhere
   have = part.stat().st_size if part.exists() else 0
   if have >= official.size:
     return

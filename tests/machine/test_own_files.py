@@ -125,11 +125,13 @@ def test_a_part_of_features_is_found_again_but_not_through_a_link(tmp_path, vict
 
 @pytest.mark.parametrize('kind', ['link', 'hard link'])
 def test_a_download_is_not_continued_in_a_file_of_others(tmp_path, victim, monkeypatch, kind):
-  part = tmp_path / 'w.h5.part'
-  part.symlink_to(victim) if kind == 'link' else part.hardlink_to(victim)
+  planted = tmp_path / '.w.h5.0000.part'
+  planted.symlink_to(victim) if kind == 'link' else planted.hardlink_to(victim)
   replies = iter([b'official', b''])
   response = nullcontext(SimpleNamespace(status=200, read=lambda n: next(replies)))
   monkeypatch.setattr(download.urllib.request, 'urlopen', lambda request, timeout: response)
   official = SimpleNamespace(name='w.h5', url='https://x/w.h5', size=8)
+  part = download._part(tmp_path / 'w.h5')
   download._receive(official, part, timeout_s=1)
   assert (victim.read_text(), part.read_text()) == ('theirs', 'official')
+  assert download._part(tmp_path / 'w.h5') == part  # which is continued
