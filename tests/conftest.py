@@ -57,6 +57,13 @@ def parsed_flags() -> None:
     flags.FLAGS.mark_as_parsed()
 
 
+@pytest.fixture(autouse=True)
+def flags_as_at_the_start() -> None:
+  """No test sees the command line of another."""
+  flags.FLAGS.unparse_flags()
+  flags.FLAGS.mark_as_parsed()
+
+
 @pytest.fixture(autouse=True, scope='module')
 def memory_given_back() -> Iterator[None]:
   """Drops programs compiled by earlier modules once a worker has grown large."""

@@ -73,7 +73,7 @@ def read(folder: Path, key: Mapping[str, Any]) -> Features | None:
         return Features(rows, float(entry['seconds']))
       wrong = 'its content changed (SHA-256 differs)'
   except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
-    wrong = f'it cannot be read ({" ".join(str(error).split())[:120] or type(error).__name__})'
+    wrong = f'it cannot be read ({" ".join(str(error).split())[:300] or type(error).__name__})'
   log.warning('%s: %s; the features are extracted again', data, wrong)
   with _writing(folder):
     about.unlink(missing_ok=True)

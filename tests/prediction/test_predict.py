@@ -111,7 +111,7 @@ def test_pictures_are_resized_as_in_training(tiny, tmp_path, resize, monkeypatch
     importlib.util, 'find_spec', lambda name: None if name == 'cykooz_resizer' else find(name)
   )
   net = flaxart.load(tmp_path / 'run')
-  assert net.features(seen[None]).shape == (1, 64)
+  assert net.features(seen[None]).shape == (1, 16)
   with pytest.raises(UserError, match='cykooz-resizer') if resize == 'simd' else nullcontext():
     net.square(data)
 

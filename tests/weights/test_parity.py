@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -78,16 +79,21 @@ def test_gradients_in_bfloat16_err_no_more_than_pytorchs(model, tmp_path):
   assert 0.01 < our_error < 1.5 * gradient_error(theirs(True), theirs(False))
 
 
-@pytest.mark.parametrize(('model', 'source'), parity.pairs())
-def test_networks_compute_what_their_originals_compute(model, source):
+@pytest.fixture(scope='module')
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+  """A process whose memory ends with it, after three networks at most."""
+  spawn = multiprocessing.get_context('spawn')
+  with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=3) as pool:
+    yield pool
+
+
+PAIRS = parity.pairs()  # before tests add their toy
+
+
+@pytest.mark.parametrize(('model', 'source'), PAIRS)
+def test_networks_compute_what_their_originals_compute(model, source, elsewhere):
   need(source)
-  with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('spawn')) as pool:
-    large = len(card_of(model).classifier) > 1
-    result = (
-      pool.submit(parity.measure, model, source).result()
-      if large  # 0.5 GB, whose copies come and go in a process of their own
-      else parity.measure(model, source)
-    )
+  result = elsewhere.submit(parity.measure, model, source).result()
   figures = {name: value for name, value in result.items() if isinstance(value, float)}
   inner = originals.inner_maps(model)
   assert set(figures) == {
@@ -207,7 +213,7 @@ def test_preprocessing_equals_timms(model, name):
 
 def test_the_page_names_every_pair():
   page = (Path(__file__).parents[2] / 'docs' / 'backbones.md').read_text(encoding='utf-8')
-  for model, source in parity.pairs():
+  for model, source in PAIRS:
     assert f'| {model} | {source} |' in page
   assert 'python -m flaxart.weights.parity' in page
 
