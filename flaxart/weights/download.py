@@ -84,7 +84,7 @@ def _download(official: Official, path: Path, *, timeout_s: float) -> None:
 
 
 def _part(path: Path) -> Path:
-  """What was received of `path` so far, under a name that nobody could prepare; else a new name.
+  """What was received of `path` so far, under a random name; a new name if there is nothing.
 
   Links and files of others are passed over: bytes would be written elsewhere.
   """
