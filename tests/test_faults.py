@@ -124,6 +124,16 @@ def test_a_command_whose_reader_ends_reaches_its_own_end():
   assert (process.wait(timeout=60), process.stderr.read()) == (3, b'done\n')
 
 
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='only Linux has /dev/full')
+def test_output_to_a_full_disk_is_one_line():
+  code = 'from tfds_rijks.command import run\nrun(lambda: print("x"))\n'
+  with Path('/dev/full').open('w') as full:
+    line = [sys.executable, '-c', code]
+    done = subprocess.run(line, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+  said = 'error: writing: no space left on the device; free some or choose another folder\n'
+  assert (done.returncode, done.stderr) == (2, said)
+
+
 def test_a_signal_that_nohup_ignores_stays_ignored():
   code = (
     'import os, signal\nfrom flaxart.machine.interrupt import Interrupt\n'

@@ -38,7 +38,11 @@ class Parser(argparse.ArgumentParser):
 class _Outlasting(io.FileIO):
   """A pipe or terminal that may go away; what is written afterwards is lost."""
 
+  lost = False  # what is written from now on
+
   def write(self, data: Any, /) -> int:
+    if self.lost:
+      return memoryview(data).nbytes
     try:
       return super().write(data)
     except OSError as error:
@@ -58,8 +62,11 @@ def outlasting() -> Iterator[None]:
   try:
     yield
   finally:
-    for stream in (sys.stdout, sys.stderr):
-      if stream:  # None if it was closed before the command started
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None if it was closed before the start
+      try:
+        stream.flush()
+      except OSError:  # a full disk, which `_code` has said
+        stream.buffer.raw.lost = True
         stream.flush()
     sys.stdout, sys.stderr = before
 
@@ -88,7 +95,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 def _code(main: Callable[[], int | None]) -> int:
   try:
-    return main() or 0
+    code = main() or 0
+    if sys.stdout:  # None if it was closed before the command started
+      sys.stdout.flush()
+    return code
   except UserError as error:
     return fail(str(error))
   except OSError as error:
