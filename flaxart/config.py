@@ -236,8 +236,9 @@ def _read(path: Path) -> tuple[ConfigDict, dict[str, object]]:
 
 def _check_kinds(config: ConfigDict) -> None:
   """Raises `ValueError` for a field that holds another kind of value than its default."""
+  found = flat(config)
   for field, default in flat(default_config()).items():
-    value = flat(config)[field]
+    value = found[field]
     if type(value) is not type(default):  # `ConfigDict` lets null through
       raise ValueError(f'{field} is {value!r}, expected {type(default).__name__}')
     if isinstance(value, str):
