@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -15,8 +14,7 @@ from ml_collections import ConfigDict
 
 import flaxart
 from flaxart.data.source import Dataset
-
-PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
+from flaxart.machine.agreement import packages
 
 
 def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,7 +33,7 @@ def provenance(config: ConfigDict, dataset: Dataset, weights: Mapping[str, Any])
     'weights': dict(weights),
     'seed': config.seed,
     'hardware': hardware(),
-    'packages': {name: importlib.metadata.version(name) for name in PACKAGES},
+    'packages': packages(),
   }
 
 

@@ -17,15 +17,20 @@ import flaxart
 from flaxart.machine import processes
 from tfds_rijks.errors import UserError
 
-PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'numpy')
+PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'tensorflow-datasets', 'numpy')
 SHOWN = 3  # differing facts in the message
+
+
+def packages() -> dict[str, str]:
+  """The versions of the packages that results depend on."""
+  return {name: version(name) for name in PACKAGES}
 
 
 def installed() -> dict[str, Any]:
   """Versions and devices, which must be the same everywhere."""
   return {
     'flaxart': flaxart.__version__,
-    **{name: version(name) for name in PACKAGES},
+    **packages(),
     'number of devices': jax.local_device_count(),
     'kind of devices': jax.local_devices()[0].device_kind,
   }
