@@ -12,7 +12,6 @@ from tfds_rijks import own_files, strict_json
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
-FORMULA = ('=', '+', '-', '@', '\t', '\r', '\n')  # a spreadsheet runs a cell that starts with these
 
 
 def read_object(path: Path, *, form: Form = anything, nan_as_none: bool = False) -> dict[str, Any]:
@@ -69,8 +68,3 @@ def existing_parent(path: Path) -> Path:
 def user_cache(name: str) -> Path:
   """`~/.cache/flaxart/NAME`, or below `$XDG_CACHE_HOME`; not created here."""
   return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'flaxart' / name
-
-
-def defuse(cell: str) -> str:
-  """Puts an apostrophe before a text that a spreadsheet would run as a formula."""
-  return f"'{cell}" if cell.startswith(FORMULA) else cell

@@ -10,11 +10,11 @@ from collections.abc import Container
 
 import numpy as np
 
-from flaxart.machine.files import defuse
 from flaxart.net import Net
 from flaxart.prediction.pictures import Answer
 from flaxart.tasks.task import Task
 from tfds_rijks import nobody
+from tfds_rijks.formulas import defuse
 
 SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
 TOP = 3  # names per task

@@ -8,12 +8,12 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from flaxart.machine.files import defuse
 from flaxart.report.numbers.compare import Cell, Difference, cell
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.runs import LeftOut, Run
 from flaxart.report.numbers.statistics import DRAWS, LEVEL, over_seeds
 from tfds_rijks import strict_json
+from tfds_rijks.formulas import defuse
 from tfds_rijks.progress import Progress
 
 HEAD = (

@@ -18,7 +18,6 @@ import pytest
 from tiny_museum import draw_collection
 
 import flaxart
-from flaxart.machine.files import defuse
 from flaxart.predict import predict
 from flaxart.prediction import table
 from flaxart.prediction.object_ids import RecordNumbers
@@ -28,6 +27,7 @@ from flaxart.tasks.softmax import Softmax
 from flaxart.train import train_and_evaluate
 from tfds_rijks import build_report
 from tfds_rijks.errors import UserError
+from tfds_rijks.formulas import defuse
 from tfds_rijks.images import Square, encode_jpeg
 from tfds_rijks.prepare import prepare
 
