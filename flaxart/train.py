@@ -13,7 +13,7 @@ from flaxart.config import flat
 from flaxart.config_checks import out_of_reach, validate
 from flaxart.data.prepared import is_missing, prepare_if_missing, stand_in
 from flaxart.data.source import Dataset, open_dataset
-from flaxart.evaluation import calibration, results
+from flaxart.evaluation import calibration, results, val_answers
 from flaxart.evaluation.evaluate import evaluate
 from flaxart.evaluation.provenance import provenance
 from flaxart.logs.metric_writer import MetricWriter, flat_scores
@@ -151,7 +151,8 @@ def train_and_evaluate(
     state = checkpointer.restore(best, trainer.shapes_of(best), mesh=run.mesh)
     network, tested, data = trainer.to_test(state)
     summary = results.collect(config, network, tested.evaluated(), data, workdir=workdir)
-    calibration.write(workdir, summary['calibration'], step=best)
+    answers = {val_answers.FILE: summary.pop('val_answers')}
+    calibration.write(workdir, summary['calibration'], step=best, beside=answers)
     summary['train'] = {**trainer.train_entry(session, best), 'best_step': best}
     summary['provenance'] = provenance(config, dataset, trunk.about)
     for split in ('val', 'test'):

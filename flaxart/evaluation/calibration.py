@@ -99,15 +99,15 @@ def fit_temperature(task: Task, logits: np.ndarray, truth: np.ndarray) -> float:
   return float(np.exp(found.x))
 
 
-def find_threshold(p: np.ndarray, right: np.ndarray) -> float | None:
-  """The smallest probability above which `PRECISION` of the answers are right, None if there is
+def find_threshold(p: np.ndarray, right: np.ndarray, precision: float = PRECISION) -> float | None:
+  """The smallest probability above which `precision` of the answers are right, None if there is
   none with at least `LEAST` answers.
   """
   p, right = p[~np.isnan(p)], right[~np.isnan(p)]
   order = np.argsort(-p, kind='stable')
   p, hits = p[order], np.cumsum(right[order])
   last = np.flatnonzero(np.diff(p, append=-1.0))  # equal probabilities pass together
-  enough = (hits[last] / (last + 1) >= PRECISION) & (last + 1 >= LEAST)
+  enough = (hits[last] / (last + 1) >= precision) & (last + 1 >= LEAST)
   return float(p[last[enough][-1]]) if enough.any() else None
 
 
@@ -147,11 +147,21 @@ def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[s
   return task.decide(calibrated(task, logits, entry['temperature'])[0], entry['threshold'])
 
 
-def write(workdir: Path, calibration: Calibration, *, step: int) -> None:
-  """Writes `calibration.json`, and a sealed copy into checkpoint `step`; process 0 only."""
+def write(
+  workdir: Path,
+  calibration: Calibration,
+  *,
+  step: int,
+  beside: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+  """Writes `calibration.json`, and a sealed copy into checkpoint `step`; process 0 only.
+
+  `beside` are further JSON files to seal there, by name.
+  """
   if jax.process_index() == 0:
     text = strict_json.text(calibration)
-    add_calibration(workdir, step, FILE, text)
+    others = {name: strict_json.text(value, indent=None) for name, value in (beside or {}).items()}
+    add_calibration(workdir, step, {FILE: text, **others})
     write_text(workdir / FILE, text)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from flaxart.data.source import Dataset
-from flaxart.evaluation import calibration, records
+from flaxart.evaluation import calibration, records, val_answers
 from flaxart.evaluation.baselines import largest_class, nearest_pixels
 from flaxart.evaluation.evaluate import Evaluation, evaluate_records
 from flaxart.evaluation.label_only import label_only
@@ -174,7 +174,8 @@ def collect(
 ) -> dict[str, Any]:
   """`{split: {task: scores}}` of `state` on val and test, and the `calibration`.
 
-  Also writes the predictions of each record and tables to the workdir.
+  Beside them `val_answers`, which belong into the checkpoint, not into `results.json`. Writes the
+  predictions of each record and tables to the workdir.
   """
   names = [
     name
@@ -193,7 +194,11 @@ def collect(
       if (made := table_of(task, evaluation.counts[task.name]))
     }
   records.write_tables(workdir, tables)
-  return {**assessed.scores, 'calibration': assessed.calibration}
+  answers: val_answers.Answers = {}
+  if 'val' in names:
+    found, labels = assessed.evaluations['val'].found, dataset.split('val').labels
+    answers = val_answers.collect(network.tasks, found, labels, assessed.calibration)
+  return {**assessed.scores, 'calibration': assessed.calibration, 'val_answers': answers}
 
 
 def write(workdir: Path, summary: Mapping[str, Any]) -> None:

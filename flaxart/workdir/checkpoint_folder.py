@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -33,13 +34,14 @@ def delete(path: Path, folder: Path) -> None:
   shutil.rmtree(gone)
 
 
-def add_calibration(workdir: Path, step: int, name: str, text: str) -> None:
-  """Puts a sealed file into the calibration of a checkpoint, replacing an earlier one."""
+def add_calibration(workdir: Path, step: int, files: Mapping[str, str]) -> None:
+  """Seals these texts, by file name, as the calibration of a checkpoint, in place of another."""
   folder = workdir / FOLDER
   part, new = folder / str(step) / CALIBRATION, folder / f'{step}-{CALIBRATION}.new'
   shutil.rmtree(new, ignore_errors=True)
   new.mkdir()
-  write_text(new / name, text)
+  for name, text in files.items():
+    write_text(new / name, text)
   manifest.seal(new)
   if part.exists():
     delete(part, folder)
