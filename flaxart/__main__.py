@@ -16,6 +16,7 @@ COMMANDS = {  # what a user types: the module, and what it does
   'train': ('flaxart.main', 'train, validate and test a network, or continue a run'),
   'prepare': ('tfds_rijks.prepare', 'build a dataset from pictures and a table'),
   'predict': ('flaxart.predict', 'name artist, material and type of the pictures in a folder'),
+  'apply': ('flaxart.apply', "take accepted values back into the museum's own table"),
   'report': ('flaxart.report', 'make tables, figures and one page from finished runs'),
   'verify': ('flaxart.verify', 'check every file of every checkpoint of a run'),
   'weights convert': ('flaxart.weights.convert', 'convert ImageNet weights'),

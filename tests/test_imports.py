@@ -14,7 +14,7 @@ FLOORS = [
   '__init__ __main__',
   'main',
   'train evaluate_run predict verify',
-  'report prediction',
+  'report prediction apply',
   'config_checks',
   'off_the_shelf',
   'training net',

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfds_rijks.errors import UserError
 from tfds_rijks.table_size import MAX_BYTES, Growing
@@ -80,30 +80,53 @@ def _line(data: bytes, at: int) -> int:
   return data.count(b'\n', 0, at) + 1
 
 
+class Row(NamedTuple):
+  """A row with its line and its own text, line end included: the rows' texts make the whole."""
+
+  line: int
+  cells: list[str]
+  text: str
+
+
 def rows(text: str, *, path: Path) -> Iterator[tuple[int, list[str]]]:
   """(line, cells) of each row that is not empty; raises `UserError` for unpaired quotes.
 
   The delimiter is that of `sep=`, a tab in a `.tsv`, else the one that fits the first rows best.
   """
+  size = Growing(path)
+  for row in all_rows(text, path=path):
+    if any(cell.strip() for cell in row.cells):
+      size.add(row.cells)
+      yield row.line, row.cells
+
+
+def all_rows(text: str, *, path: Path) -> Iterator[Row]:
+  """As `rows`, but every row: an empty one, and a line `sep=`, have no cells."""
   if '\0' in text:
     raise UserError(f'{path}: holds zero bytes, expected text; is it really a table?')
-  size = Growing(path)
   said = _SEPARATOR.match(text)
-  tab = '\t' if path.suffix.lower() == '.tsv' else ''
-  reader = _reader(text, said[1] if said else tab or _delimiter(text))
   if said:
-    next(reader)
-  line = reader.line_num + 1
+    yield Row(1, [], said[0])
+    text = text[said.end() :]
+  begun: list[str] = []  # lines of the row that is being read
+  reader = _reader(text, said[1] if said else delimiter(text, path=path), begun)
+  before = line = 1 + bool(said)
   try:
-    for row in reader:
-      start, line = line, reader.line_num + 1
-      if any(cell.strip() for cell in row):
-        size.add(row)
-        yield start, row
+    for cells in reader:
+      yield Row(line, cells, ''.join(begun))
+      begun.clear()
+      line = before + reader.line_num
   except csv.Error as error:
     raise UserError(
       f'{path}: line {line}: {error}; expected a table with quotes in pairs'
     ) from None
+
+
+def delimiter(text: str, *, path: Path) -> str:
+  """What separates the cells: said by `sep=`, a tab in a `.tsv`, else as found in the rows."""
+  if said := _SEPARATOR.match(text):
+    return said[1]
+  return '\t' if path.suffix.lower() == '.tsv' else _delimiter(text)
 
 
 def _delimiter(text: str) -> str:
@@ -129,7 +152,14 @@ def _delimiter(text: str) -> str:
   return max(DELIMITERS, key=fit)
 
 
-def _reader(text: str, delimiter: str) -> Any:
+def _reader(text: str, delimiter: str, begun: list[str] | None = None) -> Any:
+  """A reader; it adds each line that it takes to `begun`."""
   csv.field_size_limit(MAX_BYTES)  # long text from OCR in an unused cell is not an error
-  lines = (match[0] for match in _LINE.finditer(text))  # a StringIO holds four bytes a character
-  return csv.reader(lines, delimiter=delimiter, strict=True)
+
+  def lines() -> Iterator[str]:
+    for match in _LINE.finditer(text):  # a StringIO holds four bytes a character
+      if begun is not None:
+        begun.append(match[0])
+      yield match[0]
+
+  return csv.reader(lines(), delimiter=delimiter, strict=True)

@@ -59,7 +59,7 @@ class RecordNumbers:
     if not file.is_file():
       raise UserError(f'--metadata: {file} is not a file; give the table with the numbers')
     try:
-      content = table.read(file, sheet=self.sheet or '')
+      content = table.restored(table.read(file, sheet=self.sheet or ''))
     except OSError as error:
       raise UserError(
         f'--metadata: {file} cannot be read ({error.strerror}); give the table with the numbers'

@@ -56,7 +56,11 @@ class Collection:
 def read(folder: Path, flags: Flags) -> Collection:
   """Reads the table of a folder, or the folder per class; raises `UserError` for bad input."""
   path = table.find(folder, flags.metadata)
-  content = folders.read(folder) if path is None else table.read(path, sheet=flags.sheet or '')
+  content = (
+    folders.read(folder)
+    if path is None
+    else table.restored(table.read(path, sheet=flags.sheet or ''))
+  )
   by = matching.rule(
     content, flags.match, id_column=flags.id_column, image_column=flags.image_column
   )

@@ -35,18 +35,26 @@ def places(cell: Cell, separator: str) -> list[str]:
 
 def notice(cells: Iterable[Cell], separator: str) -> Noticed | None:
   """The most frequent usual separator in the cells, if any; `separator` splits them already."""
+  sign, split = _most_frequent(cells, _USUAL.keys() - {separator})
+  if not sign:
+    return None
+  return Noticed(f'--multi_value_separator={_USUAL[sign]}', len(split), split[0])
+
+
+def usual(cells: Iterable[Cell]) -> str:
+  """What seems to separate several values in the cells; '' if each has one."""
+  return _most_frequent(cells, _USUAL.keys())[0]
+
+
+def _most_frequent(cells: Iterable[Cell], signs: Iterable[str]) -> tuple[str, list[str]]:
+  """The sign that most cells contain between texts, and these cells; '' for none."""
   found: dict[str, list[str]] = {}
   filled = 0
   for cell in cells:
     filled += bool(cell)
     text = '' if isinstance(cell, list) else unescape(cell).strip()
-    for sign in _USUAL.keys() - {separator}:
+    for sign in signs:
       if sign in text and all(part.strip() for part in text.split(sign)):
         found.setdefault(sign, []).append(plain(text.replace('\n', ' / ')))
-  if not found:
-    return None
-  sign = max(sorted(found), key=lambda sign: len(found[sign]))
-  if len(found[sign]) < FEWEST * filled:
-    return None
-  option = f'--multi_value_separator={_USUAL[sign]}'
-  return Noticed(option, len(found[sign]), found[sign][0])
+  sign = max(sorted(found), key=lambda sign: len(found[sign]), default='')
+  return (sign, found[sign]) if sign and len(found[sign]) >= FEWEST * filled else ('', [])

@@ -14,6 +14,7 @@ from tfds_rijks import strict_json
 from tfds_rijks.build_report import examples
 from tfds_rijks.delimited import decode, rows
 from tfds_rijks.errors import UserError
+from tfds_rijks.formulas import restore
 from tfds_rijks.labels import normalise
 from tfds_rijks.sheets.cells import Fault, Remade
 from tfds_rijks.sheets.sheet import Sheet
@@ -39,8 +40,9 @@ Cell = str | list[str]
 class Table:
   """Columns and rows as text; a list is a cell with several values (in JSON and Parquet).
 
-  `lines` are the rows' line numbers, as in an editor or a spreadsheet; `encoding` is that of the
-  text, `sheet` that of a workbook, `notes` what a user should know about the reading.
+  `lines` are the rows' line numbers, as in an editor or a spreadsheet, and `header` that of the
+  names; `encoding` is that of the text, `sheet` that of a workbook, `notes` what a user should know
+  about the reading.
   """
 
   path: Path
@@ -50,6 +52,7 @@ class Table:
   encoding: str = ''
   sheet: str = ''
   notes: list[str] = dataclasses.field(default_factory=list)
+  header: int = 1
 
   def column(self, name: str) -> list[Cell]:
     """All cells of a column."""
@@ -114,6 +117,15 @@ def read(path: Path, *, sheet: str = '') -> Table:
     )
   if not table.rows:
     raise UserError(f'{path}: the table has no rows; expected a header and one row per picture')
+  return table
+
+
+def restored(table: Table) -> Table:
+  """The table with the texts of cells that flaxart defused for spreadsheets, such as `'=A1`."""
+  for row in table.rows:
+    for i, cell in enumerate(row):
+      if isinstance(cell, str) and cell.startswith("'"):
+        row[i] = restore(cell)
   return table
 
 
@@ -250,6 +262,7 @@ def _workbook(path: Path, sheet: str) -> Table:
     raise UserError(f'{path}: {where}: a name in the header, row {header + 1}, {fault}')
   table = Table(path, columns, [[*row] for _, row in filled[1:]], [i + 1 for i, _ in filled[1:]])
   table.encoding, table.sheet = path.suffix.lower().removeprefix('.'), found.name
+  table.header = header + 1
   if found.others:
     table.notes.append(f'{where} was read; not read: {", ".join(found.others)} (--sheet)')
   if found.hidden_rows:
