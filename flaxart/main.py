@@ -29,6 +29,7 @@ from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
 from flaxart.machine.files import user_cache
+from tfds_rijks import progress
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -192,7 +193,7 @@ def start_jax(*, processes: int = 0) -> None:
   """Sets up logging, joins the run's other processes, and sets a compilation cache private to the
   user (it holds executable code).
   """
-  logging.basicConfig(format='%(message)s', stream=sys.stderr)
+  logging.basicConfig(format='%(message)s', handlers=[progress.Handler(sys.stderr)])
   logging.getLogger('flaxart').setLevel(logging.INFO)
   absl_logging.set_verbosity(absl_logging.WARNING)
   # Orbax logs a traceback in each of its threads for errors that it also raises, which we report.

@@ -15,6 +15,7 @@ from flaxart.workdir.manifest import FOLDER, steps_in
 from tfds_rijks import fingerprint
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
+from tfds_rijks.progress import track
 
 
 def main() -> int:
@@ -56,7 +57,7 @@ def verify_data(data_dir: Path) -> dict[Path, list[str]]:
   folders = [f for f in folders if not any(part.startswith('.') for part in f.parts[-3:])]
   if not folders:
     raise UserError(f'--data_dir: {data_dir} has no prepared dataset; give the folder of some')
-  return {folder: damage.all_damage(folder) for folder in folders}
+  return {folder: damage.all_damage(folder) for folder in track(folders, 'checking', len(folders))}
 
 
 def _verify_run(workdir: Path) -> None:
@@ -84,7 +85,7 @@ def verify(workdir: Path) -> dict[int, list[str]]:
   steps = steps_in(folder)
   if not steps:
     raise UserError(f'--workdir: {folder} is empty; the run has not saved anything yet')
-  found = {step: _problems(folder / str(step)) for step in steps}
+  found = {step: _problems(folder / str(step)) for step in track(steps, 'checking', len(steps))}
   for wait in (0, *WAITS):  # a trainer may be sealing a checkpoint, or have deleted it
     time.sleep(wait)
     trainer = locks.holder(workdir)

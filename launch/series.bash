@@ -28,7 +28,7 @@ run_one() {
   fi
   local command=(python -m flaxart.main "--workdir=$workdir" "$@" ${flags[@]+"${flags[@]}"})
   printf '%q ' "${command[@]}"
-  echo
+  echo "${dry_run:+# not run}"
   [ -z "$dry_run" ] || return 0
   "${command[@]}" || code=$?
   # Ctrl-C ends the series; a run that fails is named at the end, and the others continue.
@@ -36,10 +36,10 @@ run_one() {
   [ "$code" -eq 0 ] || failed+=("$workdir")
 }
 
-# finish OUT: prints the report's command and the failed runs.
+# finish OUT: prints the report's command, which nobody has run yet, and the failed runs.
 finish() {
   printf '%q ' python -m flaxart.report "--runs=$1/*" "--output=$1.report"
-  echo
+  echo '# not run: draws the figure'
   [ ${#failed[@]} -eq 0 ] && return
   echo "error: ${#failed[@]} runs failed: ${failed[*]}; the same command tries them again" >&2
   exit 1

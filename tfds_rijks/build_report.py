@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tfds_rijks import terminal
 
 FILE = 'build_report.json'
 
@@ -40,20 +43,12 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Sequence[Any]], *, header: Sequence[str]) -> str:
-  """Plain text columns: numbers to the right, text to the left."""
-  cells = [[str(cell) for cell in header], *[[_cell(cell) for cell in row] for row in rows]]
-  widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+  """Plain text columns, as wide as the terminal: numbers to the right, text to the left."""
   numeric = [
     bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(header))
   ]
-  lines = [
-    '  '.join(
-      cell.rjust(w) if right else cell.ljust(w)
-      for cell, w, right in zip(row, widths, numeric, strict=True)
-    ).rstrip()
-    for row in cells
-  ]
-  return '\n'.join([lines[0], '-' * max(map(len, lines)), *lines[1:]])
+  cells = [[_cell(cell) for cell in row] for row in rows]
+  return terminal.table(header, cells, right=numeric, columns=terminal.width(sys.stdout))
 
 
 def _sizes(splits: Mapping[str, int], intended: Mapping[str, float]) -> str:

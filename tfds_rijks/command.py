@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import functools
 import io
 import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from tfds_rijks import progress, terminal
 from tfds_rijks.errors import UserError
 
 BAD_INPUT = 2
@@ -40,10 +42,16 @@ class _Outlasting(io.FileIO):
 
   lost = False  # what is written from now on
 
+  @functools.cached_property
+  def is_terminal(self) -> bool:
+    return self.isatty()
+
   def write(self, data: Any, /) -> int:
     if self.lost:
       return memoryview(data).nbytes
     try:
+      if self.is_terminal:
+        super().write(progress.leave_room().encode())
       return super().write(data)
     except OSError as error:
       if error.errno not in (errno.EPIPE, errno.EIO):
@@ -90,7 +98,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   A reader that goes away (`head`, `tee`, a closed terminal) does not end it.
   """
   with outlasting():
-    sys.exit(_code(main))
+    with progress.watched():
+      code = _code(main)
+    sys.exit(code)
 
 
 def _code(main: Callable[[], int | None]) -> int:
@@ -112,5 +122,5 @@ def _code(main: Callable[[], int | None]) -> int:
 
 def fail(message: str) -> int:
   """Prints the error line and returns the exit code."""
-  print(f'error: {message}', file=sys.stderr, flush=True)
+  print(terminal.for_reader(f'error: {message}', sys.stderr), file=sys.stderr, flush=True)
   return BAD_INPUT

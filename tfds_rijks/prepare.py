@@ -26,7 +26,8 @@ from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.options import Preparation
 from tfds_rijks.own_files import open_own
-from tfds_rijks.progress import duration
+from tfds_rijks.progress import duration, working
+from tfds_rijks.terminal import say
 
 SAMPLE = 24  # pictures read for the estimate
 _OVERHEAD = 1.05  # of a record beside its picture: labels, keys, index
@@ -59,25 +60,23 @@ def prepare(
   preparations = _preparations()
   if name not in preparations:
     raise UserError(f'--dataset={dataset}: no such dataset; expected {" or ".join(preparations)}')
-  plan = preparations[name](config, source, **options)
-  plan.place(target, dry_run=dry_run)
+  with working('reading the tables'):
+    plan = preparations[name](config, source, **options)
+    plan.place(target, dry_run=dry_run)
   path = _path(plan, target)
   if not dry_run:
     _clear_if_idle(path)
-  now = {
-    'options': dict(plan.options),
-    'version': path.name,
-    'input': fingerprint.summary(
-      source, without=[target / name for name in _written(preparations)], also=plan.hidden
-    ),
-  }
+  now = {'options': dict(plan.options), 'version': path.name}
+  with working('comparing with what was prepared'):
+    written = [target / name for name in _written(preparations)]
+    now['input'] = fingerprint.summary(source, without=written, also=plan.hidden)
   if path.exists():
     old, damage = fingerprint.examine(path)
     different = fingerprint.changes(old, now)
     if damage and not overwrite:
       raise UserError(f'{path}: is damaged: {"; ".join(damage[:6])}; rebuild it with --overwrite')
     if not damage and not different:
-      print(f'{path}: already prepared from this input with these options; nothing to do')
+      say(f'{path}: already prepared from this input with these options; nothing to do')
       return path
     if not overwrite:
       raise UserError(
@@ -86,17 +85,20 @@ def prepare(
         f'another --data_dir{_name_hint(dataset)}'
       )
   if plan.summary:
-    print(f'\n{plan.summary}\n')
-  estimate(plan, target)
+    say(f'\n{plan.summary}\n')
+  with working('estimating'):
+    estimate(plan, target)
   if dry_run:
     return path
   began = time.monotonic()
   with _staging(path) as staging:
-    new = _build(plan, source, staging)
-    fingerprint.write(new, now)
+    with working(f'building {plan.dataset}'):
+      new = _build(plan, source, staging)
+    with working('sealing the files'):
+      fingerprint.write(new, now)
     _put_in_place(staging, target, path)
-  print(f'\n{build_report.text(build_report.read(path))}\n')
-  print(
+  say(f'\n{build_report.text(build_report.read(path))}\n')
+  say(
     f'{path}: {plan.dataset} prepared in {duration(time.monotonic() - began)}; its report '
     f'is {build_report.FILE} there'
   )
@@ -162,7 +164,7 @@ def estimate(plan: Preparation, target: Path) -> None:
   copies = 1 if plan.image_size is None else 2
   needed = stored / max(1, len(sample)) * len(paths) * copies * _OVERHEAD
   free = shutil.disk_usage(_existing(target)).free
-  print(
+  say(
     f'{plan.dataset}: {len(paths):,} pictures; about {duration(seconds / workers)} in {workers} '
     f'processes, {needed / GB:.2f} GB needed, {free / GB:.1f} GB free in {target}'
   )

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from tfds_rijks import features_json, fingerprint, seal
 from tfds_rijks.errors import UserError
+from tfds_rijks.progress import working
 
 log = logging.getLogger('flaxart')
 
 
 def check_files(folder: Path) -> None:
   """Raises `UserError` if a file is gone or differs from when it was written; see `seal`."""
-  if not fingerprint.check(folder):
+  with working('checking the prepared data'):
+    sealed = fingerprint.check(folder)
+  if not sealed:
     log.warning(
       '%s: is unsealed (prepared by an earlier version): altered files may go unnoticed; '
       'tfds_rijks.prepare with --overwrite seals it',

@@ -26,7 +26,7 @@ from flaxart.machine.locks import in_turn
 from tfds_rijks import fingerprint, own_files
 from tfds_rijks.errors import UserError
 from tfds_rijks.images import DECODER, Square
-from tfds_rijks.progress import Progress
+from tfds_rijks.progress import Progress, working
 
 LAYOUT = 2  # of the file and its name
 BATCH = 64
@@ -96,9 +96,10 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     pictures = own_arrays.mapped(path)
     if pictures.shape != shape or pictures.dtype != np.uint8:
       found = f'{pictures.dtype} {list(pictures.shape)}'
-    elif own_arrays.read_text(_sum(path)).strip() == own_arrays.sha256(pictures):
-      return pictures
     else:
+      with working(f'checking {path.name}'):
+        if own_arrays.read_text(_sum(path)).strip() == own_arrays.sha256(pictures):
+          return pictures
       found = 'another SHA-256'
   except FileNotFoundError as error:
     if error.filename == str(path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ from flaxart.config import square_of
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Split
 from flaxart.evaluation.records import Rows, fetch, without_logits
+from flaxart.logs.compiling import compiling_evaluation
 from flaxart.machine.one_behind import one_behind
 from flaxart.machine.sharding import device_batch, put_batch, replicated
 from flaxart.network.state import Network, TrainState
@@ -84,9 +87,12 @@ def evaluate_records(
 
   def dispatched() -> Iterator[Any]:
     nonlocal counts
+    first: AbstractContextManager[None] = compiling_evaluation(config)
     for batch in batches:
       placed = put_batch(batch, mesh)
-      counts, found = eval_step(state, counts, placed, network=network)
+      with first:
+        counts, found = eval_step(state, counts, placed, network=network)
+      first = contextlib.nullcontext()
       found = found if keep_logits else without_logits(network.tasks, found)
       yield found, placed['record'], placed['mask']
 

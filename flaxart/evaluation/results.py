@@ -7,6 +7,7 @@ of decisions, and whether the network is less sure of artists that training neve
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from flaxart.tasks.arithmetic import auroc
 from flaxart.tasks.scores import table as table_of
 from flaxart.tasks.task import Task
 from flaxart.workdir.stored_results import FILE
-from tfds_rijks import strict_json
+from tfds_rijks import strict_json, terminal
+from tfds_rijks.progress import working
 
 HEAD = (
   'task',
@@ -70,7 +72,8 @@ def assess(
     split = dataset.split(name)
     evaluations[name] = evaluate_records(network, state, split, config, keep_logits=True)
     if name == 'val' and fitted is None:
-      fitted = calibration.fit(network.tasks, evaluations[name].found, split.labels)
+      with working('choosing thresholds on val'):
+        fitted = calibration.fit(network.tasks, evaluations[name].found, split.labels)
   fitted = fitted or {}
   scores = {name: evaluations[name].scores for name in names}
   for name in names:
@@ -154,10 +157,12 @@ def add_baselines(
   names = [name for name in scores if name != 'train']
   if not names or not any(task.one_class for task in tasks):
     return
-  beside = [{name: label_only(dataset, name, tasks) for name in names}]
+  with working('what other labels give away'):
+    beside = [{name: label_only(dataset, name, tasks) for name in names}]
   if config.eval.test:  # a candidate of a grid is only compared with others, on val
     splits = [dataset.split(name) for name in names]
-    beside.append(nearest_pixels(dataset.split('train'), splits, tasks, fit=config.data.fit))
+    with working('nearest training pictures by pixels'):
+      beside.append(nearest_pixels(dataset.split('train'), splits, tasks, fit=config.data.fit))
   for baseline in beside:
     for name, of_tasks in baseline.items():
       for task, own in of_tasks.items():
@@ -208,7 +213,7 @@ def write(workdir: Path, summary: Mapping[str, Any]) -> None:
 
 
 def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:
-  """The scores of a split as text, each beside its floor and baselines."""
+  """The scores of a split as text, each beside its floor and baselines, as wide as the terminal."""
   if split not in summary:
     why = f'no scores of {split}: there is no such split, or config.eval.test=False'
     return (
@@ -217,7 +222,7 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
   of_tasks = [(task, summary[split][task.name]) for task in tasks]
   beside = [task.beside(s) for task, s in of_tasks]
   head = list(dict.fromkeys([*HEAD, *(column for own in beside for column in own)]))
-  rows = [head]
+  rows = []
   for (task, s), own in zip(of_tasks, beside, strict=True):
     score = f'{percent(s[task.main])} {task.main}'
     if task.in_units and s[task.in_units[0]] is not None:
@@ -225,17 +230,11 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
     first = [task.name, str(s.get('classes', '')), f'{s["n"]:,}', score]
     more = [percent(own[column]) if column in own else '' for column in head[len(first) :]]
     rows.append(first + more)
-  widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-  lines = [
-    '  '.join(
-      cell.ljust(width) if i == 0 else cell.rjust(width)
-      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    for row in rows
-  ]
+  right = [i > 0 for i in range(len(head))]
+  text = terminal.table(head, rows, right=right, columns=terminal.width(sys.stdout))
   invented = ' (invented objects)' * bool(summary.get('provenance', {}).get('invented'))
   title = f'{split} split, best checkpoint{invented}'
-  return '\n'.join([title, lines[0], '-' * len(lines[0]), *lines[1:]])
+  return f'{title}\n{text}'
 
 
 def percent(value: float | None) -> str:

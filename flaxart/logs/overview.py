@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 import jax
 
 from flaxart.network.state import TrainState, count_parameters
+from tfds_rijks import terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +48,7 @@ def step_cost(compiled: Any, *, pictures: int) -> StepCost | None:
 def parameter_table(state: TrainState) -> str:
   """A table of the parameters of the trunk and of each head, and how many learn."""
   parts = count_parameters(state)
-  rows: list[tuple[str, ...]] = [('parameters', 'all', 'trainable', 'frozen')]
-  for name, counts in parts.items():
-    rows.append((name, *(f'{n:,}' for n in (sum(counts), *counts))))
-  widths = [max(len(row[i]) for row in rows) for i in range(4)]
-  return '\n'.join(
-    '  '.join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3))])
-    for row in rows
-  )
+  head = ('parameters', 'all', 'trainable', 'frozen')
+  rows = [(name, *(f'{n:,}' for n in (sum(counts), *counts))) for name, counts in parts.items()]
+  right = (False, True, True, True)
+  return terminal.table(head, rows, right=right, columns=terminal.width(sys.stderr))

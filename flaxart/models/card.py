@@ -114,6 +114,9 @@ class Card:
   # if the first of them takes that instead of pooled features.
   classifier: tuple[str, ...] = ('predictions',)
   classifier_map: int = 1
+  # Seconds in which two idle cores compile its training step: the first call in
+  # docs/performance.md. 0 where nobody has measured it.
+  compiles_s: int = 0
 
   @property
   def variants(self) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ CARD = Card(
   ),
   colour='#009E73',
   marker='s',
+  compiles_s=25,
   sources=(
     Source(
       'keras',

@@ -41,6 +41,7 @@ CARD = Card(
   ),
   colour='#0072B2',
   marker='o',
+  compiles_s=15,
   sources=(
     Source(
       'keras',

@@ -41,6 +41,7 @@ CARD = Card(
   ),
   colour='#CC79A7',
   marker='^',
+  compiles_s=13,
   sources=(
     Source(
       'keras',

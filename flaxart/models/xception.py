@@ -33,6 +33,7 @@ CARD = Card(
   ),
   colour='#444444',
   marker='D',
+  compiles_s=14,
   sources=(
     Source(
       'keras',

@@ -27,6 +27,7 @@ from flaxart.config import square_of
 from flaxart.data.decoded import data_sha256
 from flaxart.data.loader import Shard, eval_batches
 from flaxart.data.source import Dataset, Split
+from flaxart.logs.compiling import compiling_evaluation
 from flaxart.machine.files import existing_parent, user_cache
 from flaxart.machine.log import log
 from flaxart.machine.one_behind import one_behind
@@ -170,9 +171,12 @@ class Extractor:
 
   def _forward(self, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Features, record numbers and mask of a batch, whole on every process."""
-    if self._apply is None:
+    batch = put_batch({k: batch[k] for k in ('image', 'record', 'mask')}, self.mesh)
+    if self._apply is not None:
+      return self._apply(batch)
+    with compiling_evaluation(self.config):
       self._apply = folded_trunk(self.network, self.state, mesh=self.mesh)
-    return self._apply(put_batch({k: batch[k] for k in ('image', 'record', 'mask')}, self.mesh))
+      return self._apply(batch)
 
   def seconds_per_picture(self, split: Split) -> float:
     """Seconds per picture, measured on a few batches, input included."""

@@ -21,6 +21,7 @@ from flaxart.off_the_shelf.feature_batches import Data, over_steps
 from flaxart.training.nonfinite import keep_if
 from flaxart.training.run import Run
 from flaxart.training.step import TrainStep, make_update
+from tfds_rijks.progress import working
 
 Metrics = dict[str, np.ndarray]  # `[S]` each, of the steps of a pass
 
@@ -45,8 +46,9 @@ class Passes:
       shape = (self.room, self.batch)
       order = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=over_steps(self.mesh))
       steps = jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(self.mesh))
-      lowered = self._train.lower(state, data, {'record': order, 'draw': order}, steps)
-      self.compiled = lowered.compile()
+      with working('compiling the training of heads'):
+        lowered = self._train.lower(state, data, {'record': order, 'draw': order}, steps)
+        self.compiled = lowered.compile()
 
   def train(
     self, state: TrainState, data: Data, records: np.ndarray, *, first: int

@@ -18,6 +18,7 @@ from flaxart.report.numbers.runs import read_runs
 from flaxart.report.tables import csv_text, json_text, score
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
+from tfds_rijks.progress import working
 
 
 def main() -> int:
@@ -74,10 +75,11 @@ def report(
   runs, left_out = read_runs(pattern)
   found = sections(runs)
   scored = [score(section, differences(section)) for section in found]
-  figures = {
-    'figure1': draw_figure1(found, show_published=show_published),
-    'figure2': draw_figure2(found, show_published=show_published),
-  }
+  with working('drawing figures'):
+    figures = {
+      'figure1': draw_figure1(found, show_published=show_published),
+      'figure2': draw_figure2(found, show_published=show_published),
+    }
   text = page(
     scored, left_out, figures, show_published=show_published, samples=samples, public=public
   )

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 
 from flaxart.data.train_input import TrainInput
+from flaxart.logs.compiling import compiling_step
 from flaxart.logs.overview import step_cost
 from flaxart.machine.files import existing_parent
 from flaxart.machine.log import log
@@ -16,7 +17,7 @@ from flaxart.machine.sharding import CompiledStep
 from flaxart.network.state import TrainState
 from flaxart.training.run import Run
 from tfds_rijks.errors import UserError
-from tfds_rijks.progress import duration
+from tfds_rijks.progress import duration, working
 
 MEASURED_STEPS = 3  # after one that compiles
 # Best and latest are kept while the next is written.
@@ -45,13 +46,15 @@ def measured(run: Run, state: TrainState, train_step: CompiledStep, train_input:
   batches = train_input.batches(0)
   copy = jax.tree.map(lambda x: x.copy(), state)  # a step donates its state
   began = time.monotonic()
-  batch = train_input.on_devices(next(batches))
-  copy, metrics = train_step(copy, batch)
-  jax.block_until_ready(metrics)
+  with compiling_step(run.config):
+    batch = train_input.on_devices(next(batches))
+    copy, metrics = train_step(copy, batch)
+    jax.block_until_ready(metrics)
   compiled = time.monotonic()
-  for _ in range(MEASURED_STEPS):
-    copy, metrics = train_step(copy, train_input.on_devices(next(batches)))
-  jax.block_until_ready(metrics)
+  with working('measuring steps'):
+    for _ in range(MEASURED_STEPS):
+      copy, metrics = train_step(copy, train_input.on_devices(next(batches)))
+    jax.block_until_ready(metrics)
   step_s = (time.monotonic() - compiled) / MEASURED_STEPS
   compile_s, training_s = compiled - began - step_s, run.steps * step_s
   if cost := step_cost(train_step.compiled(copy, batch), pictures=run.batch_size):

@@ -23,6 +23,7 @@ from flaxart.workdir import checkpoint, manifest, run_folder
 from flaxart.workdir.beside_trainer import of_best
 from flaxart.workdir.stored_results import FILE, read_results
 from tfds_rijks.errors import UserError
+from tfds_rijks.progress import working
 
 
 def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
@@ -33,7 +34,8 @@ def initial_trunk(config: ConfigDict, workdir: Path) -> InitialTrunk:
   if manifest.steps_in(workdir / manifest.FOLDER):
     stored = run_folder.read_trunk_json(workdir)
     return InitialTrunk(TrunkSpec.from_json(stored['spec']), stored['about'])
-  start = named_trunk(config)
+  with working(f'reading the trunk of config.init={config.init}'):
+    start = named_trunk(config)
   if config.data.pixels == 'zero_one':
     size = with_image_size(config, start.about).data.image_size
     pixels = Preprocess(size, scale=(1 / 255,) * 3)

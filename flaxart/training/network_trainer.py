@@ -9,6 +9,7 @@ from typing import Any
 from flaxart.data.cache import cached
 from flaxart.data.source import Dataset
 from flaxart.data.train_input import TrainInput
+from flaxart.logs.compiling import compiling_step
 from flaxart.logs.profile import StepTrace
 from flaxart.machine.sharding import Flat
 from flaxart.network.state import Network, TrainState
@@ -73,9 +74,11 @@ class NetworkSteps:
     phase = phase_at(self.run.network.stages, done, steps_per_epoch=self.run.steps_per_epoch)
     step = self.trainer.compiled[phase]
     batch = self.trainer.input.on_devices(self.meter.next(self.batches))
-    counted = self.meter.uncounted() if step.is_new else contextlib.nullcontext()
     done += 1
-    with trace.steps(done, done), counted:
+    with contextlib.ExitStack() as first, trace.steps(done, done):
+      if step.is_new:
+        first.enter_context(self.meter.uncounted())
+        first.enter_context(compiling_step(self.run.config))
       state, metrics = step.flat(state, batch)
     trace.done(done, metrics)
     self.meter.add(done, metrics)

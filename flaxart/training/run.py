@@ -17,6 +17,7 @@ from flaxart.settings import Settings
 from flaxart.tasks.objective import Objective, create_objective
 from flaxart.tasks.task import Task
 from flaxart.training.optim import create_learning_rate_fn, create_optimizer
+from tfds_rijks.progress import working
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,7 +63,8 @@ def create_run(
   mesh = create_mesh()
   learning_rate = create_learning_rate_fn(config, steps=steps, steps_per_epoch=steps_per_epoch)
   optimizer = create_optimizer(config, settings, learning_rate)
-  network, state = create_train_state(config, settings, tasks, optimizer, mesh=mesh, trunk=trunk)
+  with working('creating the network'):
+    network, state = create_train_state(config, settings, tasks, optimizer, mesh=mesh, trunk=trunk)
   run = Run(
     config=config,
     settings=settings,

@@ -34,6 +34,7 @@ from flaxart.workdir.manifest import FOLDER, OPTIMIZER, steps_in
 from flaxart.workdir.read_back import missing_arrays
 from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
+from tfds_rijks.progress import working
 
 STATE = 'state'  # the item that `orbax.checkpoint.v1.load` takes where none is named
 NO_SCORE = -1e30  # of a checkpoint that was never evaluated, or whose score is NaN
@@ -96,7 +97,8 @@ class Checkpointer:
     if saving is None:
       return
     try:
-      saving.result()
+      with working('writing the checkpoint'):
+        saving.result()
     except _FAILURES as error:
       raise UserError(self._unwritten(_first_line(error))) from error
     self._keep_best_and_latest()
@@ -133,7 +135,8 @@ class Checkpointer:
   def restore(self, step: int, like: TrainState, *, mesh: Mesh) -> TrainState:
     """The stored state of `step`, checked, in the shape and on the devices of `like`."""
     folder = self._folder / str(step)
-    manifest.check(folder)
+    with working(f'checking checkpoint {step}'):
+      manifest.check(folder)
     identity.check_checkpoint(self._workdir, folder)
     if not _has_optimizer(folder):
       raise UserError(
@@ -142,10 +145,11 @@ class Checkpointer:
       )
     wanted = abstract(state_tree(like), mesh)
     try:
-      if (folder / OPTIMIZER).exists():
-        items = ocp.load_checkpointables(folder, wanted)
-      else:  # format 1
-        items = {STATE: ocp.load(folder, {**wanted[STATE], **wanted[OPTIMIZER]}), OPTIMIZER: {}}
+      with working(f'reading checkpoint {step}'):
+        if (folder / OPTIMIZER).exists():
+          items = ocp.load_checkpointables(folder, wanted)
+        else:  # format 1
+          items = {STATE: ocp.load(folder, {**wanted[STATE], **wanted[OPTIMIZER]}), OPTIMIZER: {}}
     except Exception as error:  # a plain one, of an array that cannot be read
       raise UserError(_unreadable(folder, error)) from error
     return from_tree({**items[STATE], **items[OPTIMIZER]}, like)
@@ -207,12 +211,13 @@ def restore_params(
 def load_part(workdir: Path, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
   """The arrays of a stored network that `wanted` (abstract arrays) names."""
   folder = (workdir / FOLDER).resolve() / str(step)
-  manifest.check(folder, optimizer=False)
+  with working(f'checking checkpoint {step}'):
+    manifest.check(folder, optimizer=False)
   identity.check_checkpoint(workdir, folder)
   try:
     context = ocp.Context()
     context.pytree.loading.partial_load = True
-    with context:
+    with context, working(f'reading checkpoint {step}'):
       return ocp.load(folder, wanted)
   except Exception as error:  # a plain one, of an array that cannot be read
     raise UserError(_unreadable(folder, error)) from error

@@ -224,13 +224,19 @@ def test_a_candidate_of_a_grid_never_looks_at_test(run, tmp_path):
   assert rest == results.table(collected, tasks, 'val') and 'artist' in rest
 
 
-def test_the_table_stays_readable(run):
+def test_the_table_fits_a_terminal_and_keeps_every_score(run, monkeypatch):
   workdir, _, summary, _ = run
-  text = results.table(summary, flaxart.workdir.run_folder.read_run(workdir)[1][:1])
-  assert max(map(len, text.splitlines())) <= 110
-  head, _, artist = text.splitlines()[1:]
-  assert 'label-only' in head and head.endswith('decided')
+  tasks = flaxart.workdir.run_folder.read_run(workdir)[1]
+  texts = {}
+  for columns in (60, 80, 200):
+    monkeypatch.setenv('COLUMNS', str(columns))
+    texts[columns] = results.table(summary, tasks)
+    assert max(map(len, texts[columns].splitlines())) <= columns
+  head, _, artist = texts[200].splitlines()[1:4]
+  assert 'label-only' in head and 'decided' in head
   assert results.percent(summary['test']['artist']['label_only_top1']) in artist
+  for columns in (60, 80):
+    assert set(texts[columns].split()) >= {word for word in texts[200].split() if '--' not in word}
 
 
 def test_predict_decides_by_the_stored_thresholds(run, tmp_path):

@@ -16,6 +16,7 @@ from flaxart.config_checks import validate
 from tfds_rijks.errors import UserError
 
 ROOT = Path(__file__).parents[2]
+NOT_RUN = ' # not run'
 
 
 def get_config(name, arguments):
@@ -34,7 +35,11 @@ def launch(name, *arguments, **variables):
     text=True,
     env={**os.environ, **variables},
   )
-  commands = [shlex.split(line) for line in done.stdout.splitlines() if line.startswith('python')]
+  lines = [line for line in done.stdout.splitlines() if line.startswith('python')]
+  commands = [shlex.split(line, comments=True) for line in lines]
+  assert [NOT_RUN in line for line in lines] == [
+    '--dry_run' in arguments or 'flaxart.report' in line for line in lines
+  ]
   return done, commands
 
 

@@ -1,0 +1,122 @@
+"""What fits a terminal: its width, text folded at words or shortened, tables."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+WIDTH = 80  # where output is not a terminal
+_TEXT = 20  # least columns for a text that is folded inside a table
+
+
+def width(file: Any) -> int:
+  """The columns of the terminal that `file` writes to; COLUMNS says otherwise, as in a shell."""
+  said = os.environ.get('COLUMNS', '')
+  if said.isdecimal() and int(said):
+    return int(said)
+  try:
+    return os.get_terminal_size(file.fileno()).columns or WIDTH
+  except (AttributeError, OSError, ValueError):
+    return WIDTH
+
+
+def is_terminal(file: Any) -> bool:
+  """Whether somebody watches: a file that was closed before the start is None."""
+  return file is not None and not file.closed and file.isatty()
+
+
+def say(text: str) -> None:
+  """Prints for a reader: folded at words on a terminal."""
+  print(for_reader(text, sys.stdout), flush=True)
+
+
+def for_reader(text: str, file: Any) -> str:
+  """Text folded at words for a terminal, unchanged for anything else."""
+  return folded(text, width(file)) if is_terminal(file) else text
+
+
+def cells(text: str) -> int:
+  """Columns that a text takes: two for a Chinese character, none for a combining accent."""
+  return sum(
+    0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in 'WF') for c in text
+  )
+
+
+def shortened(text: str, columns: int, *, ellipsis: str = '…') -> str:
+  """The text, cut so that it takes at most `columns`."""
+  if cells(text) <= columns:
+    return text
+  while text and cells(text) + cells(ellipsis) > columns:
+    text = text[:-1]
+  return text.rstrip() + ellipsis
+
+
+def folded(text: str, columns: int) -> str:
+  """The text with lines broken at spaces, and indented where they go on.
+
+  Words stay whole even if they are too long: half a path is of no use to anybody.
+  """
+  return '\n'.join(part for line in text.split('\n') for part in _broken(line, columns))
+
+
+def _broken(line: str, columns: int, *, hang: int = 2) -> list[str]:
+  if cells(line) <= columns:
+    return [line]
+  indent = len(line) - len(line.lstrip())
+  lines, now = [], ' ' * indent
+  for word in line.split():
+    more = f'{now} {word}' if now.strip() else now + word
+    if cells(more) > columns and now.strip():
+      lines.append(now)
+      more = ' ' * (indent + hang) + word
+    now = more
+  return [*lines, now]
+
+
+def table(
+  header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool], columns: int
+) -> str:
+  """Aligned columns under a rule; `right`: which are aligned to the right.
+
+  A table that is too wide folds the text in its last column, or goes on below, where each part
+  begins with the first column again.
+  """
+  body = [[str(cell) for cell in row] for row in rows]
+  widths = [max(map(cells, column)) for column in zip(header, *body, strict=True)]
+  room = columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+  if widths[-1] > room >= _TEXT and not right[-1]:
+    body = [part for row in body for part in _in_lines(row, room)]
+    widths[-1] = room
+  parts, part = [], [0]
+  for i in range(1, len(widths)):
+    if len(part) > 1 and sum(widths[j] for j in [*part, i]) + 2 * len(part) > columns:
+      parts.append(part)
+      part = [0]
+    part.append(i)
+  return '\n\n'.join(
+    _aligned(
+      [[row[i] for i in chosen] for row in [list(header), *body]],
+      [widths[i] for i in chosen],
+      [right[i] for i in chosen],
+    )
+    for chosen in [*parts, part]
+  )
+
+
+def _in_lines(row: list[str], room: int) -> list[list[str]]:
+  first, *more = _broken(row[-1], room, hang=0)
+  return [[*row[:-1], first], *([*[''] * (len(row) - 1), line] for line in more)]
+
+
+def _aligned(rows: list[list[str]], widths: list[int], right: list[bool]) -> str:
+  lines = []
+  for row in rows:
+    padded = []
+    for cell, columns, to_the_right in zip(row, widths, right, strict=True):
+      space = ' ' * (columns - cells(cell))
+      padded.append(space + cell if to_the_right else cell + space)
+    lines.append('  '.join(padded).rstrip())
+  return '\n'.join([lines[0], '-' * max(map(cells, lines)), *lines[1:]])
