@@ -123,17 +123,20 @@ def keras_original(model: str, *, seed: int) -> Original:
         value *= np.sqrt(2 / np.prod(value.shape[: 2 if depthwise else -1]))
       weight.assign(value)
   trunk.set_weights([np.asarray(w) for w in whole.weights[: len(trunk.weights)]])
-  names = source_of(model, 'keras').maps
-  # Sum layers have no names of their own; the card gives their index.
-  adds = [layer.name for layer in trunk.layers if type(layer).__name__ == 'Add']
-  layers = [adds[int(name[4:])] if name.startswith('Add ') else name for name in names]
-  maps = keras.Model(trunk.input, [trunk.get_layer(name).output for name in layers])
+
+  def with_maps(net: Any, *more: Any) -> Any:
+    # Sum layers have no names of their own; the card gives their index.
+    adds = [layer.name for layer in net.layers if type(layer).__name__ == 'Add']
+    names = source_of(model, 'keras').maps
+    layers = [adds[int(name[4:])] if name.startswith('Add ') else name for name in names]
+    return keras.Model(net.input, [*(net.get_layer(name).output for name in layers), *more])
+
+  maps, maps_and_logits = with_maps(trunk), with_maps(whole, whole.output)
 
   def run(images: np.ndarray, *, top: bool = False) -> Outputs:
-    outputs = named(model, [np.asarray(x) for x in maps.predict(images, verbose=0)])
-    if top:
-      outputs['logits'] = np.asarray(whole.predict(images, verbose=0))
-    return outputs
+    found = (maps_and_logits if top else maps).predict(images, verbose=0)
+    arrays = [np.asarray(x) for x in found]
+    return named(model, arrays[:-1]) | {'logits': arrays[-1]} if top else named(model, arrays)
 
   def save(folder: Path) -> Path:
     path = folder / f'{model}.weights.h5'

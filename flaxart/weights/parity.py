@@ -20,8 +20,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
 
 from flaxart.models import card_of, cards
+from flaxart.models.ops.pooling import global_average
 from flaxart.models.preprocess import Preprocess
 from flaxart.models.trunk import Trunk
 from flaxart.weights import file
@@ -49,18 +51,17 @@ def our_outputs(trunk: LoadedTrunk, images: np.ndarray, *, top: bool) -> Outputs
   """The same as `Original.run`, from the converted network."""
   module: Trunk = trunk.module
   inner = inner_maps(module.card.name)
-  graphdef, state = importlib.import_module('flax.nnx').split(module)
+  graphdef, state = nnx.split(module)
 
-  @jax.jit
-  def maps(state: Any, x: jax.Array) -> dict[str, jax.Array]:
-    nnx = importlib.import_module('flax.nnx')
-    found = dict(nnx.merge(graphdef, state).activations(x, train=False))
-    return {name: found[name] for name in inner}
+  @jax.jit  # one program: compiling takes longer than running
+  def computed(state: Any, x: jax.Array) -> dict[str, jax.Array]:
+    maps = dict(nnx.merge(graphdef, state).activations(x, train=False))
+    *_, last = maps.values()
+    return {'features': global_average(last), **{name: maps[name] for name in inner}}
 
-  outputs = {name: np.asarray(x) for name, x in maps(state, images).items()}
-  outputs['features'] = np.asarray(trunk(images))
+  outputs = {name: np.asarray(x) for name, x in computed(state, images).items()}
   if top:
-    outputs['logits'] = np.asarray(trunk.logits(images))
+    outputs['logits'] = np.asarray(trunk.logits(images))  # from the pooled features of `trunk`
   return outputs
 
 
