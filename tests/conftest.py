@@ -17,7 +17,7 @@ from pathlib import Path
 # Set before anything imports JAX: tests run on the CPU, whatever the machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(Path('~/.cache/flaxart/tests').expanduser()))
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 # Tests compile a lot and run little: with these flags a program compiles in a third of the time.
 # JAX does not start with a flag unknown to its jaxlib.
 os.environ.setdefault(

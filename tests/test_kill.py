@@ -31,7 +31,7 @@ def steps_of(run):
 
 @pytest.mark.parametrize('kills', [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_kill_9_costs_the_steps_since_the_last_save(slim, tmp_path, monkeypatch, kills):
-  steps = 40 + 15 * kills  # a kill comes about every eight steps; more only take longer
+  steps = 20 + 10 * kills  # a kill comes about every eight steps; more only take longer
   set_steps(slim, steps)
   slim.optim.clip_norm = 1.0
   slim.train.eval_every_epochs = slim.train.epochs
