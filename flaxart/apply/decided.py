@@ -1,4 +1,4 @@
-"""The values that people stand behind, by record and field."""
+"""The accepted and changed values, by record and field."""
 
 from __future__ import annotations
 

@@ -45,10 +45,10 @@ class Decode:
   square: images.Square
 
   def __call__(self, records: np.ndarray) -> dict[str, np.ndarray]:
-    """`{'image': uint8 [b, S, S, 3], 'record': int32 [b], task: label [b, ...]}` of records `[b]`;
-    without `image` if the pictures are on the devices.
+    """`{'image': uint8 [b, S, S, 3], 'record': int32 [b], task: label [b, ...]}` of records `[b]`,
+    and `Split.weights`; without `image` if the pictures are on the devices.
     """
-    batch = {task: column[records] for task, column in self.split.labels.items()}
+    batch = {name: column[records] for name, column in self.split.columns.items()}
     batch['record'] = records.astype(np.int32)
     if self.split.on_device:
       return batch

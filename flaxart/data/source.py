@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,16 @@ import numpy as np
 import scipy.sparse
 
 from flaxart.data.damage import check_files, explained
-from tfds_rijks import features_json, fingerprint
+from tfds_rijks import features_json, fingerprint, label_origin
 from tfds_rijks.errors import UserError
+from tfds_rijks.label_origin import Origin
 from tfds_rijks.labels import RARE
 from tfds_rijks.progress import track
+
+
+def weight_name(task: str) -> str:
+  """The name of a task's weights beside its labels; a feature cannot have it."""
+  return f'weight/{task}'
 
 
 @dataclasses.dataclass
@@ -24,7 +30,9 @@ class Split:
   """One split: record `i` is `(ids[i], picture(i), {task: labels[task][i]})`.
 
   Labels: `[N]` int32 (-1 missing), `[N, C]` bool multi-hot (empty row = missing) or `[N]` float32
-  (NaN missing).
+  (NaN missing). `weights`: how much each label counts in the training loss, `[N]` float32 or, of
+  several labels, `[N, C]`, where 0 is unknown; only of tasks with labels from decisions, of which
+  not all count 1.
   """
 
   name: str
@@ -37,6 +45,7 @@ class Split:
   # that batches leave them out.
   decoded: np.ndarray | None = None
   on_device: bool = False
+  weights: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def __len__(self) -> int:
     return len(self.ids)
@@ -59,6 +68,13 @@ class Split:
     return tfds.features.FeaturesDict({'image': self.records.dataset_info.features['image']})
 
   @property
+  def columns(self) -> dict[str, np.ndarray]:
+    """What a training batch holds of each record beside its picture: labels, and weights under
+    `weight_name`.
+    """
+    return self.labels | {weight_name(task): rows for task, rows in self.weights.items()}
+
+  @property
   def sha256(self) -> str:
     """SHA-256 of the sorted record ids: equal hashes mean the same split."""
     return hashlib.sha256('\n'.join(sorted(self.ids)).encode()).hexdigest()
@@ -68,12 +84,13 @@ class Split:
     return sorted(range(len(self)), key=lambda i: self.ids[i])
 
   def labels_sha256(self, task: str) -> str:
-    """SHA-256 of the labels of `task` in the order of the sorted ids: with equal `sha256`, equal
-    hashes mean that every record has the same label.
+    """SHA-256 of the labels (and weights) of `task` in the order of the sorted ids: with equal
+    `sha256`, equal hashes mean that every record has the same label.
     """
-    digest, labels, order = hashlib.sha256(), self.labels[task], self._by_id
-    for first in range(0, len(order), 4096):  # multi-hot rows are wide: never copied all at once
-      digest.update(np.ascontiguousarray(labels[order[first : first + 4096]]).tobytes())
+    digest, order = hashlib.sha256(), self._by_id
+    for rows in [self.labels[task], *([self.weights[task]] if task in self.weights else [])]:
+      for first in range(0, len(order), 4096):  # multi-hot rows are wide: never copied all at once
+        digest.update(np.ascontiguousarray(rows[order[first : first + 4096]]).tobytes())
     return digest.hexdigest()
 
 
@@ -190,18 +207,27 @@ def _read_split(
   tasks = [task for task in tasks if task in features]
   others = [key for key, feature in features.items() if is_label(feature) and key not in tasks]
   rare = {task: f'{task}{RARE}' for task in tasks if f'{task}{RARE}' in features}
-  keys = ('object_number', 'group', *tasks, *others, *rare.values())
+  origin = [label_origin.FEATURE] if label_origin.FEATURE in features else []
+  keys = ('object_number', 'group', *tasks, *others, *rare.values(), *origin)
   columns: dict[str, list[Any]] = {key: [] for key in keys}
   for i in track(range(len(records)), f'reading labels of {name}', len(records), unit='record'):
     record = records[i]
     for key, column in columns.items():
       column.append(record.get(key, b''))
+  labels = {task: _label_array(features[task], columns[task]) for task in tasks}
+  origins = [label_origin.parse(_text(content)) for key in origin for content in columns[key]]
   split = Split(
     name=name,
     records=records,
     ids=[_text(value) for value in columns['object_number']],
     groups=[_text(value) for value in columns['group']],
-    labels={task: _label_array(features[task], columns[task]) for task in tasks},
+    labels=labels,
+    weights={
+      task: rows
+      for task in tasks
+      if (rows := _weights(features[task], labels[task], [one.get(task) for one in origins]))
+      is not None
+    },
   )
   context = Context(
     others={key: _compact(_label_array(features[key], columns.pop(key))) for key in others},
@@ -230,6 +256,25 @@ def _label_array(feature: Any, values: list[Any]) -> np.ndarray:
   if type(feature).__name__ == 'ClassLabel':
     _check_classes(numbers, feature, least=-1)
   return numbers
+
+
+def _weights(
+  feature: Any, labels: np.ndarray, origins: Sequence[Origin | None]
+) -> np.ndarray | None:
+  """As in `Split.weights`; None if every label counts 1. `origins` are those of this feature."""
+  if all(one is None or (one.weight == 1 and not one.partial) for one in origins):
+    return None
+  weights = np.ones(labels.shape, np.float32)
+  names = feature.feature.names if labels.ndim == 2 else ()
+  number = {name: i for i, name in enumerate(names)}
+  for row, one in enumerate(origins):
+    if one is not None and labels.ndim == 1:
+      weights[row] = one.weight
+    elif one is not None:
+      weights[row] = 0 if one.partial else 1
+      decided = [number[name] for name in (*one.values, *one.rejected) if name in number]
+      weights[row, decided] = one.weight
+  return weights
 
 
 def _check_classes(numbers: np.ndarray, feature: Any, *, least: int) -> None:

@@ -24,8 +24,8 @@ def with_features(dataset: Dataset, features: Mapping[str, np.ndarray]) -> Datas
 
 
 def train_data(split: Split, *, mesh: Mesh) -> Data:
-  """Features `[N, D]` and labels of a split, whole on every device."""
-  return jax.device_put({'image': split.decoded, **split.labels}, replicated(mesh))
+  """Features `[N, D]` and labels with their weights of a split, whole on every device."""
+  return jax.device_put({'image': split.decoded, **split.columns}, replicated(mesh))
 
 
 def over_steps(mesh: Mesh) -> NamedSharding:

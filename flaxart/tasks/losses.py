@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from flaxart.data.source import weight_name
 from flaxart.tasks.objective import Objective
 from flaxart.tasks.task import PLAIN, Task
 
-Labels = Mapping[str, jax.Array]
+Labels = Mapping[str, jax.Array]  # with weights of labels under `weight_name`
 
 
 class Targets(NamedTuple):
@@ -40,28 +41,48 @@ class Whole(NamedTuple):
 
 
 def example_losses(
-  task: Task, logits: jax.Array, labels: jax.Array, *, objective: Objective | None = None
+  task: Task,
+  logits: jax.Array,
+  labels: jax.Array,
+  weights: jax.Array | None = None,
+  *,
+  objective: Objective | None = None,
 ) -> jax.Array:
   """Loss of each record, `[B]`, exactly 0 (with zero gradient) where the label is missing.
 
-  `logits` `[B, O]` float32, `labels` as in `Split.labels`.
+  `logits` `[B, O]` float32, `labels` and `weights` as in `Split`.
   """
   terms = objective.terms.get(task.name, PLAIN) if objective else PLAIN
-  return jnp.where(task.is_labelled(labels), task.losses(logits, labels, terms), 0.0)
+  if weights is None:
+    losses = task.losses(logits, labels, terms)
+  else:
+    losses = task.weighted_losses(logits, labels, weights, terms)
+  return jnp.where(task.is_labelled(labels), losses, 0.0)
 
 
 def label_counts(tasks: Sequence[Task], targets: Targets) -> dict[str, jax.Array]:
-  """The number of records in a batch that have each task's label (shares of records under
-  mixup)."""
-  return {task.name: _mixed(targets, task.name, task.is_labelled).sum() for task in tasks}
+  """The number of records in a batch that have each task's label (shares of records under mixup,
+  and their weights)."""
+
+  def counted(task: Task, labels: jax.Array, weights: jax.Array | None) -> jax.Array:
+    known = task.is_labelled(labels)
+    if weights is None:
+      return known
+    return jnp.where(known, weights if weights.ndim == 1 else weights.max(axis=-1), 0.0)
+
+  return {
+    task.name: _mixed(targets, task.name, functools.partial(counted, task)).sum() for task in tasks
+  }
 
 
-def _mixed(targets: Targets, name: str, of_labels: Callable[[jax.Array], jax.Array]) -> jax.Array:
-  """`of_labels` of a task's labels, mixed as the records are."""
-  own = of_labels(targets.labels[name])
+def _mixed(targets: Targets, name: str, of_labels: Callable[..., jax.Array]) -> jax.Array:
+  """`of_labels` of a task's labels and weights, mixed as the records are."""
+  weights = weight_name(name)
+  own = of_labels(targets.labels[name], targets.labels.get(weights))
   if targets.partner is None or targets.share is None:
     return own
-  return own * targets.share + of_labels(targets.partner[name]) * (1 - targets.share)
+  other = of_labels(targets.partner[name], targets.partner.get(weights))
+  return own * targets.share + other * (1 - targets.share)
 
 
 def total_loss(

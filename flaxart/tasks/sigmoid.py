@@ -50,11 +50,20 @@ class Sigmoid(Task):
 
   def losses(self, logits: jax.Array, labels: jax.Array, terms: Terms = PLAIN) -> jax.Array:
     """Sum over classes of binary cross-entropies, divided by the number of classes."""
+    return self.weighted_losses(logits, labels, jnp.float32(1), terms)
+
+  def weighted_losses(
+    self, logits: jax.Array, labels: jax.Array, weights: jax.Array, terms: Terms = PLAIN
+  ) -> jax.Array:
+    """The same, an unknown class adding 0: each decided one counts as in a record of which
+    everything is known.
+    """
     target = labels.astype(logits.dtype)
     if terms.smoothing:  # towards even odds, like two-class softmax smoothing
       target = target * (1 - terms.smoothing) + terms.smoothing / 2
     losses = optax.sigmoid_binary_cross_entropy(logits, target)
-    return (losses if terms.weights is None else losses * terms.weights).mean(axis=-1)
+    losses = losses if terms.weights is None else losses * terms.weights
+    return (losses * weights).mean(axis=-1)
 
   def count_shapes(self) -> dict[str, tuple[int, ...]]:
     """Per class: `so` (true), `said` (probability above one half) and `true_positive`."""

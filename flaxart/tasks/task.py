@@ -112,6 +112,12 @@ class Task(abc.ABC):
     `logits` `[B, O]` float32. A kind ignores terms that do not apply to it.
     """
 
+  def weighted_losses(
+    self, logits: jax.Array, labels: jax.Array, weights: jax.Array, terms: Terms = PLAIN
+  ) -> jax.Array:
+    """`losses` times `weights` `[B]`; of several labels `[B, C]`, where 0 is unknown."""
+    return self.losses(logits, labels, terms) * weights
+
   # Evaluation: counts on the device, scores on the host (see `scores`).
 
   def count_shapes(self) -> dict[str, tuple[int, ...]]:

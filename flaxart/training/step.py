@@ -13,6 +13,7 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from flaxart.data.augment import augment, mixup
+from flaxart.data.source import weight_name
 from flaxart.machine.sharding import CompiledStep, view
 from flaxart.machine.target import target
 from flaxart.network.state import Network, TrainState
@@ -48,13 +49,14 @@ def make_update(
 ) -> TrainStep:
   """One update as a plain function, to be compiled alone (`make_train_step`) or as part of more.
 
-  `batch`: `image` uint8 `[B, S, S, 3]`, `draw` `[B]`, and the labels of every task.
+  `batch`: `image` uint8 `[B, S, S, 3]`, `draw` `[B]`, and the labels of every task,
+  some with weights (`Split.weights`).
   """
   names = [task.name for task in network.tasks]
   seen = view(config)
 
   def update(state: TrainState, batch: dict[str, Any]) -> tuple[TrainState, dict[str, jax.Array]]:
-    labels = {name: batch[name] for name in names}
+    labels = labels_of(batch, names)
     images = augment(batch['image'], batch['draw'], config, seed=config.seed)
     part: dict[str, Any] = {'image': images, **labels}
     if config.augment.mixup:
@@ -124,7 +126,13 @@ def make_update(
 
 def targets_of(part: dict[str, Any], names: Sequence[str]) -> Targets:
   """The targets of a (part of a) batch, mixed if mixup mixed it."""
-  return Targets({name: part[name] for name in names}, part.get('partner'), part.get('share'))
+  return Targets(labels_of(part, names), part.get('partner'), part.get('share'))
+
+
+def labels_of(batch: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+  """Labels of the tasks, and the weights of those that have some."""
+  weighted = (name for task in names if (name := weight_name(task)) in batch)
+  return {name: batch[name] for name in (*names, *weighted)}
 
 
 def log_variances(model: Any) -> dict[str, jax.Array] | None:

@@ -32,6 +32,10 @@ def by_class_name(dataset: Dataset, tasks: Sequence[Task]) -> Dataset:
       name: dataclasses.replace(
         split,
         labels={**split.labels, task.name: task.renumbered(split.labels[task.name], to)},
+        weights={
+          name: _renumbered(rows, to, len(task.classes)) if name == task.name else rows
+          for name, rows in split.weights.items()
+        },
       )
       for name, split in splits.items()
     }
@@ -47,6 +51,18 @@ def by_class_name(dataset: Dataset, tasks: Sequence[Task]) -> Dataset:
       _some(absent),
     )
   return dataclasses.replace(dataset, splits=splits)
+
+
+def _renumbered(weights: np.ndarray, to: np.ndarray, classes: int) -> np.ndarray:
+  """`Split.weights` with class `to[c]` for class c; a class that the data lack is absent from a
+  record of which everything is known, else unknown.
+  """
+  if weights.ndim == 1:
+    return weights
+  whole = (weights > 0).all(axis=1, keepdims=True)
+  moved = np.repeat(whole.astype(np.float32), classes, axis=1)
+  moved[:, to[to >= 0]] = weights[:, to >= 0]
+  return moved
 
 
 def _some(names: Sequence[str]) -> str:

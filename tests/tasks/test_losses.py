@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from flaxart.config import default_config
+from flaxart.data.source import weight_name
 from flaxart.settings import read_settings
 from flaxart.tasks import losses
 from flaxart.tasks import objective as o
 from flaxart.tasks.regression import Regression
 from flaxart.tasks.sigmoid import Sigmoid
 from flaxart.tasks.softmax import Softmax
+from flaxart.training.step import labels_of
 from tfds_rijks.errors import UserError
 
 ARTIST = Softmax('artist', ('Anna', 'Bert', 'Cleo'))
@@ -75,6 +77,36 @@ def test_a_missing_label_has_no_gradient_and_an_all_missing_batch_is_fine():
   grads = jax.grad(lambda out: losses.total_loss(ALL, out, losses.Targets(labels))[0])(out)
   assert not grads['artist'][1].any() and grads['artist'][0].any()
   assert not grads['tags'].any() and not grads['year'].any()
+
+
+def test_weighted_labels_count_as_much_as_their_weight_and_unknown_classes_not_at_all():
+  weights = {
+    'artist': jnp.array([0.5, 1.0, 1.0]),
+    'tags': jnp.array([[0.5, 0.0], [1.0, 1.0], [1.0, 1.0]]),  # of record 0 only oak was decided
+    'year': jnp.array([0.0, 1.0, 1.0]),
+  }
+  labels = LABELS | {weight_name(name): rows for name, rows in weights.items()}
+  grads = jax.grad(lambda out: losses.total_loss(ALL, out, losses.Targets(labels))[0])(OUT)
+  _, means = losses.total_loss(ALL, OUT, losses.Targets(labels))
+  p, q = jax.nn.log_softmax(OUT['artist']), jax.nn.log_sigmoid
+  expected = {
+    'artist': -(0.5 * p[0, 0] + p[1, 2]) / 1.5,
+    'tags': -(0.5 * q(1.0) + q(-3.0) + q(0.5)) / 2 / 1.5,
+    'year': (-1.0 + 1.0) ** 2,
+  }
+  for name, value in expected.items():
+    assert means[name] == pytest.approx(float(value), rel=1e-5)
+  assert not grads['tags'][0, 1].any() and grads['tags'][0, 0].any()
+  assert not grads['year'][0].any()
+  # Under mixup the partner's label has the partner's weight.
+  share = jnp.array([0.75, 0.6, 0.9])
+  partner = {name: jnp.roll(value, 1, axis=0) for name, value in labels.items()}
+  _, means = losses.total_loss(ALL, OUT, losses.Targets(labels, partner, share))
+  total = -(0.75 * 0.5 * p[0, 0] + 0.6 * p[1, 2] + 0.4 * 0.5 * p[1, 0] + 0.1 * p[2, 2])
+  assert float(means['artist']) == pytest.approx(float(total) / (0.375 + 0.6 + 0.2 + 0.1), rel=1e-5)
+  # A step takes the weights out of its batch.
+  batch = {**labels, 'image': jnp.zeros(3), 'draw': jnp.arange(3)}
+  assert labels_of(batch, list(LABELS)).keys() == labels.keys()
 
 
 def test_label_smoothing_mixes_in_the_even_distribution():

@@ -11,10 +11,12 @@ from typing import Any
 
 from tfds_rijks import labels, splits
 from tfds_rijks.build_report import examples
+from tfds_rijks.collection import decisions
 from tfds_rijks.collection.aliases import PROPOSED, spellings
 from tfds_rijks.collection.draw import Group, draw
 from tfds_rijks.collection.flags import Flags
-from tfds_rijks.collection.records import Collection, Record
+from tfds_rijks.collection.record import Kind, Record
+from tfds_rijks.collection.records import Collection
 from tfds_rijks.copies.report import note, summary
 from tfds_rijks.errors import UserError
 from tfds_rijks.passed_over import passed_over
@@ -42,21 +44,7 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
   given = any(record.split for record in records)
   # A given split is kept: copies across it are reported.
   groups = _groups(records, shelf, {} if given else shelf.copies.seed_of)
-  vocabularies, tasks = {}, {}
-  for feature, kind in collection.kinds.items():
-    if kind == 'text':
-      continue
-    if kind == 'number':
-      tasks[feature] = _describe_number(records, feature)
-      continue
-    values = [record.labels[feature] for record in records]
-    vocabularies[feature] = labels.vocabulary(values, min_per_class=flags.min_per_class)
-    tasks[feature] = labels.describe(values, vocabularies[feature])
-    if not vocabularies[feature].names:
-      raise UserError(
-        f'{folder}: no class of {feature} has {flags.min_per_class} '
-        'readable pictures; lower --min_per_class or leave the column out'
-      )
+  vocabularies = _vocabularies(records, collection.kinds, flags)
   shares = flags.shares()
   if given:
     split_of = {record.image: record.split for record in records}
@@ -64,7 +52,19 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
   else:
     drawn = draw(_to_draw(records, groups, vocabularies), seed=flags.seed, fractions=shares)
     split_of = {image: drawn[group] for image, group in groups.items()}
+  account: dict[str, Any] = {}
+  if collection.decisions:
+    records, account = decisions.teach(
+      records, collection.decisions, collection.kinds, split_of=split_of
+    )
+    vocabularies = _vocabularies(records, collection.kinds, flags)
+  tasks = _tasks(records, collection.kinds, vocabularies)
   for feature, vocabulary in vocabularies.items():
+    if not vocabulary.names:
+      raise UserError(
+        f'{folder}: no class of {feature} has {flags.min_per_class} '
+        'readable pictures; lower --min_per_class or leave the column out'
+      )
     for split in ('train', 'test'):
       shown = {
         name
@@ -120,6 +120,7 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     },
     'equal_pictures': _equal(records, shelf, list(vocabularies)),
     'copies': summary(shelf.copies, rule=flags.rule(), groups=groups),
+    **({'decisions': account} if account else {}),
   }
   if not given:
     # Compares with a split by object, the naive rule; by picture is the same if each has one.
@@ -135,6 +136,34 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     report,
     groups,
   )
+
+
+def _vocabularies(
+  records: Sequence[Record], kinds: Mapping[str, Kind], flags: Flags
+) -> dict[str, labels.Vocabulary]:
+  """The classes of each feature that has some."""
+  return {
+    feature: labels.vocabulary(
+      [record.labels[feature] for record in records], min_per_class=flags.min_per_class
+    )
+    for feature, kind in kinds.items()
+    if kind in ('label', 'labels')
+  }
+
+
+def _tasks(
+  records: Sequence[Record],
+  kinds: Mapping[str, Kind],
+  vocabularies: Mapping[str, labels.Vocabulary],
+) -> dict[str, dict[str, Any]]:
+  """What the report says about each feature that can be learned."""
+  return {
+    feature: _describe_number(records, feature)
+    if kind == 'number'
+    else labels.describe([record.labels[feature] for record in records], vocabularies[feature])
+    for feature, kind in kinds.items()
+    if kind != 'text'
+  }
 
 
 def _used(collection: Collection, flags: Flags) -> set[str]:
@@ -282,6 +311,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     )
   for column, odd in report['not_numbers'].items():
     notes.append(f'{column}: {len(odd)} cells are not numbers or years: {examples(odd)}')
+  if 'decisions' in report:
+    notes += decisions.note(report['decisions'])
   if columns := report.get('columns_left_out'):
     notes.append(f'no class with enough pictures, left out: {", ".join(columns)}')
   return notes

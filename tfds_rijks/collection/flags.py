@@ -13,6 +13,8 @@ from tfds_rijks.labels import normalise
 from tfds_rijks.pictures import allowed
 from tfds_rijks.splits import check_fractions
 
+MAX_WEIGHT = 100.0
+
 
 def _flag(default: Any, text: str) -> Any:
   return dataclasses.field(default=default, metadata={'help': text})
@@ -55,6 +57,15 @@ class Flags:
     None, 'the column with the file names (default: image or file_name)'
   )
   aliases: str | None = _flag(None, 'CSV with the columns from,to that merges spellings')
+  decisions: str | None = _flag(
+    None,
+    'table of suggestions: accepted and changed values become labels of the training split '
+    '(never of val and test), marked in the text feature label_origin',
+  )
+  decisions_weight: float = _flag(
+    1.0,
+    'of these labels in the training loss (default 1, like the others; 0 leaves them out of it)',
+  )
   distancing: str | None = _flag(
     None,
     'text file of phrases, one per line, such as "workshop '
@@ -103,6 +114,12 @@ class Flags:
       value = getattr(self, name)
       if value is not None and value < least:
         raise UserError(f'--{name}={value}: expected {least} or more')
+    if not 0 <= self.decisions_weight <= MAX_WEIGHT:  # not so for NaN
+      raise UserError(
+        f'--decisions_weight={self.decisions_weight:g}: expected a number from 0 to {MAX_WEIGHT:g}'
+      )
+    if self.decisions is None and self.decisions_weight != 1:
+      raise UserError('--decisions_weight: needs --decisions, the table with the decisions')
     self.shares()
     allowed(self.max_unreadable, 0)
 
@@ -132,6 +149,8 @@ class Flags:
     values = dataclasses.asdict(self)
     for name in ('processes', 'max_unreadable'):
       values.pop(name)
+    if self.decisions is None:  # as in data prepared before there were decisions
+      values.pop('decisions_weight')
     return values
 
 

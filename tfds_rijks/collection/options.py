@@ -41,7 +41,8 @@ class Preparation:
     self.max_pixels, self.processes = self.flags.max_pixels, self.flags.processes
     self.collection = records.read(manual_dir, self.flags)  # refuses missing files
     self.options = self.flags.content() | {
-      flag: _digest(getattr(self.flags, flag)) for flag in ('aliases', 'distancing', 'nobody')
+      flag: _digest(getattr(self.flags, flag))
+      for flag in ('aliases', 'decisions', 'distancing', 'nobody')
     }
     table = self.flags.metadata or NONE
     self.hidden = [] if table == NONE else [manual_dir / os.path.normpath(table)]
@@ -54,7 +55,7 @@ class Preparation:
     for field in dataclasses.fields(Flags):
       parser.add_argument(
         f'--{field.name}',
-        type=int if 'int' in str(field.type) else str,
+        type=next((kind for kind in (int, float) if kind.__name__ in str(field.type)), str),
         help=field.metadata['help'].replace('%', '%%'),
       )
 

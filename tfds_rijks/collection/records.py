@@ -5,36 +5,32 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tfds_rijks.collection import aliases, columns, folders, kinds, matching, table, values
+from tfds_rijks import label_origin
+from tfds_rijks.collection import (
+  aliases,
+  columns,
+  decisions,
+  folders,
+  kinds,
+  matching,
+  table,
+  values,
+)
 from tfds_rijks.collection.column_names import Names, key
 from tfds_rijks.collection.columns import YEARS
 from tfds_rijks.collection.flags import Flags, names
 from tfds_rijks.collection.kinds import Column
 from tfds_rijks.collection.numbers import middle, number, year
 from tfds_rijks.collection.pairs import Pairs, pair
+from tfds_rijks.collection.record import Kind, Record
 from tfds_rijks.collection.separators import Noticed, notice, places, split_cell
 from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.splits import SPLIT_NAMES
 
 NOT_ASKED = '--labels names others'
-Kind = Literal['label', 'labels', 'number', 'text']
-
-
-@dataclasses.dataclass
-class Record:
-  """One picture; `image`, its path relative to the folder, is its name everywhere."""
-
-  image: str
-  path: Path
-  object_number: str
-  group: str = ''
-  split: str = ''
-  labels: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-  numbers: dict[str, float] = dataclasses.field(default_factory=dict)
-  texts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -42,7 +38,8 @@ class Collection:
   """All records of a folder, the kind of each feature, and notes for the report.
 
   `columns` says what became of each column, `proposals` which spellings of a feature may be one
-  name, `problem` why no picture has a row: a build ends with it.
+  name, `problem` why no picture has a row: a build ends with it. `decisions` are those of
+  `--decisions`.
   """
 
   records: list[Record]
@@ -51,6 +48,7 @@ class Collection:
   proposals: dict[str, list[aliases.Proposal]]
   report: dict[str, Any]
   problem: str = ''
+  decisions: decisions.Decisions | None = None
 
 
 def read(folder: Path, flags: Flags) -> Collection:
@@ -119,6 +117,7 @@ def read(folder: Path, flags: Flags) -> Collection:
       between = middle(record.numbers['year_begin'], record.numbers['year_end'])
       record.numbers['year'] = math.nan if unread else between
   tasks = [one.name for one in decided if one.becomes == 'task']
+  decided_by_people = _decisions(flags, features, cleaner, roles)
   return Collection(
     records,
     features,
@@ -147,7 +146,30 @@ def read(folder: Path, flags: Flags) -> Collection:
       'nobody': {column: dict(texts.most_common()) for column, texts in cleaner.nobody.items()},
     },
     found.problem,
+    decided_by_people,
   )
+
+
+def _decisions(
+  flags: Flags, features: dict[str, Kind], cleaner: values.Cleaner, roles: columns.Roles
+) -> decisions.Decisions | None:
+  """Those of `--decisions`, which add the feature `label_origin`."""
+  if flags.decisions is None:
+    return None
+  if label_origin.FEATURE in features:
+    raise UserError(
+      f'--decisions: the table has a column {label_origin.FEATURE}, in which the origin of decided '
+      'labels would be; rename it'
+    )
+  column_of = {feature: column for column, feature in roles.features.items()}
+  found = decisions.read(
+    Path(flags.decisions),
+    features,
+    weight=flags.decisions_weight,
+    clean=lambda text, feature: cleaner.clean(text, column=column_of.get(feature, feature)),
+  )
+  features[label_origin.FEATURE] = 'text'
+  return found
 
 
 class _Cells:
