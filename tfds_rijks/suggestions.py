@@ -25,7 +25,7 @@ from tfds_rijks.sheets.cells import Remade
 
 Status = typing.Literal['suggested', 'accepted', 'changed', 'rejected', 'unsure']
 STATUSES: tuple[Status, ...] = typing.get_args(Status)
-DECIDED: tuple[Status, ...] = ('accepted', 'changed')  # whose value a person stands behind
+DECIDED: tuple[Status, ...] = ('accepted', 'changed')  # a person vouches for the value
 
 
 @dataclasses.dataclass(frozen=True)

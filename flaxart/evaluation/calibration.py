@@ -140,11 +140,21 @@ def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[s
   """The names given to one record, from its plain probabilities `[C]`: none, one or several,
   in the order of the classes.
   """
-  if not task.decides or entry is None or not _has_threshold(task, entry):
+  if not task.decides or entry is None:
     return []
+  return decide_calibrated(task, entry, recalibrated(task, entry, p))
+
+
+def decide_calibrated(task: Task, entry: Mapping[str, Any], p: np.ndarray) -> list[str]:
+  """The same from calibrated probabilities."""
+  return task.decide(p, entry['threshold']) if _has_threshold(task, entry) else []
+
+
+def recalibrated(task: Task, entry: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
+  """`[C]` float64 calibrated probabilities of one record, from its plain ones."""
   with np.errstate(divide='ignore'):
     logits = task.logits_of(p.astype(np.float64)[None])
-  return task.decide(calibrated(task, logits, entry['temperature'])[0], entry['threshold'])
+  return calibrated(task, logits, entry['temperature'])[0]
 
 
 def write(

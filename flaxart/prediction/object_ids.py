@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfds_rijks.collection import embedded, matching, table
+from tfds_rijks.collection import matching, table
 from tfds_rijks.collection.column_names import Names
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
@@ -18,7 +18,8 @@ class RecordNumbers:
 
   Attributes: `metadata` a table of any kind that `tfds_rijks.prepare` reads, `sheet` of a workbook;
   `id_column` and `image_column` of it; `match` how a picture finds its row (by default `path` if
-  the table names files, else `stem`). Without a table `match` must be `iptc:...` or `xmp:...`.
+  the table names files, else `stem`). Without a table the number is in the file name (`stem`) or
+  in a field inside the file (`iptc:...`, `xmp:...`).
   """
 
   metadata: str | None = None
@@ -34,9 +35,10 @@ class RecordNumbers:
     """Raises `UserError` for options that do not go together."""
     if bool(self.metadata) != bool(self.id_column):
       raise UserError('--metadata and --id_column go together: the file, and its column of numbers')
-    in_pictures = self.match is not None and matching.embedded_field(self.match) is not None
+    if self.match:
+      matching.embedded_field(self.match)  # raises for an unknown rule
     for flag, given in (
-      ('match', '' if in_pictures else self.match),
+      ('match', self.match if self.match == matching.PATH else ''),
       ('image_column', self.image_column),
       ('sheet', self.sheet),
     ):
@@ -50,10 +52,7 @@ class RecordNumbers:
     """
     if self.metadata and self.id_column:
       return self._of_table(Path(self.metadata), paths, folder=folder)
-    field = matching.embedded_field(self.match or '')
-    assert field is not None  # `check`
-    found = embedded.values([folder / path for path in paths], field)
-    return {path: number for path, number in zip(paths, found, strict=True) if number}
+    return matching.without_table(paths, self.match or matching.STEM, folder=folder)
 
   def _of_table(self, file: Path, paths: Sequence[str], *, folder: Path) -> dict[str, str]:
     if not file.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from flaxart.machine.one_behind import one_behind
 from flaxart.net import Net
+from flaxart.prediction.answer import Answer, Probabilities
 from tfds_rijks.budget import Budget
 from tfds_rijks.errors import UserError
 from tfds_rijks.formats import heif
@@ -25,7 +26,6 @@ from tfds_rijks.progress import Progress
 TELLING = ('unknown format', 'pixel type not supported', heif.MISSING)
 ENCODED = MAX_BYTES  # of files that are held at a time
 DECODED = BYTES_PER_PIXEL * MAX_PIXELS  # taken by decoding at a time
-Answer = dict[str, np.ndarray] | str  # probabilities per task, or the reason why there are none
 
 
 def find_pictures(folder: Path) -> tuple[list[str], dict[str, str]]:
@@ -87,48 +87,76 @@ def read_pictures(
 
 
 def predict_pictures(
-  net: Net, folder: Path, paths: list[str], *, batch_size: int
-) -> dict[str, Answer]:
-  """Probabilities of every readable picture, the reason for every other, in the order given."""
-  answers: dict[str, Answer] = {}
-  progress = Progress('predicting', len(paths), unit='img')
+  net: Net, folder: Path, paths: list[str], *, batch_size: int, progress: Progress | None = None
+) -> Iterator[list[tuple[str, Answer]]]:
+  """Probabilities of every readable picture, the reason for every other: in the order given, one
+  batch at a time.
+  """
 
-  def dispatched() -> Iterator[tuple[list[str], dict[str, jax.Array]]]:
-    batch: dict[str, np.ndarray] = {}
+  def dispatched() -> Iterator[tuple[list[tuple[str, str]], dict[str, jax.Array]]]:
+    part: list[tuple[str, str]] = []  # with the reason, if any
+    squares: list[np.ndarray] = []
     for done, (path, picture) in enumerate(read_pictures(net, folder, paths), start=1):
       if isinstance(picture, str):
-        answers[path] = picture
+        part.append((path, picture))
       else:
-        batch[path] = picture
-      if batch and (len(batch) == batch_size or done == len(paths)):
+        part.append((path, ''))
+        squares.append(picture)
+      if len(squares) == batch_size or done == len(paths):
         images = np.zeros((batch_size, net.image_size, net.image_size, 3), np.uint8)  # one shape
-        images[: len(batch)] = np.stack(list(batch.values()))
-        yield list(batch), net.dispatched(images)
-        batch.clear()
-      progress.update(done)
+        if squares:
+          images[: len(squares)] = np.stack(squares)
+        yield part, net.dispatched(images) if squares else {}
+        part, squares = [], []
+      if progress:
+        progress.update(progress.start + done)
 
-  for batch, result in one_behind(dispatched()):
+  for part, result in one_behind(dispatched()):
     probabilities = jax.tree.map(np.asarray, result)
-    for i, path in enumerate(batch):
-      answers[path] = {task: values[i] for task, values in probabilities.items()}
-  progress.close()
-  return {path: answers[path] for path in paths}
+    place = 0
+    answers: list[tuple[str, Answer]] = []
+    for path, why in part:
+      answers.append((path, why or {task: x[place] for task, x in probabilities.items()}))
+      place += not why
+    yield answers
 
 
-def average_objects(answers: Mapping[str, Answer], ids: Mapping[str, str]) -> dict[str, Answer]:
-  """One answer per object, under the path of its first picture: the mean over readable pictures.
+def of_objects(
+  batches: Iterable[list[tuple[str, Answer]]], objects: Sequence[Sequence[str]]
+) -> Iterator[list[tuple[int, Answer]]]:
+  """For each batch, the places of the objects that are complete with it, and their answers.
 
-  A picture without a record number stays an object of its own.
+  `batches` are of the pictures of all objects, in this order. An object's answer is the mean over
+  its readable pictures.
   """
+  places = iter(enumerate(objects))
+  missing, reason = 0, ''
+  good: list[Probabilities] = []
+  for batch in batches:
+    complete: list[tuple[int, Answer]] = []
+    for _, answer in batch:
+      if not missing:
+        place, pictures = next(places)
+        missing, good, reason = len(pictures), [], ''
+      if isinstance(answer, str):
+        reason = reason or answer
+      else:
+        good.append(answer)
+      missing -= 1
+      if not missing:
+        complete.append((place, _mean(good) if good else reason))
+    yield complete
+
+
+def objects_of(paths: Sequence[str], ids: Mapping[str, str]) -> list[list[str]]:
+  """The pictures of each object, in the order of its first one; without a number, one alone."""
   objects: dict[str, list[str]] = {}
-  for path in answers:
+  for path in paths:
     objects.setdefault(ids.get(path) or f'\0{path}', []).append(path)
-  result: dict[str, Answer] = {}
-  for paths in objects.values():
-    good = [a for p in paths if not isinstance(a := answers[p], str)]
-    result[paths[0]] = (
-      {task: np.mean([a[task] for a in good], axis=0) for task in good[0]}
-      if good
-      else answers[paths[0]]
-    )
-  return result
+  return list(objects.values())
+
+
+def _mean(answers: Sequence[Probabilities]) -> Probabilities:
+  if len(answers) == 1:
+    return answers[0]
+  return {task: np.mean([one[task] for one in answers], axis=0) for task in answers[0]}

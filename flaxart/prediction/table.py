@@ -1,66 +1,101 @@
-"""The table of suggestions: one row per picture."""
+"""The two forms of the table, as columns and rows of cells: one row for each picture (wide), or one
+for each suggestion (long, `tfds_rijks.suggestions`).
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
+import dataclasses
 import os
-from collections.abc import Container
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
-from flaxart.net import Net
-from flaxart.prediction.pictures import Answer
+from flaxart.evaluation.calibration import Calibration
+from flaxart.prediction.answer import DIGITS, TOP, Row
 from flaxart.tasks.task import Task
-from tfds_rijks import nobody
-from tfds_rijks.formulas import defuse
+from tfds_rijks import suggestions
 
 SEPARATOR = '|'  # between several decisions, as tfds_rijks.prepare reads them back
-TOP = 3  # names per task
+FORMS = ('wide', 'long')
+Cell = str | float | None  # a number is never text, so that it cannot be run as a formula
 
 
-def task_columns(task: Task) -> list[str]:
-  """The columns of one task, in the order of the table."""
-  ranks = [c for k in range(1, TOP + 1) for c in (f'{task.name}_{k}', f'{task.name}_{k}_p')]
-  return [*ranks, f'{task.name}_decision']
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """A column of texts, or of numbers with this many digits after the decimal sign."""
+
+  name: str
+  digits: int | None = None
 
 
-def row(net: Net, path: str, record: str, answer: Answer) -> dict[str, str]:
-  """One row of the table; what is unknown is empty."""
-  cells = {'image': readable(path), 'id': record, 'status': 'ok', 'reason': ''}
-  if isinstance(answer, str):
-    return {**cells, 'status': 'unreadable', 'reason': answer}
-  given = net.decide({name: np.asarray(values)[None] for name, values in answer.items()})
-  for task in net.tasks:
-    # A class such as `onbekend`, in a published list, is not a suggestion.
-    said = ((name, p) for name, p in task.ranked(answer[task.name]) if not nobody.KNOWN(name))
-    for k, (name, p) in enumerate(itertools.islice(said, TOP), start=1):
-      cells[f'{task.name}_{k}'], cells[f'{task.name}_{k}_p'] = name, p
-    cells[f'{task.name}_decision'] = SEPARATOR.join(
-      name for name in given[task.name][0] if not nobody.KNOWN(name)
-    )
+@dataclasses.dataclass(frozen=True)
+class Origin:
+  """What made the rows of the long form; `uris` `{class: identifier}` of each field."""
+
+  generator: str
+  model_sha256: str
+  generated_at: str
+  uris: Mapping[str, Mapping[str, str]]
+
+
+def wide_columns(tasks: Sequence[Task]) -> list[Column]:
+  """The columns of the wide form."""
+  columns = [Column(name) for name in ('image', 'id', 'status', 'reason')]
+  for task in tasks:
+    for k in range(1, TOP + 1):
+      columns += [
+        Column(f'{task.name}_{k}', 1 if task.answers_number else None),
+        Column(f'{task.name}_{k}_p', 4),
+      ]
+    columns.append(Column(f'{task.name}_decision'))
+  return columns
+
+
+def wide(row: Row) -> dict[str, Cell]:
+  """The cells of a picture or an object; what is unknown is left out."""
+  cells: dict[str, Cell] = {
+    'image': row.image, 'id': row.id, 'status': row.status, 'reason': row.reason
+  }  # fmt: skip
+  for field, number in row.numbers.items():
+    cells[f'{field}_1'] = number
+  for field, names in row.names.items():
+    for k, name in enumerate(names[:TOP], start=1):
+      cells[f'{field}_{k}'], cells[f'{field}_{k}_p'] = name.value, name.probability
+    decided = sorted((name for name in names if name.decided), key=lambda name: name.place)
+    cells[f'{field}_decision'] = SEPARATOR.join(name.value for name in decided)
   return cells
 
 
-def passed_over_row(path: str, reason: str) -> dict[str, str]:
-  """The row of a file that is not a picture."""
-  return {'image': readable(path), 'id': '', 'status': 'passed over', 'reason': reason}
+def long_columns() -> list[Column]:
+  """The columns of the long form; a value may also be a number."""
+  digits = {'rank': 0, 'probability': DIGITS, 'threshold': DIGITS}
+  return [Column(name, digits.get(name)) for name in suggestions.COLUMNS]
 
 
-def to_csv(rows: list[dict[str, str]], columns: list[str], *, numbers: Container[str] = ()) -> str:
-  """The table as text, with a byte-order mark for spreadsheets; cells that would run are defused,
-  except in the columns `numbers`.
+def long(row: Row, calibration: Calibration, origin: Origin) -> Iterator[dict[str, Cell]]:
+  """The suggestions of a picture or an object: the likeliest names of each field, further ones that
+  are decided, and numbers.
   """
-  text = io.StringIO()
-  text.write('\ufeff')
-  table = csv.DictWriter(text, columns, restval='', lineterminator='\r\n')
-  table.writeheader()
-  table.writerows(
-    {key: value if key in numbers else defuse(value) for key, value in cells.items()}
-    for cells in rows
-  )
-  return text.getvalue()
+  about: dict[str, Cell] = {
+    'record_id': row.id,
+    'image': row.image,
+    'status': 'suggested',
+    'generator': origin.generator,
+    'model_sha256': origin.model_sha256,
+    'generated_at': origin.generated_at,
+  }
+  for field, names in row.names.items():
+    threshold = (calibration.get(field) or {}).get('threshold')
+    uris = origin.uris.get(field, {})
+    for rank, name in enumerate(names, start=1):
+      yield about | {
+        'field': field,
+        'value': name.value,
+        'value_uri': uris.get(name.value, ''),
+        'rank': rank,
+        'probability': name.probability,
+        'threshold': threshold,
+      }
+  for field, number in row.numbers.items():
+    yield about | {'field': field, 'value': number, 'rank': 1}
 
 
 def readable(path: str) -> str:

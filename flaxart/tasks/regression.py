@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import jax
@@ -78,9 +78,6 @@ class Regression(Task):
 
   def predictions(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {'value': self.values(found['logits']).astype(np.float32)}
-
-  def ranked(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
-    yield f'{float(values):.1f}', ''
 
   def comparable(self, kept: Mapping[str, np.ndarray]) -> np.ndarray:
     return kept['label']

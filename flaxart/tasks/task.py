@@ -10,7 +10,7 @@ import abc
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -63,7 +63,7 @@ class Task(abc.ABC):
   one_class: ClassVar[bool] = True  # has baselines and sample pictures
   decides: ClassVar[bool] = True  # whether names are given above a calibrated probability
   scores_need_logits: ClassVar[bool] = True  # [N, O] floats of a split, kept on the host
-  answers_number: ClassVar[bool] = False  # whether `ranked` gives a number, not a name
+  answers_number: ClassVar[bool] = False  # whether `answer` is a number, not names
   loss_factor: ClassVar[float] = 1.0  # of exp(-s) * loss where task weights are learned
 
   # Definition.
@@ -187,11 +187,6 @@ class Task(abc.ABC):
   @abc.abstractmethod
   def predictions(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays `stored` of each record, except the label."""
-
-  def ranked(self, values: np.ndarray) -> Iterator[tuple[str, str]]:
-    """Names with their probabilities, the likeliest first, as text; of one `answer`."""
-    for c in np.argsort(-values, kind='stable'):
-      yield self.classes[c], f'{values[c]:.4f}'
 
   # For the report: `kept` are the arrays `stored` of labelled records, `[N, ...]`.
 

@@ -24,7 +24,7 @@ from flaxart.evaluate_run import evaluate_run
 from flaxart.evaluation import calibration, results
 from flaxart.evaluation.evaluate import evaluate
 from flaxart.machine.sharding import create_mesh
-from flaxart.predict import predict
+from flaxart.prediction.run import predict
 from flaxart.train import train_and_evaluate
 from flaxart.workdir import checkpoint
 from flaxart.workdir.restore import restore_network

@@ -77,7 +77,8 @@ def predict(device, monkeypatch, folder):
     image_size=8,
     dispatched=lambda images: {'artist': device.dispatch()[0]},
   )
-  assert list(predict_pictures(net, folder, paths, batch_size=2)) == paths
+  batches = list(predict_pictures(net, folder, paths, batch_size=2))
+  assert [path for batch in batches for path, _ in batch] == paths
 
 
 @pytest.mark.parametrize('loop', [extract, score, predict])

@@ -10,7 +10,7 @@ from tiny_museum import RECORDS
 
 import flaxart
 from flaxart import models
-from flaxart.predict import predict
+from flaxart.prediction.run import predict
 from flaxart.report.__main__ import report
 from flaxart.report.figures.figure1 import _style
 from flaxart.train import train_and_evaluate

@@ -11,18 +11,20 @@ import shutil
 import unicodedata
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.special
 from tiny_museum import draw_collection
 
 import flaxart
-from flaxart.predict import predict
-from flaxart.prediction import table
+from flaxart.prediction import answer, table
+from flaxart.prediction.files import to_csv
 from flaxart.prediction.object_ids import RecordNumbers
-from flaxart.prediction.pictures import average_objects, find_pictures
-from flaxart.prediction.table import to_csv
+from flaxart.prediction.output import Dialect
+from flaxart.prediction.pictures import find_pictures, objects_of, of_objects
+from flaxart.prediction.request import Options
+from flaxart.prediction.run import predict
 from flaxart.tasks.softmax import Softmax
 from flaxart.train import train_and_evaluate
 from tfds_rijks import build_report
@@ -65,7 +67,7 @@ def read(path):
 
 
 def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
-  predict(workdir, folder, tmp_path / 'out.csv', batch_size=4)
+  predict(workdir, folder, tmp_path / 'out.csv', options=Options(batch_size=4))
   rows = read(tmp_path / 'out.csv')
   assert ' '.join(rows[0]) == (
     'image id status reason artist_1 artist_1_p artist_2 artist_2_p artist_3 artist_3_p '
@@ -90,7 +92,10 @@ def test_every_picture_gets_its_own_row(workdir, folder, tmp_path):
       continue
     own = net(net.square((folder / path).read_bytes())[None])['artist'][0]
     assert row['artist_1'] == net.labels['artist'][int(own.argmax())]
-    assert float(row['artist_1_p']) == pytest.approx(float(own.max()), abs=2e-4)
+    tempered = np.log(own.astype(np.float64)) / net.calibration['artist']['temperature']
+    sure = float(scipy.special.softmax(tempered).max())
+    assert abs(sure - own.max()) > 0.01 or own.max() > 0.99  # calibrated, not plain
+    assert float(row['artist_1_p']) == pytest.approx(sure, abs=2e-4)
     assert row['type_3'] == '' and row['artist_decision'] == ''
   about = json.loads((tmp_path / 'out.json').read_text())
   assert about['unreadable'] == 3 and about['model']['dataset'] == 'collection'
@@ -124,13 +129,15 @@ def test_record_numbers_are_text_and_objects_are_averaged(workdir, folder, tmp_p
   rows = {row['image']: row for row in read(tmp_path / 'out.csv')}
   assert rows['m.png']['id'] == rows['a c.png']['id'] == '0012'
   assert rows['café/0007.png']['id'] == '0007' and rows['o.png']['id'] == ''
-  predict(workdir, folder, tmp_path / 'objects.csv', numbers=numbers, per='object')
+  predict(workdir, folder, tmp_path / 'objects.csv', numbers=numbers, options=Options(per='object'))
   objects = read(tmp_path / 'objects.csv')
   assert len(objects) == len(rows) - 2
   one = next(row for row in objects if row['id'] == '0012')
   net = flaxart.load(workdir)
   both = net(np.stack([net.square((folder / p).read_bytes()) for p in ('m.png', 'n.png')]))
-  assert float(one['artist_1_p']) == pytest.approx(float(both['artist'].mean(0).max()), abs=2e-4)
+  tempered = np.log(both['artist'].mean(0)) / net.calibration['artist']['temperature']
+  sure = scipy.special.softmax(tempered).max()
+  assert float(one['artist_1_p']) == pytest.approx(float(sure), abs=2e-4)
 
 
 def ids_of(table: Path, column: str, paths: list[str], **options: str) -> dict[str, str]:
@@ -142,10 +149,13 @@ def test_averaging_keeps_pictures_without_a_number_apart():
     'a': {'t': np.array([1.0, 0.0])}, 'b': 'truncated', 'c': {'t': np.array([0.0, 1.0])},
     'd': {'t': np.array([0.5, 0.5])}, 'e': 'empty',
   }  # fmt: skip
-  result = average_objects(answers, {'a': '1', 'b': '1', 'c': '1'})
-  assert list(result) == ['a', 'd', 'e']
-  np.testing.assert_array_equal(result['a']['t'], [0.5, 0.5])
-  assert result['e'] == 'empty'
+  objects = objects_of(list(answers), {'a': '1', 'b': '1', 'c': '1'})
+  assert objects == [['a', 'b', 'c'], ['d'], ['e']]
+  batches = [list(answers.items())[:2], list(answers.items())[2:]]
+  first, second = of_objects(batches, objects)
+  assert first == [] and [place for place, _ in second] == [0, 1, 2]
+  np.testing.assert_array_equal(second[0][1]['t'], [0.5, 0.5])
+  assert second[2][1] == 'empty'
 
 
 @pytest.mark.parametrize(
@@ -184,8 +194,8 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
   table.write_text('number,image\n1,m.png\n')
   results = (workdir / 'results.json').read_bytes()
   for arguments, line in [
-    ({'folder': tmp_path / 'nowhere'}, 'is not a folder'),
-    ({'folder': tmp_path / 'void'}, 'has no picture'),
+    ({'images': tmp_path / 'nowhere'}, 'is not a folder'),
+    ({'images': tmp_path / 'void'}, 'has no picture'),
     ({'workdir': tmp_path}, 'config.json: not found'),
     ({'output': tmp_path / 'x' / 'out.csv'}, 'does not exist; create it'),
     ({'output': tmp_path / 'void'}, 'is not a table'),
@@ -198,12 +208,13 @@ def test_mistakes_are_one_line_and_write_nothing(workdir, folder, tmp_path):
     ({'numbers': RecordNumbers(str(tmp_path / 'no'), 'number')}, 'is not a file'),
     ({'numbers': RecordNumbers(str(table), 'id')}, "no column 'id'; its columns are number, image"),
     ({'numbers': RecordNumbers(str(table))}, 'go together'),
-    ({'per': 'object'}, '--per=object needs --metadata'),
-    ({'numbers': RecordNumbers(match='stem')}, '--match=stem needs --metadata'),
+    ({'options': Options(per='object')}, '--per=object needs --metadata'),
+    ({'numbers': RecordNumbers(match='path')}, '--match=path needs --metadata'),
+    ({'numbers': RecordNumbers(match='stems')}, '--match=stems: no such rule; expected path, stem'),
     ({'numbers': RecordNumbers(match='xmp:dc:title')}, 'a record number for none of'),
-    ({'batch_size': 0}, '--batch_size: found 0'),
+    ({'options': Options(batch_size=0)}, '--batch_size: found 0'),
   ]:
-    given = {'workdir': workdir, 'folder': folder, 'output': out, **arguments}
+    given = {'workdir': workdir, 'images': folder, 'output': out, **arguments}
     with pytest.raises(UserError, match=line):
       predict(**given)
     assert not out.exists() and not (tmp_path / 'names.json').exists()
@@ -273,13 +284,16 @@ def test_hidden_files_and_thumbnails_are_skipped_as_in_prepare(tmp_path):
 
 def test_a_class_for_nobody_is_never_suggested():
   task = Softmax('artist', ('Ann', 'Bob', 'onbekend', 'rest'))
-  net = SimpleNamespace(tasks=(task,), decide=lambda answer: {'artist': [['onbekend']]})
-  cells = table.row(net, 'a.png', '', {'artist': np.array([0.1, 0.15, 0.7, 0.05])})
+  fitted = {'artist': {'temperature': 1.0, 'threshold': 0.5}}
+  plain = {'artist': np.array([0.1, 0.15, 0.7, 0.05], np.float32)}
+  row = answer.row([task], 'a.png', '', answer.stored([task], fitted, plain))
+  cells = table.wide(row)
   assert [cells[f'artist_{k}'] for k in (1, 2, 3)] == ['Bob', 'Ann', 'rest']
-  assert (cells['artist_1_p'], cells['artist_decision']) == ('0.1500', '')
+  assert (cells['artist_1_p'], cells['artist_decision']) == (0.15, '')
 
 
 def test_numbers_are_not_formulas():
-  rows = [{'image': '-1.png', 'year_1': '-755.8'}]
-  text = to_csv(rows, ['image', 'year_1'], numbers={'year_1'})
-  assert text.splitlines()[1] == "'-1.png,-755.8"
+  rows = [{'image': '-1.png', 'year_1': -755.84}]
+  columns = [table.Column('image'), table.Column('year_1', 1)]
+  assert to_csv(columns, rows, Dialect()).splitlines()[1] == "'-1.png,-755.8"
+  assert to_csv(columns, rows, Dialect(';', ',')).splitlines()[1] == "'-1.png;-755,8"

@@ -34,6 +34,11 @@ _SUFFIX = re.compile(
   rf'(?:{_VIEWS})[ _.-]?\d{{0,3}}))$',
   re.IGNORECASE,
 )
+# Those that are hardly ever a part of a number, for pictures without a table to compare with.
+_WORDS = '|'.join(word for word in _VIEWS.split('|') if len(word) > 3)
+_PLAIN_SUFFIX = re.compile(
+  rf'^(?P<base>.+?)(?:[ _-]*\(\d{{1,3}}\)|[ _.-]+(?:{_WORDS})[ _.-]?\d{{0,3}})$', re.IGNORECASE
+)
 _SAME = re.compile(r'[\s._-]+')
 
 
@@ -96,6 +101,32 @@ def rows_of(
     return {picture: _by_stem(PurePosixPath(picture).stem, rows) for picture in pictures}
   found = values([folder / picture for picture in pictures], by.field)
   return {picture: rows.get(key(value), []) for picture, value in zip(pictures, found, strict=True)}
+
+
+def without_table(pictures: Sequence[str], match: str, *, folder: Path) -> dict[str, str]:
+  """Picture -> record number, of pictures that have no row yet; those without one are left out.
+
+  By `stem` it is the file name, without words such as `_recto` or `(2)` at its end: a number or a
+  letter there may belong to it. Spellings of one number become the first of them.
+  """
+  field = embedded_field(match)
+  if field is None:
+    found = [_without_view(normalise(PurePosixPath(picture).stem)) for picture in pictures]
+  else:
+    found = [normalise(one) for one in values([folder / picture for picture in pictures], field)]
+  first: dict[str, str] = {}
+  return {
+    picture: first.setdefault(key(number), number)
+    for picture, number in zip(pictures, found, strict=True)
+    if key(number)
+  }
+
+
+def _without_view(stem: str) -> str:
+  for _ in range(2):
+    if shorter := _PLAIN_SUFFIX.match(stem):
+      stem = shorter['base']
+  return stem
 
 
 def by_path(names: Sequence[str], pictures: Sequence[str]) -> dict[str, list[int]]:
