@@ -13,7 +13,7 @@ from flaxart.config import flat
 from flaxart.config_checks import out_of_reach, validate
 from flaxart.data.prepared import is_missing, prepare_if_missing, stand_in
 from flaxart.data.source import Dataset, open_dataset
-from flaxart.evaluation import calibration, results, val_answers
+from flaxart.evaluation import calibration, closing, results, val_answers
 from flaxart.evaluation.evaluate import evaluate
 from flaxart.evaluation.provenance import provenance
 from flaxart.logs.metric_writer import MetricWriter, flat_scores
@@ -29,7 +29,6 @@ from flaxart.network.image_size import with_image_size
 from flaxart.network.state import TrainState
 from flaxart.off_the_shelf import probe
 from flaxart.tasks.kinds import tasks_from_features
-from flaxart.tasks.scores import main_score
 from flaxart.tasks.task import Task
 from flaxart.training.initial_trunk import initial_trunk
 from flaxart.training.intervals import Intervals
@@ -37,7 +36,7 @@ from flaxart.training.network_trainer import NetworkTrainer
 from flaxart.training.run import Run, create_run
 from flaxart.training.session import OnStep, Session, no_action
 from flaxart.training.steps import Steps
-from flaxart.training.validation import is_over, judged
+from flaxart.training.validation import is_over, judged, shown
 from flaxart.workdir import finished, identity, run_folder
 from flaxart.workdir.checkpoint import Checkpointer
 from flaxart.workdir.class_names import by_class_name
@@ -72,7 +71,9 @@ def train_and_evaluate(
   agree('settings', here | installed(), wait_s=60)
   if (summary := finished.of_finished(workdir)) is not None:
     log.info('%s: is finished; give another --workdir for a new run', workdir)
-    print(results.table(summary, run_folder.read_run(workdir)[1]), flush=True)
+    tasks = run_folder.read_run(workdir)[1]
+    print(results.table(summary, tasks), flush=True)
+    closing.say(workdir, config, tasks)
     return summary
   run_folder.check_trains(workdir)
 
@@ -132,7 +133,7 @@ def train_and_evaluate(
       processes=jax.process_count(),
     ) as interrupt,
   ):
-    log.info('to continue this run: %s', command)
+    log.info('to continue this run:\n  %s', command)
     # Where to start from? 1. the latest checkpoint of this workdir, if there is one; else a new
     # run, whose trunk came from 2. another run, 3. converted ImageNet weights, or 4. scratch.
     start = checkpointer.latest_step() or 0
@@ -159,10 +160,12 @@ def train_and_evaluate(
       if split in summary:
         writer.write(last, f'best_{split}', flat_scores(summary[split]))
     writer.close()
+    closing.write(workdir, config, tasks, summary)
     results.write(workdir, summary)
     if not config.checkpoint.keep_optimizer:
       checkpointer.keep_only(best)
   print(results.table(summary, tasks), flush=True)
+  closing.say(workdir, config, tasks)
   return summary
 
 
@@ -190,7 +193,7 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
         val = run.dataset.split('val')
         scores = evaluate(run.network, state.evaluated(), val, run.config)
         session.write(done, 'val', flat_scores(scores))
-        steps.meter.val = f'val {main_score(scores, run.tasks):.3f}'
+        steps.meter.val = shown(run, scores)
         state, score = judged(run, state, scores)
         over = is_over(run, state)
       worth_saving = evaluates and steps.scored(done, score)

@@ -36,7 +36,7 @@ run_one() {
   [ "$code" -eq 0 ] || failed+=("$workdir")
 }
 
-# finish OUT: prints the report's command, which nobody has run yet, and the failed runs.
+# finish OUT: prints the report's command, which is not run, and the failed runs.
 finish() {
   printf '%q ' python -m flaxart.report "--runs=$1/*" "--output=$1.report"
   echo '# not run: draws the figure'

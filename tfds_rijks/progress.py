@@ -214,7 +214,7 @@ def _ended(progress: Progress) -> None:
   with _lock:
     _begun[:] = [one for one in _begun if one() not in (progress, None)]
     outer = _innermost()
-    if outer is not None and outer.total is None:  # it goes on from here
+    if outer is not None and outer.total is None:  # it continues
       outer.since = time.monotonic()
       outer.next_s = max(outer.next_s, outer.since + outer.first_s)
 

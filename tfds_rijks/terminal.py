@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -55,9 +56,10 @@ def shortened(text: str, columns: int, *, ellipsis: str = '…') -> str:
 
 
 def folded(text: str, columns: int) -> str:
-  """The text with lines broken at spaces, and indented where they go on.
+  """The text with lines broken at spaces, and indented where they continue.
 
-  Words stay whole even if they are too long: half a path is of no use to anybody.
+  Words stay whole even if they are too long: half a path is of no use to anybody. A line that
+  begins with `python` is a command, and stays one for a shell.
   """
   return '\n'.join(part for line in text.split('\n') for part in _broken(line, columns))
 
@@ -66,14 +68,23 @@ def _broken(line: str, columns: int, *, hang: int = 2) -> list[str]:
   if cells(line) <= columns:
     return [line]
   indent = len(line) - len(line.lstrip())
+  words, end = line.split(), ''
+  if words and words[0] == 'python':
+    words, end = [*map(quoted, shlex.split(line))], ' \\'
   lines, now = [], ' ' * indent
-  for word in line.split():
+  for word in words:
     more = f'{now} {word}' if now.strip() else now + word
-    if cells(more) > columns and now.strip():
-      lines.append(now)
+    if cells(more + end) > columns and now.strip():
+      lines.append(now + end)
       more = ' ' * (indent + hang) + word
     now = more
   return [*lines, now]
+
+
+def quoted(word: str) -> str:
+  """A word of a command for a shell: `--workdir='my runs/a'`, not `'--workdir=my runs/a'`."""
+  flag, equals, value = word.partition('=')
+  return f'{flag}={shlex.quote(value)}' if equals and flag.startswith('--') else shlex.quote(word)
 
 
 def table(
@@ -81,7 +92,7 @@ def table(
 ) -> str:
   """Aligned columns under a rule; `right`: which are aligned to the right.
 
-  A table that is too wide folds the text in its last column, or goes on below, where each part
+  A table that is too wide folds the text in its last column, or continues below, where each part
   begins with the first column again.
   """
   body = [[str(cell) for cell in row] for row in rows]

@@ -44,6 +44,11 @@ HEAD = (
   'decided',
 )
 
+UNDECIDED = (
+  f'- under decided: no name is given, as no threshold made {calibration.PRECISION:.0%} of the '
+  'names right on val'
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:
@@ -212,12 +217,23 @@ def write(workdir: Path, summary: Mapping[str, Any]) -> None:
     write_text(workdir / FILE, strict_json.text(summary))
 
 
-def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test') -> str:
-  """The scores of a split as text, each beside its floor and baselines, as wide as the terminal."""
+def table(
+  summary: Mapping[str, Any],
+  tasks: Sequence[Task],
+  split: str = 'test',
+  *,
+  columns: int | None = None,
+) -> str:
+  """The scores of a split as text, each beside its floor and baselines.
+
+  As wide as the terminal, unless `columns` says otherwise.
+  """
   if split not in summary:
     why = f'no scores of {split}: there is no such split, or config.eval.test=False'
     return (
-      f'{why}\n\n{table(summary, tasks, "val")}' if 'val' in summary and split != 'val' else why
+      f'{why}\n\n{table(summary, tasks, "val", columns=columns)}'
+      if 'val' in summary and split != 'val'
+      else why
     )
   of_tasks = [(task, summary[split][task.name]) for task in tasks]
   beside = [task.beside(s) for task, s in of_tasks]
@@ -231,10 +247,13 @@ def table(summary: Mapping[str, Any], tasks: Sequence[Task], split: str = 'test'
     more = [percent(own[column]) if column in own else '' for column in head[len(first) :]]
     rows.append(first + more)
   right = [i > 0 for i in range(len(head))]
-  text = terminal.table(head, rows, right=right, columns=terminal.width(sys.stdout))
+  columns = columns or terminal.width(sys.stdout)
+  text = terminal.table(head, rows, right=right, columns=columns)
+  undecided = any('decided' in own and own['decided'] is None for own in beside)
+  legend = [terminal.folded(UNDECIDED, columns)] if undecided else []
   invented = ' (invented objects)' * bool(summary.get('provenance', {}).get('invented'))
   title = f'{split} split, best checkpoint{invented}'
-  return f'{title}\n{text}'
+  return '\n'.join([title, text, *legend])
 
 
 def percent(value: float | None) -> str:

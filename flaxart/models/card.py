@@ -115,7 +115,7 @@ class Card:
   classifier: tuple[str, ...] = ('predictions',)
   classifier_map: int = 1
   # Seconds in which two idle cores compile its training step: the first call in
-  # docs/performance.md. 0 where nobody has measured it.
+  # docs/performance.md. 0 if not measured.
   compiles_s: int = 0
 
   @property

@@ -169,7 +169,8 @@ class Probe:
       'pictures': sum(len(features.rows) for features in self.extracted.values()),
       'seconds': round(sum(features.seconds for features in self.extracted.values()), 2),
     }
-    return entry | (self.selection.entry(number) if len(steps) > 1 else {})
+    by_loss = self.run.config.checkpoint.best == 'loss'
+    return entry | (self.selection.entry(number, by_loss=by_loss) if len(steps) > 1 else {})
 
   def _train_one(
     self, number: int, run: Run, session: Session, heads: TrainState, loop: Loop

@@ -47,12 +47,16 @@ class Selection:
     """Takes the stored arrays."""
     self.best, self.steps = np.array(reached['best']), np.array(reached['steps'])
 
-  def entry(self, number: int) -> dict[str, Any]:
-    """The entry of `results.json` for several settings of which `number` was kept."""
+  def entry(self, number: int, *, by_loss: bool) -> dict[str, Any]:
+    """The entry of `results.json` for several settings of which `number` was kept: the best `val`
+    score of each, or its least `val_loss` if that was compared.
+    """
+    what, sign = ('val_loss', -1) if by_loss else ('val', 1)
     pairs = zip(self.names, self.best, strict=True)
     return {
       'settings': [
-        {'name': name, 'val': float(best) if np.isfinite(best) else None} for name, best in pairs
+        {'name': name, what: sign * float(best) if np.isfinite(best) else None}
+        for name, best in pairs
       ],
       'setting': self.names[number],
     }

@@ -21,12 +21,24 @@ def judged(
 
   With `last` only the last state of a run has a score.
   """
-  loss = float(np.sum([task.weight * (scores[task.name]['loss'] or 0) for task in run.tasks]))
+  loss = _loss(run, scores)
   state = dataclasses.replace(state, trend=after_evaluation(state.trend, loss, run.config))
   rule, score = run.config.checkpoint.best, main_score(scores, run.tasks)
   if rule == 'loss':
     return state, -loss
   return state, score if rule == 'score' or is_over(run, state) else None
+
+
+def shown(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> str:
+  """`val loss 1.259` or `val top1 88.4 %`: what the best checkpoint is chosen by."""
+  if run.config.checkpoint.best == 'loss':
+    return f'val loss {_loss(run, scores):.3f}'
+  what = run.tasks[0].main if len(run.tasks) == 1 else 'score'
+  return f'val {what} {100 * main_score(scores, run.tasks):.1f} %'
+
+
+def _loss(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> float:
+  return float(np.sum([task.weight * (scores[task.name]['loss'] or 0) for task in run.tasks]))
 
 
 def is_over(run: Run, state: TrainState) -> bool:

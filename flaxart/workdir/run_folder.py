@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 import logging
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from flaxart.tasks.task import Task
 from flaxart.workdir import identity
 from flaxart.workdir.identity import CONFIG, LABELS, RUN, TRUNK
 from tfds_rijks.errors import UserError
+from tfds_rijks.terminal import quoted
 
 PATTERN = '*?[]\\'  # a path with one of these means other paths to Orbax
 log = logging.getLogger('flaxart')
@@ -196,4 +196,4 @@ def _is_of_a_beginning(path: Path) -> bool:
 def continue_command(workdir: Path, *, remap_classes: bool = False) -> str:
   """The command that continues this run; its settings are in the workdir."""
   remap = ' --remap_classes' if remap_classes else ''
-  return f'python -m flaxart.main --workdir={shlex.quote(str(workdir))}{remap}'
+  return f'python -m flaxart.main {quoted(f"--workdir={workdir}")}{remap}'

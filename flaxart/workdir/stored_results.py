@@ -29,7 +29,9 @@ _TRAIN = form.fields(
     'images_per_second': form.maybe(form.number),
     'settings_tried': form.count,
     'setting': form.maybe(form.name),
-    'settings': form.listed(form.fields({'name': form.name, 'val': form.maybe(form.number)})),
+    'settings': form.listed(
+      form.fields({'name': form.name}, dict.fromkeys(('val', 'val_loss'), form.maybe(form.number)))
+    ),
     'features': form.fields({}, {'seconds': form.maybe(form.number)}),
     'best_step': form.maybe(form.count),
     'goodput': form.maybe(form.number),

@@ -135,7 +135,8 @@ def runs(collection, tmp_path_factory):
     )
 
 
-def test_it_is_trained_and_evaluated_like_any_other(runs, collection, capsys):
+def test_it_is_trained_and_evaluated_like_any_other(runs, collection, capsys, monkeypatch):
+  monkeypatch.setenv('COLUMNS', '200')
   tasks = {task.name: task for task in read_run(runs.workdir)[1]}
   assert [type(task).__name__ for task in tasks.values()] == ['Grade', 'Grade', 'Regression']
   assert json.loads((runs.workdir / 'labels.json').read_text())['type']['kind'] == 'grade'

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flaxart.config import FOLDERS, default_config, flat
 from flaxart.report.html.markup import Html, join, table, tag
+from flaxart.report.html.score_tables import percent
 from flaxart.report.numbers.experiments import Section
 from flaxart.report.numbers.runs import LeftOut, Run
 
@@ -75,7 +77,7 @@ def _cells(run: Run) -> list[object]:
     for name, entry in run.provenance['splits'].items()
   )
   tried = [
-    tag('small', f'{one["name"]}: val {one["val"]}') for one in run.train.get('settings', [])
+    tag('small', f'{one["name"]}: {_val(run, one)}') for one in run.train.get('settings', [])
   ]
   return [
     run.seed,
@@ -86,6 +88,16 @@ def _cells(run: Run) -> list[object]:
     versions,
     join([run.dataset, splits]),
   ]
+
+
+def _val(run: Run, setting: Mapping[str, Any]) -> str:
+  """The best val score of a setting; earlier versions stored a loss as a negative score."""
+  loss, score = setting.get('val_loss'), setting.get('val')
+  if loss is None and score is not None and run.config.checkpoint.best == 'loss':
+    loss, score = -score, None
+  if loss is not None:
+    return f'val loss {loss:.3f}'
+  return f'val {percent(score)} %' if score is not None else 'no val score'
 
 
 def _runs(number: int) -> str:

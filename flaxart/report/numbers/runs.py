@@ -189,7 +189,8 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
   Raises:
     UserError: no folder matches, or none is a run.
   """
-  parts = filter(None, map(str.strip, pattern.split(',')))
+  whole = Path(pattern).expanduser().is_dir()  # its name may have a comma
+  parts = [pattern] if whole else filter(None, map(str.strip, pattern.split(',')))
   folders = sorted({Path(name).absolute() for part in parts for name in _matching(part)})
   if not folders:
     raise UserError(
