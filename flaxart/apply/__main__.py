@@ -4,32 +4,33 @@ Writes a copy of the export with what people accepted or changed in new columns 
 field `type` the value in `type_suggested`, its identifier in `type_suggested_uri`, and who decided
 it, when, and which program had suggested it. Everything else stays as it was, to the byte in CSV.
 Rejected, unsure and undecided values are not written.
+
+With --format it writes something else instead, without --table: undecided suggestions as tasks for
+Label Studio (F.json, and its labelling configuration F.xml), decided values as W3C Web Annotations
+in an IIIF annotation page, or a table of suggestions from an export of Label Studio.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from flaxart.apply import origin
-from flaxart.apply.additions import Additions, Choices, additions
-from flaxart.apply.decided import by_record
-from flaxart.apply.export import Export
-from flaxart.apply.text_export import ENDINGS, TextExport
-from flaxart.apply.workbook_export import ENDING, WorkbookExport
-from flaxart.machine.files import write_bytes, write_text
-from tfds_rijks import suggestions
+from flaxart.apply.additions import Choices
+from flaxart.apply.exchange import FORMATS, exchange
+from flaxart.apply.to_table import apply
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
-
-AS_SHOWN = Choices()
 
 
 def main() -> int:
   """Parses the command line and writes the table."""
   parser = Parser(prog='python -m flaxart.apply', description=__doc__)
-  parser.add_argument('--decisions', required=True, help='table of suggestions with decisions')
-  parser.add_argument('--table', required=True, help="the museum's export: .csv, .tsv, .xlsx")
-  parser.add_argument('--output', required=True, help='the table to write, of the same kind')
+  parser.add_argument(
+    '--decisions',
+    required=True,
+    help='table of suggestions with decisions, or an export of Label Studio (.json)',
+  )
+  parser.add_argument('--table', help="the museum's export: .csv, .tsv, .txt or .xlsx")
+  parser.add_argument('--output', required=True, help='the file to write, of the same kind')
   parser.add_argument(
     '--id_column', default='', help='with the record numbers (default: object_number or id)'
   )
@@ -50,80 +51,32 @@ def main() -> int:
     action='store_true',
     help='accept an export that has changed since the suggestions were made',
   )
+  parser.add_argument('--format', choices=FORMATS, help='write this instead of a table')
+  parser.add_argument(
+    '--images_url', default='', help='the address of the folder with the pictures, for --format'
+  )
   args = parser.parse_args()
+  decisions, output = Path(args.decisions), Path(args.output)
+  choices = Choices(args.id_column, args.multi_value_separator.replace('\\n', '\n'), args.fill)
+  if args.format:
+    given = (args.table, args.sheet, args.changed_table, choices != Choices())
+    if any(given):
+      raise UserError(f'--format={args.format}: writes no table; leave the options of --table out')
+    exchange(decisions, output, format=args.format, images_url=args.images_url)
+    return 0
+  if not args.table:
+    raise UserError("--table: expected the museum's export, or --format for another kind of file")
+  if args.images_url:
+    raise UserError('--images_url: is for --format; leave it out')
   apply(
-    Path(args.decisions),
+    decisions,
     Path(args.table),
-    Path(args.output),
-    choices=Choices(args.id_column, args.multi_value_separator.replace('\\n', '\n'), args.fill),
+    output,
+    choices=choices,
     sheet=args.sheet,
     changed_table=args.changed_table,
   )
   return 0
-
-
-def apply(
-  decisions: Path,
-  table: Path,
-  output: Path,
-  *,
-  choices: Choices = AS_SHOWN,
-  sheet: str = '',
-  changed_table: bool = False,
-) -> Additions:
-  """Writes `output` and its sidecar; returns what was added. Raises `UserError` for bad input."""
-  decisions, table, output = (path.expanduser() for path in (decisions, table, output))
-  rows = suggestions.read(decisions)
-  if not table.is_file():
-    raise UserError(f"--table: {table} is not a file; give the museum's export")
-  origin.check_output(output, inputs=[decisions, table])
-  if output.suffix.lower() != table.suffix.lower():
-    raise UserError(
-      f'--output={output}: expected a file of the same kind as the export, {table.suffix}'
-    )
-  first = origin.named(table) if changed_table else origin.check_unchanged(table, decisions)
-  export = read_export(table, sheet=sheet)
-  found = additions(export, by_record(rows, path=decisions), choices)
-  data = export.edited(found.added, found.edits)
-  facts = {
-    'decisions': origin.named(decisions),
-    'table': first,
-    'columns': found.added,
-    'values': found.written,
-    'already_there': found.same,
-    'kept': found.kept,
-    'output': origin.hashed(output.name, data),
-  }
-  # First, because it marks the table as ours.
-  write_text(origin.sidecar_of(output), origin.sidecar(facts))
-  write_bytes(output, data)
-  print(f'{output}: {found.written:,} values in {len(found.edits):,} records of {table.name}')
-  if found.same:
-    print(f'{found.same:,} values were there already')
-  if found.kept:
-    print(f'{len(found.kept):,} cells have another value, which stays; first: {found.kept[0]}')
-  left = {
-    status: count
-    for status in suggestions.STATUSES
-    if status not in suggestions.DECIDED and (count := sum(row.status == status for row in rows))
-  }
-  if left:
-    print(f'not written: {", ".join(f"{n:,} {status}" for status, n in left.items())}')
-  return found
-
-
-def read_export(path: Path, *, sheet: str = '') -> Export:
-  """The export, by its ending."""
-  ending = path.suffix.lower()
-  if ending == ENDING:
-    return WorkbookExport(path, sheet=sheet)
-  if ending not in ENDINGS:
-    raise UserError(
-      f'--table={path}: expected {", ".join((*ENDINGS, ENDING))}; save the export as one of them'
-    )
-  if sheet:
-    raise UserError(f'--sheet={sheet}: {path} has no sheets; leave the option out')
-  return TextExport(path)
 
 
 if __name__ == '__main__':

@@ -12,9 +12,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from flaxart.apply.__main__ import apply
 from flaxart.apply.additions import Choices
 from flaxart.apply.origin import hashed, sidecar_of
+from flaxart.apply.to_table import apply
 from tfds_rijks.collection import table
 from tfds_rijks.errors import UserError
 from tfds_rijks.suggestions import Suggestion, write

@@ -1,0 +1,82 @@
+"""The museum's table with decided values: checks, writes, and says what it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flaxart.apply import origin
+from flaxart.apply.additions import Additions, Choices, additions
+from flaxart.apply.decided import by_record
+from flaxart.apply.exchange import read_decisions
+from flaxart.apply.export import Export
+from flaxart.apply.text_export import ENDINGS, TextExport
+from flaxart.apply.workbook_export import ENDING, WorkbookExport
+from flaxart.machine.files import write_bytes, write_text
+from tfds_rijks import suggestions
+from tfds_rijks.errors import UserError
+
+AS_SHOWN = Choices()
+
+
+def apply(
+  decisions: Path,
+  table: Path,
+  output: Path,
+  *,
+  choices: Choices = AS_SHOWN,
+  sheet: str = '',
+  changed_table: bool = False,
+) -> Additions:
+  """Writes `output` and its sidecar; returns what was added. Raises `UserError` for bad input."""
+  decisions, table, output = (path.expanduser() for path in (decisions, table, output))
+  rows = read_decisions(decisions)
+  if not table.is_file():
+    raise UserError(f"--table: {table} is not a file; give the museum's export")
+  origin.check_output(output, inputs=[decisions, table])
+  if output.suffix.lower() != table.suffix.lower():
+    raise UserError(
+      f'--output={output}: expected a file of the same kind as the export, {table.suffix}'
+    )
+  first = origin.named(table) if changed_table else origin.check_unchanged(table, decisions)
+  export = read_export(table, sheet=sheet)
+  found = additions(export, by_record(rows, path=decisions), choices)
+  data = export.edited(found.added, found.edits)
+  facts = {
+    'decisions': origin.named(decisions),
+    'table': first,
+    'columns': found.added,
+    'values': found.written,
+    'already_there': found.same,
+    'kept': found.kept,
+    'output': origin.hashed(output.name, data),
+  }
+  # First, because it marks the table as ours.
+  write_text(origin.sidecar_of(output), origin.sidecar(facts))
+  write_bytes(output, data)
+  print(f'{output}: {found.written:,} values in {len(found.edits):,} records of {table.name}')
+  if found.same:
+    print(f'{found.same:,} values were there already')
+  if found.kept:
+    print(f'{len(found.kept):,} cells have another value, which stays; first: {found.kept[0]}')
+  left = {
+    status: count
+    for status in suggestions.STATUSES
+    if status not in suggestions.DECIDED and (count := sum(row.status == status for row in rows))
+  }
+  if left:
+    print(f'not written: {", ".join(f"{n:,} {status}" for status, n in left.items())}')
+  return found
+
+
+def read_export(path: Path, *, sheet: str = '') -> Export:
+  """The export, by its ending."""
+  ending = path.suffix.lower()
+  if ending == ENDING:
+    return WorkbookExport(path, sheet=sheet)
+  if ending not in ENDINGS:
+    raise UserError(
+      f'--table={path}: expected {", ".join((*ENDINGS, ENDING))}; save the export as one of them'
+    )
+  if sheet:
+    raise UserError(f'--sheet={sheet}: {path} has no sheets; leave the option out')
+  return TextExport(path)
