@@ -10,9 +10,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from flaxart.evaluation.answer import Answer, Probabilities
 from flaxart.machine.one_behind import one_behind
 from flaxart.net import Net
-from flaxart.prediction.answer import Answer, Probabilities
 from tfds_rijks.budget import Budget
 from tfds_rijks.errors import UserError
 from tfds_rijks.formats import heif

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import flaxart
-from flaxart.evaluation import val_answers
+from flaxart.evaluation import answer, val_answers
+from flaxart.evaluation.answer import TOP, Row
 from flaxart.machine.files import write_text
 from flaxart.net import Net, load
-from flaxart.prediction import answer, display_names, files, journal, summary, table, work
-from flaxart.prediction.answer import TOP, Row
+from flaxart.prediction import display_names, files, journal, summary, table, work
 from flaxart.prediction.object_ids import RecordNumbers
 from flaxart.prediction.output import check_rows, journal_of, sidecar_of
 from flaxart.prediction.request import DEFAULT, NO_NUMBERS, Options, Request

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flaxart.evaluation.answer import Row
 from flaxart.evaluation.calibration import LEAST, Calibration
-from flaxart.prediction.answer import Row
 from flaxart.tasks.task import Task
 
 NOTE = (

@@ -8,8 +8,8 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+from flaxart.evaluation.answer import DIGITS, TOP, Row
 from flaxart.evaluation.calibration import Calibration
-from flaxart.prediction.answer import DIGITS, TOP, Row
 from flaxart.tasks.task import Task
 from tfds_rijks import suggestions
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from flaxart.evaluation.answer import stored
 from flaxart.net import Net
-from flaxart.prediction.answer import stored
 from flaxart.prediction.journal import Journal
 from flaxart.prediction.object_ids import RecordNumbers
 from flaxart.prediction.output import files_of
