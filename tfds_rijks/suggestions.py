@@ -12,6 +12,7 @@ import dataclasses
 import io
 import math
 import os
+import re
 import typing
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,6 +60,7 @@ class Suggestion:
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Suggestion))
 NUMBERS = ('rank', 'probability', 'threshold')
+_COMMA = re.compile(r'(-?\d+),(\d+)')
 _TEXTS = ('record_id', 'image', 'value')  # that a spreadsheet may have made a date
 
 
@@ -129,6 +131,8 @@ def _suggestion(row: tuple[table.Cell, ...], where: str) -> Suggestion:
   if not field or (status in DECIDED and not value):
     lacking = 'value' if field else 'field'
     raise UserError(f'{where}: {lacking!r} is empty in a row that is {status}; fill it in')
+  if not texts['probability'].strip():  # a number has none, and the decimal sign of its file
+    texts['value'] = _COMMA.sub(r'\1.\2', value) if _COMMA.fullmatch(value) else value
   return Suggestion(
     **{name: text for name, text in texts.items() if name not in (*NUMBERS, 'status')},
     rank=_rank(texts['rank'], where),

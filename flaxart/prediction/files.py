@@ -77,7 +77,8 @@ def _write_workbook(
       return None
     if not isinstance(value, str):
       made = WriteOnlyCell(sheet, value)
-      made.number_format = '0' if digits == 0 else f'0.{"0" * (digits or 1)}'
+      if digits is not None:  # else a number among texts, which CSV would get as it is shown
+        made.number_format = f'0.{"0" * digits}'.removesuffix('.')
       return made
     made = WriteOnlyCell(sheet, as_string(_CONTROL.sub('\ufffd', value)))
     made.data_type = 's'  # also of a text that begins with =
