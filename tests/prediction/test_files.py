@@ -12,9 +12,9 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
+from flaxart.evaluation.answer import Row, row, stored
 from flaxart.evaluation.calibration import Calibration
 from flaxart.prediction import files, output, table
-from flaxart.prediction.answer import Row, row, stored
 from flaxart.prediction.output import Dialect, check_output, check_rows
 from flaxart.tasks.regression import Regression
 from flaxart.tasks.sigmoid import Sigmoid

@@ -52,6 +52,7 @@ def test_a_stop_at_any_byte_loses_only_what_was_being_written(path):
     assert len(peek(path, HEADER)) == kept and path.stat().st_size == size
     with Journal(path, HEADER) as book:
       assert book.found == dict(ROWS[:kept])
+      assert path.stat().st_size == ends[kept]  # at least the header
       book.add(ROWS[kept:])
     assert path.read_bytes() == whole
 

@@ -18,7 +18,8 @@ import scipy.special
 from tiny_museum import draw_collection
 
 import flaxart
-from flaxart.prediction import answer, table
+from flaxart.evaluation import answer
+from flaxart.prediction import table
 from flaxart.prediction.files import to_csv
 from flaxart.prediction.object_ids import RecordNumbers
 from flaxart.prediction.output import Dialect
