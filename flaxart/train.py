@@ -41,6 +41,7 @@ from flaxart.workdir import finished, identity, run_folder
 from flaxart.workdir.checkpoint import Checkpointer
 from flaxart.workdir.class_names import by_class_name
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import counted
 
 
 def train_and_evaluate(
@@ -193,8 +194,8 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
         val = run.dataset.split('val')
         scores = evaluate(run.network, state.evaluated(), val, run.config)
         session.write(done, 'val', flat_scores(scores))
-        steps.meter.val = shown(run, scores)
         state, score = judged(run, state, scores)
+        steps.meter.val = shown(run, scores, score)
         over = is_over(run, state)
       worth_saving = evaluates and steps.scored(done, score)
       if worth_saving or saves or over or stops:
@@ -207,10 +208,10 @@ def train(run: Run, session: Session, steps: Steps, state: TrainState) -> TrainS
   steps.meter.close()
   if done < run.steps:
     log.info(
-      'stopped early at step %d of %d: the val loss has not fallen for %d evaluations',
+      'stopped early at step %d of %d: the val loss has not fallen for %s',
       done,
       run.steps,
-      run.config.train.early_stop_patience,
+      counted(run.config.train.early_stop_patience, 'evaluation'),
     )
   return state
 

@@ -16,6 +16,7 @@ from tfds_rijks import fingerprint
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
+from tfds_rijks.words import counted
 
 
 def main() -> int:
@@ -37,13 +38,13 @@ def _verify_data(data_dir: Path) -> None:
   found = verify_data(data_dir)
   for folder, lines in found.items():
     state = 'intact' if fingerprint.is_sealed(folder) else 'readable, but unsealed'
-    print(f'{folder}: {state if not lines else f"{len(lines)} problems"}')
+    print(f'{folder}: {state if not lines else counted(len(lines), "problem")}')
     for line in lines:
       print(f'  {line}')
   if wrong := [folder for folder, lines in found.items() if lines]:
     raise UserError(
-      f'{wrong[0]}: is damaged: {"; ".join(found[wrong[0]][:6])} ({len(wrong)} of {len(found)} '
-      f'datasets are damaged); {fingerprint.ADVICE}'
+      f'{wrong[0]}: is damaged: {"; ".join(found[wrong[0]][:6])} ({len(wrong)} of '
+      f'{counted(len(found), "dataset is", "datasets are")} damaged); {fingerprint.ADVICE}'
     )
 
 
@@ -66,14 +67,15 @@ def _verify_run(workdir: Path) -> None:
     print(f'a trainer, {trainer}, is active: checkpoints may change')
   wrong = 0
   for step, lines in steps.items():
-    print(f'step {step}: {"intact" if not lines else f"{len(lines)} files differ"}')
+    differ = counted(len(lines), 'file differs', 'files differ')
+    print(f'step {step}: {differ if lines else "intact"}')
     for line in lines:
       print(f'  {line}')
     wrong += bool(lines)
   if wrong:
     raise UserError(
-      f'{workdir}: {wrong} of {len(steps)} checkpoints are damaged; remove them, '
-      'or restore them from a copy'
+      f'{workdir}: {wrong} of {counted(len(steps), "checkpoint is", "checkpoints are")} damaged; '
+      'remove what is damaged, or restore it from a copy'
     )
 
 

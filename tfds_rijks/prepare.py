@@ -28,6 +28,7 @@ from tfds_rijks.options import Preparation
 from tfds_rijks.own_files import open_own
 from tfds_rijks.progress import duration, working
 from tfds_rijks.terminal import say
+from tfds_rijks.words import counted
 
 SAMPLE = 24  # pictures read for the estimate
 _OVERHEAD = 1.05  # of a record beside its picture: labels, keys, index
@@ -165,8 +166,9 @@ def estimate(plan: Preparation, target: Path) -> None:
   needed = stored / max(1, len(sample)) * len(paths) * copies * _OVERHEAD
   free = shutil.disk_usage(_existing(target)).free
   say(
-    f'{plan.dataset}: {len(paths):,} pictures; about {duration(seconds / workers)} in {workers} '
-    f'processes, {needed / GB:.2f} GB needed, {free / GB:.1f} GB free in {target}'
+    f'{plan.dataset}: {counted(len(paths), "picture")}; about {duration(seconds / workers)} in '
+    f'{counted(workers, "process", "processes")}, {needed / GB:.2f} GB needed, '
+    f'{free / GB:.1f} GB free in {target}'
   )
   if needed > free:
     raise UserError(

@@ -30,6 +30,7 @@ from flaxart.tasks.task import Task
 from flaxart.workdir.stored_results import FILE
 from tfds_rijks import strict_json, terminal
 from tfds_rijks.progress import working
+from tfds_rijks.words import counted
 
 HEAD = (
   'task',
@@ -142,13 +143,13 @@ def warn_never_trained(tasks: Sequence[Task], dataset: Dataset, names: Sequence[
       if len(unseen):
         shown = ', '.join(task.classes[c] for c in unseen[:3]) + ', ...' * (len(unseen) > 3)
         log.warning(
-          '%s: %d classes of the %s split never occur in training (%s): their %d records '
-          'cannot be right, and count as unknown',
+          '%s: %s of the %s split without a training record (%s): %s that cannot be right, and '
+          'count as unknown',
           task.name,
-          len(unseen),
+          counted(len(unseen), 'class', 'classes'),
           name,
           shown,
-          task.of_classes(labels, unseen).sum(),
+          counted(int(task.of_classes(labels, unseen).sum()), 'record'),
         )
 
 

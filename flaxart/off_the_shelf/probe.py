@@ -40,6 +40,7 @@ from flaxart.training.steps import Loop
 from flaxart.workdir.manifest import FOLDER, steps_in
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import duration
+from tfds_rijks.words import counted
 
 MEASURED_STEPS = 20
 
@@ -106,9 +107,9 @@ class Probe:
         f'{seconds / 3600:.2f} hours, {duration(seconds)}, and evaluation)'
       )
     what = (
-      f'features of {pictures:,} pictures to extract, {self.steps:,} steps of {len(self.runs)} '
-      f'setting(s) on features{took}; {4 * pictures * extractor.width / 1e9:.2f} GB of features '
-      f'in {extractor.folder}'
+      f'features of {counted(pictures, "picture")} to extract, {counted(self.steps, "step")} of '
+      f'{counted(len(self.runs), "setting")} on features{took}; '
+      f'{4 * pictures * extractor.width / 1e9:.2f} GB of features in {extractor.folder}'
     )
     announce(what, self.shapes_of(0), self.run.workdir)
 

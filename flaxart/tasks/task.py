@@ -18,6 +18,7 @@ import numpy as np
 
 from flaxart.tasks.redrawn import Redrawn, redrawn_mean
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import counted
 
 Counts = Mapping[str, Any]
 Arrays = dict[str, Any]
@@ -217,7 +218,7 @@ def class_names(name: str, feature: Any) -> tuple[str, ...]:
   """The class names of the task `name`; raises `UserError` if there are fewer than two."""
   if len(feature.names) < 2:
     raise UserError(
-      f'config.tasks: {name!r} has {len(feature.names)} class(es); a task needs two or '
-      'more: lower --min_per_class when preparing, or leave the task out'
+      f'config.tasks: {name!r} has {counted(len(feature.names), "class", "classes")}; a task needs '
+      'two or more: lower --min_per_class when preparing, or leave the task out'
     )
   return tuple(feature.names)

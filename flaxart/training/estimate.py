@@ -18,6 +18,7 @@ from flaxart.network.state import TrainState
 from flaxart.training.run import Run
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import duration, working
+from tfds_rijks.words import counted
 
 MEASURED_STEPS = 3  # after one that compiles
 # Best and latest are kept while the next is written.
@@ -61,7 +62,7 @@ def measured(run: Run, state: TrainState, train_step: CompiledStep, train_input:
     log.info('%s', cost.line)
   pictures = sum(len(split) for split in run.dataset.splits.values())
   return (
-    f'{pictures:,} pictures, {run.steps:,} steps of {step_s:.3f} s (measured; compiled in '
-    f'{compile_s:.0f} s): {training_s / 3600:.2f} hours of training ({duration(training_s)}) and '
-    'evaluation'
+    f'{counted(pictures, "picture")}, {counted(run.steps, "step")} of {step_s:.3f} s (measured; '
+    f'compiled in {compile_s:.0f} s): {training_s / 3600:.2f} hours of training '
+    f'({duration(training_s)}) and evaluation'
   )

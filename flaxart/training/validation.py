@@ -21,7 +21,7 @@ def judged(
 
   With `last` only the last state of a run has a score.
   """
-  loss = _loss(run, scores)
+  loss = float(np.sum([task.weight * (scores[task.name]['loss'] or 0) for task in run.tasks]))
   state = dataclasses.replace(state, trend=after_evaluation(state.trend, loss, run.config))
   rule, score = run.config.checkpoint.best, main_score(scores, run.tasks)
   if rule == 'loss':
@@ -29,16 +29,16 @@ def judged(
   return state, score if rule == 'score' or is_over(run, state) else None
 
 
-def shown(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> str:
-  """`val loss 1.259` or `val top1 88.4 %`: what the best checkpoint is chosen by."""
-  if run.config.checkpoint.best == 'loss':
-    return f'val loss {_loss(run, scores):.3f}'
+def shown(run: Run, scores: Mapping[str, Mapping[str, Any]], score: float | None) -> str:
+  """`val loss 1.259` or `val top1 88.4 %`: what the best checkpoint is chosen by.
+
+  `score` as from `judged`, which compares losses as negative scores.
+  """
+  if run.config.checkpoint.best == 'loss' and score is not None:
+    return f'val loss {-score:.3f}'
   what = run.tasks[0].main if len(run.tasks) == 1 else 'score'
-  return f'val {what} {100 * main_score(scores, run.tasks):.1f} %'
-
-
-def _loss(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> float:
-  return float(np.sum([task.weight * (scores[task.name]['loss'] or 0) for task in run.tasks]))
+  value = main_score(scores, run.tasks) if score is None else score
+  return f'val {what} {100 * value:.1f} %'
 
 
 def is_over(run: Run, state: TrainState) -> bool:

@@ -7,13 +7,16 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from tiny_museum import off_the_shelf_config
 from trainer import StopError, assert_close, at_step, stored, untimed_lines
 
 from flaxart.evaluate_run import evaluate_run
-from flaxart.off_the_shelf.selection import check_choice
+from flaxart.off_the_shelf.selection import Selection, check_choice
+from flaxart.report.html import run_tables
 from flaxart.tasks.softmax import Softmax
 from flaxart.train import train_and_evaluate
+from flaxart.training.validation import shown
 from flaxart.workdir import checkpoint
 from tfds_rijks.errors import UserError
 
@@ -116,3 +119,28 @@ def test_several_settings_need_labels_to_choose_by(tmp_path):
       check_choice(run)
   val.labels['artist'][0] = 1
   check_choice(run)
+
+
+def test_a_loss_is_never_shown_as_a_negative_score():
+  tried = Selection(['sgd 0.1', 'sgd 0.01'])
+  tried.take(0, 5, -1.259)
+  entry = tried.entry(0, by_loss=True)
+  assert entry['settings'] == [
+    {'name': 'sgd 0.1', 'val_loss': pytest.approx(1.259)},
+    {'name': 'sgd 0.01', 'val_loss': None},
+  ]
+  scores = {'artist': {'top1': 0.884, 'loss': 1.259}}
+  task = Softmax('artist', ('a', 'b'))
+  for best, line, score in (
+    ('loss', 'val loss 1.259', -1.259),
+    ('score', 'val top1 88.4 %', 0.884),
+    ('last', 'val top1 88.4 %', None),
+  ):
+    config = ConfigDict({'checkpoint': {'best': best}})
+    run = SimpleNamespace(config=config, tasks=[task])
+    assert shown(run, scores, score) == line
+    stored = entry['settings'][0] if best == 'loss' else {'val': 0.884}
+    assert run_tables._val(run, stored) == line.replace('top1 ', '')
+  earlier = {'val': -1.259}  # of a version that stored what it compared
+  by_loss = SimpleNamespace(config=ConfigDict({'checkpoint': {'best': 'loss'}}))
+  assert run_tables._val(by_loss, earlier) == 'val loss 1.259'

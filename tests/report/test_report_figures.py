@@ -11,7 +11,7 @@ from fake_runs import figure1_grid, figure2_grid, settings, write_run
 from PIL import Image
 
 from flaxart.report.figures import curves, figure1, figure2
-from flaxart.report.figures.plotting import ORANGE
+from flaxart.report.figures.plotting import ORANGE, figure
 from flaxart.report.numbers import published
 from flaxart.report.numbers.experiments import sections
 from flaxart.report.numbers.runs import read_runs
@@ -162,3 +162,24 @@ def test_figures_need_their_runs(tmp_path):
   found = read(tmp_path)
   assert figure1.draw_figure1(found, show_published='no') is None
   assert figure2.draw_figure2(found, show_published='no') is not None
+
+
+@pytest.mark.parametrize(
+  ('losses', 'scale'),
+  [
+    ([2.5, 1.1, 0.3], 'linear'),
+    ([2.5, 0.3, 0.004], 'log'),
+    ([2.5, 0.1, 0.0], 'log'),
+    ([], 'linear'),
+  ],
+)
+def test_losses_that_span_a_decade_have_a_log_axis_with_plain_numbers(losses, scale):
+  with figure(1, 1, width=3, height=2) as (fig, axes):
+    ax = axes[0, 0]
+    if losses:
+      ax.plot(range(len(losses)), losses)
+    curves.spread_out(ax)
+    fig.canvas.draw()
+    assert ax.get_yscale() == scale
+    assert not any('$' in tick.get_text() for tick in ax.get_yticklabels())
+    assert scale == 'linear' or '0.1' in [tick.get_text() for tick in ax.get_yticklabels()]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
 from flaxart.report.html.score_tables import _cell, difference_table
@@ -138,3 +139,16 @@ def test_a_note_says_how_many_pairs_look_clear_by_chance(pairs, by_chance):
   none = s.over_seeds([])
   one = Difference('artist', 'top1', 'mode', experiment, experiment, 0.0, None, 1, 1, none)
   assert f'of {pairs} without any difference, {by_chance}' in difference_table([one] * pairs)
+
+
+def test_an_interval_of_draws_that_are_all_right_is_wilsons():
+  everything = answers(records=95, groups=95)
+  everything.kept['top'] = everything.kept['label'][:, None]
+  low, high = s.of_proportion(score_of(everything, 'top1'), 95)
+  assert (low, high) == pytest.approx(binomtest(95, 95).proportion_ci(method='wilson'))
+  assert 0.961 < low < 0.962 and high == 1.0
+  for right in (0, 3, 17, 95):
+    expected = binomtest(right, 95).proportion_ci(method='wilson')
+    assert s.wilson(right / 95, 95) == pytest.approx(expected)
+  other = score_of(answers(records=95, groups=95), 'top1')
+  assert s.of_proportion(other, 95) == s.bootstrap(other, 95)

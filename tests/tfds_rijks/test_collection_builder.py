@@ -261,7 +261,7 @@ def test_several_spellings_and_twins_with_other_labels_are_reported(tmp_path, ca
   ]
   out = capsys.readouterr().out
   assert 'Durer = Dürer' in out
-  assert '1 sets of equal pictures have different values' in out
+  assert '1 set of equal pictures with different values' in out
 
 
 def test_labels_option_takes_only_what_it_names(tmp_path):

@@ -189,8 +189,8 @@ def test_an_export_is_joined_and_the_rest_is_listed(export, capsys):
   }
   out = capsys.readouterr().out
   assert out.index('sk_a_2_1.jpg  ->  SK-A-2') < out.index('pictures; about')  # before it writes
-  assert '1 pictures without a row: loose.jpg' in out
-  assert '1 pictures whose number is in several rows: twice.jpg' in out
+  assert '1 picture without a row: loose.jpg' in out
+  assert '1 picture whose number is in several rows: twice.jpg' in out
 
 
 def test_ten_examples_are_shown(tmp_path, capsys):

@@ -96,4 +96,4 @@ def test_cells_that_are_not_numbers_are_missing_and_listed(tmp_path, capsys):
   path = build(write_collection(tmp_path / 's', ['image', 'artist', 'year'], rows))
   assert math.isnan(records(path)[1]['year'])
   assert build_report.read(path)['not_numbers'] == {'year': ['17th century']}
-  assert 'year: 1 cells are not numbers or years: 17th century' in capsys.readouterr().out
+  assert 'year: 1 cell is not a number or year: 17th century' in capsys.readouterr().out

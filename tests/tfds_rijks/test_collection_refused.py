@@ -203,7 +203,7 @@ def test_a_split_column_that_separates_equal_pictures(tmp_path):
 def test_folders_with_pictures_beside_them(tmp_path):
   draw(tmp_path / 's' / 'Ann' / 'a.png', 0)
   draw(tmp_path / 's' / 'loose.png', 1)
-  with pytest.raises(UserError, match=r'1 pictures are beside the folders \(such as loose\.png\)'):
+  with pytest.raises(UserError, match=r'1 picture is beside the folders \(such as loose\.png\)'):
     build(tmp_path / 's')
 
 

@@ -302,7 +302,7 @@ def test_doubtful_pairs_are_shown(tmp_path, capsys):
   page = (path / 'copies.html').read_text()
   assert page.count('data:image/jpeg;base64,') == 2 and '&lt;state 0&gt;.png' in page
   assert '<state' not in page
-  assert '1 doubtful pairs are not tied: look at copies.html' in capsys.readouterr().out
+  assert '1 doubtful pair is not tied: look at copies.html' in capsys.readouterr().out
   path = build(tmp_path, copies='doubtful', overwrite=True)
   assert len({record['group'] for record in records(path)}) == 1
   assert not (path / 'copies.html').exists()

@@ -14,6 +14,7 @@ from tfds_rijks import delimited
 from tfds_rijks.collection.values import read_text
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise, skeleton
+from tfds_rijks.words import alphabetical
 
 PROPOSED = 'aliases-proposed.csv'
 COLUMNS = ('from', 'to', 'why', 'works')
@@ -93,7 +94,8 @@ def spellings(proposed: Iterable[Proposal]) -> list[list[str]]:
   groups: dict[str, list[str]] = {}
   for one in proposed:
     groups.setdefault(one.to, [one.to]).append(one.from_)
-  return sorted(sorted(group) for group in groups.values())
+  in_order = [sorted(group, key=alphabetical) for group in groups.values()]
+  return sorted(in_order, key=lambda group: alphabetical(group[0]))
 
 
 def _in_order(name: str) -> str:

@@ -21,6 +21,7 @@ from tfds_rijks.copies.report import note, summary
 from tfds_rijks.errors import UserError
 from tfds_rijks.passed_over import passed_over
 from tfds_rijks.pictures import Shelf
+from tfds_rijks.words import alphabetical, counted
 
 LISTED = 200  # of long lists in the report
 TIE = 'the column group ties one, '
@@ -222,8 +223,8 @@ def _check_given(groups: Mapping[str, str], split_of: Mapping[str, str], *, fold
     a, b = torn[0]
     raise UserError(
       f'{folder}: the column split puts pictures of one group into two splits, '
-      f'{len(torn)} times; first: {a} ({split_of[a]}) and {b} ({split_of[b]}), which have the same '
-      'pixels, object number or group; give both one split, or remove the '
+      f'{counted(len(torn), "time")}; first: {a} ({split_of[a]}) and {b} ({split_of[b]}), which '
+      'have the same pixels, object number or group; give both one split, or remove the '
       'column to draw splits by group'
     )
 
@@ -270,34 +271,41 @@ def _equal(records: Sequence[Record], shelf: Shelf, features: Sequence[str]) -> 
   }
 
 
+def _most_first(counts: Mapping[str, int]) -> list[str]:
+  return sorted(counts, key=lambda name: (-counts[name], alphabetical(name)))
+
+
 def _notes(report: Mapping[str, Any]) -> list[str]:
   notes = [*report['table']['notes']]
   if report['table']['encoding'] == 'cp1252':
     notes.append(f'{report["table"]["file"]}: not UTF-8, and read as Windows-1252')
   for feature, task in report['tasks'].items():
     if dropped := task.get('dropped_classes'):
-      notes.append(f'{feature}: too rare, now missing: {examples(dropped, most=8)}')
+      notes.append(f'{feature}: too rare, now missing: {examples(_most_first(dropped), most=8)}')
     if absent := task.get('classes_not_in_train'):
-      notes.append(f'{feature}: not in train: {examples(absent, most=8)}')
+      notes.append(f'{feature}: not in train: {examples(sorted(absent, key=alphabetical), most=8)}')
     if absent := task.get('classes_not_in_test') if 'test' in report['splits'] else ():
       notes.append(
-        f'{feature}: {len(absent)} classes without a test picture: {examples(absent, most=8)}'
+        f'{feature}: {counted(len(absent), "class", "classes")} without a test picture: '
+        f'{examples(sorted(absent, key=alphabetical), most=8)}'
       )
   for feature, found in report['spellings'].items():
     shown = '; '.join(' = '.join(group) for group in found[:5])
     notes.append(
-      f'{feature}: {len(found)} names seem to have several spellings: {shown}; check '
+      f'{feature}: {counted(len(found), "name seems", "names seem")} to have several spellings: '
+      f'{shown}; check '
       f'{PROPOSED} beside the data, and give it back with --aliases'
     )
   notes += note(report['copies'], tie=TIE)
   if torn := report['copies'].get('first_across'):
     a, b = torn[0]
+    n = report['copies']['across_the_given_split']
     notes.append(
-      f'{report["copies"]["across_the_given_split"]:,} likely copies are in different splits of '
-      f'the table, such as {a} and {b}; test scores with them are too good'
+      f'{counted(n, "pair")} of likely copies in different splits of the '
+      f'table, such as {a} and {b}; test scores with them are too good'
     )
   for feature, n in report['equal_pictures']['with_different_labels'].items():
-    notes.append(f'{feature}: {n} sets of equal pictures have different values')
+    notes.append(f'{feature}: {counted(n, "set")} of equal pictures with different values')
   if phrases := report['distancing']:
     shown = ', '.join(f'{phrase} {n}' for phrase, n in list(phrases.items())[:8])
     notes.append(f'makers set to missing: {shown} (--distancing)')
@@ -306,11 +314,12 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     notes.append(f'{column}: unknown, and so missing: {shown} (--nobody)')
   for column, seen in report['several_values'].items():
     notes.append(
-      f'{column}: {seen["cells"]:,} cells seem to hold several values, such as '
-      f'{seen["example"]!r}; {seen["option"]} splits them'
+      f'{column}: {counted(seen["cells"], "cell seems", "cells seem")} to hold several values, '
+      f'such as {seen["example"]!r}; {seen["option"]} splits them'
     )
   for column, odd in report['not_numbers'].items():
-    notes.append(f'{column}: {len(odd)} cells are not numbers or years: {examples(odd)}')
+    are = counted(len(odd), 'cell is not a number or year', 'cells are not numbers or years')
+    notes.append(f'{column}: {are}: {examples(odd)}')
   if 'decisions' in report:
     notes += decisions.note(report['decisions'])
   if columns := report.get('columns_left_out'):

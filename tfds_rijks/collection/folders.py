@@ -7,6 +7,7 @@ from pathlib import Path
 from tfds_rijks.collection.table import Cell, Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.listing import is_picture, name_of, walk
+from tfds_rijks.words import counted
 
 SPLITS = frozenset({'train', 'training', 'val', 'valid', 'validation', 'dev', 'test', 'testing'})
 
@@ -22,8 +23,8 @@ def read(folder: Path) -> Table:
     )
   if len(nested) < len(pictures):
     raise UserError(
-      f'{folder}: {len(pictures) - len(nested)} pictures are beside the folders '
-      f'(such as {next(p for p in pictures if len(p.parts) == 1)}); expected every picture '
+      f'{folder}: {counted(len(pictures) - len(nested), "picture is", "pictures are")} beside the '
+      f'folders (such as {next(p for p in pictures if len(p.parts) == 1)}); expected every picture '
       'in the folder of its class, or a metadata.csv'
     )
   tops = {path.parts[0] for path in nested}

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tfds_rijks.collection.column_names import is_label, is_maker
+from tfds_rijks.words import counted
 
 Becomes = Literal['task', 'number', 'text', 'left out', 'record']
 COMMON = 0.5  # of the works with one value must have the other
@@ -121,7 +122,9 @@ def _most(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
 def _task(one: _Coded, by: Sequence[_Coded], min_per_class: int) -> Column:
   classes = sum(n >= min_per_class for n in one.counts.values())
   works = int((one.codes >= 0).sum())
-  why = f'{classes:,} classes with {min_per_class:,} works or more, {works:,} works with a value'
+  least = counted(min_per_class, 'work')
+  why = f'{counted(classes, "class", "classes")} with {least} or more, '
+  why += f'{counted(works, "work")} with a value'
   if by:
     why += f'; determined by {by[0].name}: label-only reaches {by[0].gives_away(one):.0%}'
   if one.is_code:

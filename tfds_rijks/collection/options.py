@@ -16,6 +16,7 @@ from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection
 from tfds_rijks.collection.table import NONE
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import counted
 
 
 class Preparation:
@@ -100,8 +101,8 @@ def _summary(collection: Collection, problem: str) -> str:
   lines = [build_report.table(rows, header=('column', 'becomes', 'why', 'other choice'))]
   for column, seen in collection.report['several_values'].items():
     lines.append(
-      f'{column}: {seen["cells"]:,} cells seem to hold several values, such as '
-      f'{seen["example"]!r}; {seen["option"]} splits them'
+      f'{column}: {counted(seen["cells"], "cell seems", "cells seem")} to hold several values, '
+      f'such as {seen["example"]!r}; {seen["option"]} splits them'
     )
   if problem:
     lines.append(f'nothing to build: {problem}')

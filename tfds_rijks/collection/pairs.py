@@ -15,6 +15,8 @@ from tfds_rijks.collection.matching import PATH, Rule
 from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.listing import is_picture, name_of, walk
+from tfds_rijks.terminal import say
+from tfds_rijks.words import counted
 
 LONGEST_NAME = 255  # bytes of a file's name, on all common file systems
 SHOWN = 10
@@ -49,19 +51,20 @@ def pair(content: Table, by: Rule, *, folder: Path) -> Pairs:
     'rows_without_picture': [number for i, number in enumerate(numbers) if i not in taken],
     'ambiguous': [name for name, found in rows.items() if len(found) > 1],
   }
-  print(
-    f'{content.path.name}: {len(pairs):,} pictures belong to {len(taken):,} of '
-    f'{len(content.rows):,} rows by {by.id_column}{"; for example" if pairs else ""}'
+  say(
+    f'{content.path.name}: {counted(len(pairs), "picture belongs", "pictures belong")} to '
+    f'{len(taken):,} of {counted(len(content.rows), "row")} by {by.id_column}'
+    f'{"; for example" if pairs else ""}'
   )
   for name, i in pairs[:: max(1, len(pairs) // SHOWN)][:SHOWN]:
-    print(f'  {name}  ->  {numbers[i]}')
-  for what, listed in (
-    ('pictures without a row', left['pictures_without_row']),
-    ('rows without a picture', left['rows_without_picture']),
-    ('pictures whose number is in several rows', left['ambiguous']),
+    say(f'  {name}  ->  {numbers[i]}')
+  for (what, how), listed in (
+    (('picture', 'without a row'), left['pictures_without_row']),
+    (('row', 'without a picture'), left['rows_without_picture']),
+    (('picture', 'whose number is in several rows'), left['ambiguous']),
   ):
     if listed:
-      print(f'  {len(listed):,} {what}: {examples(listed)}')
+      say(f'  {counted(len(listed), what)} {how}: {examples(listed)}')
   report = {'matching': {'pictures': len(pairs), 'objects': len(taken), **left}}
   return Pairs(pairs, report, '' if pairs else _nothing(by, numbers, folder=folder))
 

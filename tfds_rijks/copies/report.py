@@ -11,6 +11,7 @@ from typing import Any
 
 from tfds_rijks.build_report import write_text
 from tfds_rijks.copies.search import SHOWN, Found, Rule
+from tfds_rijks.words import counted
 
 SHEET = 'copies.html'
 _LISTED = 200  # pairs in the report
@@ -54,13 +55,13 @@ def note(about: Mapping[str, Any], *, tie: str) -> list[str]:
   if about['pictures']:
     text = (
       f'{about["pictures"]:,} pictures are likely copies of each other (saved again, resized, '
-      f'tinted, cropped or turned), in {about["groups"]:,} groups, the largest of '
+      f'tinted, cropped or turned), in {counted(about["groups"], "group")}, the largest of '
       f'{about["largest"]:,}; --copies=equal ties equal pixels only.'
     )
   if about['doubtful']:
     text += (
-      f' {about["doubtful"]:,} doubtful pairs are not tied: look at {SHEET} beside the report; '
-      f'{tie}--copies=doubtful ties all.'
+      f' {counted(about["doubtful"], "doubtful pair is", "doubtful pairs are")} not tied: look at '
+      f'{SHEET} beside the report; {tie}--copies=doubtful ties all.'
     )
   return [text]
 
@@ -72,8 +73,9 @@ def write_sheet(folder: Path, found: Found, *, groups: Mapping[str, str], tie: s
   if not shown:
     return
   about = (
-    f'{len(shown):,} of {len(pairs):,} pairs that may be copies and are not tied, the most alike '
-    f'first (difference: 0 equal; {tie}--copies=doubtful ties all). Pictures are made square here.'
+    f'{len(shown):,} of {counted(len(pairs), "pair")} of possible copies that are not tied, the '
+    f'most alike first (difference: 0 equal; {tie}--copies=doubtful ties all). Pictures are made '
+    'square here.'
   )
   figures = '\n'.join(_figure(found, *pair) for pair in shown)
   write_text(folder / SHEET, _PAGE % (html.escape(about), figures))

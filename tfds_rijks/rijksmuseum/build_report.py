@@ -12,6 +12,7 @@ from tfds_rijks.pictures import Shelf
 from tfds_rijks.rijksmuseum import configs, groundtruth, protocols, survey
 from tfds_rijks.rijksmuseum.creators import PUBLISHERS, parse
 from tfds_rijks.rijksmuseum.layout import Layout, object_number
+from tfds_rijks.words import counted
 
 INVENTED = 'Invented objects, drawn by flaxart: no score on them says anything about real ones.'
 PUBLISHED_OBJECTS = 112_039
@@ -96,7 +97,7 @@ def comparable(config: configs.RijksConfig, layout: Layout) -> dict[str, Any]:
   elif config.objects is not None:
     why = 'restricted to a list of objects'
   elif objects != PUBLISHED_OBJECTS:
-    why = f'{objects:,} objects; the published set has {PUBLISHED_OBJECTS:,}'
+    why = f'{counted(objects, "object")}; the published set has {PUBLISHED_OBJECTS:,}'
   published = 'the published objects; where they were split at random, compare means over splits'
   return {'published': not why, 'why': why or published}
 
@@ -104,25 +105,25 @@ def comparable(config: configs.RijksConfig, layout: Layout) -> dict[str, Any]:
 def notes(report: Mapping[str, Any]) -> list[str]:
   """Notes for the reader at the end of the build."""
   found = [INVENTED] if report['drawn'] else []
-  for key, text in (
-    ('pictures_without_record', 'pictures without XML'),
-    ('records_without_picture', 'XML files without picture'),
-    ('records_of_another_number', 'XML files about another object number than their name'),
-    ('numbers_used_twice', 'object numbers used by several records'),
+  for key, (what, how) in (
+    ('pictures_without_record', ('picture', 'without XML')),
+    ('records_without_picture', ('XML file', 'without picture')),
+    ('records_of_another_number', ('XML file', 'about another object number than its name')),
+    ('numbers_used_twice', ('object number', 'used by several records')),
   ):
     if report[key]:
-      found.append(f'{len(report[key]):,} {text}, such as {next(iter(report[key]))}.')
+      found.append(f'{counted(len(report[key]), what)} {how}, such as {next(iter(report[key]))}.')
   for reason, those in report['records_refused'].items():
-    found.append(f'{len(those):,} XML files refused: {reason}, such as {those[0]}.')
+    found.append(f'{counted(len(those), "XML file")} refused: {reason}, such as {those[0]}.')
   for what, count in report['records_repaired'].items():
-    found.append(f'{count:,} XML files repaired: {what}.')
+    found.append(f'{counted(count, "XML file")} repaired: {what}.')
   if excluded := report['excluded']:
     reasons = ', '.join(f'{count:,} {reason}' for reason, count in excluded.items())
-    found.append(f'{sum(excluded.values()):,} objects left out: {reasons}.')
+    found.append(f'{counted(sum(excluded.values()), "object")} left out: {reasons}.')
   unknown = report['creators']['unknown_roles']
   if unknown:
     found.append(
-      f'{len(unknown):,} creator roles not in the table, treated as makers: '
+      f'{counted(len(unknown), "creator role")} not in the table, treated as makers: '
       + ', '.join(list(unknown)[:5])
       + '.'
     )

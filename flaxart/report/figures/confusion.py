@@ -9,6 +9,7 @@ import numpy as np
 
 from flaxart.report.figures.plotting import figure, render
 from flaxart.report.numbers.runs import Run
+from tfds_rijks.words import alphabetical
 
 MATRIX_CLASSES = 60  # a larger matrix is unreadable as a picture
 TOP = 12  # confusions listed
@@ -22,7 +23,8 @@ def of_run(run: Run, task: str) -> dict[str, Any] | None:
 
 def largest_classes(per_class: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
   """The rows of the largest classes on the test split, the largest first."""
-  return sorted(per_class, key=lambda row: -row['n'])[:CLASSES_SHOWN]
+  in_order = sorted(per_class, key=lambda row: (-row['n'], alphabetical(row['class'])))
+  return in_order[:CLASSES_SHOWN]
 
 
 def top_confusions(
@@ -32,8 +34,8 @@ def top_confusions(
   of_class: dict[int, int] = {}
   for true, _, count in confusion:
     of_class[true] = of_class.get(true, 0) + count
-  wrong = sorted((row for row in confusion if row[0] != row[1]), key=lambda row: -row[2])
-  return [(classes[t], classes[p], n, n / of_class[t]) for t, p, n in wrong[:TOP]]
+  wrong = [(classes[t], classes[p], n, n / of_class[t]) for t, p, n in confusion if t != p]
+  return sorted(wrong, key=lambda one: (-one[2], *map(alphabetical, one[:2])))[:TOP]
 
 
 def matrix(confusion: Sequence[Sequence[int]], classes: int) -> np.ndarray:

@@ -84,6 +84,16 @@ def limits(ax: Any, task: Task) -> None:
   ax.set_xlim(left=0)
 
 
+def spread_out(ax: Any) -> None:
+  """A logarithmic axis, with plain numbers, for curves that span more than a decade."""
+  values = np.concatenate([np.ravel(line.get_ydata()) for line in ax.get_lines()] or [np.ones(1)])
+  known = values[np.isfinite(values) & (values > 0)]
+  if len(known) and known.max() > 10 * known.min():
+    ax.set_yscale('log')
+    for axis_of in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+      axis_of(lambda value, _: f'{value:g}' if f'{value:e}'[0] in '125' else '')
+
+
 def legend_below(fig: Any, axes: Any, *, columns: int) -> None:
   """One legend for all panels, with each name once."""
   handles: dict[str, Any] = {}
@@ -124,6 +134,7 @@ def training_picture(experiment: Experiment) -> bytes | None:
             *zip(*values, strict=True), color=colour, linewidth=1, label=label, marker=marker
           )
     loss.set(xlabel='epoch', ylabel='loss')
+    spread_out(loss)
     score.set(xlabel='epoch', ylabel='val score', ylim=(0, 1))
     for ax in (loss, score):
       if ax.get_legend_handles_labels()[0]:

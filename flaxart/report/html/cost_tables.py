@@ -12,6 +12,7 @@ from flaxart.report.numbers.compare import difference
 from flaxart.report.numbers.experiments import Experiment, Section
 from flaxart.report.numbers.statistics import over_seeds
 from tfds_rijks.progress import duration
+from tfds_rijks.words import counted
 
 
 def matched_table(match: Match) -> Html:
@@ -103,4 +104,5 @@ def _machine(hardware: dict[str, Any]) -> str:
   if not hardware:
     return 'not recorded'
   kind = hardware.get('device_kind', hardware.get('backend', '?'))
-  return f'{hardware.get("devices", 1)} x {kind}, {hardware.get("cores", "?")} cores'
+  cores = hardware.get('cores')
+  return f'{hardware.get("devices", 1)} x {kind}, {counted(cores, "core") if cores else "? cores"}'

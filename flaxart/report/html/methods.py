@@ -51,7 +51,8 @@ def paragraphs(sections: Sequence[Section]) -> list[str]:
     "on the test split, with the standard deviation and the 95 % interval of Student's t. "
     'The second interval is a bootstrap over test groups (pictures of one object, lettered parts '
     f'of one object number and equal pixels are one group): {DRAWS:,} draws with replacement, '
-    'percentiles 2.5 and 97.5, the mean over seeds in each draw. Differences use the same draws '
+    "percentiles 2.5 and 97.5, the mean over seeds in each draw; Wilson's interval where all draws "
+    'are right, or none. Differences use the same draws '
     'for both sides and only records that both experiments have with the same label. Beside '
     "scores: the training split's largest class, the nearest training picture on 16x16 pixels, and "
     "a guess from the record's other true labels. Settings and checkpoints were chosen on val."
@@ -105,7 +106,7 @@ def _training(run: Run) -> str:
     rate += f', {c.optim.schedule} schedule'
   if c.optim.weight_decay:
     rate += f', weight decay {c.optim.weight_decay:g}'
-  stop = f'{c.train.epochs:g} epochs'
+  stop = '1 epoch' if c.train.epochs == 1 else f'{c.train.epochs:g} epochs'
   if c.train.early_stop_patience:
     stop = (
       f'at most {stop}, stopped after {c.train.early_stop_patience} evaluations without a lower '

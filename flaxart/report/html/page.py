@@ -17,6 +17,7 @@ from flaxart.report.html.score_tables import difference_table, main_tables, scor
 from flaxart.report.numbers.runs import LeftOut
 from flaxart.report.tables import Scored
 from tfds_rijks.progress import Progress
+from tfds_rijks.words import counted
 
 CAPTIONS = {'figure1': figure1.caption, 'figure2': figure2.caption}
 NO_FIGURE = {
@@ -51,8 +52,8 @@ def page(
     tag('h1', 'flaxart: report of finished runs'),
     tag(
       'p',
-      f'{len(runs)} finished runs, {experiments} experiments (runs that differ only in '
-      f'the seed are one), {len(left_out)} missing. All scores in percent.',
+      f'{counted(len(runs), "finished run")}, {counted(experiments, "experiment")} (runs that '
+      f'differ only in the seed are one), {len(left_out)} missing. All scores in percent.',
       class_='note',
     ),
     tag('nav', *(tag('a', text, href=href) for href, text in links)),

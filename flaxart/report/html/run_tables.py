@@ -10,6 +10,7 @@ from flaxart.report.html.markup import Html, join, table, tag
 from flaxart.report.html.score_tables import percent
 from flaxart.report.numbers.experiments import Section
 from flaxart.report.numbers.runs import LeftOut, Run
+from tfds_rijks.words import counted
 
 HIDDEN = {'seed', *FOLDERS}  # in a column of its own, or a private path
 
@@ -21,7 +22,7 @@ def left_out_table(left_out: Sequence[LeftOut]) -> Html:
   rows = [[one.path.name, one.reason] for one in left_out]
   return tag(
     'div',
-    table(['run', 'why it has no numbers'], rows, name=f'Missing: {_runs(len(left_out))}'),
+    table(['run', 'why it has no numbers'], rows, name=f'Missing: {counted(len(left_out), "run")}'),
     class_='warn',
   )
 
@@ -100,10 +101,6 @@ def _val(run: Run, setting: Mapping[str, Any]) -> str:
   return f'val {percent(score)} %' if score is not None else 'no val score'
 
 
-def _runs(number: int) -> str:
-  return f'{number} run{"s" if number != 1 else ""}'
-
-
 def notes(sections: Sequence[Section]) -> list[str]:
   """One line for each thing that a reader of the tables must know."""
   lines = [
@@ -131,7 +128,7 @@ def notes(sections: Sequence[Section]) -> list[str]:
         )
     if section.candidates:
       lines.append(
-        f'{_runs(len(section.candidates))} on {section.dataset} only tried a setting '
+        f'{counted(len(section.candidates), "run")} on {section.dataset} only tried a setting '
         'on val: shown only in the table of settings.'
       )
   return lines

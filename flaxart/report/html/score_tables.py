@@ -10,6 +10,7 @@ from flaxart.report.numbers.compare import Cell, Difference
 from flaxart.report.numbers.experiments import Experiment, Section, main_words
 from flaxart.report.numbers.statistics import OverSeeds
 from flaxart.report.tables import Scored, all_scores, settings_tried
+from tfds_rijks.words import counted
 
 MISSING = tag('span', 'not recorded', class_='empty')
 COUNTS = {'n', 'classes', 'unknown_n'}
@@ -77,7 +78,7 @@ def _tried(by_task: dict[str, int]) -> str:
   if len(set(by_task.values())) > 1:
     return f'settings tried: {", ".join(f"{task} {n}" for task, n in by_task.items())}'
   n = next(iter(by_task.values()))
-  return f'{n} setting{"s" if n > 1 else ""} tried{" for each task" if len(by_task) > 1 else ""}'
+  return f'{counted(n, "setting")} tried{" for each task" if len(by_task) > 1 else ""}'
 
 
 def _score(scored: Scored, experiment: Experiment | None, task: str, metric: str | None) -> Html:
@@ -109,8 +110,8 @@ def score_cell(entry: Cell) -> Html:
     )
     for name, value in entry.floors.items()
   )
-  objects = f' of {entry.objects:,} objects' if entry.objects is not None else ''
-  parts = [spread, over, floors, f'{entry.records:,} records{objects}']
+  objects = f' of {counted(entry.objects, "object")}' if entry.objects is not None else ''
+  parts = [spread, over, floors, f'{counted(entry.records, "record")}{objects}']
   return join([tag('b', percent(entry.seeds.mean)), *(tag('small', p) for p in parts if p)])
 
 
@@ -123,7 +124,8 @@ def difference_table(found: Sequence[Difference]) -> Html:
   if len(found) > UNFOLDED:
     parts = [
       folded(
-        f'{task}: {len(pairs)} pairs, {sum(d.is_clear for d in pairs)} of them clear', tables[task]
+        f'{task}: {counted(len(pairs), "pair")}, {sum(d.is_clear for d in pairs)} of them clear',
+        tables[task],
       )
       for task, pairs in by_task.items()
     ]
@@ -156,7 +158,7 @@ def difference_cells(d: Difference) -> list[Html]:
   return [
     tag('span', percent(d.value, sign=True), class_='clear' if d.is_clear else None),
     tag('span', interval),
-    tag('span', f'{d.objects:,}', tag('small', f'{d.records:,} records')),
+    tag('span', f'{d.objects:,}', tag('small', counted(d.records, 'record'))),
     tag('span', _seed_difference(d.seeds)),
   ]
 

@@ -16,6 +16,7 @@ from flaxart.report.numbers.statistics import (
   bootstrap,
   difference_of,
   mean_of,
+  of_proportion,
   over_seeds,
   value_of,
 )
@@ -79,7 +80,7 @@ def cell(experiment: Experiment, task: str, metric: str) -> Cell:
   interval, objects = None, None
   if aligned and len(aligned[0].ids):
     objects = count_groups(aligned[0])
-    interval = bootstrap(mean_of([score_of(a, metric) for a in aligned]), objects)
+    interval = of_proportion(mean_of([score_of(a, metric) for a in aligned]), objects)
   return Cell(
     task,
     metric,

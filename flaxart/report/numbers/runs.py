@@ -24,6 +24,7 @@ from flaxart.workdir.stored_results import read_results
 from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
+from tfds_rijks.words import alphabetical
 
 _TABLES = form.each(
   form.each(
@@ -191,7 +192,8 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
   """
   whole = Path(pattern).expanduser().is_dir()  # its name may have a comma
   parts = [pattern] if whole else filter(None, map(str.strip, pattern.split(',')))
-  folders = sorted({Path(name).absolute() for part in parts for name in _matching(part)})
+  found = {Path(name).absolute() for part in parts for name in _matching(part)}
+  folders = sorted(found, key=lambda folder: alphabetical(str(folder)))
   if not folders:
     raise UserError(
       f"--runs: no folder matches {pattern!r}; give a pattern such as --runs='runs/figure1/*'"

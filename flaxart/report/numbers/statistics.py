@@ -67,6 +67,24 @@ def bootstrap(
   return float(low), float(high)
 
 
+def of_proportion(score: Redrawn, groups: int) -> tuple[float, float] | None:
+  """As `bootstrap`, for a score from 0 to 1.
+
+  Where every draw gives 0, or every draw 1, the draws know nothing of other objects: Wilson's
+  interval (1927) for that share of the groups.
+  """
+  found = bootstrap(score, groups)
+  return wilson(found[0], groups) if found and found in ((0.0, 0.0), (1.0, 1.0)) else found
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+  """Wilson's 95 % interval for a share of `n` trials."""
+  z = float(stats.norm.ppf((1 + LEVEL) / 2))
+  middle, scale = share + z * z / (2 * n), 1 + z * z / n
+  half = z * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+  return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
 def value_of(score: Redrawn, groups: int) -> float:
   """The score itself, with every group once."""
   return float(score(np.ones((1, groups)))[0])
