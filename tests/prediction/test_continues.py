@@ -51,7 +51,7 @@ def loaded(net, monkeypatch):
 
 @pytest.fixture(scope='module')
 def scans(tmp_path_factory):
-  """Objects with one to three pictures, a broken one and one that is no picture among them."""
+  """Objects with one to three pictures, a broken one and one that is not a picture among them."""
   folder = tmp_path_factory.mktemp('scans')
   for i in range(14):
     noise = np.random.default_rng(i).integers(0, 256, (40, 48, 3), np.uint8)
