@@ -8,6 +8,7 @@ from typing import Any
 
 from flaxart.apply import label_studio, origin, web_annotations
 from flaxart.machine.files import write_text
+from flaxart.prediction.output import sidecar_of
 from tfds_rijks import strict_json, suggestions
 from tfds_rijks.errors import UserError
 from tfds_rijks.suggestions import DECIDED, Suggestion
@@ -34,7 +35,7 @@ def exchange(decisions: Path, output: Path, *, format: str, images_url: str = ''
   rows = read_decisions(decisions)
   if format == DECISIONS:
     origin.check_output(output, inputs=[decisions])
-    write_text(origin.sidecar_of(output), origin.sidecar({'decisions': origin.named(decisions)}))
+    write_text(sidecar_of(output), origin.sidecar({'decisions': origin.named(decisions)}))
     suggestions.write(output, rows)
     print(f'{output}: {len(rows):,} rows, {sum(r.status in DECIDED for r in rows):,} decided')
   elif format == LABEL_STUDIO:
@@ -57,7 +58,7 @@ def _check_json(output: Path, decisions: Path, is_ours: Callable[[Any], bool]) -
   """Raises `UserError` for an output that would replace the input or a file of another kind."""
   if not output.absolute().parent.is_dir():
     raise UserError(f'--output: the folder {output.absolute().parent} does not exist; create it')
-  theirs = [path for path in (decisions, origin.sidecar_of(decisions)) if path.exists()]
+  theirs = [path for path in (decisions, sidecar_of(decisions)) if path.exists()]
   for path in (output, output.with_suffix('.xml')):
     if path.exists() and any(path.samefile(other) for other in theirs):
       raise UserError(f'--output={output}: would replace {path}, which belongs to the input')

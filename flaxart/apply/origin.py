@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import flaxart
+from flaxart.prediction.output import sidecar_of
 from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
-
-
-def sidecar_of(path: Path) -> Path:
-  """The file beside a table with its provenance."""
-  return path.with_suffix('.json')
 
 
 def about(path: Path) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from flaxart.apply.export import Export
 from flaxart.apply.text_export import ENDINGS, TextExport
 from flaxart.apply.workbook_export import ENDING, WorkbookExport
 from flaxart.machine.files import write_bytes, write_text
+from flaxart.prediction.output import sidecar_of
 from tfds_rijks import suggestions
 from tfds_rijks.errors import UserError
 
 AS_SHOWN = Choices()
+LISTED = 100  # cells with another value, in the sidecar
 
 
 def apply(
@@ -47,11 +49,12 @@ def apply(
     'columns': found.added,
     'values': found.written,
     'already_there': found.same,
-    'kept': found.kept,
+    'kept': len(found.kept),
+    'first_kept': found.kept[:LISTED],
     'output': origin.hashed(output.name, data),
   }
   # First, because it marks the table as ours.
-  write_text(origin.sidecar_of(output), origin.sidecar(facts))
+  write_text(sidecar_of(output), origin.sidecar(facts))
   write_bytes(output, data)
   print(f'{output}: {found.written:,} values in {len(found.edits):,} records of {table.name}')
   if found.same:

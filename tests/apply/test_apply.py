@@ -13,8 +13,9 @@ import openpyxl
 import pytest
 
 from flaxart.apply.additions import Choices
-from flaxart.apply.origin import hashed, sidecar_of
+from flaxart.apply.origin import hashed
 from flaxart.apply.to_table import apply
+from flaxart.prediction.output import sidecar_of
 from tfds_rijks.collection import table
 from tfds_rijks.errors import UserError
 from tfds_rijks.suggestions import Suggestion, write
