@@ -49,14 +49,21 @@ class Row:
 
 def stored(tasks: Sequence[Task], calibration: Calibration, answer: Answer) -> dict[str, Any]:
   """An answer as JSON: a `reason`, or of each task `[class, probability, decided]` or a number."""
-  if isinstance(answer, str):
-    return {'reason': answer}
-  return {
-    task.name: _number(answer[task.name])
-    if task.answers_number
-    else _names(task, calibration, answer[task.name])
-    for task in tasks
-  }
+  return all_stored(tasks, calibration, [answer])[0]
+
+
+def all_stored(
+  tasks: Sequence[Task], calibration: Calibration, answers: Sequence[Answer]
+) -> list[dict[str, Any]]:
+  """The same of several answers, which is faster than one by one."""
+  found: list[dict[str, Any]] = [{'reason': a} if isinstance(a, str) else {} for a in answers]
+  read = {i: one for i, one in enumerate(answers) if not isinstance(one, str)}
+  for task in tasks if read else ():
+    values = np.stack([one[task.name] for one in read.values()])
+    of_task = _numbers(values) if task.answers_number else _names(task, calibration, values)
+    for i, one in zip(read, of_task, strict=True):
+      found[i][task.name] = one
+  return found
 
 
 def row(tasks: Sequence[Task], image: str, record: str, found: Mapping[str, Any]) -> Row:
@@ -72,25 +79,28 @@ def row(tasks: Sequence[Task], image: str, record: str, found: Mapping[str, Any]
   return Row(image, record, 'ok', '', names, {n: x for n, x in numbers.items() if x is not None})
 
 
-def _names(task: Task, calibration: Calibration, plain: np.ndarray) -> list[list[Any]]:
+def _names(task: Task, calibration: Calibration, plain: np.ndarray) -> list[list[list[Any]]]:
+  """`plain` `[N, C]`."""
   entry = calibration.get(task.name)
-  p, decided = None, set[str]()
-  if entry and task.decides:
-    p = recalibrated(task, entry, plain)
-    decided |= {*decide_calibrated(task, entry, p)}
-  found: list[list[Any]] = []
-  rest = len(decided)  # not seen yet
-  for c in np.argsort(-plain, kind='stable'):
-    if len(found) >= TOP and not rest:
-      break
-    name = task.classes[c]
-    rest -= name in decided
-    # A class such as `onbekend`, in a published list, is not a suggestion.
-    if _nobody(name) or (len(found) >= TOP and name not in decided):
-      continue
-    sure = None if p is None or math.isnan(p[c]) else round(float(p[c]), DIGITS)
-    found.append([int(c), sure, int(name in decided)])
-  return found
+  p = recalibrated(task, entry, plain) if entry and task.decides else None
+  orders = np.argsort(-plain, axis=1, kind='stable')
+  result = []
+  for i, order in enumerate(orders):
+    decided = set(decide_calibrated(task, entry, p[i])) if entry and p is not None else set()
+    found: list[list[Any]] = []
+    rest = len(decided)  # not seen yet
+    for c in order:
+      if len(found) >= TOP and not rest:
+        break
+      name = task.classes[c]
+      rest -= name in decided
+      # A class such as `onbekend`, in a published list, is not a suggestion.
+      if _nobody(name) or (len(found) >= TOP and name not in decided):
+        continue
+      sure = None if p is None or math.isnan(p[i, c]) else round(float(p[i, c]), DIGITS)
+      found.append([int(c), sure, int(name in decided)])
+    result.append(found)
+  return result
 
 
 @functools.cache  # folding a name takes longer than ranking it
@@ -98,5 +108,5 @@ def _nobody(name: str) -> bool:
   return nobody.KNOWN(name)
 
 
-def _number(value: np.ndarray) -> float | None:
-  return round(float(value), 1) if math.isfinite(value) else None
+def _numbers(values: np.ndarray) -> list[float | None]:
+  return [round(one, 1) if math.isfinite(one) else None for one in values.astype(float).tolist()]

@@ -142,7 +142,7 @@ def decide(task: Task, entry: Mapping[str, Any] | None, p: np.ndarray) -> list[s
   """
   if not task.decides or entry is None:
     return []
-  return decide_calibrated(task, entry, recalibrated(task, entry, p))
+  return decide_calibrated(task, entry, recalibrated(task, entry, p[None])[0])
 
 
 def decide_calibrated(task: Task, entry: Mapping[str, Any], p: np.ndarray) -> list[str]:
@@ -151,10 +151,10 @@ def decide_calibrated(task: Task, entry: Mapping[str, Any], p: np.ndarray) -> li
 
 
 def recalibrated(task: Task, entry: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
-  """`[C]` float64 calibrated probabilities of one record, from its plain ones."""
+  """`[N, C]` float64 calibrated probabilities, from plain ones."""
   with np.errstate(divide='ignore'):
-    logits = task.logits_of(p.astype(np.float64)[None])
-  return calibrated(task, logits, entry['temperature'])[0]
+    logits = task.logits_of(p.astype(np.float64))
+  return calibrated(task, logits, entry['temperature'])
 
 
 def write(

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flaxart.evaluation.answer import stored
+from flaxart.evaluation.answer import all_stored
 from flaxart.net import Net
 from flaxart.prediction.journal import Journal
 from flaxart.prediction.object_ids import RecordNumbers
@@ -102,11 +102,12 @@ def _batches(
   total = len(work.pictures)
   progress = Progress('predicting', total, unit='img', start=total - len(pictures))
   before = time.monotonic()
-  answers = predict_pictures(net, work.folder, pictures, batch_size=batch_size, progress=progress)
-  for complete in of_objects(answers, objects):
+  asked = predict_pictures(net, work.folder, pictures, batch_size=batch_size, progress=progress)
+  for complete in of_objects(asked, objects):
     seconds, before = time.monotonic() - before, time.monotonic()
-    rows = [(todo[i], stored(net.tasks, net.calibration, one)) for i, one in complete]
-    yield rows, seconds / batch_size
+    answers = all_stored(net.tasks, net.calibration, [one for _, one in complete])
+    places = [todo[i] for i, _ in complete]
+    yield list(zip(places, answers, strict=True)), seconds / batch_size
   progress.close()
 
 
