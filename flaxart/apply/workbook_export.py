@@ -80,7 +80,9 @@ class WorkbookExport:
     sheet = book[self._content.sheet]
     header = self._content.header
     names = {normalise(str(cell.value)): cell.column for cell in sheet[header]}
-    width = max(cell.column for row in sheet for cell in row if cell.value is not None)
+    width = sheet.max_column
+    while all(cell.value is None for (cell,) in sheet.iter_rows(min_col=width, max_col=width)):
+      width -= 1  # a column with formats only
     for column, name in enumerate(added, start=width + 1):
       names[name] = column
       _write(sheet.cell(header, column), name)
