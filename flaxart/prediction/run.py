@@ -21,6 +21,7 @@ from flaxart.prediction.work import Work
 from flaxart.workdir import manifest
 from tfds_rijks import strict_json
 from tfds_rijks.seal import sha256
+from tfds_rijks.words import counted
 
 
 def predict(
@@ -61,7 +62,9 @@ def predict(
     done = journal.peek(journal_of(output), header)
     folder = output.absolute().parent
     work.estimate(net, todo, done, batch_size=options.batch_size, folder=folder)
-    print(f'dry run: nothing was written; {len(done):,} of {len(todo.objects):,} rows are done')
+    print(
+      f'dry run: nothing was written; {len(done):,} of {counted(len(todo.objects), "row")} are done'
+    )
     return []
   with journal.Journal(journal_of(output), header) as book:
     work.ask(net, todo, book, batch_size=options.batch_size)
@@ -124,11 +127,11 @@ def _write(
   write_text(sidecar_of(output), strict_json.text(about))
   files.write(output, columns, cells, dialect=options.dialect, about=about)
   print(
-    f'{output}: {len(cells):,} rows; {unreadable:,} pictures are unreadable, {passed_over:,} files '
-    'are not pictures'
+    f'{output}: {counted(len(cells), "row")}; {counted(unreadable, "picture")} unreadable, '
+    f'{counted(passed_over, "file")} passed over'
   )
   if options.form == 'long' and without:
-    print(f'{without:,} pictures have no suggestion: they have a row in the wide form only')
+    print(f'{counted(without, "picture")} without a suggestion: in the wide form only')
   for one in counts.values():
     print(one.sentence)
   return cells

@@ -68,15 +68,20 @@ def _sentence(
   if decided:
     return (
       f'{task.name}: {decided:,} of {rows:,} have a decision, a name with a probability of at '
-      f'least {threshold:.4f} ({aim} of such names were right on val)'
+      f'least {threshold:.4f} ({_reached(entry)})'
     )
   most = max((p for p in likeliest if p is not None), default=None)
   if most is None:
     return f'{task.name}: no decision, because no picture has a name with a probability'
   return (
-    f'{task.name}: no decision, because the highest probability is {most:.4f}, and {aim} of the '
-    f'names were right on val only from {threshold:.4f}'
+    f'{task.name}: no decision, because the highest probability is {most:.4f}, and a decision '
+    f'needs {threshold:.4f} ({_reached(entry)})'
   )
+
+
+def _reached(entry: Mapping[str, Any]) -> str:
+  right, aim = entry.get('val_precision'), f'{100 * entry["precision"]:g} %'
+  return f'of such names on val {100 * right:.0f} % were right; asked for: {aim}' if right else aim
 
 
 def probabilities(tasks: Sequence[Task], calibration: Calibration) -> dict[str, Any]:
