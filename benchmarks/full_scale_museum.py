@@ -12,7 +12,6 @@ power law that gives the published number of labels. Pictures are coloured noise
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -251,7 +250,6 @@ def main() -> None:
   parser = Parser(
     prog='python -m benchmarks.full_scale_museum',
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     '--folder', type=Path, required=True, help='for the archive and the prepared data'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import os
@@ -61,7 +60,6 @@ def parser(name: str, doc: str | None, *, peers: Sequence[str], default: str) ->
   found = Parser(
     prog=f'python -m benchmarks.{name}',
     description=doc,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   found.add_argument('--models', default='resnet50', help=f'of {", ".join(cards())}')
   found.add_argument('--peers', default=default, help=f'of {", ".join(peers)}; empty for none')

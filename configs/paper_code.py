@@ -6,7 +6,7 @@ weights of the LAST epoch are tested. Modes: `off_the_shelf` (RMSprop, 1e-3; Bat
 ran frozen layers), `fine_tuned` (SGD, 1e-4, momentum 0.9, no Nesterov).
 
 Command: python -m flaxart.main --config=configs/paper_code.py:mode=fine_tuned \
-             --config.tasks=artist --config.data.dataset=rijksmuseum/eccv2018_artist
+             --config.tasks=artist
 
 Its split (scikit-learn, seed 42, over a list that was not published) cannot be repeated.
 """
@@ -23,7 +23,8 @@ def get_config(arguments: str = ''):
   config.init = 'imagenet'
   config.trainable = 'heads' if mode == 'off_the_shelf' else 'all'
   config.tasks = 'artist'
-  config.data.dataset = 'rijksmuseum/eccv2018_artist'
+  # The paper's selection of objects for that task.
+  config.data.dataset = 'rijksmuseum/eccv2018_' + config.get_oneway_ref('tasks')
   config.data.image_size = 224  # for every network
   config.data.fit = 'squash'
   config.data.shuffle = False

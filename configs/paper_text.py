@@ -6,7 +6,7 @@ best weights are tested. Modes: `off_the_shelf` (RMSprop, 1e-3, rho 0.9, epsilon
 (SGD, 1e-3, Nesterov momentum 0.9) and `scratch` (He-uniform, otherwise as fine-tuned).
 
 Command: python -m flaxart.main --config=configs/paper_text.py:mode=fine_tuned \
-             --config.tasks=artist --config.data.dataset=rijksmuseum/eccv2018_artist
+             --config.tasks=artist
 
 Differs from configs/paper_code.py, which repeats the released code. The text's [0, 1] pixels are
 not what ImageNet weights expect: --config.data.pixels=network is the sound choice.
@@ -24,7 +24,8 @@ def get_config(arguments: str = ''):
   config.init = 'scratch' if mode == 'scratch' else 'imagenet'
   config.trainable = 'heads' if mode == 'off_the_shelf' else 'all'
   config.tasks = 'artist'
-  config.data.dataset = 'rijksmuseum/eccv2018_artist'
+  # The paper's selection of objects for that task.
+  config.data.dataset = 'rijksmuseum/eccv2018_' + config.get_oneway_ref('tasks')
   config.data.pixels = 'zero_one'
   config.data.fit = 'squash'
   config.train.batch_size = 32

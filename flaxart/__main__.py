@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import runpy
 import sys
+from collections.abc import Iterable
 
-from tfds_rijks.command import run
+from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import did_you_mean, nearest
 
 COMMANDS = {  # what a user types: the module, and what it does
   'train': ('flaxart.main', 'train, validate and test a network, or continue a run'),
@@ -23,12 +24,17 @@ COMMANDS = {  # what a user types: the module, and what it does
   'weights download': ('flaxart.weights.download', 'fetch and convert ImageNet weights'),
 }
 
+HELP = ('-h', '--help', 'help')
+
 
 def main() -> None:
   """Runs the module of the command in this process."""
   arguments = sys.argv[1:]
-  if not arguments or arguments[0] in ('-h', '--help'):
-    print(usage())
+  if not arguments or arguments[0] in HELP:
+    print(usage(COMMANDS))
+    return
+  if arguments[0] == 'weights' and (len(arguments) == 1 or arguments[1] in HELP):
+    print(usage([name for name in COMMANDS if name.startswith('weights ')]))
     return
   for words in (2, 1):
     name = ' '.join(arguments[:words])
@@ -42,18 +48,22 @@ def main() -> None:
 def unknown(arguments: list[str]) -> str:
   """The error for a command that does not exist, with the nearest one that does."""
   asked = ' '.join(arguments[:2] if arguments[0] == 'weights' else arguments[:1])
-  like = difflib.get_close_matches(asked, [*COMMANDS, 'weights'], n=1)
-  hint = f'did you mean {like[0]!r}? ' if like else ''
+  hint = did_you_mean(repr(near) if (near := nearest(asked, [*COMMANDS, 'weights'])) else '')
   return f'flaxart: found command {asked!r}; {hint}expected one of {", ".join(COMMANDS)}'
 
 
-def usage() -> str:
-  """The text of `flaxart --help`."""
-  width = max(map(len, COMMANDS))
-  lines = [f'  flaxart {name:{width}}  {about}' for name, (_, about) in COMMANDS.items()]
-  return '\n'.join(
-    ['usage: flaxart COMMAND [options]', '', *lines, '', 'flaxart COMMAND --help lists its options']
+def usage(names: Iterable[str]) -> str:
+  """The text of `flaxart --help`, about some of the commands."""
+  parser = Parser(
+    prog='flaxart',
+    usage='%(prog)s COMMAND [options]',
+    epilog='flaxart COMMAND --help lists its options',
+    add_help=False,
   )
+  group = parser.add_argument_group('commands')
+  for name in names:
+    group.add_argument(f'flaxart {name}', help=COMMANDS[name][1])
+  return parser.format_help().rstrip()
 
 
 def console() -> None:

@@ -1,13 +1,7 @@
 """`python -m flaxart.main`: flags, process start-up, then one call.
 
---config=X --workdir=W [--config.a.b=v ...]               train, validate, test (or continue W);
-                                                          X: a file, or one of configs/ by name
---workdir=W                                               continue W with the config it holds
---mode=eval --workdir=W --split=test                      evaluate W's best checkpoint again (data
-                                                          that moved: with --config... as it was,
-                                                          and --config.data.data_dir=THERE)
---fallback, --remap_classes, --processes=N                see docs/reliability.md
---dry_run say what it would do and take, and stop
+Trains a network, validates while it learns, and tests it at the end; continues a run that was
+begun; evaluates the best checkpoint of a finished one again.
 """
 
 from __future__ import annotations
@@ -17,10 +11,8 @@ if __name__ == '__main__':  # before anything that takes time, as it may restart
 
   hugepages.restart()
 
-import difflib
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -28,6 +20,8 @@ from absl import flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
+from flaxart.flags.help import usage
+from flaxart.flags.mistakes import explanation, unknown_setting, with_config_file
 from flaxart.machine.files import user_cache
 from tfds_rijks import progress
 from tfds_rijks.command import run
@@ -41,7 +35,7 @@ flags.DEFINE_string('workdir', None, 'Folder of the run; default: a dated folder
 flags.DEFINE_enum(
   'mode', 'train', ['train', 'eval'], 'Train, or evaluate the best checkpoint again.'
 )
-flags.DEFINE_string('split', 'test', 'Split to evaluate with --mode=eval.')
+flags.DEFINE_string('split', 'test', 'Split to evaluate with --mode=eval: test, val or train.')
 flags.DEFINE_bool(
   'fallback', False, 'If a checkpoint is damaged, continue from the newest intact one.'
 )
@@ -62,7 +56,7 @@ flags.DEFINE_bool(
 def main() -> int:
   """Parses the command line, starts JAX, trains or evaluates."""
   if {'-h', '--help'} & set(sys.argv[1:]):
-    print(__doc__, FLAGS.main_module_help(), sep='\n')
+    print(usage(__doc__, FLAGS))
     return 0
   config, workdir = parse(sys.argv)
   start_jax(processes=FLAGS.processes)
@@ -122,71 +116,6 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
       config = run_folder.check(workdir, config)
     config = config or stored
   return config, workdir or run_folder.dated(config)
-
-
-def with_config_file(argument: str) -> str:
-  """`--config=mtl:ARGUMENTS` with the path of that file; any other argument unchanged."""
-  if not argument.startswith('--config='):
-    return argument
-  name, colon, rest = argument.removeprefix('--config=').partition(':')
-  return f'--config={config_file(name)}{colon}{rest}'
-
-
-def config_file(name: str) -> Path:
-  """A config file by path, or one of flaxart's own by name: `mtl` is `configs/mtl.py`."""
-  if Path(name).is_file():
-    return Path(name)
-  beside = Path(__file__).parent / 'configs'  # in the wheel; else this is a clone
-  folder = beside if beside.is_dir() else beside.parents[1] / 'configs'
-  ours = {path.stem: path for path in sorted(folder.glob('*.py'))}
-  if name in ours:
-    return ours[name]
-  like = difflib.get_close_matches(Path(name).stem, ours, n=1)
-  raise UserError(
-    f'--config: {name} does not exist; '
-    + (f'did you mean {like[0]}? ' if like else '')
-    + f'give a file, or one of {", ".join(ours)}'
-  )
-
-
-def unknown_setting(argv: list[str]) -> str | None:
-  """The error for the first `--config.a.b` that is not a setting; None if all are."""
-  from flaxart.config import default_config
-  from flaxart.config_format import said_now
-
-  for argument in argv:
-    if not argument.startswith('--config.'):
-      continue
-    there: object = default_config()
-    path = argument.removeprefix('--').partition('=')[0].split('.')
-    for depth, name in enumerate(path[1:], start=1):
-      if not isinstance(there, ConfigDict) or name not in there:
-        names = sorted(there) if isinstance(there, ConfigDict) else []
-        if now := said_now('.'.join(path[1:])):
-          return f'--{".".join(path)}: no such setting; {now}'
-        like = difflib.get_close_matches(name, names, n=1)
-        return (
-          f'--{".".join(path)}: no such setting; '
-          + (f'did you mean {like[0]}? ' if like else '')
-          + f'{".".join(path[:depth])} has {", ".join(names) or "no parts"}'
-        )
-      there = there[name]
-  return None
-
-
-def explanation(error: BaseException) -> str:
-  """The cause of an error in brief; for a failing config file, the error inside it."""
-  from flaxart.config_format import said_now
-
-  unknown = re.match(r'.?Key "(\w+)" does not exist', str(error))  # ConfigDict's wording
-  if unknown and (now := said_now(unknown[1])):
-    return f'the config file sets {unknown[1]}, which is not a setting; {now}'
-  if isinstance(error, OSError):  # "failed loading": the cause is further down
-    while error.__cause__ or error.__context__:
-      error = error.__cause__ or error.__context__ or error
-  before, traceback, after = str(error).replace(r'\n', '\n').partition('Traceback (most recent')
-  text = ' '.join((before + after.strip().splitlines()[-1] if traceback else before).split())
-  return f'{type(error).__name__}: {text[:300]}'
 
 
 def start_jax(*, processes: int = 0) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from flaxart.__main__ import COMMANDS
+from flaxart.config import default_config, flat
+from tfds_rijks.collection.flags import Flags
+from tfds_rijks.rijksmuseum.configs import parse_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,9 +36,28 @@ def refusal(call):
   ('arguments', 'line'),
   [
     (['--config=configs/mtl.py', '--config.optim.learning_rat=0.1'],
-     'no such setting; did you mean learning_rate? config.optim has clip_norm, ema, '),
-    (['--config=configs/mtl.py', '--config.optim.lr=0.1'],
-     '--config.optim.lr: no such setting; config.optim has clip_norm, ema, '),
+     'no such setting; did you mean config.optim.learning_rate? config.optim has clip_norm, ema, '),
+    (['--config=mtl', '--config.optim.lr=0.1'],
+     '--config.optim.lr: no such setting; did you mean config.optim.learning_rate? config.opt'),
+    (['--config=mtl', '--config.epochs=3'], 'did you mean config.train.epochs? config has augment'),
+    (['--config=mtl', '--config.train.bs=3'], 'did you mean config.train.batch_size? config.train'),
+    (['--config=mtl', '--config.model.learning-rate=3'], 'mean config.optim.learning_rate?'),
+    (['--config=mtl', '--config.zzz=3'], '--config.zzz: no such setting; config has augment'),
+    (['--config=mtl', '--batch_size=3'], 'no such flag; did you mean --config.train.batch_size?'),
+    (['--config=mtl', '--wrokdir=x'], 'workdir'),
+    (['--config=MTL'], '--config: MTL does not exist; did you mean mtl? '),
+    (['--config=configs'], '--config: configs is a folder; '),
+    (['--config=mtl', '--config.data.data_dir=nowhere', '--config.data.dataset=mnist'],
+     'only rijksmuseum/CONFIG, collection and collection/NAME can be prepared; for pictures of '
+     'your own run python -m tfds_rijks.prepare --dataset=collection '),
+    (['--config=mtl', '--config.data.data_dir=nowhere', '--config.data.dataset=rijksmuseum/ful'],
+     'rijksmuseum/ful: no such config; expected rijksmuseum/ and one of multitask, full, '),
+    (['--config=mtl', '--config.data.data_dir=nowhere', '--config.data.dataset=rijksmuseum/full'],
+     'run python -m tfds_rijks.prepare --dataset=rijksmuseum/full --manual_dir=SOURCE '),
+    (['--config=paper_text', '--config.tasks=type', '--config.data.data_dir=nowhere'],
+     "config.data.dataset: 'rijksmuseum/eccv2018_type' is not prepared"),
+    (['--config=paper_code', '--config.tasks=type', '--config.data.dataset=a/b'],
+     "config.data.dataset: 'a/b' is not prepared"),
     (['--config=configs/mtl.py', '--config.train.class_weights=sqrt'],
      '--config.train.class_weights: no such setting; it is now config.loss.class_weights'),
     (['--config=configs/mtl.py', '--config.head_devices=4'],
@@ -81,6 +106,11 @@ def test_a_config_file_with_a_name_that_is_not_a_setting(refusal, tmp_path):
     ('flaxart.verify', ['--workdir=nowhere'], 'nowhere has no checkpoints'),
     ('flaxart.report.__main__', ['--runs=no/*', '--output=o'], "no folder matches 'no/*'"),
     ('flaxart.__main__', ['weights', 'convrt'], "did you mean 'weights convert'?"),
+    ('tfds_rijks.prepare', ['--dataset=collection', '--manual_dir=.', '--data_dir=x', '--lables=a'],
+     'unrecognized arguments: --lables=a; did you mean --labels? see python -m tfds_rijks.prepare'),
+    ('flaxart.predict', ['--workdir=w', '--images=i', '--output=o', '--perr=object'],
+     'did you mean --per? '),
+    ('flaxart.__main__', ['Train'], "did you mean 'train'?"),
     ('flaxart.__main__', ['predit'], "found command 'predit'; did you mean 'predict'?"),
     ('tfds_rijks.rijksmuseum.synthetic.__main__', ['--output=README.md/x'],
      'README.md: already exists'),
@@ -107,7 +137,45 @@ def test_help_says_how_each_command_is_called(call):
   for i, (name, (module, _)) in enumerate(COMMANDS.items()):
     module += '.__main__' * hasattr(importlib.import_module(module), '__path__')
     code, said, _ = call(module, ('-h', '--help')[i % 2])
-    assert not code and '--' in said and f'flaxart {name} ' in usage, name
+    assert not code and '--' in said and re.search(rf'flaxart {name}\s', usage), name
+
+
+@pytest.mark.parametrize('module', [module for module, _ in COMMANDS.values()])
+@pytest.mark.parametrize('columns', [60, 80])
+def test_help_fits_the_terminal(call, monkeypatch, module, columns):
+  monkeypatch.setenv('COLUMNS', str(columns))
+  module += '.__main__' * hasattr(importlib.import_module(module), '__path__')
+  code, said, _ = call(module, '--help')
+  assert not code and [line for line in said.splitlines() if len(line) > columns] == []
+
+
+def test_help_has_every_option_and_setting(call):
+  said = call('flaxart.main', '-h')[1]
+  defined = re.findall(r"DEFINE_\w+\(\s*'(\w+)'", (ROOT / 'flaxart' / 'main.py').read_text())
+  shown = re.findall(r'^  --(\w+) ', said, re.MULTILINE)
+  assert len(defined) == 8 and sorted(shown) == sorted(defined)
+  for setting in flat(default_config()):
+    assert f' {setting}=' in said
+  for name in (ROOT / 'configs').glob('*.py'):
+    assert f'\n  {name.stem} ' in said
+  for arguments in (['-h'], ['--dataset=collection', '-h'], ['--help', '--dataset=x']):
+    said = call('tfds_rijks.prepare', *arguments)[1]
+    for field in dataclasses.fields(Flags):
+      assert f'\n  --{field.name} ' in said
+    assert said.count('options of collection:') == said.count('options of rijksmuseum:') == 1
+
+
+def test_the_paper_s_data_follow_the_task():
+  for name in ('paper_text', 'paper_code'):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'configs' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    assert config.data.dataset == 'rijksmuseum/eccv2018_artist'
+    config.tasks = 'material'
+    assert config.data.dataset == 'rijksmuseum/eccv2018_material'
+    assert parse_name(flat(config)['data.dataset'].partition('/')[2])
+    assert config.copy_and_resolve_references().data.dataset == config.data.dataset
 
 
 def test_a_closed_pipe_is_not_an_error():

@@ -13,6 +13,7 @@ FILES = sorted([*(ROOT / 'flaxart').rglob('*.py'), *(ROOT / 'tfds_rijks').rglob(
 FLOORS = [
   '__init__ __main__',
   'main',
+  'flags',
   'train evaluate_run predict verify',
   'report prediction apply',
   'config_checks',

@@ -8,12 +8,14 @@ import errno
 import functools
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from tfds_rijks import progress, terminal
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import did_you_mean, nearest
 
 BAD_INPUT = 2
 INTERRUPTED = 130  # the shell's convention for Ctrl-C
@@ -30,11 +32,42 @@ _DISK = {
 }
 
 
+class Paragraphs(argparse.HelpFormatter):
+  """Help whose description keeps its paragraphs, and lines that begin with a blank; the first line
+  shows only the options that are needed.
+  """
+
+  def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+    if usage is None:
+      needed = [f'{one.option_strings[-1]}={one.dest.upper()}' for one in actions if one.required]
+      whole = ' '.join(['usage:', self._prog, *needed, '[options]'])
+      usage = terminal.folded(whole, self._width).removeprefix('usage: ')
+    return super()._format_usage(usage, actions, groups, prefix)
+
+  def _fill_text(self, text: str, width: int, indent: str) -> str:
+    fill = super()._fill_text
+    parts = (
+      terminal.folded(part, width) if part[:1] == ' ' else fill(part, width, indent)
+      for part in re.split(r'\n\n+', text.strip('\n'))
+    )
+    return '\n\n'.join(parts)
+
+
 class Parser(argparse.ArgumentParser):
   """`argparse` whose errors are one line (it prints the whole usage otherwise)."""
 
+  def __init__(self, formatter_class: Any = Paragraphs, **keywords: Any):
+    super().__init__(formatter_class=formatter_class, **keywords)
+
   def error(self, message: str) -> NoReturn:
-    raise UserError(f'{message}; see {self.prog} --help')
+    raise UserError(f'{message}; {self._meant(message)}see {self.prog} --help')
+
+  def _meant(self, message: str) -> str:
+    """The option that an unknown one may mean."""
+    before, unknown, named = message.partition('unrecognized arguments: ')
+    option = named.split()[0].partition('=')[0] if unknown and not before else ''
+    options = self._option_string_actions if option.startswith('-') else ()
+    return did_you_mean(nearest(option, options))
 
 
 class _Outlasting(io.FileIO):

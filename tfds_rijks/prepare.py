@@ -17,12 +17,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from tfds_rijks import build_report, fingerprint, listing, pictures, pool
-from tfds_rijks.command import Parser, run
+from tfds_rijks.command import Paragraphs, Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.options import Preparation
 from tfds_rijks.own_files import open_own
@@ -104,6 +104,21 @@ def prepare(
     f'is {build_report.FILE} there'
   )
   return path
+
+
+def why_not(dataset: str) -> str:
+  """Why a dataset of this name cannot be prepared; '' if it can."""
+  name, _, config = dataset.partition('/')
+  if name not in _preparations():
+    return 'only rijksmuseum/CONFIG, collection and collection/NAME can be prepared'
+  if name == 'rijksmuseum':
+    from tfds_rijks.rijksmuseum.configs import parse_name
+
+    try:
+      parse_name(config.partition('_list-')[0])
+    except UserError as error:
+      return str(error)
+  return ''
 
 
 def _preparations() -> dict[str, type[Preparation]]:
@@ -272,31 +287,61 @@ def main() -> int | None:
   """The command."""
   first = Parser(prog='python -m tfds_rijks.prepare', add_help=False)
   first.add_argument('--dataset', default='')
-  dataset = first.parse_known_args()[0].dataset
+  name = first.parse_known_args()[0].dataset.partition('/')[0]
+  preparations = _preparations()
+  parser = _parser(
+    {name: preparations[name]} if name in preparations else {},
+    shown=[other for other in preparations if other != name],
+  )
+  arguments = vars(parser.parse_args())
+  prepare(arguments.pop('dataset'), **arguments)
+  return None
+
+
+def _parser(taken: Mapping[str, type[Preparation]], *, shown: Iterable[str]) -> Parser:
+  """The command's parser with the options of the datasets `taken`; `shown` are in the help only,
+  as options of several datasets have the same names.
+  """
+  preparations = _preparations()
+  others = [
+    _group(Parser(add_help=False, usage=argparse.SUPPRESS), name, preparations) for name in shown
+  ]
   parser = Parser(
     prog='python -m tfds_rijks.prepare',
+    usage='%(prog)s --dataset=DATASET\n         --manual_dir=FOLDER --data_dir=FOLDER [options]',
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
+    epilog='\n\n'.join(other.format_help().strip('\n') for other in others),
+    formatter_class=_Whole,
   )
-  parser.add_argument(
+  what = parser.add_argument_group('what to prepare')
+  what.add_argument(
     '--dataset', required=True, help='rijksmuseum/CONFIG, collection or collection/NAME'
   )
-  parser.add_argument('--manual_dir', required=True, help='the folder with the source data')
-  parser.add_argument('--data_dir', required=True, help='where to put the prepared dataset')
-  parser.add_argument(
+  what.add_argument('--manual_dir', required=True, help='the folder with the source data')
+  what.add_argument('--data_dir', required=True, help='where to put the prepared dataset')
+  what.add_argument(
     '--overwrite',
     action='store_true',
     help='rebuild a dataset that is damaged, or was prepared from other input or options',
   )
-  parser.add_argument('--dry_run', action='store_true', help='print the estimate and stop')
-  preparations = _preparations()
-  if (name := dataset.partition('/')[0]) in preparations:
-    # SUPPRESS: options that are not given keep the dataset's defaults.
-    group = parser.add_argument_group(f'options of {name}', argument_default=argparse.SUPPRESS)
-    preparations[name].add_arguments(group)
-  arguments = vars(parser.parse_args())
-  prepare(arguments.pop('dataset'), **arguments)
-  return None
+  what.add_argument('--dry_run', action='store_true', help='print the estimate and stop')
+  for name in taken:
+    _group(parser, name, taken)
+  return parser
+
+
+def _group(parser: Parser, name: str, preparations: Mapping[str, type[Preparation]]) -> Parser:
+  # SUPPRESS: options that are not given keep the dataset's defaults.
+  group = parser.add_argument_group(f'options of {name}', argument_default=argparse.SUPPRESS)
+  preparations[name].add_arguments(group)
+  return parser
+
+
+class _Whole(Paragraphs):
+  """Help whose epilog has been formatted."""
+
+  def _fill_text(self, text: str, width: int, indent: str) -> str:
+    return text if text.startswith('options of') else super()._fill_text(text, width, indent)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shlex
 import sys
 import unicodedata
@@ -61,7 +63,8 @@ def folded(text: str, columns: int) -> str:
   Words stay whole even if they are too long: half a path is of no use to anybody. A line that
   begins with `python` is a command, and stays one for a shell.
   """
-  return '\n'.join(part for line in text.split('\n') for part in _broken(line, columns))
+  lines = re.sub(r' *\\\n *', ' ', text).split('\n')
+  return '\n'.join(part for line in lines for part in _broken(line, columns))
 
 
 def _broken(line: str, columns: int, *, hang: int = 2) -> list[str]:
@@ -69,8 +72,9 @@ def _broken(line: str, columns: int, *, hang: int = 2) -> list[str]:
     return [line]
   indent = len(line) - len(line.lstrip())
   words, end = line.split(), ''
-  if words and words[0] == 'python':
-    words, end = [*map(quoted, shlex.split(line))], ' \\'
+  if words[0] == 'python':
+    with contextlib.suppress(ValueError):  # a quote without its end
+      words, end = [*map(quoted, shlex.split(line))], ' \\'
   lines, now = [], ' ' * indent
   for word in words:
     more = f'{now} {word}' if now.strip() else now + word

@@ -18,6 +18,7 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.label_origin import Origin
 from tfds_rijks.labels import RARE
 from tfds_rijks.progress import track
+from tfds_rijks.words import did_you_mean, nearest
 
 
 def weight_name(task: str) -> str:
@@ -163,8 +164,7 @@ def open_dataset(
     )
     raise UserError(
       f'config.data.dataset: {dataset!r} is not prepared in {root} (found: '
-      f'{", ".join(there) or "nothing"}); run python -m tfds_rijks.prepare --dataset={dataset} '
-      f'--manual_dir=SOURCE --data_dir={root}, or set config.data.manual_dir'
+      f'{", ".join(there) or "nothing"}); {_advice(dataset, root, there)}'
     )
   check_files(path)
   try:
@@ -187,6 +187,17 @@ def open_dataset(
     splits={name: split for name, (split, _) in read.items()},
     contexts={name: context for name, (_, context) in read.items()},
   )
+
+
+def _advice(dataset: str, root: Path, there: list[str]) -> str:
+  """What to do about a dataset that is not prepared; never a command that refuses its name."""
+  from tfds_rijks.prepare import why_not
+
+  command = 'python -m tfds_rijks.prepare --dataset={} --manual_dir=SOURCE --data_dir=' + str(root)
+  hint = did_you_mean(nearest(dataset, there))
+  if why := why_not(dataset):
+    return f'{hint}{why}; for pictures of your own run {command.format("collection")}'
+  return f'{hint}run {command.format(dataset)}, or set config.data.manual_dir'
 
 
 def is_label(feature: Any) -> bool:

@@ -15,6 +15,7 @@ from flaxart.tasks.sigmoid import Sigmoid
 from flaxart.tasks.softmax import Softmax
 from flaxart.tasks.task import Task
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import did_you_mean, nearest
 
 # A feature belongs to the first kind that accepts it.
 KINDS: tuple[type[Task], ...] = (Softmax, Sigmoid, Regression)
@@ -52,7 +53,7 @@ def tasks_from_features(features: Mapping[str, Any], weights: Mapping[str, float
       )
       raise UserError(
         f'config.tasks: {name!r} is {found} in the dataset; '
-        f'its labels are {", ".join(labels) or "none"}'
+        f'{did_you_mean(nearest(name, labels))}its labels are {", ".join(labels) or "none"}'
       )
     tasks.append(task)
   return tasks

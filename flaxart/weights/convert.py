@@ -1,7 +1,7 @@
 """Converts ImageNet weights of Keras, torchvision or timm to one self-describing file.
 
     python -m flaxart.weights.convert --model=resnet50 --source=keras \\
-        --input=resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 --output=resnet50.safetensors
+        --input=resnet50_notop.h5 --output=resnet50.safetensors
 
 Sources: Keras `.h5`, `.weights.h5` and `.keras`; torchvision `.pth`; timm `.safetensors`. Neither
 Keras nor PyTorch needs to be installed. Every array of the source must match one of the network and
@@ -264,7 +264,6 @@ def main() -> None:
   parser = command.Parser(
     prog='python -m flaxart.weights.convert',
     description=__doc__,
-    formatter_class=command.argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument('--model', required=True, help=', '.join(cards()))
   parser.add_argument('--source', required=True, help=', '.join(SOURCES))

@@ -151,7 +151,6 @@ def main() -> None:
   parser: Any = command.Parser(
     prog='python -m flaxart.weights.download',
     description=__doc__,
-    formatter_class=command.argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument('--model', required=True, help=', '.join(cards()))
   parser.add_argument('--output', required=True, type=Path, help='the .safetensors to write')

@@ -156,7 +156,6 @@ def main() -> int:
   parser = command.Parser(
     prog='python -m flaxart.weights.parity',
     description=__doc__,
-    formatter_class=command.argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument('--output', type=Path, required=True, help='the Markdown page to write')
   args = parser.parse_args()

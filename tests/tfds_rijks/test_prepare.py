@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from collections_on_disk import VERSION, build, draw, records, simple, write_collection
-from prepare_command import files, run_command
+from prepare_command import files
 
 from tfds_rijks import build_report, fingerprint
 from tfds_rijks import prepare as command
@@ -296,13 +296,6 @@ def test_no_rights_to_write_is_one_line(source, monkeypatch, capsys):
     run(command.main)
   assert error.value.code == 2
   assert capsys.readouterr().err.startswith(f'error: {target}')
-
-
-def test_the_help_names_the_options_of_the_dataset():
-  done = run_command('--dataset=collection', '--help')
-  assert done.returncode == 0
-  assert '--multi_value_separator' in done.stdout
-  assert '--attribution' not in done.stdout
 
 
 def test_the_report_beside_the_data(source):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from tfds_rijks.build_report import examples
 from tfds_rijks.collection.table import Table
 from tfds_rijks.errors import UserError
 from tfds_rijks.labels import normalise
+from tfds_rijks.words import did_you_mean, nearest
 
 LIST = Path(__file__).with_name('column_names.txt')
 
@@ -72,8 +72,8 @@ class Names:
       return found[0]
     if found:
       raise UserError(f'--{flag}={name}: {self.file} has {" and ".join(found)}; use its spelling')
-    near = difflib.get_close_matches(key(name), self._by_key, n=1)
-    hint = f'did you mean {self._by_key[near[0]][0]!r}? ' if near else ''
+    near = nearest(key(name), self._by_key)
+    hint = did_you_mean(repr(self._by_key[near][0]) if near else '')
     raise UserError(
       f'--{flag}: {self.file} has no column {name!r}; {hint}its columns are '
       f'{examples(self.columns, most=100)}'
