@@ -63,6 +63,9 @@ def at_precision(workdir: Path, fitted: Calibration, precision: float, *, step: 
   if all(entry['precision'] == precision for entry in fitted.values()):
     return fitted
   answers = read(workdir, step=step)
+  for name in fitted:
+    if name not in answers:
+      raise UserError(f'--precision: {workdir} keeps no answers of {name}; leave the option out')
   return {name: _entry(entry, answers[name], precision) for name, entry in fitted.items()}
 
 

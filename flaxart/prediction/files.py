@@ -69,6 +69,7 @@ def _write_workbook(
   from openpyxl.cell import WriteOnlyCell
   from openpyxl.styles import Font
   from openpyxl.utils import get_column_letter
+  from openpyxl.worksheet.datavalidation import DataValidation
 
   book = openpyxl.Workbook(write_only=True)
 
@@ -98,7 +99,13 @@ def _write_workbook(
   for i, column in enumerate(columns, start=1):
     widths = (len(str(row.get(column.name) or '')) for row in kept[:_SAMPLE])
     width = min(_WIDEST, max([len(column.name) + 3, *widths]))
-    sheet.column_dimensions[get_column_letter(i)].width = width + 1
+    letter = get_column_letter(i)
+    sheet.column_dimensions[letter].width = width + 1
+    if column.choices and kept:
+      listed = ','.join(column.choices)
+      sheet.data_validations.append(
+        DataValidation('list', f'"{listed}"', sqref=f'{letter}2:{letter}{len(kept) + 1}')
+      )
   header(sheet, [column.name for column in columns])
   for row in kept:
     sheet.append([cell(sheet, row.get(column.name), column.digits) for column in columns])

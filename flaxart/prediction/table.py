@@ -20,10 +20,13 @@ Cell = str | float | None  # a number is never text, so that it cannot be run as
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-  """A column of texts, or of numbers with this many digits after the decimal sign."""
+  """A column of texts, or of numbers with this many digits after the decimal sign; a workbook
+  offers its `choices`.
+  """
 
   name: str
   digits: int | None = None
+  choices: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +70,8 @@ def wide(row: Row) -> dict[str, Cell]:
 def long_columns() -> list[Column]:
   """The columns of the long form; a value may also be a number."""
   digits = {'rank': 0, 'probability': DIGITS, 'threshold': DIGITS}
-  return [Column(name, digits.get(name)) for name in suggestions.COLUMNS]
+  choices = {'status': suggestions.STATUSES}
+  return [Column(n, digits.get(n), choices.get(n, ())) for n in suggestions.COLUMNS]
 
 
 def long(row: Row, calibration: Calibration, origin: Origin) -> Iterator[dict[str, Cell]]:

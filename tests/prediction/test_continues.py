@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import shutil
@@ -130,6 +131,21 @@ def test_any_stop_continues_to_the_same_table(loaded, trunk, scans, stops, tmp_p
     elif owner is not Journal or name == 'remove':
       assert len(pictures) == 14
     shutil.rmtree(stopped)
+
+
+def test_ctrl_c_says_what_is_kept(loaded, trunk, scans, tmp_path, monkeypatch, capsys):
+  def interrupted(net, folder, paths, **options):
+    yield from itertools.islice(asked(net, folder, paths, **options), 2)
+    raise KeyboardInterrupt
+
+  asked = run.work.predict_pictures
+  with monkeypatch.context() as patch:
+    patch.setattr(run.work, 'predict_pictures', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      ask(trunk, scans, tmp_path / 'T.csv')
+  assert '9 of 14 rows are kept: the same command continues' in capsys.readouterr().out
+  ask(trunk, scans, tmp_path / 'T.csv')
+  assert 'T.csv.journal: continues after 9 of 14 rows' in capsys.readouterr().out
 
 
 def test_something_else_does_not_continue(loaded, trunk, scans, tmp_path):

@@ -113,6 +113,14 @@ def test_the_long_form_is_read_as_suggestions(tmp_path, ending):
   assert {one.record_id for one in found} == {'0012', '-12'}
 
 
+def test_a_workbook_of_suggestions_offers_the_statuses(tmp_path):
+  files.write(tmp_path / 'S.xlsx', table.long_columns(), in_long(), dialect=Dialect(), about={})
+  sheet = openpyxl.load_workbook(tmp_path / 'S.xlsx')['suggestions']
+  (offered,) = sheet.data_validations.dataValidation
+  assert str(offered.sqref) == 'I2:I16' and sheet['I1'].value == 'status'
+  assert offered.formula1 == '"suggested,accepted,changed,rejected,unsure"'
+
+
 def in_wide(path, dialect):
   cells = [table.wide(one) for one in rows()]
   files.write(path, table.wide_columns(TASKS), cells, dialect=dialect, about={'a': {'b': 0.5}})

@@ -182,6 +182,26 @@ def test_pictures_find_their_record_number(tmp_path, column, export, expected):
   assert found == {path: number for path, number in expected.items() if number is not None}
 
 
+@pytest.mark.parametrize(
+  ('path', 'number'),
+  [
+    ('SK-A-1718.tif', 'SK-A-1718'),
+    ('x/sk a 1718 (2).jpg', 'SK-A-1718'),  # the spelling of the first
+    ('SK-A-1718_verso_2.jpg', 'SK-A-1718'),
+    ('0012_recto-detail.png', '0012'),
+    ('1965_1.jpg', '1965_1'),  # may be the first object of 1965
+    ('BK-NM-13348-A.jpg', 'BK-NM-13348-A'),
+    ('66.73.png', '66.73'),
+    ('BK-RS.png', 'BK-RS'),
+    ('verso.png', 'verso'),
+    ('-.png', None),
+  ],
+)
+def test_a_scan_without_a_row_has_the_number_in_its_name(tmp_path, path, number):
+  found = RecordNumbers(match='stem').of(['SK-A-1718.tif', path], folder=tmp_path)
+  assert found.get(path) == number
+
+
 @pytest.mark.parametrize('cell', ['=1+1', '+1', '-1', '@x', '\tx', '\rx'])
 def test_cells_that_a_spreadsheet_would_run_are_defused(cell):
   assert defuse(cell) == f"'{cell}" and defuse('1' + cell) == '1' + cell

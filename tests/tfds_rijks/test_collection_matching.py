@@ -116,6 +116,10 @@ def test_numbers_inside_the_files(tmp_path, match):
   write_table(tmp_path / 's' / 'metadata.csv', ['Id', 'artist'], rows)
   found = records(build(tmp_path / 's', match=match))
   assert [r['object_number'] for r in found] == [f'sk.a.{i // 2}' for i in range(len(endings))]
+  # Without a table, as `flaxart predict` may be: the numbers as they are there.
+  names = [f'IMG_{i}.{ending}' for i, ending in enumerate(endings)]
+  without = matching.without_table([*names, 'IMG_9.jpg', 'IMG_8.jpg'], match, folder=tmp_path / 's')
+  assert without == {name: f'SK-A-{i // 2}' for i, name in enumerate(names)}
 
 
 @pytest.mark.parametrize(
