@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from flaxart.machine.files import clear_left_behind, write_bytes
-from flaxart.prediction.output import Dialect
+from flaxart.prediction.output import Dialect, check_rows
 from flaxart.prediction.table import Cell, Column
 from tfds_rijks import own_files
 from tfds_rijks.formulas import as_string, defuse
+from tfds_rijks.progress import track
 
 Rows = Iterable[Mapping[str, Cell]]
 _CONTROL = re.compile(r'[\x00-\x08\x0b\x0c\x0e-\x1f]')  # not allowed in the XML of a workbook
@@ -54,7 +55,7 @@ def write(
   with own_files.temporary(path) as (handle, new):
     with os.fdopen(os.dup(handle), 'w+b') as file:
       if kind == '.xlsx':
-        _write_workbook(file, columns, rows, about)
+        _write_workbook(path, file, columns, rows, about)
       else:
         _write_parquet(file, columns, rows)
       file.flush()
@@ -63,7 +64,7 @@ def write(
 
 
 def _write_workbook(
-  file: Any, columns: Sequence[Column], rows: Rows, about: Mapping[str, Any]
+  path: Path, file: Any, columns: Sequence[Column], rows: Rows, about: Mapping[str, Any]
 ) -> None:
   import openpyxl  # here: other tables do not need it
   from openpyxl.cell import WriteOnlyCell
@@ -93,6 +94,7 @@ def _write_workbook(
     sheet.append(cells)
 
   kept = list(rows)
+  check_rows(path, len(kept))
   sheet = book.create_sheet('suggestions')
   sheet.freeze_panes = 'A2'
   sheet.auto_filter.ref = f'A1:{get_column_letter(len(columns))}{len(kept) + 1}'
@@ -107,7 +109,7 @@ def _write_workbook(
         DataValidation('list', f'"{listed}"', sqref=f'{letter}2:{letter}{len(kept) + 1}')
       )
   header(sheet, [column.name for column in columns])
-  for row in kept:
+  for row in track(kept, 'writing the workbook', len(kept), unit='row'):
     sheet.append([cell(sheet, row.get(column.name), column.digits) for column in columns])
   origin = book.create_sheet('made by')
   origin.freeze_panes = 'A2'
