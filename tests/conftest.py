@@ -185,10 +185,10 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable:
-  """Calls a command in this process and in the root folder; gives exit code, output and errors."""
+  """Calls a command in this process and in a folder (the root); gives exit code, output, errors."""
 
-  def call(module, *arguments):
-    monkeypatch.chdir(Path(__file__).parents[1])
+  def call(module, *arguments, folder=Path(__file__).parents[1]):
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, 'argv', [module, *arguments])
     monkeypatch.setattr('flaxart.main.start_jax', lambda **_: None)
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as left:
