@@ -76,7 +76,7 @@ def main() -> int:
   parser.add_argument('--locale', help='of the spreadsheet that will open a CSV, such as nl or de')
   parser.add_argument('--delimiter', help='between the cells of a CSV (default: a comma); or tab')
   parser.add_argument('--decimal', help='decimal sign of a CSV (default: a point)')
-  parser.add_argument('--batch_size', type=int, default=32)
+  parser.add_argument('--batch_size', type=int, default=32, help='pictures at a time (default: 32)')
   parser.add_argument('--dry_run', action='store_true', help='estimate; write nothing')
   args = parser.parse_args()
   metadata = str(args.metadata) if args.metadata else None
