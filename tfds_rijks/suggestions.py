@@ -91,17 +91,23 @@ def read(path: Path, *, sheet: str = '') -> list[Suggestion]:
 
 
 def write(path: Path, suggestions: Iterable[Suggestion]) -> None:
-  """Writes the whole table or nothing: CSV, UTF-8 with a byte order mark, formulas defused."""
+  """Writes the whole table or nothing, as of `as_csv`."""
+  data = as_csv(suggestions)
+  with own_files.temporary(path) as (handle, new), os.fdopen(os.dup(handle), 'wb') as file:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+    new.replace(path)
+
+
+def as_csv(suggestions: Iterable[Suggestion]) -> bytes:
+  """The table as CSV: UTF-8 with a byte order mark, formulas defused."""
   text = io.StringIO()
   text.write('\ufeff')
   rows = csv.writer(text, lineterminator='\r\n')
   rows.writerow(COLUMNS)
   rows.writerows(cells(one) for one in suggestions)
-  with own_files.temporary(path) as (handle, new), os.fdopen(os.dup(handle), 'wb') as file:
-    file.write(text.getvalue().encode('utf-8'))
-    file.flush()
-    os.fsync(file.fileno())
-    new.replace(path)
+  return text.getvalue().encode('utf-8')
 
 
 def cells(one: Suggestion) -> list[str]:

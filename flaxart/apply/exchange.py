@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxart.apply import label_studio, origin, web_annotations
-from flaxart.machine.files import write_text
+from flaxart.machine.files import write_bytes, write_text
 from flaxart.prediction.output import sidecar_of
 from tfds_rijks import strict_json, suggestions
 from tfds_rijks.errors import UserError
@@ -35,8 +35,10 @@ def exchange(decisions: Path, output: Path, *, format: str, images_url: str = ''
   rows = read_decisions(decisions)
   if format == DECISIONS:
     origin.check_output(output, inputs=[decisions])
-    write_text(sidecar_of(output), origin.sidecar({'decisions': origin.named(decisions)}))
-    suggestions.write(output, rows)
+    data = suggestions.as_csv(rows)
+    facts = {'decisions': origin.named(decisions), 'output': origin.hashed(output.name, data)}
+    write_text(sidecar_of(output), origin.sidecar(facts))
+    write_bytes(output, data)
     print(f'{output}: {len(rows):,} rows, {sum(r.status in DECIDED for r in rows):,} decided')
   elif format == LABEL_STUDIO:
     _check_json(output, decisions, label_studio.is_ours)

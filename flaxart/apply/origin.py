@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import flaxart
-from flaxart.prediction.output import sidecar_of
+from flaxart.prediction.output import MADE_BY, sidecar_of
 from tfds_rijks import strict_json
+from tfds_rijks.collection import table
 from tfds_rijks.errors import UserError
+from tfds_rijks.suggestions import Suggestion
+
+LARGEST = 1 << 20  # bytes of a sidecar
 
 
 def about(path: Path) -> dict[str, Any]:
@@ -34,23 +39,54 @@ def hashed(name: str, data: bytes) -> dict[str, str]:
   return {'name': name, 'sha256': hashlib.sha256(data).hexdigest()}
 
 
-def check_unchanged(table: Path, decisions: Path) -> dict[str, str]:
-  """Name and hash of the export; of the first one, if `table` is an output of `apply` itself.
+def check_unchanged(export: Path, decisions: Path, rows: Sequence[Suggestion]) -> dict[str, str]:
+  """Name and hash of the export; of the first one, if `export` is an output of `apply` itself.
 
   Raises `UserError` if the suggestions were made for another content of the export.
   """
-  now = named(table)
-  said = about(table)
+  now = named(export)
+  said = about(export)
   if _entry(said, 'output').get('sha256') == now['sha256'] and _entry(said, 'table'):
     now = _entry(said, 'table')
-  then = _entry(about(decisions), 'table')
+  then = suggested_for(decisions, rows)
   if then and then['sha256'] != now['sha256']:
     raise UserError(
-      f'{table}: has changed since the suggestions were made (SHA-256 {now["sha256"][:12]}; '
-      f'{sidecar_of(decisions).name} expects {then["sha256"][:12]} of {then["name"]}); give that '
-      'export, or --changed_table if the record numbers are still the same'
+      f'{export}: has changed since the suggestions were made (SHA-256 {now["sha256"][:12]}; they '
+      f'are for {then["sha256"][:12]} of {then["name"]}); give that export, or --changed_table if '
+      'the record numbers are still the same'
     )
   return now
+
+
+def suggested_for(decisions: Path, rows: Sequence[Suggestion]) -> dict[str, str]:
+  """Name and hash of the export for which `predict` made the suggestions; empty if not known.
+
+  In the sidecar of the decisions, in a workbook's sheet about itself, or in the sidecar beside them
+  of the prediction that has these rows: people save their decisions under another name.
+  """
+  if found := _entry(about(decisions), 'table'):
+    return found
+  if found := _of_workbook(decisions):
+    return found
+  made = {(row.model_sha256, row.generated_at) for row in rows if row.model_sha256}
+  for sidecar in sorted(decisions.absolute().parent.glob('*.json')):
+    said = about(sidecar.with_suffix('.csv')) if sidecar.stat().st_size < LARGEST else {}
+    if (said.get('model_sha256'), said.get('generated_at')) in made:
+      return _entry(said, 'table')
+  return {}
+
+
+def _of_workbook(path: Path) -> dict[str, str]:
+  """The export that the sheet about a workbook of suggestions names."""
+  if path.suffix.lower() != '.xlsx':
+    return {}
+  try:
+    content = table.read(path, sheet=MADE_BY)
+  except UserError:  # it has none
+    return {}
+  facts = {str(row[0]): str(row[1]) for row in content.rows if len(row) == 2}
+  found = {name: facts.get(f'table.{name}', '') for name in ('name', 'sha256')}
+  return found if found['sha256'] else {}
 
 
 def check_output(output: Path, *, inputs: list[Path]) -> None:
@@ -71,11 +107,16 @@ def check_output(output: Path, *, inputs: list[Path]) -> None:
           )
   if output.is_dir():
     raise UserError(f'--output={output}: is a folder; give the name of a file')
+  said = about(output)
   for there in (output, sidecar_of(output)):
-    if there.exists() and 'applied' not in about(output):
+    if there.exists() and 'applied' not in said:
       raise UserError(
         f'--output: {there} exists and was not written by flaxart apply; choose another name'
       )
+  if output.exists() and _entry(said, 'output').get('sha256') != named(output)['sha256']:
+    raise UserError(
+      f'--output: {output} has been edited since flaxart apply wrote it; choose another name'
+    )
 
 
 def sidecar(facts: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def apply(
     raise UserError(
       f'--output={output}: expected a file of the same kind as the export, {table.suffix}'
     )
-  first = origin.named(table) if changed_table else origin.check_unchanged(table, decisions)
+  first = origin.named(table) if changed_table else origin.check_unchanged(table, decisions, rows)
   export = read_export(table, sheet=sheet)
   found = additions(export, by_record(rows, path=decisions), choices)
   data = export.edited(found.added, found.edits)

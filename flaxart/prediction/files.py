@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxart.machine.files import clear_left_behind, write_bytes
-from flaxart.prediction.output import Dialect, check_rows
+from flaxart.prediction.output import MADE_BY, Dialect, check_rows
 from flaxart.prediction.table import Cell, Column
 from tfds_rijks import own_files
 from tfds_rijks.formulas import as_string, defuse
@@ -111,7 +111,7 @@ def _write_workbook(
   header(sheet, [column.name for column in columns])
   for row in track(kept, 'writing the workbook', len(kept), unit='row'):
     sheet.append([cell(sheet, row.get(column.name), column.digits) for column in columns])
-  origin = book.create_sheet('made by')
+  origin = book.create_sheet(MADE_BY)
   origin.freeze_panes = 'A2'
   origin.column_dimensions['A'].width, origin.column_dimensions['B'].width = 40, 100
   header(origin, ['what', 'value'])

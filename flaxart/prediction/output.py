@@ -13,6 +13,7 @@ from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 
 SUFFIXES = ('.csv', '.xlsx', '.parquet')
+MADE_BY = 'made by'  # a workbook's sheet with the provenance
 MOST_ROWS = (1 << 20) - 1  # of a workbook's sheet, below its header
 # Where a decimal comma is usual, cells are divided by semicolons.
 _COMMA = (';', ',')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -15,10 +16,12 @@ import pytest
 from flaxart.apply.additions import Choices
 from flaxart.apply.origin import hashed
 from flaxart.apply.to_table import apply
-from flaxart.prediction.output import sidecar_of
+from flaxart.prediction import files
+from flaxart.prediction.output import Dialect, sidecar_of
+from flaxart.prediction.table import Column
 from tfds_rijks.collection import table
 from tfds_rijks.errors import UserError
-from tfds_rijks.suggestions import Suggestion, write
+from tfds_rijks.suggestions import COLUMNS, Suggestion, write
 
 FILL = Choices(fill=True)
 ENDS = ('', '_uri', '_status', '_reviewer', '_reviewed_at', '_generator', '_model')
@@ -269,11 +272,26 @@ def test_what_cannot_be_applied_is_one_line_and_nothing_is_written(export, make,
   assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
 
 
-def test_an_export_that_changed_since_is_refused(tmp_path):
+@pytest.mark.parametrize('known', ['sidecar', 'sidecar of the prediction', 'workbook'])
+def test_an_export_that_changed_since_is_refused(known, tmp_path):
   export = export_as(tmp_path / 'E.csv', [['id', 'type'], ['1', None]])
-  decisions, output = decide(tmp_path, decision('1', 'type', 'bowl')), tmp_path / 'F.csv'
-  known = {'table': hashed('E.csv', export.read_bytes())}
-  sidecar_of(decisions).write_text(json.dumps(known), encoding='utf-8')
+  rows = [decision('1', 'type', 'bowl', generated_at='2026-11-28T12:00:00Z')]
+  decisions, output = decide(tmp_path, *rows), tmp_path / 'F.csv'
+  entry = hashed('E.csv', export.read_bytes())
+  if known == 'workbook':
+    decisions = tmp_path / 'D.xlsx'
+    files.write(
+      decisions,
+      [Column(name) for name in COLUMNS],
+      [dataclasses.asdict(row) for row in rows],
+      dialect=Dialect(),
+      about={'table': entry},
+    )
+  else:
+    made = {'model_sha256': 'abc', 'generated_at': '2026-11-28T12:00:00Z'}
+    sidecar = decisions if known == 'sidecar' else tmp_path / 'suggestions.csv'
+    text = json.dumps({'table': entry, **made})
+    sidecar_of(sidecar).write_text(text, encoding='utf-8')
   apply(decisions, export, output)
   apply(decisions, output, tmp_path / 'G.csv')  # its sidecar says from which export it is
   export.write_bytes(export.read_bytes() + b'2,\r\n')
@@ -285,6 +303,8 @@ def test_an_export_that_changed_since_is_refused(tmp_path):
   assert not (tmp_path / 'H.csv').exists()
   apply(decisions, export, tmp_path / 'H.csv', changed_table=True)
   assert of(tmp_path / 'H.csv', 'type_suggested') == {'1': 'bowl', '2': ''}
+  with pytest.raises(UserError, match='has been edited since flaxart apply'):
+    apply(decisions, export, output, changed_table=True)
 
 
 @pytest.mark.parametrize(
