@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import html
+import itertools
+import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,9 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from flaxart.data import any_picture
 from flaxart.evaluation import calibration
+from flaxart.evaluation.answer import Row, row, stored
 from flaxart.evaluation.calibration import decide
 from flaxart.machine.sharding import create_mesh
 from flaxart.models.fold import fold_batchnorm
@@ -26,7 +32,9 @@ from flaxart.workdir.beside_trainer import of_best
 from flaxart.workdir.restore import restore_network
 from flaxart.workdir.stored_results import FILE, read_results
 from tfds_rijks import images as pictures
-from tfds_rijks.errors import UserError
+from tfds_rijks.errors import ImageError, UserError
+
+SHOWN = 6  # class names of a task, in a notebook
 
 
 class Net:
@@ -54,6 +62,7 @@ class Net:
     self.about = dict(about)
     self.scores: dict[str, str] = self.about.pop('scores', {})
     self.calibration = dict(calibration or {})
+    self._square = pictures.Square(self.image_size, self.fit, self.resize)
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
     # Only for inference: BatchNorm becomes part of the convolutions (equal to 1e-5 in float32; in
     # bfloat16 a probability may change by a hundredth).
@@ -70,6 +79,20 @@ class Net:
       what = f'{len(task.classes)} classes' if task.classes else 'a number'
       lines.append(f'  {task.name}: {what}, {self.scores.get(task.name, "not scored")}')
     return '\n'.join(lines)
+
+  def _repr_html_(self) -> str:
+    """The same as a table, with some of the classes, for a notebook."""
+    lines = []
+    for task in self.tasks:
+      some = ', '.join(task.classes[:SHOWN]) + ', ...' * (len(task.classes) > SHOWN)
+      cells = (task.name, len(task.classes) or 'a number', self.scores.get(task.name, ''), some)
+      lines.append(
+        ''.join(f'<td style="text-align:left">{html.escape(str(c))}</td>' for c in cells)
+      )
+    head = ''.join(f'<th>{name}</th>' for name in ('task', 'classes', 'score', 'among them'))
+    title = html.escape(repr(self).partition('\n')[0])
+    body = '</tr><tr>'.join([head, *lines])
+    return f'<table><caption>{title}</caption><tr>{body}</tr></table>'
 
   def __call__(self, images: Any) -> dict[str, np.ndarray]:
     """`[B, H, W, 3]` uint8 -> `{task: [B, C] float32 probabilities}`.
@@ -100,9 +123,43 @@ class Net:
       for task in self.tasks
     }
 
-  def square(self, data: bytes, *, name: str = 'picture') -> np.ndarray:
-    """An encoded picture -> uint8 `[S, S, 3]` as in training; `ImageError` if unreadable."""
-    return pictures.Square(self.image_size, self.fit, self.resize)(data, name=name)
+  def predict(self, given: Any, *, batch_size: int = 32) -> list[Row]:
+    """Names with calibrated probabilities: a `Row` for each picture, in order.
+
+    `given` is a list of pictures, or one: paths, bytes, arrays and records as `square` takes them.
+    A row has the likeliest names of each task, each with its calibrated `probability` and whether
+    it is `decided`; of a picture that cannot be read it has the `reason`. Raises `UserError` for
+    what cannot be a picture.
+    """
+    rows: list[Row] = []
+    several = iter(any_picture.several(given))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+      while batch := list(itertools.islice(several, batch_size)):
+        squares = list(pool.map(self._square_or_reason, batch))
+        images = np.zeros((batch_size, self.image_size, self.image_size, 3), np.uint8)  # one shape
+        for i, square in enumerate(squares):
+          if not isinstance(square, str):
+            images[i] = square
+        found = self(images)
+        for i, (picture, square) in enumerate(zip(batch, squares, strict=True)):
+          said = square if isinstance(square, str) else {task: p[i] for task, p in found.items()}
+          name, number = any_picture.name_of(picture), any_picture.number_of(picture)
+          rows.append(row(self.tasks, name, number, stored(self.tasks, self.calibration, said)))
+    return rows
+
+  def square(self, picture: Any, *, name: str = '') -> np.ndarray:
+    """A picture -> uint8 `[S, S, 3]` as in training: a path, a file's bytes, RGB pixels uint8
+    `[H, W, 3]`, or a record of `tfds.data_source`.
+
+    Raises `ImageError` for a file that cannot be read, `UserError` for anything else.
+    """
+    return any_picture.square_of(picture, self._square, name=name)
+
+  def _square_or_reason(self, picture: Any) -> np.ndarray | str:
+    try:
+      return self.square(picture)
+    except ImageError as error:
+      return f'{error.reason}: {error.detail}' if error.detail else error.reason
 
   def _checked(self, images: Any) -> np.ndarray:
     array = np.asarray(images)
