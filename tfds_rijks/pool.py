@@ -13,7 +13,6 @@ import importlib
 import os
 import pickle
 import queue
-import signal
 import struct
 import subprocess
 import sys
@@ -28,7 +27,11 @@ from tfds_rijks.progress import Progress
 
 CHUNK = 8  # items per message, so that the pipe's round trip is short compared with a picture
 AHEAD = 4  # chunks in flight per worker: this bounds the memory
-_START = 'from tfds_rijks.pool import serve; serve()'
+# The caller handles Ctrl-C, from the first import on; the worker stops at the pipe's end.
+_START = (
+  'import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); '
+  'from tfds_rijks.pool import serve; serve()'
+)
 
 
 class WorkerError(RuntimeError):
@@ -177,9 +180,6 @@ class _Worker:
 
 def serve() -> None:
   """The worker's side: answers pickled lists of items on stdin with lists of results on stdout."""
-  signal.signal(
-    signal.SIGINT, signal.SIG_IGN
-  )  # the caller handles Ctrl-C; the worker stops at the pipe's end
   requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), 'wb')
   os.dup2(2, 1)  # a library's prints must not mix with the answers
   path, module, name = pickle.loads(_receive(requests))

@@ -19,6 +19,7 @@ from absl import flags
 from flaxart.data.damage import explained
 from flaxart.data.order import example_order
 from flaxart.data.source import Split
+from flaxart.data.workers import leftovers_unmentioned, signals_wait
 from flaxart.data.workers import start as start_worker
 from tfds_rijks import images
 from tfds_rijks.errors import UserError
@@ -168,6 +169,7 @@ def _prefetched(
   # Grain's workers read absl flags, which are not parsed outside absl.app (fixed upstream).
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
+  leftovers_unmentioned()
   return _of_workers(
     batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)).mp_prefetch(
       grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2), start_worker
@@ -179,7 +181,12 @@ def _prefetched(
 def _of_workers(batches: grain.IterDataset, workers: int) -> Iterator[dict[str, np.ndarray]]:
   """The batches; raises `UserError` if a worker was killed, perhaps for memory."""
   try:
-    yield from batches
+    with signals_wait():  # threads of the iterator start the workers
+      rest = iter(batches)
+      first = next(rest, None)
+    if first is not None:
+      yield first
+      yield from rest
   except RuntimeError as error:
     gone = re.search(r'terminated unexpectedly with exit code (-?\d+)', str(error))
     if not gone:

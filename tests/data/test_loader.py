@@ -6,6 +6,9 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,3 +132,32 @@ def test_a_worker_that_is_killed_is_one_line(split):
   with pytest.raises(UserError, match=r'config.data.workers: one of 1 .* code -9 .*give fewer'):
     for _ in range(100):  # what it had made is still there
       next(batches)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_ctrl_c_never_reaches_a_worker_not_even_while_it_starts(split):
+  batches = batches_of(split, 8, workers=1)
+  next(batches)
+  mask = 1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1)
+  (worker,) = multiprocessing.active_children()
+  status = dict(
+    line.split(':', 1) for line in Path(f'/proc/{worker.pid}/status').read_text().splitlines()
+  )
+  batches.close()
+  assert int(status['SigBlk'], 16) & mask == mask  # from its first instruction on
+  assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM}
+
+
+def test_what_workers_leave_is_not_mentioned(monkeypatch):
+  monkeypatch.delenv('PYTHONWARNINGS', raising=False)
+  code = (
+    'from multiprocessing.shared_memory import SharedMemory\n'
+    'from flaxart.data import workers\n'
+    '{}\n'
+    'SharedMemory(create=True, size=8).close()'
+  )
+  said = [
+    subprocess.run([sys.executable, '-c', code.format(line)], capture_output=True, text=True).stderr
+    for line in ('', 'workers.leftovers_unmentioned()')
+  ]
+  assert 'resource_tracker' in said[0] and said[1] == ''
