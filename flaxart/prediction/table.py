@@ -5,6 +5,7 @@ for each suggestion (long, `tfds_rijks.suggestions`).
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -88,6 +89,8 @@ def long(row: Row, calibration: Calibration, origin: Origin) -> Iterator[dict[st
   }
   for field, names in row.names.items():
     threshold = (calibration.get(field) or {}).get('threshold')
+    if threshold is not None:  # down, so that a decided name is not below it in the table
+      threshold = math.floor(threshold * 10**DIGITS) / 10**DIGITS
     uris = origin.uris.get(field, {})
     for rank, name in enumerate(names, start=1):
       yield about | {

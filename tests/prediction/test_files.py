@@ -28,7 +28,7 @@ TAGS = Sigmoid('tags', ('=oak', 'gilt', 'silk', 'tin', 'wood'))
 YEAR = Regression('year')
 TASKS = (ARTIST, TAGS, YEAR)
 FITTED: Calibration = {
-  'artist': {'temperature': 2.0, 'threshold': 0.6, 'precision': 0.9, 'n': 50},
+  'artist': {'temperature': 2.0, 'threshold': 0.6000009, 'precision': 0.9, 'n': 50},
   'tags': {'temperature': 1.0, 'threshold': 0.5, 'precision': 0.9, 'n': 50},
 }
 ORIGIN = table.Origin(
