@@ -12,6 +12,8 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flaxart.apply.additions import Choices
 from flaxart.apply.origin import hashed
@@ -21,6 +23,7 @@ from flaxart.prediction.output import Dialect, sidecar_of
 from flaxart.prediction.table import Column
 from tfds_rijks.collection import table
 from tfds_rijks.errors import UserError
+from tfds_rijks.formulas import restore
 from tfds_rijks.suggestions import COLUMNS, Suggestion, write
 
 FILL = Choices(fill=True)
@@ -358,3 +361,56 @@ def test_a_decision_needs_a_record(tmp_path):
     apply(decide(tmp_path, decision('', 'type', 'bowl')), export, tmp_path / 'F.csv')
   apply(decide(tmp_path, decision('', 'type', 'bowl', 'unsure')), export, Path(tmp_path / 'F.csv'))
   assert (tmp_path / 'F.csv').read_bytes() == export.read_bytes()
+
+
+TEXTS = st.text(
+  st.sampled_from(['a', 'é', '"', ',', ';', '\t', '|', ' ', '\n', '=', "'", '-', '好'])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_table_keeps_its_cells_and_reads_back_the_decided_ones(data, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('any')
+  rows = data.draw(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5))
+  text = io.StringIO()
+  delimiter = data.draw(st.sampled_from(',;|'))
+  quoting = data.draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]))
+  end = data.draw(st.sampled_from(['\n', '\r\n']))
+  writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
+  writer.writerows([('id', 'type', 'note'), *((f'A{i}', *row) for i, row in enumerate(rows))])
+  whole = text.getvalue().removesuffix(end if data.draw(st.booleans()) else '')
+  export = folder / 'E.csv'
+  export.write_bytes(whole.encode('utf-8'))
+  values = [data.draw(TEXTS).strip() or 'x' for _ in rows]
+  decisions = decide(folder, *(decision(f'A{i}', 'type', one) for i, one in enumerate(values)))
+  choices = Choices(fill=data.draw(st.booleans()))
+  for source, output in ((export, folder / 'F.csv'), (folder / 'F.csv', folder / 'G.csv')):
+    apply(decisions, source, output, choices=choices)
+  found = (folder / 'F.csv').read_bytes().decode('utf-8')
+  assert found == (folder / 'G.csv').read_bytes().decode('utf-8')
+  _, *cells = csv.reader(io.StringIO(found, newline=''), delimiter=delimiter)
+  for i, (row, after) in enumerate(zip(rows, cells, strict=True)):
+    filled = choices.fill and not row[0].strip()
+    assert after[:3] == [f'A{i}', after[1] if filled else row[0], row[1]]
+    if filled or not choices.fill:
+      assert restore(after[1 if filled else 3]) == values[i]
+
+
+@pytest.mark.parametrize(
+  ('name', 'column'), [('tate/artist_data.csv', 'id'), ('walters/creators.csv', 'id')]
+)
+def test_real_exports_stay_byte_for_byte(name, column, tmp_path):
+  export = Path(__file__).parents[2] / '../shared/exports' / name
+  if not export.exists():
+    pytest.skip(f'{export} is not there')
+  before = export.read_bytes().split(b'\n')
+  lines = [2, len(before) // 2]
+  ids = [row[0] for row in content(export)[1:]]
+  decisions = decide(tmp_path, *(decision(ids[i], 'type', 'bowl') for i in lines))
+  apply(decisions, export, tmp_path / 'F.csv', choices=Choices(column))
+  after = (tmp_path / 'F.csv').read_bytes().split(b'\n')
+  assert all(new.startswith(old.rstrip(b'\r')) for old, new in zip(before, after, strict=True))
+  assert (
+    sum(b'bowl' in new and b'bowl' not in old for old, new in zip(before, after, strict=True)) == 2
+  )

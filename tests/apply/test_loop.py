@@ -117,6 +117,18 @@ def test_from_suggestions_to_the_museum_and_into_the_next_network(museum, trunk,
   run('flaxart.apply.__main__', *apply, f'--table={output}', f'--output={folder / "again.csv"}')
   assert (folder / 'again.csv').read_bytes() == output.read_bytes()
 
+  # What `apply` wrote describes decisions, not objects: it is no task, if the museum keeps it.
+  kept = folder / 'scans' / 'kept.csv'
+  kept.write_bytes(output.read_bytes())
+  options = (f'--manual_dir={folder / "scans"}', f'--data_dir={folder / "kept"}', '--match=stem')
+  columns = ('--metadata=kept.csv', '--id_column=Object number', '--min_per_class=1', '--dry_run')
+  said = run('tfds_rijks.prepare', '--dataset=collection', *options, *columns).splitlines()
+  becomes = {tuple(line.split()[:2]) for line in said}
+  new = [name for name in after[0].decode('utf-8').split(';') if '_suggested' in name]
+  assert len(new) == 14 and {(name, 'text') for name in new} <= becomes
+  assert {('artist', 'task'), ('type', 'task')} <= becomes
+  kept.unlink()
+
   # Into the next training.
   def prepared(name, *more):
     options = (f'--manual_dir={folder / "scans"}', f'--data_dir={folder / name}', '--match=stem')
