@@ -90,7 +90,13 @@ class WorkbookExport:
     for place, cells in edits.items():
       for name, text in cells.items():
         if text:
-          _write(sheet.cell(self.lines[place], names[name]), text)
+          cell = sheet.cell(self.lines[place], names[name])
+          if sheet.merged_cells.ranges and cell.coordinate in sheet.merged_cells:
+            raise UserError(
+              f'{self.path}: {cell.coordinate} is part of a merged cell, which is several records; '
+              'split it, or leave --fill out'
+            )
+          _write(cell, text)
     return _saved(book)
 
   def _open(self) -> Any:

@@ -355,6 +355,19 @@ def test_a_workbook_keeps_its_other_cells_formats_and_sheets(tmp_path):
   assert book['more']['B2'].value == 3.5
 
 
+def test_a_merged_cell_is_not_filled(tmp_path):
+  export = workbook(tmp_path / 'E.xlsx', [['id', 'type'], ['1', None], ['2', None]])
+  book = openpyxl.load_workbook(export)
+  book.active.merge_cells('B2:B3')
+  book.save(export)
+  for record in '12':
+    decisions = decide(tmp_path, decision(record, 'type', 'bowl'))
+    with pytest.raises(UserError, match='is part of a merged cell'):
+      apply(decisions, export, tmp_path / 'F.xlsx', choices=FILL)
+  apply(decisions, export, tmp_path / 'F.xlsx')
+  assert of(tmp_path / 'F.xlsx', 'type_suggested') == {'1': '', '2': 'bowl'}
+
+
 def test_a_decision_needs_a_record(tmp_path):
   export = export_as(tmp_path / 'E.csv', [['id', 'type'], ['1', None]])
   with pytest.raises(UserError, match='is accepted without a record_id'):
