@@ -117,7 +117,7 @@ def test_from_suggestions_to_the_museum_and_into_the_next_network(museum, trunk,
   run('flaxart.apply.__main__', *apply, f'--table={output}', f'--output={folder / "again.csv"}')
   assert (folder / 'again.csv').read_bytes() == output.read_bytes()
 
-  # What `apply` wrote describes decisions, not objects: it is no task, if the museum keeps it.
+  # What `apply` wrote describes decisions, not objects: a museum that keeps it gets no tasks.
   kept = folder / 'scans' / 'kept.csv'
   kept.write_bytes(output.read_bytes())
   options = (f'--manual_dir={folder / "scans"}', f'--data_dir={folder / "kept"}', '--match=stem')
