@@ -1,4 +1,4 @@
-"""`python -m flaxart.apply`: accepted values back into the museum's own table.
+"""`flaxart apply`: accepted values back into the museum's own table.
 
 Writes a copy of the export with what people accepted or changed in new columns at its end: for a
 field `type` the value in `type_suggested`, its identifier in `type_suggested_uri`, and who decided

@@ -29,7 +29,7 @@ def by_record(rows: Sequence[Suggestion], *, path: Path) -> Decided:
         f'{path}: {row.field} {row.value!r} of {row.image or "a row"} is {row.status} without a '
         'record_id; fill in the number of the record'
       )
-    values = found.setdefault(number, {}).setdefault(row.field, [])
+    values = found.setdefault(number, {}).setdefault(normalise(row.field), [])
     if row.value not in [other.value for other in values]:
       values.append(dataclasses.replace(row, value_uri=uri(row)))
   return found

@@ -35,7 +35,7 @@ class TextExport:
     if header is None:
       raise UserError(f'{path}: the table is empty; expected a header and one row per record')
     self._header = header
-    self.columns = [normalise(restore(name)) for name in header.cells]
+    self.columns = [restore(normalise(name)) for name in header.cells]
     self._cell = re.compile(rf'("(?:[^"]|"")*"|[^{re.escape(self._delimiter)}\r\n]*)')
     self.lines = [row.line for row, place in self._rows() if place is not None]
     self._quotes_texts, self._quotes_empty = self._quoting()

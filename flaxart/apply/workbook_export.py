@@ -15,7 +15,7 @@ from typing import Any
 from flaxart.apply.export import Edits
 from tfds_rijks.collection import table
 from tfds_rijks.errors import UserError
-from tfds_rijks.formulas import as_string
+from tfds_rijks.formulas import as_string, restore
 from tfds_rijks.labels import normalise
 
 ENDING = '.xlsx'
@@ -79,7 +79,7 @@ class WorkbookExport:
     book = self._open()
     sheet = book[self._content.sheet]
     header = self._content.header
-    names = {normalise(str(cell.value)): cell.column for cell in sheet[header]}
+    names = {restore(normalise(str(cell.value))): cell.column for cell in sheet[header]}
     width = sheet.max_column
     while all(cell.value is None for (cell,) in sheet.iter_rows(min_col=width, max_col=width)):
       width -= 1  # a column with formats only

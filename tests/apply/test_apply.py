@@ -355,6 +355,18 @@ def test_a_workbook_keeps_its_other_cells_formats_and_sheets(tmp_path):
   assert book['more']['B2'].value == 3.5
 
 
+@pytest.mark.parametrize('ending', ['csv', 'xlsx'])
+def test_any_name_of_a_field_makes_columns_that_are_found_again(ending, tmp_path):
+  export = export_as(tmp_path / f'E.{ending}', [['id', '=x'], ['1', None]])
+  fields = ('=x', 'two  words', "'-12", 'a"b', 'a,b')
+  decisions = decide(tmp_path, *(decision('1', field, 'bowl') for field in fields))
+  output, again = tmp_path / f'F.{ending}', tmp_path / f'G.{ending}'
+  apply(decisions, export, output)
+  apply(decisions, output, again)
+  assert again.read_bytes() == output.read_bytes()
+  assert content(output)[1].count('bowl') == len(fields)
+
+
 def test_a_merged_cell_is_not_filled(tmp_path):
   export = workbook(tmp_path / 'E.xlsx', [['id', 'type'], ['1', None], ['2', None]])
   book = openpyxl.load_workbook(export)

@@ -121,7 +121,8 @@ def read(path: Path, *, sheet: str = '') -> Table:
 
 
 def restored(table: Table) -> Table:
-  """The table with the texts of cells that flaxart defused for spreadsheets, such as `'=A1`."""
+  """The table with names and texts that flaxart defused for spreadsheets, such as `'=A1`."""
+  table.columns = [restore(name) for name in table.columns]
   for row in table.rows:
     for i, cell in enumerate(row):
       if isinstance(cell, str) and cell.startswith("'"):
