@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 from collections_on_disk import build, records, write_collection
 
-from flaxart.data.source import open_dataset
+from flaxart.data.loader import Decode
+from flaxart.data.source import open_dataset, weight_name
+from flaxart.machine.sharding import create_mesh
+from flaxart.off_the_shelf.feature_batches import train_data
 from flaxart.tasks.sigmoid import Sigmoid
 from flaxart.workdir.class_names import by_class_name
 from tfds_rijks import build_report
 from tfds_rijks.errors import UserError
+from tfds_rijks.images import Square
 from tfds_rijks.label_origin import Origin, parse
 from tfds_rijks.prepare import prepare
 from tfds_rijks.suggestions import Suggestion, write
@@ -130,6 +135,16 @@ def test_decided_values_are_labels_of_train_and_of_no_other_split(museum, before
   assert train.weights['material'][at[material[0]]].tolist() == [0.5, 0.5, 0]
   assert train.weights['material'][at[listed]].tolist() == [1, 1, 0.5]
   assert train.weights['year'][at[year[0]]] == 0.5
+  # Batches have them, whether pictures are decoded or features are on the devices.
+  some = np.arange(8)
+  batch = Decode(dataclasses.replace(train, on_device=True), Square(32))(some)
+  kept = train_data(
+    dataclasses.replace(train, decoded=np.zeros((len(train), 2))), mesh=create_mesh()
+  )
+  for task, rows in train.weights.items():
+    assert (batch[weight_name(task)] == rows[some]).all() and (
+      kept[weight_name(task)] == rows
+    ).all()
   # The same in the order of a run's classes, one of which these data lack.
   task = Sigmoid('material', ('wood', 'new', 'oil'))
   moved = by_class_name(dataset, [task]).split('train').weights['material']
