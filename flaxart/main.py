@@ -23,7 +23,7 @@ from ml_collections import ConfigDict, config_flags
 from flaxart.flags.help import usage
 from flaxart.flags.mistakes import explanation, unknown_setting, with_config_file
 from flaxart.machine.files import user_cache
-from tfds_rijks import progress
+from tfds_rijks import progress, terminal
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
 
@@ -83,7 +83,7 @@ def main() -> int:
         remap_classes=FLAGS.remap_classes,
       )
     except StoppedError as stopped:
-      print(stopped, file=sys.stderr, flush=True)
+      print(terminal.for_reader(str(stopped), sys.stderr), file=sys.stderr, flush=True)
       return EXIT_CODE
   return 0
 

@@ -12,7 +12,7 @@ from flaxart.machine import locks
 from flaxart.workdir import manifest
 from flaxart.workdir.beside_trainer import WAITS
 from flaxart.workdir.manifest import FOLDER, steps_in
-from tfds_rijks import fingerprint
+from tfds_rijks import fingerprint, terminal
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
@@ -38,9 +38,9 @@ def _verify_data(data_dir: Path) -> None:
   found = verify_data(data_dir)
   for folder, lines in found.items():
     state = 'intact' if fingerprint.is_sealed(folder) else 'readable, but unsealed'
-    print(f'{folder}: {state if not lines else counted(len(lines), "problem")}')
+    terminal.say(f'{folder}: {state if not lines else counted(len(lines), "problem")}')
     for line in lines:
-      print(f'  {line}')
+      terminal.say(f'  {line}')
   if wrong := [folder for folder, lines in found.items() if lines]:
     raise UserError(
       f'{wrong[0]}: is damaged: {"; ".join(found[wrong[0]][:6])} ({len(wrong)} of '
@@ -64,13 +64,13 @@ def verify_data(data_dir: Path) -> dict[Path, list[str]]:
 def _verify_run(workdir: Path) -> None:
   steps = verify(workdir)
   if trainer := locks.holder(workdir):
-    print(f'a trainer, {trainer}, is active: checkpoints may change')
+    terminal.say(f'a trainer, {trainer}, is active: checkpoints may change')
   wrong = 0
   for step, lines in steps.items():
     differ = counted(len(lines), 'file differs', 'files differ')
-    print(f'step {step}: {differ if lines else "intact"}')
+    terminal.say(f'step {step}: {differ if lines else "intact"}')
     for line in lines:
-      print(f'  {line}')
+      terminal.say(f'  {line}')
     wrong += bool(lines)
   if wrong:
     raise UserError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import fcntl
+import html
 import os
 import pty
 import re
@@ -28,6 +29,8 @@ import unicodedata
 from pathlib import Path
 
 from tiny_museum import draw_collection
+
+from tfds_rijks import terminal
 
 ROOT = Path(__file__).parents[1]
 SILENCE = 5.0  # seconds
@@ -149,18 +152,15 @@ def hour(folder: Path, *, columns: int, demo: bool = False) -> list[Seen]:
   return steps
 
 
-def drawn(steps: list[Seen], file: Path, *, columns: int) -> None:
-  """Writes the terminal as an SVG picture."""
-  from html import escape
-
+def drawn(steps: list[Seen], file: Path, *, folder: str, columns: int) -> None:
+  """Writes the terminal as an SVG picture, in which `folder` is called `~/museum`."""
   rows: list[str] = []
   for seen in steps:
     shown = seen.command.replace(f'{shlex.quote(sys.executable)} -m flaxart', 'flaxart')
-    rows += ['', f'$ {shown}', *seen.left()]
-  folded = [row[i : i + columns] for row in rows for i in range(0, max(1, len(row)), columns)]
+    rows += ['', *terminal.folded(f'$ {shown}', columns).split('\n'), *seen.left()]
   lines = [
-    f'<text x="12" y="{24 + 17 * i}" xml:space="preserve">{escape(row)}</text>'
-    for i, row in enumerate(folded[1:])
+    f'<text x="12" y="{24 + 17 * i}" xml:space="preserve">{html.escape(row.replace(folder, "~/museum"))}</text>'
+    for i, row in enumerate(rows[1:])
   ]
   size = f'width="{24 + round(8.45 * columns)}" height="{28 + 17 * len(lines)}"'
   style = 'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="#e6e6e6"'
@@ -180,9 +180,9 @@ def main() -> int:
   args = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
     steps = hour(Path(folder), columns=args.columns, demo=args.demo)
+    if args.picture:
+      drawn(steps[-3:], args.picture, folder=folder, columns=args.columns)
   found = [line for seen in steps for line in problems(seen, columns=args.columns)]
-  if args.picture:
-    drawn(steps[-4:], args.picture, columns=args.columns)
   for seen in steps:
     print(f'{seen.pause:5.1f} s longest pause, exit code {seen.code}: {seen.command[:90]}')
   print('\n'.join(found) or 'nothing to stumble over')

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from tfds_rijks import build_report, fingerprint, listing, pictures, pool
+from tfds_rijks import build_report, fingerprint, listing, pictures, pool, terminal
 from tfds_rijks.command import Paragraphs, Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.options import Preparation
@@ -211,7 +211,7 @@ def _clear(path: Path) -> None:
     if left.is_symlink():
       raise UserError(f'{left}: is a link, through which nothing is written; remove it')
     if left.exists() and (left == old or any(left.iterdir())):
-      print(f'{left}: left by a killed build; removed')
+      terminal.say(f'{left}: left by a killed build; removed')
     shutil.rmtree(left, ignore_errors=True)
 
 

@@ -96,15 +96,19 @@ def table(
 ) -> str:
   """Aligned columns under a rule; `right`: which are aligned to the right.
 
-  A table that is too wide folds the text in its last column, or continues below, where each part
-  begins with the first column again.
+  A table that is too wide folds long texts, or continues below, where each part begins with the
+  first column again.
   """
   body = [[str(cell) for cell in row] for row in rows]
   widths = [max(map(cells, column)) for column in zip(header, *body, strict=True)]
-  room = columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
-  if widths[-1] > room >= _TEXT and not right[-1]:
-    body = [part for row in body for part in _in_lines(row, room)]
-    widths[-1] = room
+  rooms = [columns, *[columns - widths[0] - 2] * (len(widths) - 1)]  # each beside the first
+  beside_all = columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+  if beside_all >= _TEXT:
+    rooms[-1] = beside_all
+  for i, room in enumerate(rooms):
+    if widths[i] > room >= _TEXT and not right[i]:
+      body = [part for row in body for part in _in_lines(row, i, room)]
+      widths[i] = room
   parts, part = [], [0]
   for i in range(1, len(widths)):
     if len(part) > 1 and sum(widths[j] for j in [*part, i]) + 2 * len(part) > columns:
@@ -121,9 +125,11 @@ def table(
   )
 
 
-def _in_lines(row: list[str], room: int) -> list[list[str]]:
-  first, *more = _broken(row[-1], room, hang=0)
-  return [[*row[:-1], first], *([*[''] * (len(row) - 1), line] for line in more)]
+def _in_lines(row: list[str], i: int, room: int) -> list[list[str]]:
+  """The row with cell `i` folded: rows in which the other cells are empty follow."""
+  first, *more = _broken(row[i], room, hang=0)
+  rest = [[line if k == i else '' for k in range(len(row))] for line in more]
+  return [[*row[:i], first, *row[i + 1 :]], *rest]
 
 
 def _aligned(rows: list[list[str]], widths: list[int], right: list[bool]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from flaxart.apply import label_studio, origin, web_annotations
 from flaxart.machine.files import write_bytes, write_text
 from flaxart.prediction.output import sidecar_of
-from tfds_rijks import strict_json, suggestions
+from tfds_rijks import strict_json, suggestions, terminal
 from tfds_rijks.errors import UserError
 from tfds_rijks.suggestions import DECIDED, Suggestion
 
@@ -39,21 +39,23 @@ def exchange(decisions: Path, output: Path, *, format: str, images_url: str = ''
     facts = {'decisions': origin.named(decisions), 'output': origin.hashed(output.name, data)}
     write_text(sidecar_of(output), origin.sidecar(facts))
     write_bytes(output, data)
-    print(f'{output}: {len(rows):,} rows, {sum(r.status in DECIDED for r in rows):,} decided')
+    terminal.say(
+      f'{output}: {len(rows):,} rows, {sum(r.status in DECIDED for r in rows):,} decided'
+    )
   elif format == LABEL_STUDIO:
     _check_json(output, decisions, label_studio.is_ours)
     tasks = label_studio.tasks(rows, images_url=images_url)
     page = output.with_suffix('.xml')
     write_text(output, strict_json.text(tasks))
     write_text(page, label_studio.page(rows))
-    print(f'{output}: {len(tasks):,} tasks; {page}: the labelling configuration for them')
+    terminal.say(f'{output}: {len(tasks):,} tasks; {page}: the labelling configuration for them')
   else:
     _check_json(output, decisions, web_annotations.is_ours)
     made = web_annotations.annotation_page(
       rows, images_url=images_url, name=output.name, path=decisions
     )
     write_text(output, strict_json.text(made))
-    print(f'{output}: {len(made["items"]):,} annotations')
+    terminal.say(f'{output}: {len(made["items"]):,} annotations')
 
 
 def _check_json(output: Path, decisions: Path, is_ours: Callable[[Any], bool]) -> None:

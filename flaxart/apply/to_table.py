@@ -13,7 +13,7 @@ from flaxart.apply.text_export import ENDINGS, TextExport
 from flaxart.apply.workbook_export import ENDING, WorkbookExport
 from flaxart.machine.files import write_bytes, write_text
 from flaxart.prediction.output import sidecar_of
-from tfds_rijks import suggestions
+from tfds_rijks import suggestions, terminal
 from tfds_rijks.errors import UserError
 
 AS_SHOWN = Choices()
@@ -56,18 +56,22 @@ def apply(
   # First, because it marks the table as ours.
   write_text(sidecar_of(output), origin.sidecar(facts))
   write_bytes(output, data)
-  print(f'{output}: {found.written:,} values in {len(found.edits):,} records of {table.name}')
+  terminal.say(
+    f'{output}: {found.written:,} values in {len(found.edits):,} records of {table.name}'
+  )
   if found.same:
-    print(f'{found.same:,} values were there already')
+    terminal.say(f'{found.same:,} values were there already')
   if found.kept:
-    print(f'{len(found.kept):,} cells have another value, which stays; first: {found.kept[0]}')
+    terminal.say(
+      f'{len(found.kept):,} cells have another value, which stays; first: {found.kept[0]}'
+    )
   left = {
     status: count
     for status in suggestions.STATUSES
     if status not in suggestions.DECIDED and (count := sum(row.status == status for row in rows))
   }
   if left:
-    print(f'not written: {", ".join(f"{n:,} {status}" for status, n in left.items())}')
+    terminal.say(f'not written: {", ".join(f"{n:,} {status}" for status, n in left.items())}')
   return found
 
 

@@ -19,7 +19,7 @@ from flaxart.prediction.output import check_rows, journal_of, sidecar_of
 from flaxart.prediction.request import DEFAULT, NO_NUMBERS, Options, Request
 from flaxart.prediction.work import Work
 from flaxart.workdir import manifest
-from tfds_rijks import strict_json
+from tfds_rijks import strict_json, terminal
 from tfds_rijks.seal import sha256
 from tfds_rijks.words import counted
 
@@ -62,7 +62,7 @@ def predict(
     done = journal.peek(journal_of(output), header)
     folder = output.absolute().parent
     work.estimate(net, todo, done, batch_size=options.batch_size, folder=folder)
-    print(
+    terminal.say(
       f'dry run: nothing was written; {len(done):,} of {counted(len(todo.objects), "row")} are done'
     )
     return []
@@ -126,14 +126,14 @@ def _write(
   # First, because it marks the table as ours: `output.check_output`.
   write_text(sidecar_of(output), strict_json.text(about))
   files.write(output, columns, cells, dialect=options.dialect, about=about)
-  print(
+  terminal.say(
     f'{output}: {counted(len(cells), "row")}; {counted(unreadable, "picture")} unreadable, '
     f'{counted(passed_over, "file")} passed over'
   )
   if options.form == 'long' and without:
-    print(f'{counted(without, "picture")} without a suggestion: in the wide form only')
+    terminal.say(f'{counted(without, "picture")} without a suggestion: in the wide form only')
   for one in counts.values():
-    print(one.sentence)
+    terminal.say(one.sentence)
   return cells
 
 

@@ -14,6 +14,7 @@ from flaxart.prediction.object_ids import RecordNumbers
 from flaxart.prediction.output import files_of
 from flaxart.prediction.pace import Pace
 from flaxart.prediction.pictures import find_pictures, objects_of, of_objects, predict_pictures
+from tfds_rijks import terminal
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import Progress
 from tfds_rijks.words import counted
@@ -48,7 +49,7 @@ def find(folder: Path, numbers: RecordNumbers, output: Path, *, per_object: bool
   if numbers:
     known = sum(bool(ids.get(path)) for path in paths)
     where = numbers.metadata or f'--match={numbers.match}'
-    print(f'{where}: has a record number for {known:,} of {counted(len(paths), "picture")}')
+    terminal.say(f'{where}: has a record number for {known:,} of {counted(len(paths), "picture")}')
     if not known:
       raise UserError(
         f'{where}: has a record number for none of {len(paths)} pictures, such as {paths[0]}; '
@@ -63,7 +64,7 @@ def ask(net: Net, work: Work, journal: Journal, *, batch_size: int) -> None:
   objects, folder = len(work.objects), journal.path.parent
   if journal.found:
     kept = len(journal.found)
-    print(f'{journal.path}: continues after {kept:,} of {counted(objects, "row")}')
+    terminal.say(f'{journal.path}: continues after {kept:,} of {counted(objects, "row")}')
   todo = [place for place in range(objects) if place not in journal.found]
   total = sum(len(work.objects[place]) for place in todo)
   pace = Pace(total)
@@ -71,10 +72,10 @@ def ask(net: Net, work: Work, journal: Journal, *, batch_size: int) -> None:
     for rows, done in _batches(net, work, todo, batch_size=batch_size):
       journal.add(rows)
       if pace.known_at(done) and done < total:
-        print(pace.estimate(total - done, rows, of=objects, folder=folder), flush=True)
+        terminal.say(pace.estimate(total - done, rows, of=objects, folder=folder))
   except KeyboardInterrupt:
     kept = len(journal.found)
-    print(f'{kept:,} of {counted(objects, "row")} are kept: the same command continues')
+    terminal.say(f'{kept:,} of {counted(objects, "row")} are kept: the same command continues')
     raise
 
 
@@ -85,7 +86,7 @@ def estimate(net: Net, work: Work, done: Collection[int], *, batch_size: int, fo
   pace = Pace(total)
   for rows, asked in _batches(net, work, todo, batch_size=batch_size):
     if pace.known_at(asked):
-      print(pace.estimate(total, rows, of=len(work.objects), folder=folder))
+      terminal.say(pace.estimate(total, rows, of=len(work.objects), folder=folder))
       break
 
 

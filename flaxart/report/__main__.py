@@ -16,6 +16,7 @@ from flaxart.report.numbers.compare import differences
 from flaxart.report.numbers.experiments import sections
 from flaxart.report.numbers.runs import read_runs
 from flaxart.report.tables import csv_text, json_text, score
+from tfds_rijks import terminal
 from tfds_rijks.command import Parser, run
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import working
@@ -54,7 +55,7 @@ def main() -> int:
     samples=args.samples,
     public=args.public,
   )
-  print(f'{output / "report.html"}: written, with figures and tables beside it')
+  terminal.say(f'{output / "report.html"}: written, with figures and tables beside it')
   return 0
 
 

@@ -31,7 +31,7 @@ from flaxart.weights.file import (
   sha256_of_file,
   write,
 )
-from tfds_rijks import command, strict_json
+from tfds_rijks import command, strict_json, terminal
 from tfds_rijks.errors import UserError
 
 SOURCES = ('keras', 'torchvision', 'timm')
@@ -274,7 +274,7 @@ def main() -> None:
   weights = convert(args.model, source=args.source, path=args.input.expanduser(), keep_top=args.top)
   write(weights, args.output.expanduser())
   count = sum(t.size for t in weights.trunk.values())
-  print(
+  terminal.say(
     f'{args.output}: {args.model} ({weights.variant}), {count:,} parameters, '
     f'SHA-256 {weights.about["sha256"]}'
   )

@@ -27,7 +27,7 @@ from flaxart.models.card import Official
 from flaxart.weights.convert import convert
 from flaxart.weights.file import Weights, write
 from flaxart.weights.official import check
-from tfds_rijks import command
+from tfds_rijks import command, terminal
 from tfds_rijks.errors import UserError
 from tfds_rijks.own_files import open_own
 from tfds_rijks.progress import Progress
@@ -157,7 +157,7 @@ def main() -> None:
   args = parser.parse_args()
   weights = official_weights(args.model)
   write(weights, args.output.expanduser())
-  print(
+  terminal.say(
     f'{args.output}: {args.model} ({weights.variant}), {weights.licence}, '
     f'SHA-256 {weights.about["sha256"]}'
   )

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tfds_rijks import terminal
 from tfds_rijks.build_report import write_text
 from tfds_rijks.collection.near_twins import found_in, near_twins
 from tfds_rijks.command import Parser, run
@@ -209,7 +210,7 @@ def main() -> int | None:
   works = write_collection(arguments.root, arguments.output, without=without, half=arguments.half)
   named = sum(bool(work.artist) for work in works)
   dataset = 'collection/NAME' if arguments.half else 'collection'
-  print(
+  terminal.say(
     f'{arguments.output}: {len(works):,} works, {named:,} with an artist '
     f'({len({work.artist for work in works} - {""}):,} names). Prepare them with\n'
     f'  python -m tfds_rijks.prepare --dataset={dataset} --manual_dir={arguments.output} '

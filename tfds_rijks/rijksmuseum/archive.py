@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from tfds_rijks import terminal
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import Progress
 from tfds_rijks.rijksmuseum import groundtruth
@@ -112,7 +113,7 @@ def clear_left_behind(into: Path) -> None:
 
 def _remove(temporary: Path) -> None:
   if temporary.exists():
-    print(f'{temporary}: left by a killed command; removed')
+    terminal.say(f'{temporary}: left by a killed command; removed')
     shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tfds_rijks import terminal
 from tfds_rijks.command import Parser, run
 from tfds_rijks.rijksmuseum.synthetic.museum import draw_museum
 
@@ -14,7 +15,9 @@ def main() -> None:
   parser.add_argument('--copies', type=int, default=0, help='additional copied records (default 0)')
   args = parser.parse_args()
   folder = draw_museum(args.output, objects=args.objects, seed=args.seed, copies=args.copies)
-  print(f'{folder}: {args.objects:,} objects in jpg2/ and xml2/, ground truth in rijksgt.mat')
+  terminal.say(
+    f'{folder}: {args.objects:,} objects in jpg2/ and xml2/, ground truth in rijksgt.mat'
+  )
 
 
 if __name__ == '__main__':
