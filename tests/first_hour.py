@@ -159,8 +159,8 @@ def drawn(steps: list[Seen], file: Path, *, folder: str, columns: int) -> None:
     shown = seen.command.replace(f'{shlex.quote(sys.executable)} -m flaxart', 'flaxart')
     rows += ['', *terminal.folded(f'$ {shown}', columns).split('\n'), *seen.left()]
   lines = [
-    f'<text x="12" y="{24 + 17 * i}" xml:space="preserve">{html.escape(row.replace(folder, "~/museum"))}</text>'
-    for i, row in enumerate(rows[1:])
+    f'<text x="12" y="{24 + 17 * i}" xml:space="preserve">{html.escape(row)}</text>'
+    for i, row in enumerate('\n'.join(rows).strip().replace(folder, '~/museum').split('\n'))
   ]
   size = f'width="{24 + round(8.45 * columns)}" height="{28 + 17 * len(lines)}"'
   style = 'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="#e6e6e6"'
