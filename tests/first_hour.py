@@ -67,7 +67,7 @@ def width(line: str) -> int:
 
 
 def play(command: str, *, columns: int, folder: Path) -> Seen:
-  """Runs a shell command in a terminal of so many columns."""
+  """Runs a shell command in a terminal with this many columns."""
   ours, its = pty.openpty()
   fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack('HHHH', 40, columns, 0, 0))
   env = {name: value for name, value in os.environ.items() if name not in ('COLUMNS', 'NO_COLOR')}
