@@ -290,7 +290,7 @@ def test_a_given_split_is_kept(saved_again, tmp_path, capsys):
     a: split for a, _, split in rows
   }
   assert build_report.read(path)['copies']['across_the_given_split'] >= 10
-  assert 'likely copies are in different splits of the table' in capsys.readouterr().out
+  assert 'likely copies in different splits of the table' in capsys.readouterr().out
 
 
 def test_doubtful_pairs_are_shown(tmp_path, capsys):

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfds_rijks import labels, splits
-from tfds_rijks.build_report import examples
-from tfds_rijks.collection import decisions
-from tfds_rijks.collection.aliases import PROPOSED, spellings
+from tfds_rijks.collection import account, decisions
+from tfds_rijks.collection.aliases import spellings
 from tfds_rijks.collection.draw import Group, draw
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.record import Kind, Record
 from tfds_rijks.collection.records import Collection
-from tfds_rijks.copies.report import note, summary
+from tfds_rijks.copies.report import summary
 from tfds_rijks.errors import UserError
 from tfds_rijks.passed_over import passed_over
 from tfds_rijks.pictures import Shelf
-from tfds_rijks.words import alphabetical, counted
-
-LISTED = 200  # of long lists in the report
-TIE = 'the column group ties one, '
+from tfds_rijks.words import counted
 
 
 @dataclasses.dataclass
@@ -53,13 +48,13 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
   else:
     drawn = draw(_to_draw(records, groups, vocabularies), seed=flags.seed, fractions=shares)
     split_of = {image: drawn[group] for image, group in groups.items()}
-  account: dict[str, Any] = {}
+  taught: dict[str, Any] = {}
   if collection.decisions:
-    records, account = decisions.teach(
+    records, taught = decisions.teach(
       records, collection.decisions, collection.kinds, split_of=split_of
     )
     vocabularies = _vocabularies(records, collection.kinds, flags)
-  tasks = _tasks(records, collection.kinds, vocabularies)
+  tasks = account.tasks(records, collection.kinds, vocabularies)
   for feature, vocabulary in vocabularies.items():
     if not vocabulary.names:
       raise UserError(
@@ -115,13 +110,13 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
     'tasks': tasks,
     'unreadable': shelf.unreadable(),
     'picture_notes': dict(shelf.notes),
-    'passed_over': passed_over(folder, used=_used(collection, flags)),
+    'passed_over': passed_over(folder, used=account.used(collection, flags)),
     'spellings': {
       feature: spellings(proposed) for feature, proposed in collection.proposals.items()
     },
-    'equal_pictures': _equal(records, shelf, list(vocabularies)),
+    'equal_pictures': account.equal_pictures(records, shelf, list(vocabularies)),
     'copies': summary(shelf.copies, rule=flags.rule(), groups=groups),
-    **({'decisions': account} if account else {}),
+    **({'decisions': taught} if taught else {}),
   }
   if not given:
     # Compares with a split by object, the naive rule; by picture is the same if each has one.
@@ -129,8 +124,8 @@ def assemble(collection: Collection, shelf: Shelf, flags: Flags, *, folder: Path
   else:
     torn = [(a, b) for a, b, _ in shelf.copies.likely if split_of[a] != split_of[b]]
     report['copies']['across_the_given_split'] = len(torn)
-    report['copies']['first_across'] = torn[:LISTED]
-  report['notes'] = _notes(report)
+    report['copies']['first_across'] = torn[: account.LISTED]
+  report['notes'] = account.notes(report)
   return Assembled(
     made,
     {feature: vocabulary.names for feature, vocabulary in vocabularies.items()},
@@ -149,33 +144,6 @@ def _vocabularies(
     )
     for feature, kind in kinds.items()
     if kind in ('label', 'labels')
-  }
-
-
-def _tasks(
-  records: Sequence[Record],
-  kinds: Mapping[str, Kind],
-  vocabularies: Mapping[str, labels.Vocabulary],
-) -> dict[str, dict[str, Any]]:
-  """What the report says about each feature that can be learned."""
-  return {
-    feature: _describe_number(records, feature)
-    if kind == 'number'
-    else labels.describe([record.labels[feature] for record in records], vocabularies[feature])
-    for feature, kind in kinds.items()
-    if kind != 'text'
-  }
-
-
-def _used(collection: Collection, flags: Flags) -> set[str]:
-  """Files reported elsewhere: the table, the pictures with and without a row."""
-  matching = collection.report.get('matching', {})
-  return {
-    collection.report['table']['file'],
-    os.path.normpath(flags.metadata or '.'),
-    *(record.image for record in collection.records),
-    *matching.get('pictures_without_row', ()),
-    *matching.get('ambiguous', ()),
   }
 
 
@@ -238,90 +206,3 @@ def _ids(found: Sequence[str], vocabulary: labels.Vocabulary, kind: str) -> int 
 def _rare(found: Sequence[str], vocabulary: labels.Vocabulary) -> str:
   """The value that became a missing label because too few pictures have it, else ''."""
   return found[0] if found and vocabulary.id(found[0]) < 0 else ''
-
-
-def _describe_number(records: Sequence[Record], feature: str) -> dict[str, Any]:
-  found = sorted(value for record in records if (value := record.numbers[feature]) == value)
-  return {
-    'labelled': len(found),
-    'missing': len(records) - len(found),
-    **({'least': found[0], 'median': found[len(found) // 2], 'most': found[-1]} if found else {}),
-  }
-
-
-def _equal(records: Sequence[Record], shelf: Shelf, features: Sequence[str]) -> dict[str, Any]:
-  """Pictures with the same pixels, and those among them whose labels differ."""
-  twins: dict[str, list[Record]] = defaultdict(list)
-  for record in records:
-    if digest := shelf.pictures[record.image].digest:
-      twins[digest].append(record)
-  several = [same for same in twins.values() if len(same) > 1]
-  differing = {
-    feature: [
-      {record.image: record.labels[feature] for record in same}
-      for same in several
-      if len({tuple(record.labels[feature]) for record in same}) > 1
-    ]
-    for feature in features
-  }
-  return {
-    'records_with_a_twin': sum(map(len, several)),
-    'with_different_labels': {f: len(found) for f, found in differing.items() if found},
-    'different': {f: found[:LISTED] for f, found in differing.items() if found},
-  }
-
-
-def _most_first(counts: Mapping[str, int]) -> list[str]:
-  return sorted(counts, key=lambda name: (-counts[name], alphabetical(name)))
-
-
-def _notes(report: Mapping[str, Any]) -> list[str]:
-  notes = [*report['table']['notes']]
-  if report['table']['encoding'] == 'cp1252':
-    notes.append(f'{report["table"]["file"]}: not UTF-8, and read as Windows-1252')
-  for feature, task in report['tasks'].items():
-    if dropped := task.get('dropped_classes'):
-      notes.append(f'{feature}: too rare, now missing: {examples(_most_first(dropped), most=8)}')
-    if absent := task.get('classes_not_in_train'):
-      notes.append(f'{feature}: not in train: {examples(sorted(absent, key=alphabetical), most=8)}')
-    if absent := task.get('classes_not_in_test') if 'test' in report['splits'] else ():
-      notes.append(
-        f'{feature}: {counted(len(absent), "class", "classes")} without a test picture: '
-        f'{examples(sorted(absent, key=alphabetical), most=8)}'
-      )
-  for feature, found in report['spellings'].items():
-    shown = '; '.join(' = '.join(group) for group in found[:5])
-    notes.append(
-      f'{feature}: {counted(len(found), "name seems", "names seem")} to have several spellings: '
-      f'{shown}; check '
-      f'{PROPOSED} beside the data, and give it back with --aliases'
-    )
-  notes += note(report['copies'], tie=TIE)
-  if torn := report['copies'].get('first_across'):
-    a, b = torn[0]
-    n = report['copies']['across_the_given_split']
-    notes.append(
-      f'{counted(n, "pair")} of likely copies in different splits of the '
-      f'table, such as {a} and {b}; test scores with them are too good'
-    )
-  for feature, n in report['equal_pictures']['with_different_labels'].items():
-    notes.append(f'{feature}: {counted(n, "set")} of equal pictures with different values')
-  if phrases := report['distancing']:
-    shown = ', '.join(f'{phrase} {n}' for phrase, n in list(phrases.items())[:8])
-    notes.append(f'makers set to missing: {shown} (--distancing)')
-  for column, texts in report['nobody'].items():
-    shown = ', '.join(f'{text!r} {n}' for text, n in list(texts.items())[:8])
-    notes.append(f'{column}: unknown, and so missing: {shown} (--nobody)')
-  for column, seen in report['several_values'].items():
-    notes.append(
-      f'{column}: {counted(seen["cells"], "cell seems", "cells seem")} to hold several values, '
-      f'such as {seen["example"]!r}; {seen["option"]} splits them'
-    )
-  for column, odd in report['not_numbers'].items():
-    are = counted(len(odd), 'cell is not a number or year', 'cells are not numbers or years')
-    notes.append(f'{column}: {are}: {examples(odd)}')
-  if 'decisions' in report:
-    notes += decisions.note(report['decisions'])
-  if columns := report.get('columns_left_out'):
-    notes.append(f'no class with enough pictures, left out: {", ".join(columns)}')
-  return notes

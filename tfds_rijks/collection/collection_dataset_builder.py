@@ -12,7 +12,8 @@ import tensorflow_datasets as tfds
 
 from tfds_rijks import build_report, fingerprint
 from tfds_rijks.collection import aliases
-from tfds_rijks.collection.assemble import TIE, assemble
+from tfds_rijks.collection.account import TIE
+from tfds_rijks.collection.assemble import assemble
 from tfds_rijks.collection.flags import Flags
 from tfds_rijks.collection.records import Collection
 from tfds_rijks.copies.report import write_sheet
