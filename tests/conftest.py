@@ -40,7 +40,7 @@ from flaxart.machine.locks import in_turn
 from tfds_rijks import command
 
 LARGE = 0.8e9  # bytes
-NOT_FAST = ('slow', 'full', 'parity', 'wheel', 'kill', 'processes', 'benchmark', 'terminal')
+NOT_FAST = ('slow', 'full', 'parity', 'wheel', 'kill', 'processes', 'benchmark')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

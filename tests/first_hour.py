@@ -66,12 +66,12 @@ def width(line: str) -> int:
   )
 
 
-def play(command: str, *, columns: int, folder: Path) -> Seen:
-  """Runs a shell command in a terminal with this many columns."""
+def play(command: str, *, columns: int, folder: Path, site: Path = ROOT) -> Seen:
+  """Runs a shell command with flaxart of `site` in a terminal with this many columns."""
   ours, its = pty.openpty()
   fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack('HHHH', 40, columns, 0, 0))
   env = {name: value for name, value in os.environ.items() if name not in ('COLUMNS', 'NO_COLOR')}
-  env |= {'TERM': 'xterm-256color', 'PYTHONPATH': str(ROOT)}
+  env |= {'TERM': 'xterm-256color', 'PYTHONPATH': str(site)}
   process = subprocess.Popen(
     ['bash', '-c', command], cwd=folder, env=env, stdin=its, stdout=its, stderr=its
   )
@@ -119,7 +119,7 @@ def commands(lines: list[str], word: str) -> list[str]:
   return [line.strip() for line in text.splitlines() if re.search(rf'flaxart {word} ', line)]
 
 
-def hour(folder: Path, *, columns: int, demo: bool = False) -> list[Seen]:
+def hour(folder: Path, *, columns: int, demo: bool = False, site: Path = ROOT) -> list[Seen]:
   """All steps; the last ones as the training printed them."""
   source = draw_collection(folder / "scans of the museum's")
   (folder / 'NEW_PICTURES').mkdir()  # as the printed command calls it
@@ -128,7 +128,7 @@ def hour(folder: Path, *, columns: int, demo: bool = False) -> list[Seen]:
   steps: list[Seen] = []
 
   def step(command: str) -> Seen:
-    steps.append(play(command, columns=columns, folder=folder))
+    steps.append(play(command, columns=columns, folder=folder, site=site))
     return steps[-1]
 
   step(f'{FLAXART} --help')

@@ -1,27 +1,11 @@
-"""The first hour as a person sees it in a narrow and in an ordinary terminal."""
+"""What `first_hour` sees. The hour itself is played from the wheel, in `test_wheel`."""
 
 from __future__ import annotations
 
 import re
-import sys
-import tempfile
-from pathlib import Path
 
 import first_hour
 import pytest
-
-
-@pytest.mark.terminal
-@pytest.mark.skipif(sys.platform == 'win32', reason='needs a pseudo-terminal')
-@pytest.mark.parametrize('columns', [60, pytest.param(80, marks=pytest.mark.slow)])
-def test_nothing_to_stumble_over(columns):
-  with tempfile.TemporaryDirectory() as folder:  # a path that fits: words stay whole
-    steps = first_hour.hour(Path(folder), columns=columns)
-  assert [line for seen in steps for line in first_hour.problems(seen, columns=columns)] == []
-  *_, trained, predicted, reported = steps
-  assert 'holds the finished run' in trained.text
-  assert 'names.csv: 12 rows' in predicted.text and 'report.html: written' in reported.text
-  assert any('training' in line and '\r' in trained.text for line in trained.lines())
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
+import first_hour
 import pytest
-from tiny_museum import draw_collection
 
 import flaxart
 
@@ -44,11 +45,11 @@ def installed(tmp_path_factory):
   site = folder / 'site'
   subprocess.run([*pip, 'install', '--no-deps', '--target', site, wheel], check=True)
 
-  def run(*arguments):
+  def run(*arguments, cwd=folder):
     # -P keeps the current folder out of the path, PYTHONPATH comes before the editable install.
     done = subprocess.run(
       [sys.executable, '-P', *arguments],
-      cwd=folder,
+      cwd=cwd,
       capture_output=True,
       text=True,
       env={**os.environ, 'PYTHONPATH': str(site)},
@@ -85,25 +86,26 @@ def test_a_strict_type_checker_accepts_a_script_with_every_public_name(installed
   run('-m', 'mypy', '--strict', 'script.py')
 
 
-def test_every_command_works_from_it_with_a_config_given_by_name_or_path(installed):
+@pytest.mark.parametrize('columns', [60, pytest.param(80, marks=pytest.mark.slow)])
+def test_the_first_hour_is_played_from_it(installed, columns):
   folder, _, run = installed
   assert (
     Path(run('-c', 'import flaxart; print(flaxart.__file__)').strip()).parent.parent
     == folder / 'site'
   )
-  draw_collection(folder / 'source')
-  (folder / 'mine.py').write_text(CONFIG)
-  run(
-    '-m', 'tfds_rijks.prepare', '--dataset=collection', '--manual_dir=source', '--data_dir=prepared'
-  )
-  plan = ['--config=mtl', '--config.data.dataset=collection', '--config.data.data_dir=prepared']
-  small = ['--config.tasks=artist,type', '--config.model.width=0.0625', '--config.model.shallow']
-  run('-m', 'flaxart', 'train', *plan, *small, '--config.data.image_size=32', '--dry_run')
-  table = run('-m', 'flaxart.main', f'--config={folder / "mine.py"}', '--workdir=run')
-  assert 'test split, best checkpoint' in table
-  assert run('-m', 'flaxart.main', '--mode=eval', '--workdir=run', '--split=test') in table
-  run('-m', 'flaxart.predict', '--workdir=run', '--images=source', '--output=names.csv')
-  assert (
-    len((folder / 'names.csv').read_text(encoding='utf-8-sig').splitlines()) == 162
-  )  # metadata.csv is skipped
-  assert 'intact' in run('-m', 'flaxart.verify', '--workdir=run')
+  with tempfile.TemporaryDirectory() as short:  # a path that fits: words stay whole
+    steps = first_hour.hour(Path(short), columns=columns, site=folder / 'site')
+    assert [line for seen in steps for line in first_hour.problems(seen, columns=columns)] == []
+    *_, trained, predicted, reported = steps
+    assert 'holds the finished run' in trained.text and 'names.csv: 12 rows' in predicted.text
+    assert 'report.html: written' in reported.text
+    assert any('\r' in seen.text and 'training' in seen.text for seen in steps)
+    if columns == 80:
+      return
+    workdir = '--workdir=runs/my first, é'
+    again = run('-m', 'flaxart', 'train', '--mode=eval', workdir, '--split=test', cwd=short)
+    scores = [line.split()[:5] for line in again.splitlines() if line.startswith('artist')]
+    assert scores[0] in [line.split()[:5] for line in trained.left()]
+    assert 'intact' in run('-m', 'flaxart', 'verify', workdir, cwd=short)
+    Path(short, 'mine.py').write_text(CONFIG)
+    run('-m', 'flaxart', 'train', f'--config={short}/mine.py', '--dry_run', cwd=short)
