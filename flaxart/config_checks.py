@@ -14,6 +14,7 @@ from flaxart.models import cards
 from flaxart.settings import Settings, read_settings
 from tfds_rijks.errors import UserError
 from tfds_rijks.resizing import check_resize
+from tfds_rijks.words import did_you_mean, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +23,12 @@ class Rule:
 
   expected: str
   holds: Callable[[Any], bool]
+  words: tuple[str, ...] = ()
 
 
 def one_of(*allowed: str) -> Rule:
   """A rule: one of these words."""
-  return Rule(f'one of {", ".join(allowed)}', lambda value: value in allowed)
+  return Rule(f'one of {", ".join(allowed)}', lambda value: value in allowed, allowed)
 
 
 def number(expected: str, holds: Callable[[float], bool]) -> Rule:
@@ -42,7 +44,7 @@ RULES = {
   'seed': number('of at least 0 and below 2**63 - 1', lambda x: 0 <= x < 2**63 - 1),
   'init': Rule('scratch, imagenet, a weights file or the workdir of a run', bool),
   'parallelism': one_of('jit', 'shard_map'),
-  'model.name': Rule(f'one of {", ".join(cards())}', lambda name: name in cards()),
+  'model.name': Rule(f'one of {", ".join(cards())}', lambda name: name in cards(), (*cards(),)),
   'model.width': POSITIVE,
   'model.bn': one_of('auto', 'batch', 'frozen', 'keras2_frozen'),
   'model.bn_momentum': SHARE,
@@ -107,7 +109,8 @@ def validate(config: ConfigDict) -> Settings:
   values = flat(config)
   for field, rule in RULES.items():
     if not rule.holds(values[field]):
-      raise UserError(f'config.{field}: found {values[field]!r}, expected {rule.expected}')
+      hint = did_you_mean(nearest(str(values[field]), rule.words))
+      raise UserError(f'config.{field}: found {values[field]!r}, {hint}expected {rule.expected}')
   for field, holds, expected in TOGETHER:
     if not holds(config):
       raise UserError(

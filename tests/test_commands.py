@@ -51,7 +51,7 @@ def refusal(call):
      'only rijksmuseum/CONFIG, collection and collection/NAME can be prepared; for pictures of '
      'your own run python -m tfds_rijks.prepare --dataset=collection '),
     (['--config=mtl', '--config.data.data_dir=nowhere', '--config.data.dataset=rijksmuseum/ful'],
-     'rijksmuseum/ful: no such config; expected rijksmuseum/ and one of multitask, full, '),
+     'rijksmuseum/ful: no such config; did you mean full? expected rijksmuseum/ and one of '),
     (['--config=mtl', '--config.data.data_dir=nowhere', '--config.data.dataset=rijksmuseum/full'],
      'run python -m tfds_rijks.prepare --dataset=rijksmuseum/full --manual_dir=SOURCE '),
     (['--config=paper_text', '--config.tasks=type', '--config.data.data_dir=nowhere'],

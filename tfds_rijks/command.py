@@ -53,6 +53,17 @@ class Paragraphs(argparse.HelpFormatter):
     return '\n\n'.join(parts)
 
 
+# What argparse says, and what everything else here says.
+_ARGPARSE = (
+  (r"^argument (--\w+): invalid int value: ('.*')$", r'\1: found \2, expected a whole number'),
+  (r"^argument (--\w+): invalid float value: ('.*')$", r'\1: found \2, expected a number'),
+  (
+    r"^argument (--\w+): invalid choice: ('.*') \(choose from (.*)\)$",
+    r'\1: found \2, expected one of \3',
+  ),
+)
+
+
 class Parser(argparse.ArgumentParser):
   """`argparse` whose errors are one line (it prints the whole usage otherwise)."""
 
@@ -60,6 +71,8 @@ class Parser(argparse.ArgumentParser):
     super().__init__(formatter_class=formatter_class, **keywords)
 
   def error(self, message: str) -> NoReturn:
+    for pattern, plain in _ARGPARSE:
+      message = re.sub(pattern, plain, message)
     raise UserError(f'{message}; {self._meant(message)}see {self.prog} --help')
 
   def _meant(self, message: str) -> str:

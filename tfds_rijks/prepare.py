@@ -28,7 +28,7 @@ from tfds_rijks.options import Preparation
 from tfds_rijks.own_files import open_own
 from tfds_rijks.progress import duration, working
 from tfds_rijks.terminal import say
-from tfds_rijks.words import counted
+from tfds_rijks.words import counted, did_you_mean, nearest
 
 SAMPLE = 24  # pictures read for the estimate
 _OVERHEAD = 1.05  # of a record beside its picture: labels, keys, index
@@ -60,7 +60,10 @@ def prepare(
   name, _, config = dataset.partition('/')
   preparations = _preparations()
   if name not in preparations:
-    raise UserError(f'--dataset={dataset}: no such dataset; expected {" or ".join(preparations)}')
+    raise UserError(
+      f'--dataset={dataset}: no such dataset; {did_you_mean(nearest(name, preparations))}'
+      f'expected {" or ".join(preparations)}'
+    )
   with working('reading the tables'):
     plan = preparations[name](config, source, **options)
     plan.place(target, dry_run=dry_run)
@@ -136,9 +139,8 @@ def _written(preparations: Mapping[str, type[Preparation]]) -> list[str]:
 def _source(manual_dir: str | Path) -> Path:
   folder = Path(manual_dir).expanduser()
   if not folder.is_dir():
-    raise UserError(
-      f'--manual_dir={folder}: no such folder; expected the folder with the source data'
-    )
+    found = 'is a file' if folder.exists() else 'no such folder'
+    raise UserError(f'--manual_dir={folder}: {found}; expected the folder with the source data')
   if next(listing.walk(folder), None) is None:
     raise UserError(f'--manual_dir={folder}: the folder is empty; expected the source data')
   return folder

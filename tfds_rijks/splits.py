@@ -28,7 +28,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
   # Written so that NaN is refused as well.
   if not (min(fractions.values()) >= 0 and abs(sum(fractions.values()) - 1) <= 1e-6):
     found = ', '.join(f'{name} {share:g}' for name, share in fractions.items())
-    raise UserError(f'split fractions are {found}; expected shares from 0 to 1 that sum to 1')
+    raise UserError(f'--fractions: found {found}; expected shares from 0 to 1 that sum to 1')
 
 
 def position(group: str, *, seed: int) -> float:

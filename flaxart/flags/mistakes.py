@@ -16,6 +16,13 @@ from flaxart.flags.config_files import config_files
 from tfds_rijks.errors import UserError
 from tfds_rijks.words import did_you_mean, nearest
 
+# What absl says about a value, and what everything else here says.
+_ABSL = {
+  'could not convert string to float': 'expected a number',
+  'invalid literal for int()': 'expected a whole number',
+  'Non-boolean': 'expected True or False',
+  'is not a non-negative integer': 'expected 0 or more',
+}
 SECTIONS = ('train', 'optim', 'model', 'data')  # a name may be in several; likelier first
 
 
@@ -90,6 +97,11 @@ def _place(field: str, section: str) -> int:
 
 def explanation(error: BaseException) -> str:
   """The cause of an error in brief; for a failing config file, the error inside it."""
+  value = re.match(r'flag (--(?!config=)[\w.]+)=(.*?): (.*)', str(error))  # absl's wording
+  if value and isinstance(error, flags.IllegalFlagValueError):
+    why = next((ours for theirs, ours in _ABSL.items() if theirs in value[3]), value[3])
+    why = why.replace('value should be one of <', 'expected ').replace('|', ' or ').rstrip('>')
+    return f'{value[1]}: found {value[2]!r}, {why}'
   unknown = re.match(r'.?Key "(\w+)" does not exist', str(error))  # ConfigDict's wording
   if unknown and (now := said_now(unknown[1])):
     return f'the config file sets {unknown[1]}, which is not a setting; {now}'

@@ -14,6 +14,7 @@ from flaxart.models.trunk import Trunk
 from flaxart.models.vgg import VGG19
 from flaxart.models.xception import Xception
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import did_you_mean, nearest
 
 NETWORKS: tuple[type[Trunk], ...] = (VGG19, InceptionV3, Xception, ResNet50)
 
@@ -26,7 +27,8 @@ def cards() -> dict[str, Card]:
 def card_of(name: str, *, field: str = 'config.model.name') -> Card:
   """The card of a network; raises `UserError` that names `field` if there is none."""
   if name not in cards():
-    raise UserError(f'{field}: found {name!r}, expected one of {", ".join(cards())}')
+    hint = did_you_mean(nearest(name, cards()))
+    raise UserError(f'{field}: found {name!r}, {hint}expected one of {", ".join(cards())}')
   return cards()[name]
 
 

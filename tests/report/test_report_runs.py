@@ -118,7 +118,7 @@ def test_unfinished_and_broken_runs_are_named_without_numbers(tmp_path):
 def test_a_pattern_without_runs_is_one_line(tmp_path, made):
   if made:
     (tmp_path / 'photos').mkdir()
-  with pytest.raises(UserError, match='is a run' if made else 'no folder matches'):
+  with pytest.raises(UserError, match='1 folder without a run' if made else 'no folder matches'):
     read_runs(str(tmp_path / '*'))
 
 

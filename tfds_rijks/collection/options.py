@@ -40,7 +40,8 @@ class Preparation:
     self.dataset = f'collection/{config}' if config else 'collection'
     self.image_size = self.flags.image_size
     self.max_pixels, self.processes = self.flags.max_pixels, self.flags.processes
-    self.collection = records.read(manual_dir, self.flags)  # refuses missing files
+    self.collection = records.read(manual_dir, self.flags)  # refuses missing tables
+    self._check_pictures()
     self.options = self.flags.content() | {
       flag: _digest(getattr(self.flags, flag))
       for flag in ('aliases', 'decisions', 'distancing', 'nobody')
@@ -49,6 +50,16 @@ class Preparation:
     self.hidden = [] if table == NONE else [manual_dir / os.path.normpath(table)]
     self.problem = self.collection.problem or self._without_tasks()
     self.summary = _summary(self.collection, self.problem)
+
+  def _check_pictures(self) -> None:
+    """Raises `UserError` if the table names pictures and none of them exists."""
+    listed = self.collection.records
+    if listed and not any(record.path.is_file() for record in listed):
+      raise UserError(
+        f'{self.manual_dir}: none of the pictures in the table exists, such as {listed[0].image}; '
+        'expected paths relative to this folder; correct them, or pair by object number with '
+        '--match=stem'
+      )
 
   @staticmethod
   def add_arguments(parser: argparse._ArgumentGroup) -> None:

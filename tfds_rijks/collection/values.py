@@ -131,5 +131,5 @@ def read_text(path: str, *, flag: str) -> str:
   """The text of a flag's file."""
   file = Path(path).expanduser()
   if not file.is_file():
-    raise UserError(f'{flag}={path}: no such file')
+    raise UserError(f'{flag}={path}: no such file; give the path of one')
   return decode(file.read_bytes(), path=file)[0]

@@ -20,6 +20,7 @@ from tfds_rijks.errors import UserError
 from tfds_rijks.rijksmuseum.creators import Attribution
 from tfds_rijks.rijksmuseum.objects import ObjectList
 from tfds_rijks.rijksmuseum.protocols import BALANCED_SEEDS, TASKS
+from tfds_rijks.words import did_you_mean, nearest
 
 VERSION = '1.1.0'
 RELEASE_NOTES = {
@@ -127,7 +128,10 @@ def parse_name(name: str) -> tuple[str, dict[str, Any]]:
   match = _NAME.fullmatch(name)
   if match is None or match['protocol'] not in PROTOCOLS:
     found = f'rijksmuseum/{name}: no such config' if name else 'rijksmuseum: a config is missing'
-    raise UserError(f'{found}; expected rijksmuseum/ and one of {", ".join(PROTOCOLS)}')
+    raise UserError(
+      f'{found}; {did_you_mean(nearest(name, PROTOCOLS))}expected rijksmuseum/ and one of '
+      f'{", ".join(PROTOCOLS)}'
+    )
   options = {
     'attribution': match['attribution'],
     'image_size': int(match['size']) if match['size'] else None,

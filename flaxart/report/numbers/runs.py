@@ -24,7 +24,7 @@ from flaxart.workdir.stored_results import read_results
 from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
 from tfds_rijks.progress import track
-from tfds_rijks.words import alphabetical
+from tfds_rijks.words import alphabetical, counted
 
 _TABLES = form.each(
   form.each(
@@ -206,7 +206,7 @@ def read_runs(pattern: str) -> tuple[list[Run], list[LeftOut]]:
       left_out.append(LeftOut(folder, str(error).replace(f'{folder}/', '')))
   if not runs and not any((folder / 'config.json').exists() for folder in folders):
     raise UserError(
-      f'--runs: none of the {len(folders)} folders that match {pattern!r} is a run (no '
+      f'--runs: {pattern!r} matches {counted(len(folders), "folder")} without a run (no '
       'config.json); give the folders of runs'
     )
   return runs, left_out
