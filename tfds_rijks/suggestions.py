@@ -61,6 +61,7 @@ class Suggestion:
 COLUMNS = tuple(field.name for field in dataclasses.fields(Suggestion))
 NUMBERS = ('rank', 'probability', 'threshold')
 _COMMA = re.compile(r'(-?\d+),(\d+)')
+_WHOLE = re.compile(r'(\d+)(?:[.,]0+)?')  # pandas writes 1.0 in a column with an empty cell
 _TEXTS = ('record_id', 'image', 'value')  # that a spreadsheet may have made a date
 
 
@@ -134,8 +135,8 @@ def _suggestion(row: tuple[table.Cell, ...], where: str) -> Suggestion:
     raise UserError(
       f'{where}: found the status {texts["status"]!r}, expected one of {", ".join(STATUSES)}'
     )
-  if not field or (status in DECIDED and not value):
-    lacking = 'value' if field else 'field'
+  if not normalise(field) or (status in DECIDED and not normalise(value)):
+    lacking = 'value' if normalise(field) else 'field'
     raise UserError(f'{where}: {lacking!r} is empty in a row that is {status}; fill it in')
   if not texts['probability'].strip():  # a number has none, and the decimal sign of its file
     texts['value'] = _COMMA.sub(r'\1.\2', value) if _COMMA.fullmatch(value) else value
@@ -152,9 +153,10 @@ def _rank(text: str, where: str) -> int | None:
   """A whole number from 1; None if empty."""
   if not text.strip():
     return None
-  if not text.strip().isdecimal() or int(text) < 1:
+  found = _WHOLE.fullmatch(text.strip())
+  if not found or int(found[1]) < 1:
     raise UserError(f'{where}: found the rank {text!r}, expected a whole number from 1')
-  return int(text)
+  return int(found[1])
 
 
 def _fraction(texts: dict[str, str], name: str, where: str) -> float | None:

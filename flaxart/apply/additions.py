@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 
 from flaxart.apply.decided import Decided
@@ -58,6 +59,12 @@ def additions(export: Export, decided: Decided, choices: Choices) -> Additions:
   fields = list(dict.fromkeys(field for values in decided.values() for field in values))
   own = {field: _column(names, field) for field in fields}
   into = {field: _target(export, field, own[field], fill=choices.fill) for field in fields}
+  for field, other in itertools.combinations(fields, 2):
+    if into[field] == into[other]:
+      raise UserError(
+        f'--fill: {field} and {other} would both fill the column {into[field]!r}; use one name for '
+        'the field in the decisions, or leave --fill out'
+      )
   new = [name for field in fields for name in (into[field], *_provenance(field))]
   found = Additions([name for name in new if name not in export.columns])
   needed = dict.fromkeys([*filter(None, own.values()), *new])

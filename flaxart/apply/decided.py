@@ -17,9 +17,10 @@ def by_record(rows: Sequence[Suggestion], *, path: Path) -> Decided:
   """The accepted and changed rows; all others stay where they are.
 
   Several pictures of a record may have the same value: the first row counts. Raises `UserError` for
-  a decision about no record.
+  a decision about no record, and for a value that is both decided and rejected.
   """
   uri = _uris(rows)
+  rejected = {_about(row) for row in rows if row.status == 'rejected'}
   found: Decided = {}
   for row in rows:
     if row.status not in DECIDED:
@@ -29,10 +30,20 @@ def by_record(rows: Sequence[Suggestion], *, path: Path) -> Decided:
         f'{path}: {row.field} {row.value!r} of {row.image or "a row"} is {row.status} without a '
         'record_id; fill in the number of the record'
       )
+    if _about(row) in rejected:
+      raise UserError(
+        f'{path}: {number}: {row.field} {row.value!r} is {row.status} in one row and rejected in '
+        'another; give both rows one status'
+      )
     values = found.setdefault(number, {}).setdefault(normalise(row.field), [])
-    if row.value not in [other.value for other in values]:
+    if _about(row) not in map(_about, values):
       values.append(dataclasses.replace(row, value_uri=uri(row)))
   return found
+
+
+def _about(row: Suggestion) -> tuple[str, str, str]:
+  """What a row says about which record, whatever blanks somebody typed."""
+  return normalise(row.record_id), normalise(row.field), normalise(row.value)
 
 
 def _uris(rows: Sequence[Suggestion]) -> Callable[[Suggestion], str]:

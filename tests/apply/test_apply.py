@@ -388,6 +388,37 @@ def test_a_decision_needs_a_record(tmp_path):
   assert (tmp_path / 'F.csv').read_bytes() == export.read_bytes()
 
 
+@pytest.mark.parametrize(
+  ('rows', 'fill', 'said'),
+  [
+    (
+      [('type', 'bowl'), ('type', ' bowl', 'rejected')],
+      False,
+      "1: type 'bowl' is accepted in one row",
+    ),
+    (
+      [('type', 'cup', 'rejected'), ('type', 'cup', 'changed')],
+      False,
+      "1: type 'cup' is changed in one row",
+    ),
+    ([('type', 'bowl'), ('Type', 'cup')], True, 'type and Type would both fill'),
+  ],
+)
+def test_decisions_that_contradict_each_other_are_refused(rows, fill, said, tmp_path):
+  export = export_as(tmp_path / 'E.csv', [['id', 'type'], ['1', None]])
+  made = [decision('1', *row) for row in rows]
+  with pytest.raises(UserError, match=said):
+    apply(decide(tmp_path, *made), export, tmp_path / 'F.csv', choices=Choices(fill=fill))
+  assert not (tmp_path / 'F.csv').exists()
+
+
+def test_blanks_around_a_value_make_no_other_value(tmp_path):
+  export = export_as(tmp_path / 'E.csv', [['id', 'type'], ['1', None], ['2', 'cup']])
+  twice = decision('1', 'type', 'bowl'), decision('1', 'type', 'bowl ', image='b.jpg')
+  apply(decide(tmp_path, *twice), export, tmp_path / 'F.csv')
+  assert of(tmp_path / 'F.csv', 'type_suggested') == {'1': 'bowl', '2': ''}
+
+
 TEXTS = st.text(
   st.sampled_from(['a', 'é', '"', ',', ';', '\t', '|', ' ', '\n', '=', "'", '-', '好'])
 )

@@ -166,6 +166,11 @@ def test_decisions_match_defused_numbers_and_count_like_others_by_default(museum
   ('rows', 'options', 'said'),
   [
     ([('A1', 'artist', 'Ann'), ('A1', 'artist', 'Bob')], {}, "A1: artist is decided as 'Ann' and"),
+    (
+      [('A1', 'material', 'oil', 'rejected'), ('A1', 'material', 'oil ')],
+      {},
+      "A1: material 'oil' is accepted in one row and rejected in another",
+    ),
     ([('A1', 'title', 'x')], {}, 'decides title; expected fields among artist, material, year'),
     ([('', 'artist', 'Ann')], {}, 'is accepted without a record_id'),
     ([('A1', 'year', 'about then')], {}, "A1: year is 'about then'; expected a year from 100"),

@@ -41,7 +41,10 @@ def test_every_text_comes_back(cell):
 
 def test_what_is_written_is_read(tmp_path):
   rows = [SOME, Suggestion('', 'x.png', 'year', '1650.0', status='unsure')]
-  rows += [dataclasses.replace(SOME, record_id=c, value=c or 'x', comment=c) for c in AWKWARD]
+  rows += [
+    dataclasses.replace(SOME, record_id=c, value=c if c.strip() else 'x', comment=c)
+    for c in AWKWARD
+  ]
   path = tmp_path / 'S.csv'
   suggestions.write(path, rows)
   assert suggestions.read(path) == rows
@@ -68,6 +71,15 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path, ending):
   assert suggestions.read(path) == rows
 
 
+@pytest.mark.parametrize('rank', ['1', '1.0', '1,00', ' 1 '])
+def test_a_rank_may_have_become_a_fraction(tmp_path, rank):
+  header, row = texts([SOME])
+  row[COLUMNS.index('rank')] = rank
+  with (tmp_path / 'S.csv').open('w', newline='', encoding='utf-8') as file:
+    csv.writer(file).writerows([header, row])
+  assert suggestions.read(tmp_path / 'S.csv') == [SOME]
+
+
 @pytest.mark.parametrize(
   ('column', 'cell', 'line'),
   [
@@ -81,6 +93,7 @@ def test_a_spreadsheet_may_have_saved_it(tmp_path, ending):
     ('field', '', "line 2: 'field' is empty in a row that is accepted; fill it in"),
     ('value', '', "line 2: 'value' is empty in a row that is accepted; fill it in"),
     ('record_id', '1.00E+05', "line 2: 'record_id' is the date or number 1.00E\\+05, as changed"),
+    ('value', '\u00a0 ', "line 2: 'value' is empty in a row that is accepted; fill it in"),
     ('value', '#REF!', "line 2: 'value' is #REF!"),
   ],
 )

@@ -72,6 +72,11 @@ def read(
       decision.rejected[value] = None
     elif value:
       decision.values[value] = row.status
+    if contradicted := decision.values.keys() & decision.rejected.keys():
+      raise UserError(
+        f'--decisions={path}: {record}: {row.field} {contradicted.pop()!r} is accepted in one row '
+        'and rejected in another; give both rows one status'
+      )
     if kind != 'labels' and len(decision.values) > 1:
       raise UserError(
         f'--decisions={path}: {record}: {row.field} is decided as '
