@@ -92,7 +92,7 @@ def heads_over(museum: Museum, setting: str) -> tuple[Run, TrainState]:
   parts: tuple[Any, ...] = nnx.split(model, nnx.Param, nnx.Nothing(), nnx.BatchStat)
   learning_rate = optax.constant_schedule(config.optim.learning_rate)
   optimizer = create_optimizer(config, settings, learning_rate)
-  split: Any = SimpleNamespace(decoded=museum.features, labels=museum.labels)
+  split: Any = SimpleNamespace(decoded=museum.features, columns=museum.labels)
   run = Run(
     config=config,
     settings=settings,

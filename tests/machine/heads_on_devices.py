@@ -52,7 +52,7 @@ def train(devices):
   rng, rate = np.random.default_rng(0), optax.constant_schedule(1e-2)
   labels = {t.name: rng.integers(-1, t.outputs, RECORDS).astype(np.int32) for t in TASKS}
   rows = rng.standard_normal((RECORDS, WIDTH), np.float32)
-  data = train_data(SimpleNamespace(labels=labels, decoded=rows), mesh=mesh)
+  data = train_data(SimpleNamespace(columns=labels, decoded=rows), mesh=mesh)
   run = SimpleNamespace(
     network=Network(parts[0], TASKS, create_optimizer(config, settings, rate), (parts[0],)),
     config=config,

@@ -137,7 +137,7 @@ def test_a_nan_step_is_skipped_if_the_config_says_so(frozen, tmp_path, monkeypat
   def with_poison(split, *, mesh, train_data=head_steps.train_data):
     rows = np.pad(split.decoded, ((0, 1), (0, 0)), constant_values=np.nan)
     labels = {k: np.concatenate([v, v[:1]]) for k, v in split.labels.items()}
-    return train_data(SimpleNamespace(labels=labels, decoded=rows), mesh=mesh)
+    return train_data(SimpleNamespace(columns=labels, decoded=rows), mesh=mesh)
 
   with monkeypatch.context() as patch:
     patch.setattr(head_steps, 'example_order', poison)
