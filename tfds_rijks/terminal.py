@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shlex
@@ -70,17 +71,21 @@ def folded(text: str, columns: int) -> str:
 def _broken(line: str, columns: int, *, hang: int = 2) -> list[str]:
   if cells(line) <= columns:
     return [line]
-  indent = len(line) - len(line.lstrip())
   words, end = line.split(), ''
-  if words[0] == 'python':
+  now = ' ' * (len(line) - len(line.lstrip()))
+  beyond = len(now) + hang
+  entry = re.match(r' *\S+ {2,}(?=\S)', line) if hang else None
+  if words[:1] == ['python']:
     with contextlib.suppress(ValueError):  # a quote without its end
       words, end = [*map(quoted, shlex.split(line))], ' \\'
-  lines, now = [], ' ' * indent
+  elif entry and len(entry[0]) <= columns // 2:  # a name, and a text beside it
+    now, words, beyond = entry[0][:-1], line[entry.end() :].split(), len(entry[0])
+  lines = []
   for word in words:
     more = f'{now} {word}' if now.strip() else now + word
     if cells(more + end) > columns and now.strip():
       lines.append(now + end)
-      more = ' ' * (indent + hang) + word
+      more = ' ' * beyond + word
     now = more
   return [*lines, now]
 
@@ -107,7 +112,6 @@ def table(
     rooms[-1] = beside_all
   for i, room in enumerate(rooms):
     if widths[i] > room >= _TEXT and not right[i]:
-      body = [part for row in body for part in _in_lines(row, i, room)]
       widths[i] = room
   parts, part = [], [0]
   for i in range(1, len(widths)):
@@ -117,7 +121,11 @@ def table(
     part.append(i)
   return '\n\n'.join(
     _aligned(
-      [[row[i] for i in chosen] for row in [list(header), *body]],
+      [
+        line
+        for row in [list(header), *body]
+        for line in _in_lines([row[i] for i in chosen], [widths[i] for i in chosen])
+      ],
       [widths[i] for i in chosen],
       [right[i] for i in chosen],
     )
@@ -125,11 +133,10 @@ def table(
   )
 
 
-def _in_lines(row: list[str], i: int, room: int) -> list[list[str]]:
-  """The row with cell `i` folded: rows in which the other cells are empty follow."""
-  first, *more = _broken(row[i], room, hang=0)
-  rest = [[line if k == i else '' for k in range(len(row))] for line in more]
-  return [[*row[:i], first, *row[i + 1 :]], *rest]
+def _in_lines(row: list[str], widths: list[int]) -> list[list[str]]:
+  """The row with its cells folded: further rows have what did not fit, and empty cells."""
+  folded_cells = [_broken(cell, room, hang=0) for cell, room in zip(row, widths, strict=True)]
+  return [list(line) for line in itertools.zip_longest(*folded_cells, fillvalue='')]
 
 
 def _aligned(rows: list[list[str]], widths: list[int], right: list[bool]) -> str:

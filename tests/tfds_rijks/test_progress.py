@@ -202,3 +202,21 @@ def _read(file):
     return os.read(file, 65536)
   except OSError:  # how Linux says that the other side has closed
     return b''
+
+
+def test_a_text_beside_a_name_continues_below_the_text():
+  assert terminal.folded('  results.json  every score beside its baselines', 40).split('\n') == [
+    '  results.json  every score beside its',
+    '                baselines',
+  ]
+  assert terminal.folded(' ' * 50, 40).strip() == ''
+
+
+def test_a_folded_cell_leaves_no_gaps_in_other_parts_of_the_table():
+  rows = [('artist', 'so many words that this column is folded', 'x' * 30), ('type', 'few', 'y')]
+  text = terminal.table(('column', 'why', 'what'), rows, right=(False,) * 3, columns=40)
+  assert text.split('\n\n')[1].split('\n')[1:] == [
+    '-' * 38,
+    f'artist  {"x" * 30}',
+    'type    y',
+  ]
