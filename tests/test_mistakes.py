@@ -210,7 +210,7 @@ def begun(finished, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def here(tmp_path_factory):
-  """What a newcomer has: pictures with a table, and what goes wrong with them."""
+  """What a newcomer has: pictures with a table, and files that are in the way."""
   folder = tmp_path_factory.mktemp('here')
   rng = np.random.default_rng(0)
   tables = {

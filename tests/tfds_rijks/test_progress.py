@@ -213,7 +213,7 @@ def test_a_text_beside_a_name_continues_below_the_text():
 
 
 def test_a_folded_cell_leaves_no_gaps_in_other_parts_of_the_table():
-  rows = [('artist', 'so many words that this column is folded', 'x' * 30), ('type', 'few', 'y')]
+  rows = [('artist', 'many words, so that this column is folded', 'x' * 30), ('type', 'few', 'y')]
   text = terminal.table(('column', 'why', 'what'), rows, right=(False,) * 3, columns=40)
   assert text.split('\n\n')[1].split('\n')[1:] == [
     '-' * 38,
