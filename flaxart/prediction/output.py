@@ -11,8 +11,10 @@ from typing import Any
 
 from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
+from tfds_rijks.seal import sha256
 
 SUFFIXES = ('.csv', '.xlsx', '.parquet')
+CONTENT = 'output_sha256'  # in the sidecar: of the table as it was written
 MADE_BY = 'made by'  # a workbook's sheet with the provenance
 MOST_ROWS = (1 << 20) - 1  # of a workbook's sheet, below its header
 # Where a decimal comma is usual, cells are divided by semicolons.
@@ -105,6 +107,14 @@ def check_output(output: Path, *, metadata: str | None = None) -> None:
     raise UserError(
       f'--output: {output} exists and is not a table of predictions (without '
       f'{sidecar.name} beside it); choose another name'
+    )
+  if 'applied' in of_sidecar:
+    raise UserError(f'--output: {output} was written by flaxart apply; choose another name')
+  written = of_sidecar.get(CONTENT)
+  if output.exists() and other == output.name and written not in (None, sha256(output)):
+    raise UserError(
+      f'--output: {output} has been edited since flaxart predict wrote it, perhaps with decisions; '
+      'choose another name, or remove it'
     )
   if output.suffix.lower() == '.parquet' and importlib.util.find_spec('pyarrow') is None:
     raise UserError(

@@ -15,7 +15,7 @@ from flaxart.machine.files import write_text
 from flaxart.net import Net, load
 from flaxart.prediction import display_names, files, journal, summary, table, work
 from flaxart.prediction.object_ids import RecordNumbers
-from flaxart.prediction.output import check_rows, journal_of, sidecar_of
+from flaxart.prediction.output import CONTENT, check_rows, journal_of, sidecar_of
 from flaxart.prediction.request import DEFAULT, NO_NUMBERS, Options, Request
 from flaxart.prediction.work import Work
 from flaxart.workdir import manifest
@@ -126,6 +126,8 @@ def _write(
   # First, because it marks the table as ours: `output.check_output`.
   write_text(sidecar_of(output), strict_json.text(about))
   files.write(output, columns, cells, dialect=options.dialect, about=about)
+  # So that nobody's decisions in it are replaced by another prediction.
+  write_text(sidecar_of(output), strict_json.text({**about, CONTENT: sha256(output)}))
   terminal.say(
     f'{output}: {counted(len(cells), "row")}; {counted(unreadable, "picture")} unreadable, '
     f'{counted(passed_over, "file")} passed over'

@@ -211,6 +211,10 @@ def test_outputs_that_cannot_be(tmp_path, monkeypatch):
   (tmp_path / 'T.csv').write_text('x')
   with pytest.raises(UserError, match=r'T.json, which goes beside the table, is that of T.csv'):
     check_output(tmp_path / 'T.xlsx')
+  (tmp_path / 'A.json').write_text('{"written_by": "flaxart", "applied": {}}')
+  (tmp_path / 'A.csv').write_text('x')
+  with pytest.raises(UserError, match=r'A.csv was written by flaxart apply'):
+    check_output(tmp_path / 'A.csv')
   monkeypatch.setattr(output.importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(UserError, match=r"needs pyarrow; pip install 'flaxart\[parquet\]'"):
     check_output(tmp_path / 'U.parquet')

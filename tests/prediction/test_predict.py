@@ -257,8 +257,16 @@ def test_a_folder_that_cannot_be_opened_is_named(folder, monkeypatch):
 
 
 def test_a_table_is_replaced_together_with_its_sidecar(workdir, folder, tmp_path):
+  out = tmp_path / 'out.csv'
   for _ in range(2):
-    predict(workdir, folder, tmp_path / 'out.csv')
+    predict(workdir, folder, out)
+  edited = out.read_bytes().replace(b'ok', b'OK', 1)
+  out.write_bytes(edited)
+  with pytest.raises(UserError, match=r'out\.csv has been edited since flaxart predict wrote it'):
+    predict(workdir, folder, out)
+  assert out.read_bytes() == edited and not (tmp_path / 'out.csv.journal').exists()
+  out.unlink()
+  predict(workdir, folder, out)
 
 
 def test_a_name_that_is_not_utf8_keeps_its_row(workdir, folder, tmp_path):
