@@ -45,6 +45,9 @@ def temporary(path: Path) -> Iterator[tuple[int, Path]]:
   handle = open_own(new, os.O_RDWR | os.O_CREAT | os.O_EXCL)
   try:
     yield handle, new
+  except OSError as error:
+    error.filename = error.filename or str(path)  # a full disk does not say which file it was
+    raise
   finally:
     os.close(handle)
     new.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxart.apply import label_studio, origin, web_annotations
-from flaxart.machine.files import write_bytes, write_text
+from flaxart.machine.files import write_text, write_together
 from flaxart.prediction.output import sidecar_of
 from tfds_rijks import strict_json, suggestions, terminal
 from tfds_rijks.errors import UserError
@@ -37,8 +37,7 @@ def exchange(decisions: Path, output: Path, *, format: str, images_url: str = ''
     origin.check_output(output, inputs=[decisions])
     data = suggestions.as_csv(rows)
     facts = {'decisions': origin.named(decisions), 'output': origin.hashed(output.name, data)}
-    write_text(sidecar_of(output), origin.sidecar(facts))
-    write_bytes(output, data)
+    write_together({sidecar_of(output): origin.sidecar(facts).encode(), output: data})
     terminal.say(
       f'{output}: {len(rows):,} rows, {sum(r.status in DECIDED for r in rows):,} decided'
     )
@@ -46,8 +45,8 @@ def exchange(decisions: Path, output: Path, *, format: str, images_url: str = ''
     _check_json(output, decisions, label_studio.is_ours)
     tasks = label_studio.tasks(rows, images_url=images_url)
     page = output.with_suffix('.xml')
-    write_text(output, strict_json.text(tasks))
-    write_text(page, label_studio.page(rows))
+    content, labelling = strict_json.text(tasks), label_studio.page(rows)
+    write_together({output: content.encode(), page: labelling.encode()})
     terminal.say(f'{output}: {len(tasks):,} tasks; {page}: the labelling configuration for them')
   else:
     _check_json(output, decisions, web_annotations.is_ours)

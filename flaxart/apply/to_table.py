@@ -11,7 +11,7 @@ from flaxart.apply.exchange import read_decisions
 from flaxart.apply.export import Export
 from flaxart.apply.text_export import ENDINGS, TextExport
 from flaxart.apply.workbook_export import ENDING, WorkbookExport
-from flaxart.machine.files import write_bytes, write_text
+from flaxart.machine.files import write_together
 from flaxart.prediction.output import sidecar_of
 from tfds_rijks import suggestions, terminal
 from tfds_rijks.errors import UserError
@@ -53,9 +53,8 @@ def apply(
     'first_kept': found.kept[:LISTED],
     'output': origin.hashed(output.name, data),
   }
-  # First, because it marks the table as ours.
-  write_text(sidecar_of(output), origin.sidecar(facts))
-  write_bytes(output, data)
+  # The sidecar first, because it marks the table as ours.
+  write_together({sidecar_of(output): origin.sidecar(facts).encode(), output: data})
   terminal.say(
     f'{output}: {found.written:,} values in {len(found.edits):,} records of {table.name}'
   )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +44,27 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
   """As `write_text`."""
+  write_together({path: data})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+  """Writes all files or none: each is whole on the disk before the first one takes its place."""
+  with contextlib.ExitStack() as stack:
+    news = {path: stack.enter_context(_whole(path, data)) for path, data in contents.items()}
+    for path, new in news.items():
+      new.replace(path)
+
+
+@contextlib.contextmanager
+def _whole(path: Path, data: bytes) -> Iterator[Path]:
+  """A temporary file beside `path` with this content, on the disk."""
   clear_left_behind(path)
-  with own_files.temporary(path) as (handle, new), os.fdopen(os.dup(handle), 'wb') as file:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-    new.replace(path)
+  with own_files.temporary(path) as (handle, new):
+    with os.fdopen(os.dup(handle), 'wb') as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    yield new
 
 
 def clear_left_behind(path: Path) -> None:

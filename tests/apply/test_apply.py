@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -410,6 +411,26 @@ def test_decisions_that_contradict_each_other_are_refused(rows, fill, said, tmp_
   with pytest.raises(UserError, match=said):
     apply(decide(tmp_path, *made), export, tmp_path / 'F.csv', choices=Choices(fill=fill))
   assert not (tmp_path / 'F.csv').exists()
+
+
+@pytest.mark.parametrize('full_at', [1, 2])
+def test_a_full_disk_changes_neither_table_nor_sidecar(full_at, tmp_path, monkeypatch):
+  export = export_as(tmp_path / 'E.csv', [['id', 'type'], ['1', None]])
+  apply(decide(tmp_path, decision('1', 'type', 'bowl')), export, tmp_path / 'F.csv')
+  decisions = decide(tmp_path, decision('1', 'type', 'vase'))
+  before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+  synced = []
+
+  def fsync(handle):
+    synced.append(handle)
+    if len(synced) == full_at:
+      raise OSError(errno.ENOSPC, 'No space left on device')
+
+  with monkeypatch.context() as patch, pytest.raises(OSError, match=r'F\.(json|csv)'):
+    patch.setattr(os, 'fsync', fsync)
+    apply(decisions, export, tmp_path / 'F.csv')
+  assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+  apply(decisions, export, tmp_path / 'F.csv')
 
 
 def test_blanks_around_a_value_make_no_other_value(tmp_path):
