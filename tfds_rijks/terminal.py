@@ -71,6 +71,8 @@ def folded(text: str, columns: int) -> str:
 def _broken(line: str, columns: int, *, hang: int = 2) -> list[str]:
   if cells(line) <= columns:
     return [line]
+  if ends := re.fullmatch(r'(.*\S:) (python .*)', line):  # with a command, which gets its own line
+    return [*_broken(ends[1], columns), *_broken(f'  {ends[2]}', columns)]
   words, end = line.split(), ''
   now = ' ' * (len(line) - len(line.lstrip()))
   beyond = len(now) + hang

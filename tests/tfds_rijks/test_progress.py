@@ -210,6 +210,11 @@ def test_a_text_beside_a_name_continues_below_the_text():
     '                baselines',
   ]
   assert terminal.folded(' ' * 50, 40).strip() == ''
+  stopped = 'saved step 3 of 6; to continue: python -m flaxart.main --workdir=runs/mine'
+  assert terminal.folded(stopped, 50).split('\n') == [
+    'saved step 3 of 6; to continue:',
+    '  python -m flaxart.main --workdir=runs/mine',
+  ]
 
 
 def test_a_folded_cell_leaves_no_gaps_in_other_parts_of_the_table():
