@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 from absl import logging as absl_logging
@@ -26,6 +27,9 @@ from flaxart.machine.files import user_cache
 from tfds_rijks import progress, terminal
 from tfds_rijks.command import run
 from tfds_rijks.errors import UserError
+
+if TYPE_CHECKING:
+  from flaxart.machine.processes import Joined
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -54,12 +58,28 @@ flags.DEFINE_bool(
 
 
 def main() -> int:
-  """Parses the command line, starts JAX, trains or evaluates."""
+  """Parses the command line, starts JAX, trains or evaluates beside the run's other processes."""
   if {'-h', '--help'} & set(sys.argv[1:]):
     print(usage(__doc__, FLAGS))
     return 0
   config, workdir = parse(sys.argv)
-  start_jax(processes=FLAGS.processes)
+  joined = start_jax(processes=FLAGS.processes)
+  from flaxart.machine import peers
+  from flaxart.workdir.manifest import FOLDER, steps_in
+  from flaxart.workdir.run_folder import continue_command
+
+  return peers.together(
+    lambda: work(config, workdir),
+    peers.watch(
+      joined,
+      kept=lambda: bool(steps_in(workdir / FOLDER)),
+      again=continue_command(workdir, remap_classes=FLAGS.remap_classes),
+    ),
+  )
+
+
+def work(config: ConfigDict, workdir: Path) -> int:
+  """Trains or evaluates; returns the exit code."""
   if FLAGS.mode == 'eval':
     from flaxart.evaluate_run import evaluate_run
 
@@ -118,7 +138,7 @@ def parse(argv: list[str]) -> tuple[ConfigDict, Path]:
   return config, workdir or run_folder.dated(config)
 
 
-def start_jax(*, processes: int = 0) -> None:
+def start_jax(*, processes: int = 0) -> Joined | None:
   """Sets up logging, joins the run's other processes, and sets a compilation cache private to the
   user (it holds executable code).
   """
@@ -135,7 +155,7 @@ def start_jax(*, processes: int = 0) -> None:
     jax.config.update('jax_compilation_cache_dir', str(cache))
   from flaxart.machine.processes import join
 
-  join(expected=processes)
+  return join(expected=processes)
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
 """A config file for trainers under test: a stored config, in float64, with its data.
 
 `--config=tests/double_precision.py:FOLDER` reads `FOLDER/config.json`. Every process writes the
-records of its steps to `FOLDER/ids-*.jsonl`, and process `STOP_PROCESS` sends itself SIGTERM at
-step `STOP_AT` (environment variables).
+records of its steps to `FOLDER/ids-*.jsonl`, and process `STOP_PROCESS` sends itself
+`STOP_SIGNAL` (SIGTERM) at step `STOP_AT` (environment variables).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def get_config(folder):
       file.write(json.dumps([step, jax.process_index(), batch['record'].tolist()]) + '\n')
     if 0 <= stop_at <= step:
       if step == stop_at and jax.process_index() == int(os.environ['STOP_PROCESS']):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), getattr(signal, os.environ.get('STOP_SIGNAL', 'SIGTERM')))
       time.sleep(0.1)  # the other processes must learn of it before the run ends
     return batch
 

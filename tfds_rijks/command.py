@@ -119,7 +119,7 @@ def outlasting() -> Iterator[None]:
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None if it was closed before the start
       try:
         stream.flush()
-      except OSError:  # a full disk, which `_code` has said
+      except OSError:  # a full disk, which `outcome` has said
         stream.buffer.raw.lost = True
         stream.flush()
     sys.stdout, sys.stderr = before
@@ -145,11 +145,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
   """
   with outlasting():
     with progress.watched():
-      code = _code(main)
+      code = outcome(main)
     sys.exit(code)
 
 
-def _code(main: Callable[[], int | None]) -> int:
+def outcome(main: Callable[[], int | None]) -> int:
+  """Calls `main` and returns the exit code; prints the line of an error that a user can fix."""
   try:
     code = main() or 0
     if sys.stdout:  # None if it was closed before the command started

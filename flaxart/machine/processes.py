@@ -7,6 +7,7 @@ instead of training once per process.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import logging
 import os
@@ -15,6 +16,8 @@ from typing import Any
 
 import jax
 
+from flaxart.machine.coordinator import START_S, require_free, split, wait_for
+from flaxart.machine.relay import Relay
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
@@ -58,28 +61,42 @@ def launcher(env: Mapping[str, str]) -> str | None:
   return None
 
 
-def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> None:
+@dataclasses.dataclass(frozen=True)
+class Joined:
+  """How this process reaches process 0: `address` (`HOST:PORT`), through `relay` if it has one."""
+
+  address: str
+  relay: Relay | None = None
+
+
+def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> Joined | None:
   """Makes this process part of the run, before anything else asks JAX for devices.
 
   `expected` is the number of processes requested (`--processes`); 0 takes what there is, 1 does not
-  join.
+  join. Returns None for a single process.
   """
   found = None if expected == 1 else launcher(env)
+  relay, address = None, ''
   try:
+    if found in ('by hand', 'SLURM', 'Open MPI'):
+      address, number = _meeting_point(env)
+      relay = _meet(address, number, env)
+    reach = address if relay is None else relay.address
     if found == 'by hand':
       jax.distributed.initialize(
-        env['JAX_COORDINATOR_ADDRESS'],
+        reach,
         _number(env, 'JAX_NUM_PROCESSES'),
         _number(env, 'JAX_PROCESS_ID'),
         cluster_detection_method='deactivate',
       )
-    elif found == 'Open MPI':  # JAX finds the address, or JAX_COORDINATOR_ADDRESS has it
+    elif found == 'Open MPI':
       jax.distributed.initialize(
+        reach,
         num_processes=_number(env, 'OMPI_COMM_WORLD_SIZE'),
         process_id=_number(env, 'OMPI_COMM_WORLD_RANK'),
       )
     elif found is not None:
-      jax.distributed.initialize()
+      jax.distributed.initialize(reach or None)
   except (ValueError, RuntimeError) as error:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     raise UserError(
@@ -101,6 +118,13 @@ def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> None:
       jax.local_device_count(),
       jax.device_count(),
     )
+  if jax.process_count() == 1:
+    return None
+  if not address:
+    from jax._src import distributed
+
+    address = str(distributed.global_state.coordinator_address)
+  return Joined(address, relay)
 
 
 def client() -> Any:
@@ -128,6 +152,28 @@ def from_first_process(value: Any) -> Any:
   from jax.experimental import multihost_utils
 
   return multihost_utils.broadcast_one_to_all(value)
+
+
+def _meeting_point(env: Mapping[str, str]) -> tuple[str, int]:
+  """`HOST:PORT` of process 0, and the number of this process, as JAX will find them."""
+  from jax._src.clusters import ClusterEnv
+
+  number = _number(env, 'JAX_PROCESS_ID') if 'JAX_PROCESS_ID' in env else None
+  address, _, number, _ = ClusterEnv.auto_detect_unset_distributed_params(
+    env.get('JAX_COORDINATOR_ADDRESS'), None, number, None, None, int(START_S)
+  )
+  if address is None or number is None:
+    raise ValueError('no address of process 0')
+  return address, number
+
+
+def _meet(address: str, number: int, env: Mapping[str, str]) -> Relay | None:
+  """Looks at the port before JAX does; returns what this process reaches process 0 by."""
+  if number == 0:
+    require_free(env.get('JAX_COORDINATOR_BIND_ADDRESS', f'[::]:{split(address)[1]}'))
+    return None
+  wait_for(address)
+  return Relay(address)
 
 
 def _number(env: Mapping[str, str], name: str) -> int:

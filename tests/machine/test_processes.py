@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from tiny_museum import tiny_config
+from together import together
 from trainer import ROOT, arrays, metric_lines, set_steps
 
 from flaxart.config import to_json
@@ -211,21 +211,6 @@ def main():
   print('agreed')
 run(main)
 """
-
-
-def together(*lines):
-  """Starts commands as the processes of one run; returns their output, messages and exit codes."""
-  with socket.socket() as free:
-    free.bind(('', 0))
-    address = f'127.0.0.1:{free.getsockname()[1]}'
-  processes = []
-  for i, line in enumerate(lines):
-    env = {**os.environ, 'JAX_COORDINATOR_ADDRESS': address, 'JAX_PROCESS_ID': str(i)}
-    env['JAX_NUM_PROCESSES'] = str(len(lines))
-    line = [sys.executable, *line]
-    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
-    processes.append(subprocess.Popen(line, cwd=ROOT, env=env, **pipes))
-  return [(*process.communicate(timeout=120), process.returncode) for process in processes]
 
 
 @pytest.mark.parametrize('other', ['0 0', '1 0', '0 1 0'])
