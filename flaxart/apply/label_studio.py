@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 from tfds_rijks import strict_json
 from tfds_rijks.errors import UserError
-from tfds_rijks.suggestions import Status, Suggestion
+from tfds_rijks.suggestions import NUMBERS, Status, Suggestion
 
 IMAGE, OTHER = 'image', '_other'  # controls of the labelling page: the picture, another value
 UNDECIDED = ('suggested', 'unsure')
@@ -123,7 +123,8 @@ def is_ours(found: Any) -> bool:
   return (
     isinstance(found, list)
     and bool(found)
-    and all(isinstance(one, dict) and 'suggestions' in one.get('data', ()) for one in found)
+    and all(isinstance(one, dict) and isinstance(one.get('data'), dict) for one in found)
+    and all('suggestions' in one['data'] for one in found)
   )
 
 
@@ -156,10 +157,12 @@ def read(path: Path) -> list[Suggestion]:
 def _rows(task: Mapping[str, Any]) -> list[Suggestion]:
   data = task['data']
   suggested = [
-    Suggestion(
-      record_id=data['record_id'],
-      image=data['image_path'],
-      **{name: one[name] for name in KEPT},
+    _checked(
+      Suggestion(
+        record_id=data['record_id'],
+        image=data['image_path'],
+        **{name: one[name] for name in KEPT},
+      )
     )
     for one in data['suggestions']
   ]
@@ -187,6 +190,18 @@ def _rows(task: Mapping[str, Any]) -> list[Suggestion]:
     new = [value for value in values if value not in [one.value for one in of_field]]
     rows += [dataclasses.replace(blank, value=value) for value in new]
   return rows
+
+
+def _checked(row: Suggestion) -> Suggestion:
+  """The row; raises `TypeError` for a number instead of a text and the like, as a script may have
+  left them.
+  """
+  for name, value in dataclasses.asdict(row).items():
+    number = name in NUMBERS
+    right = value is None or _is_number(value) if number else isinstance(value, str)
+    if not right:
+      raise TypeError(f'{name} is {value!r}, expected a {"number" if number else "text"}')
+  return row
 
 
 def _time(annotation: Mapping[str, Any]) -> str:

@@ -205,6 +205,29 @@ def test_bad_options_and_files_are_one_line(options, said, decisions, tmp_path, 
   assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+  ('where', 'wrong', 'said'),
+  [
+    (('data', 'record_id'), 1, r'task 1 is not .*record_id is 1, expected a text'),
+    (('data', 'record_id'), None, r'task 1 is not .*record_id is None, expected a text'),
+    (('data', 'suggestions', 0, 'value'), 5, r'task 1 is not .*value is 5, expected a text'),
+    (('data', 'suggestions', 0, 'value_uri'), None, r'task 1 is not .*value_uri is None'),
+    (('data', 'suggestions', 0, 'rank'), 'x', r"task 1 is not .*rank is 'x', expected a number"),
+    (('data',), None, 'is not an export of tasks'),
+  ],
+)
+def test_tasks_with_other_types_are_refused(where, wrong, said, decisions, tmp_path):
+  exchange(decisions, tmp_path / 'T.json', format='label-studio', images_url=URL)
+  made = json.loads((tmp_path / 'T.json').read_text(encoding='utf-8'))
+  inside = made[0]
+  for key in where[:-1]:
+    inside = inside[key]
+  inside[where[-1]] = wrong
+  (tmp_path / 'X.json').write_text(json.dumps(made), encoding='utf-8')
+  with pytest.raises(UserError, match=said):
+    read_decisions(tmp_path / 'X.json')
+
+
 def test_an_annotation_needs_a_picture(tmp_path):
   write(tmp_path / 'D.csv', [Suggestion('1', '', 'type', 'bowl', status='accepted')])
   with pytest.raises(UserError, match='is accepted without an image'):
