@@ -131,6 +131,8 @@ class Net:
     it is `decided`; of a picture that cannot be read it has the `reason`. Raises `UserError` for
     what cannot be a picture.
     """
+    if batch_size < 1:
+      raise UserError(f'batch_size: found {batch_size}, expected 1 or more')
     rows: list[Row] = []
     several = iter(any_picture.several(given))
     with ThreadPoolExecutor(os.cpu_count()) as pool:

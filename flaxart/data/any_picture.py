@@ -72,11 +72,13 @@ def number_of(picture: Any) -> str:
 
 
 def _bytes(path: Path, *, name: str) -> bytes:
-  if path.is_dir():
-    raise UserError(
-      f'{name}: is a folder, expected a picture; list its files, or use flaxart predict'
-    )
+  if '\0' in str(path):
+    raise ImageError(name, 'cannot be opened: its name has a zero byte')
   try:
+    if path.is_dir():
+      raise UserError(
+        f'{name}: is a folder, expected a picture; list its files, or use flaxart predict'
+      )
     return load(path, name=name)
   except OSError as error:
     raise ImageError(name, f'cannot be opened: {error.strerror}') from None

@@ -6,12 +6,13 @@ The first line says what the answers depend on. Something else is refused by nam
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,8 +72,9 @@ class Journal:
 
   def __exit__(self, *error: object) -> None:
     if self._file is not None:
-      self.sync()
-      self._file.close()
+      with self._named_in_errors():
+        self.sync()
+        self._file.close()
       self._file = None
 
   def add(self, answers: Iterable[tuple[int, Any]]) -> None:
@@ -99,8 +101,18 @@ class Journal:
       json.dumps(line, ensure_ascii=False, separators=(',', ':'), allow_nan=False) + '\n'
       for line in lines
     )
-    self._file.write(text.encode('utf-8'))
-    self._file.flush()
+    with self._named_in_errors():
+      self._file.write(text.encode('utf-8'))
+      self._file.flush()
+
+  @contextlib.contextmanager
+  def _named_in_errors(self) -> Iterator[None]:
+    """A full disk does not say which file it was."""
+    try:
+      yield
+    except OSError as error:
+      error.filename = error.filename or str(self.path)
+      raise
 
 
 def peek(path: Path, header: Mapping[str, Any]) -> set[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 
 import pytest
@@ -111,6 +113,17 @@ def test_another_file_is_refused(path, data):
   with pytest.raises(UserError, match='is not the journal of a prediction, or is damaged'):
     Journal(path, HEADER).__enter__()
   assert path.read_bytes() == data
+
+
+def test_a_full_disk_is_said_by_name(path):
+  class Full(io.BytesIO):
+    def flush(self):
+      raise OSError(errno.ENOSPC, 'No space left on device')
+
+  book = Journal(path, HEADER)
+  book._file = Full()
+  with pytest.raises(OSError, match=r'T\.csv\.journal'):
+    book.add(ROWS)
 
 
 def test_only_one_process_at_a_time(path, tmp_path):

@@ -71,6 +71,10 @@ def test_a_file_that_cannot_be_read_keeps_its_place(net, files, tmp_path):
     'cannot be opened: No such file or directory', 'unknown format',
   ]  # fmt: skip
   assert net.predict([]) == []
+  odd = net.predict(['a\0b.jpg', 'x' * 300])
+  assert [row.reason for row in odd] == [
+    'cannot be opened: its name has a zero byte', 'cannot be opened: File name too long',
+  ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,12 @@ def test_a_file_that_cannot_be_read_keeps_its_place(net, files, tmp_path):
 def test_what_cannot_be_a_picture_is_one_sentence(net, given, line):
   with pytest.raises(UserError, match=line):
     net.predict(given)
+
+
+def test_a_batch_has_pictures(net, files):
+  for size in (0, -1):
+    with pytest.raises(UserError, match=f'batch_size: found {size}, expected 1 or more'):
+      net.predict(files, batch_size=size)
 
 
 def test_it_shows_itself_in_a_notebook(net, monkeypatch):
