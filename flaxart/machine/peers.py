@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import jax
 
 from flaxart.machine import processes
-from flaxart.machine.coordinator import split
+from flaxart.machine.coordinator import listening, split
 from flaxart.machine.interrupt import EXIT_CODE
 from flaxart.machine.processes import Joined
 from tfds_rijks import command, terminal
@@ -72,7 +72,9 @@ class Watch:
     self._leaving: tuple[int, float] | None = None  # exit code, when to stop waiting for others
     if self._number == 0:
       self._token = secrets.token_hex(16)
-      self._listener = _listening(os.environ.get('JAX_COORDINATOR_BIND_ADDRESS', ''))
+      self._listener = listening(
+        split(os.environ.get('JAX_COORDINATOR_BIND_ADDRESS', '[::]:0'))[0], 0
+      )
       self._selector.register(self._listener, selectors.EVENT_READ)
       client.key_value_set(_KEY, f'{self._listener.getsockname()[1]} {self._token}')
     else:
@@ -282,17 +284,6 @@ def _connection_lost(error: BaseException | None) -> bool:
       return True
     error = error.__cause__ or error.__context__
   return False
-
-
-def _listening(bind: str) -> socket.socket:
-  """A listening socket on a free port, at the host of `bind` or everywhere."""
-  if bind:
-    host, _ = split(bind)
-    family = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][0]
-    return socket.create_server((host, 0), family=family)
-  if socket.has_dualstack_ipv6():
-    return socket.create_server(('', 0), family=socket.AF_INET6, dualstack_ipv6=True)
-  return socket.create_server(('', 0))
 
 
 def _say(message: str) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 import jax
 
-from flaxart.machine.coordinator import START_S, require_free, split, wait_for
-from flaxart.machine.relay import Relay
+from flaxart.machine.coordinator import START_S, split
+from flaxart.machine.relay import Entrance, Relay
 from tfds_rijks.errors import UserError
 
 log = logging.getLogger('flaxart')
@@ -76,27 +76,30 @@ def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> Joined | 
   join. Returns None for a single process.
   """
   found = None if expected == 1 else launcher(env)
-  relay, address = None, ''
+  way: Entrance | Relay | None = None
+  address, reach, bind = '', None, None
   try:
     if found in ('by hand', 'SLURM', 'Open MPI'):
       address, number = _meeting_point(env)
-      relay = _meet(address, number, env)
-    reach = address if relay is None else relay.address
+      way = _meet(address, number, env)
+      reach = bind = way.inner if isinstance(way, Entrance) else way.address
     if found == 'by hand':
       jax.distributed.initialize(
         reach,
         _number(env, 'JAX_NUM_PROCESSES'),
         _number(env, 'JAX_PROCESS_ID'),
         cluster_detection_method='deactivate',
+        coordinator_bind_address=bind,
       )
     elif found == 'Open MPI':
       jax.distributed.initialize(
         reach,
         num_processes=_number(env, 'OMPI_COMM_WORLD_SIZE'),
         process_id=_number(env, 'OMPI_COMM_WORLD_RANK'),
+        coordinator_bind_address=bind,
       )
     elif found is not None:
-      jax.distributed.initialize(reach or None)
+      jax.distributed.initialize(reach, coordinator_bind_address=bind)
   except (ValueError, RuntimeError) as error:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     raise UserError(
@@ -124,7 +127,7 @@ def join(*, expected: int = 0, env: Mapping[str, str] = os.environ) -> Joined | 
     from jax._src import distributed
 
     address = str(distributed.global_state.coordinator_address)
-  return Joined(address, relay)
+  return Joined(address, way if isinstance(way, Relay) else None)
 
 
 def client() -> Any:
@@ -167,13 +170,13 @@ def _meeting_point(env: Mapping[str, str]) -> tuple[str, int]:
   return address, number
 
 
-def _meet(address: str, number: int, env: Mapping[str, str]) -> Relay | None:
-  """Looks at the port before JAX does; returns what this process reaches process 0 by."""
+def _meet(address: str, number: int, env: Mapping[str, str]) -> Entrance | Relay:
+  """Opens what this process and process 0 reach each other through."""
   if number == 0:
-    require_free(env.get('JAX_COORDINATOR_BIND_ADDRESS', f'[::]:{split(address)[1]}'))
-    return None
-  wait_for(address)
-  return Relay(address)
+    return Entrance(env.get('JAX_COORDINATOR_BIND_ADDRESS', f'[::]:{split(address)[1]}'))
+  relay = Relay(address, number)
+  relay.wait()
+  return relay
 
 
 def _number(env: Mapping[str, str], name: str) -> int:

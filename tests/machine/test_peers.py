@@ -13,8 +13,8 @@ from together import free_address, start, together
 from trainer import ROOT, set_steps
 
 from flaxart.config import to_json
-from flaxart.machine import coordinator, peers
-from flaxart.machine.relay import Relay
+from flaxart.machine import coordinator, peers, relay
+from flaxart.machine.relay import Entrance, Relay
 from flaxart.verify import verify
 from flaxart.workdir.manifest import steps_in
 from tfds_rijks.errors import UserError
@@ -45,8 +45,6 @@ def main():
   return peers.together(work, peers.watch(joined, kept=kept, again='the command'))
 run(main)
 """
-PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
-SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 def happens(what, victim, *, count, step_s=0.0, **options):
@@ -132,25 +130,21 @@ def test_a_slow_start_is_waited_for(count, late):
   assert [code for _, _, code in ends] == [0] * count, ends
 
 
-def listen(answer, *, address='127.0.0.1:0', after_s=0.0):
+def listen(answer):
   """Answers every connection with these bytes and hangs up, or is silent for None."""
-  host, port = coordinator.split(address)
-  kept = []
+  listening, kept = socket.create_server(('127.0.0.1', 0)), []
 
   def serve():
-    time.sleep(after_s)
-    server = socket.create_server((host, port)) if after_s else listening
     while True:
-      line, _ = server.accept()
-      kept.append((line, server))
+      line, _ = listening.accept()
+      kept.append(line)
       if answer is not None:
-        line.recv(len(PREFACE))
+        line.recv(100)
         line.sendall(answer)
         line.shutdown(socket.SHUT_WR)
 
-  listening = None if after_s else socket.create_server((host, port))
   threading.Thread(target=serve, daemon=True).start()
-  return address if after_s else f'{host}:{listening.getsockname()[1]}'
+  return f'127.0.0.1:{listening.getsockname()[1]}'
 
 
 def test_a_port_that_is_taken_ends_all():
@@ -169,35 +163,57 @@ def test_a_port_that_is_taken_ends_all():
     assert (code, errors(said)) == (2, [line]), said
 
 
-def test_a_port_of_another_run_is_not_shared():
+def test_a_port_of_another_grpc_server_is_not_shared():
   """gRPC would: it sets SO_REUSEPORT, as every service of JAX does."""
   with socket.socket() as other:
     other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     other.bind(('127.0.0.1', 0))
     other.listen()
     with pytest.raises(UserError, match='is in use; choose another one'):
-      coordinator.require_free(f'127.0.0.1:{other.getsockname()[1]}')
+      Entrance(f'127.0.0.1:{other.getsockname()[1]}')
 
 
-@pytest.mark.parametrize('answer', [b'', SETTINGS[:5], b'SSH-2.0-OpenSSH\r\n', None])
-def test_only_a_service_is_taken_for_process_0(monkeypatch, answer):
-  monkeypatch.setattr(coordinator, 'ANSWER_S', 0.5)
+def test_a_process_of_another_run_does_not_come_in():
+  address = free_address()
+  entrance = Entrance(address)
+  with socket.create_server(coordinator.split(entrance.inner)) as service:
+    for number in (1, 2):
+      first = Relay(address, number)
+      first.wait()
+      first.wait()  # as often as its client asks
+      with pytest.raises(UserError, match=f'another run answers at {address}; choose another'):
+        Relay(address, number).wait()
+    with pytest.raises(UserError, match='is in use'):
+      Entrance(address)
+    service.settimeout(1.0)
+    for _ in range(4):
+      service.accept()
+    with pytest.raises(TimeoutError):
+      service.accept()
+
+
+@pytest.mark.parametrize('answer', [b'', b'welcome', b'SSH-2.0-OpenSSH\r\n', b'x' * 200, None])
+def test_only_an_entrance_is_taken_for_process_0(monkeypatch, answer):
+  monkeypatch.setattr(relay, 'ANSWER_S', 0.5)
   with pytest.raises(UserError, match='something else than process 0 answers'):
-    coordinator.wait_for(listen(answer))
+    Relay(listen(answer), 1).wait()
 
 
 def test_process_0_is_waited_for():
-  coordinator.wait_for(listen(SETTINGS, address=free_address(), after_s=1.0))
+  address = free_address()
   with pytest.raises(UserError, match='process 0 did not start there within 1 s'):
-    coordinator.wait_for(free_address(), wait_s=1.0)
+    Relay(address, 1).wait(wait_s=1.0)
+  threading.Timer(1.0, Entrance, [address]).start()
+  Relay(address, 1).wait()
 
 
 @pytest.mark.parametrize('holding', [False, True])
 def test_a_relay_can_hide_that_the_service_is_gone(holding):
-  with socket.create_server(('127.0.0.1', 0)) as service:
-    relay = Relay(f'127.0.0.1:{service.getsockname()[1]}')
-    relay.holding = holding
-    with socket.create_connection(coordinator.split(relay.address), timeout=1.0) as client:
+  address = free_address()
+  with socket.create_server(coordinator.split(Entrance(address).inner)) as service:
+    way = Relay(address, 1)
+    way.holding = holding
+    with socket.create_connection(coordinator.split(way.address), timeout=1.0) as client:
       line, _ = service.accept()
       client.sendall(b'asked')
       assert line.recv(5) == b'asked'
