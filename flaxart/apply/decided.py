@@ -20,7 +20,7 @@ def by_record(rows: Sequence[Suggestion], *, path: Path) -> Decided:
   a decision about no record, and for a value that is both decided and rejected.
   """
   uri = _uris(rows)
-  rejected = {_about(row) for row in rows if row.status == 'rejected'}
+  check_consistent(rows, path=path)
   found: Decided = {}
   for row in rows:
     if row.status not in DECIDED:
@@ -30,20 +30,26 @@ def by_record(rows: Sequence[Suggestion], *, path: Path) -> Decided:
         f'{path}: {row.field} {row.value!r} of {row.image or "a row"} is {row.status} without a '
         'record_id; fill in the number of the record'
       )
-    if _about(row) in rejected:
-      raise UserError(
-        f'{path}: {number}: {row.field} {row.value!r} is {row.status} in one row and rejected in '
-        'another; give both rows one status'
-      )
     values = found.setdefault(number, {}).setdefault(normalise(row.field), [])
     if _about(row) not in map(_about, values):
       values.append(dataclasses.replace(row, value_uri=uri(row)))
   return found
 
 
+def check_consistent(rows: Sequence[Suggestion], *, path: Path) -> None:
+  """Raises `UserError` for a value of a record that is both decided and rejected."""
+  rejected = {_about(row) for row in rows if row.status == 'rejected'}
+  for row in rows:
+    if row.status in DECIDED and _about(row) in rejected:
+      raise UserError(
+        f'{path}: {row.record_id or row.image}: {row.field} {row.value!r} is {row.status} in one '
+        'row and rejected in another; give both rows one status'
+      )
+
+
 def _about(row: Suggestion) -> tuple[str, str, str]:
-  """What a row says about which record, whatever blanks somebody typed."""
-  return normalise(row.record_id), normalise(row.field), normalise(row.value)
+  """What a row says about which record, or picture without one, whatever blanks somebody typed."""
+  return normalise(row.record_id) or row.image, normalise(row.field), normalise(row.value)
 
 
 def _uris(rows: Sequence[Suggestion]) -> Callable[[Suggestion], str]:

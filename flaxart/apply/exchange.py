@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flaxart.apply import label_studio, origin, web_annotations
+from flaxart.apply.decided import check_consistent
 from flaxart.machine.files import write_text, write_together
 from flaxart.prediction.output import sidecar_of
 from tfds_rijks import strict_json, suggestions, terminal
@@ -50,6 +51,7 @@ def exchange(decisions: Path, output: Path, *, format: str, images_url: str = ''
     terminal.say(f'{output}: {len(tasks):,} tasks; {page}: the labelling configuration for them')
   else:
     _check_json(output, decisions, web_annotations.is_ours)
+    check_consistent(rows, path=decisions)
     made = web_annotations.annotation_page(
       rows, images_url=images_url, name=output.name, path=decisions
     )

@@ -228,6 +228,14 @@ def test_tasks_with_other_types_are_refused(where, wrong, said, decisions, tmp_p
     read_decisions(tmp_path / 'X.json')
 
 
+def test_a_value_that_is_also_rejected_is_not_published(tmp_path):
+  rows = [row('1', 'type', 'bowl', 'accepted'), row('1', 'type', 'bowl ', 'rejected')]
+  write(tmp_path / 'D.csv', rows)
+  with pytest.raises(UserError, match="1: type 'bowl' is accepted in one row and rejected in"):
+    exchange(tmp_path / 'D.csv', tmp_path / 'P.json', format='web-annotations', images_url=URL)
+  assert not (tmp_path / 'P.json').exists()
+
+
 def test_an_annotation_needs_a_picture(tmp_path):
   write(tmp_path / 'D.csv', [Suggestion('1', '', 'type', 'bowl', status='accepted')])
   with pytest.raises(UserError, match='is accepted without an image'):
