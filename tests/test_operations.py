@@ -18,8 +18,12 @@ from pathlib import Path
 
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
-from tiny_museum import draw_collection
-from trainer import ROOT
+from tiny_museum import draw_collection, tiny_config
+from trainer import ROOT, arrays, flags, set_steps, untimed_lines
+
+from flaxart.train import train_and_evaluate
+from tfds_rijks import suggestions
+from tfds_rijks.suggestions import Suggestion
 
 pytestmark = pytest.mark.kill
 Operations = list[tuple[str, int]]
@@ -85,16 +89,22 @@ def records(path: Path) -> bytes:
 
 
 def disturbed(
-  line: list[str], start: Path, folder: Path, *, at: Callable[[Operations], Operations]
+  line: list[str],
+  start: Path,
+  folder: Path,
+  *,
+  at: Callable[[Operations], Operations],
+  same: Callable[[Path], object] = content,
 ) -> dict[str, int]:
   """Disturbs the command at each operation that `at` chooses of their number, in both ways.
 
-  `start` is the folder in which it begins. Returns how often each was done.
+  `start` is the folder in which it begins; `same` what must be equal in the end. Returns how often
+  each was done.
   """
   whole, log = shutil.copytree(start, folder / 'whole'), folder / 'log'
   done = run(line, whole, UNDISTURBED, log=log)
   assert done.returncode == 0, done.stderr[-2000:]
-  expected, found = content(whole), operations(log)
+  expected, found = same(whole), operations(log)
   counts = {'operations': len(found), 'killed': 0, 'disk full': 0}
   for call, number in at(found):
     ways = {'killed': f'signal=KILL:when={number}'}
@@ -111,7 +121,7 @@ def disturbed(
         assert done.returncode == 2 or call == 'write', about
       again = run(line, here, UNDISTURBED, log=log)
       assert again.returncode == 0, (about, again.stdout[-500:], again.stderr[-2000:])
-      assert content(here) == expected, about
+      assert same(here) == expected, about
       shutil.rmtree(here)
   return counts
 
@@ -137,3 +147,68 @@ def test_prepare(tmp_path, at):
   counts = disturbed([*line, *options], tmp_path / 'start', tmp_path, at=at)
   print(json.dumps({'prepare': counts}))
   assert counts['killed'] >= 3
+
+
+@MANY
+def test_apply(tmp_path, at):
+  (start := tmp_path / 'start').mkdir()
+  (start / 'export.csv').write_text('object_number,type\n' + ''.join(f'{i},\n' for i in range(50)))
+  rows = [Suggestion(str(i), f'{i}.jpg', 'type', 'coin', status='accepted') for i in range(50)]
+  suggestions.write(start / 'decisions.csv', rows)
+  line = ['flaxart.apply', '--decisions=decisions.csv', '--table=export.csv', '--output=new.csv']
+  counts = disturbed(line, start, tmp_path, at=at)
+  print(json.dumps({'apply': counts}))
+  assert counts['killed'] >= 2
+
+
+@pytest.fixture(scope='module')
+def begun(tmp_path_factory, collection) -> Path:
+  """A folder with a finished run, pictures to name, and a config for another run."""
+  folder = tmp_path_factory.mktemp('begun')
+  config = tiny_config(collection)
+  set_steps(config, 6)
+  config.checkpoint.every_steps = 2
+  train_and_evaluate(config, folder / 'run')
+  draw_collection(folder / 'scans', objects=30)
+  flags(config, folder / 'trained', folder)
+  return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'line',
+  [
+    ['flaxart.predict', '--images=scans', '--batch_size=8', '--output=names.csv'],
+    ['flaxart.predict', '--images=scans', '--form=long', '--output=names.xlsx'],
+  ],
+)
+def test_predict(begun, tmp_path, line):
+  counts = disturbed([*line, '--workdir=run'], begun, tmp_path, at=each)
+  print(json.dumps({' '.join(line): counts}))
+  assert counts['killed'] > 10
+
+
+@pytest.mark.slow
+def test_report(begun, tmp_path):
+  counts = disturbed(['flaxart.report', '--runs=run', '--output=report'], begun, tmp_path, at=each)
+  print(json.dumps({'report': counts}))
+  assert counts['killed'] > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('trainable', ['all', 'heads'])
+def test_train(begun, tmp_path, trainable):
+  line = ['flaxart.main', '--config=config.py', '--workdir=trained', '--config.log.tensorboard=0']
+  more = [] if trainable == 'all' else ['--config.trainable=heads', '--config.init=run']
+  counts = disturbed([*line, *more], begun, tmp_path, at=each, same=trained)
+  print(json.dumps({f'train {trainable}': counts}))
+  assert counts['killed'] > 50
+
+
+def trained(folder: Path) -> dict[str, object]:
+  """Parameters and metrics of the run in a folder, without the times that steps took."""
+  run = folder / 'trained'
+  steps = sorted(int(path.name) for path in (run / 'checkpoints').iterdir())
+  held = {f'{steps[-1]} {name}': x.tobytes() for name, x in arrays(run, steps[-1]).items()}
+  left = {str(p.relative_to(run)) for p in run.rglob('*') if p.name.startswith('.')}
+  return {**held, 'metrics': untimed_lines(run), 'left behind': left, 'steps': steps}
