@@ -62,7 +62,6 @@ class Net:
     self.about = dict(about)
     self.scores: dict[str, str] = self.about.pop('scores', {})
     self.calibration = dict(calibration or {})
-    self._square = pictures.Square(self.image_size, self.fit, self.resize)
     model = network.merge(state.trainable, state.frozen, state.batch_stats)
     # Only for inference: BatchNorm becomes part of the convolutions (equal to 1e-5 in float32; in
     # bfloat16 a probability may change by a hundredth).
@@ -155,7 +154,8 @@ class Net:
 
     Raises `ImageError` for a file that cannot be read, `UserError` for anything else.
     """
-    return any_picture.square_of(picture, self._square, name=name)
+    square = pictures.Square(self.image_size, self.fit, self.resize)  # may need a library
+    return any_picture.square_of(picture, square, name=name)
 
   def _square_or_reason(self, picture: Any) -> np.ndarray | str:
     try:

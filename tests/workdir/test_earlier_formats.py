@@ -178,14 +178,11 @@ def test_the_documented_lines_read_every_format_without_flaxart(name, tmp_path):
   (lines,) = re.findall(
     r'```python\n(.*?)```', (ROOT / 'docs/reliability.md').read_text(), re.DOTALL
   )
-  (call,) = re.findall(r"`(v1\.load\('.*?'\))`", (ROOT / 'docs/code.md').read_text())
-  assert 'flaxart' not in lines + call
-  call = re.sub("'.*'", repr(str(folder)), call)
-  (tmp_path / 'read.py').write_text(
-    f'{lines}\nfrom orbax.checkpoint import v1\nprint(len(jax.tree.leaves({call})))\n'
-  )
+  assert 'flaxart' not in lines
+  (tmp_path / 'read.py').write_text(lines)
   line = [sys.executable, tmp_path / 'read.py', folder]
   done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+  assert 'warn' not in done.stderr.lower()
   leaves = arrays(GOLDEN / name, int(folder.name))
   count = sum(leaf.size for path, leaf in leaves.items() if path.startswith('[params]'))
-  assert done.stdout == f'{count} parameters at step {folder.name}\n{len(leaves)}\n'
+  assert done.stdout == f'{count} parameters at step {folder.name}\n'
