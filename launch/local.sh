@@ -48,7 +48,8 @@ for pid in "${pids[@]}"; do
     signalled=0 status=0
     wait "$pid" || status=$?
   done
-  if ((status != 0 && code == 0)); then
+  # The others of one that was killed exit with 75 if the same command can continue the run.
+  if ((status != 0 && (code == 0 || status == 75))); then
     code=$status
     # The others would wait for the one that failed; with 75 all of them stop together.
     if ((status != 75)); then stop_all; fi

@@ -77,6 +77,13 @@ def test_local_ends_the_others_when_one_fails(tmp_path):
   assert done.returncode == 2
 
 
+def test_local_tells_that_a_run_can_continue_without_the_process_that_was_killed(tmp_path):
+  body = 'if [ "$JAX_PROCESS_ID" = 0 ]; then kill -9 $$; fi; trap "" TERM; sleep 1; exit 75'
+  path = programs(tmp_path / 'bin', python=body)
+  done = run(LAUNCH / 'local.sh', '3', PATH=path, JAX_COORDINATOR_PORT='77', JAX_PLATFORMS='cpu')
+  assert done.returncode == 75
+
+
 def test_local_gives_each_process_a_gpu_and_refuses_more_processes_than_gpus(tmp_path):
   path = programs(
     tmp_path / 'bin',

@@ -9,6 +9,7 @@ JAX's shutdown.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -118,7 +119,8 @@ class Watch:
     while True:
       for key, _ in self._selector.select(_TICK_S):
         if key.fileobj is self._listener:
-          self._add(self._listener.accept()[0])
+          with contextlib.suppress(OSError):  # it hung up
+            self._add(self._listener.accept()[0])
         else:
           self._read(key.data)
       now = time.monotonic()

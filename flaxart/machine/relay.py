@@ -128,7 +128,12 @@ class Relay:
 
 def _accept(listener: socket.socket, take: Take) -> None:
   while True:
-    _in_thread(_quietly, take, listener.accept()[0])
+    try:
+      line, _ = listener.accept()
+    except OSError:  # it hung up, or too many files are open
+      time.sleep(PAUSE_S)
+      continue
+    _in_thread(_quietly, take, line)
 
 
 def _quietly(take: Take, line: socket.socket) -> None:
