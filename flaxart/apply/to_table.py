@@ -15,6 +15,7 @@ from flaxart.machine.files import write_together
 from flaxart.prediction.output import sidecar_of
 from tfds_rijks import suggestions, terminal
 from tfds_rijks.errors import UserError
+from tfds_rijks.words import counted
 
 AS_SHOWN = Choices()
 LISTED = 100  # cells with another value, in the sidecar
@@ -56,13 +57,15 @@ def apply(
   # The sidecar first, because it marks the table as ours.
   write_together({sidecar_of(output): origin.sidecar(facts).encode(), output: data})
   terminal.say(
-    f'{output}: {found.written:,} values in {len(found.edits):,} records of {table.name}'
+    f'{output}: {counted(found.written, "value")} in {counted(len(found.edits), "record")} of '
+    f'{table.name}'
   )
   if found.same:
-    terminal.say(f'{found.same:,} values were there already')
+    terminal.say(f'{counted(found.same, "value was", "values were")} there already')
   if found.kept:
     terminal.say(
-      f'{len(found.kept):,} cells have another value, which stays; first: {found.kept[0]}'
+      f'{counted(len(found.kept), "cell has", "cells have")} another value, which stays; first: '
+      f'{found.kept[0]}'
     )
   left = {
     status: count

@@ -332,7 +332,7 @@ def test_other_files_are_not_replaced(output, said, tmp_path, call):
   code, _, error = call('flaxart.apply.__main__', *options, f'--output={tmp_path / output}')
   assert code == 2 and said in error and error.count('\n') == 1
   code, out, _ = call('flaxart.apply.__main__', *options, f'--output={tmp_path / "F.csv"}')
-  assert code == 0 and '1 values in 1 records' in out
+  assert code == 0 and '1 value in 1 record of' in out
 
 
 def test_a_workbook_keeps_its_other_cells_formats_and_sheets(tmp_path):
