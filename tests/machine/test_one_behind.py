@@ -63,6 +63,7 @@ def score(device, monkeypatch, folder):
   config = SimpleNamespace(
     eval=SimpleNamespace(batch_size=2),
     data=SimpleNamespace(workers=0, image_size=8, fit='pad', resize='pillow'),
+    model=SimpleNamespace(name='vgg19'),
   )
   state = SimpleNamespace(mesh=create_mesh())
   evaluate.evaluate_records(SimpleNamespace(tasks=()), state, Split(), config)

@@ -41,7 +41,7 @@ def work():
   return 0
 def main():
   joined = processes.join()
-  kept = lambda: what != 'SIGQUIT'
+  kept = lambda: what != 'SIGUSR2'
   return peers.together(work, peers.watch(joined, kept=kept, again='the command'))
 run(main)
 """
@@ -61,7 +61,7 @@ def errors(said):
   [
     (2, 1, 'SIGKILL', 75, 'to continue'),
     (3, 0, 'SIGKILL', 75, 'to continue'),
-    (2, 0, 'SIGQUIT', 1, 'no checkpoint was saved; to start again'),
+    (2, 0, 'SIGUSR2', 1, 'no checkpoint was saved; to start again'),
   ],
 )
 def test_a_process_that_dies_ends_the_others(count, victim, what, code, then):
