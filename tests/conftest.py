@@ -40,6 +40,8 @@ from flaxart.machine.locks import in_turn
 from tfds_rijks import command
 
 LARGE = {'module': 0.8e9, 'function': 1.3e9}  # bytes of a worker
+GROWTH = 0.2e9
+LEFT = {'bytes': 0}  # after the last time that memory was given back
 NOT_FAST = ('slow', 'full', 'parity', 'wheel', 'kill', 'processes', 'benchmark')
 
 
@@ -79,15 +81,23 @@ def memory_given_back() -> Iterator[None]:
 
 
 def give_back(*, above: float) -> None:
-  """Frees compiled programs if this process has more bytes than `above`."""
-  status = Path('/proc/self/statm')
-  if not status.exists() or int(status.read_text().split()[1]) * mmap.PAGESIZE < above:
+  """Frees compiled programs if this process has more bytes than `above`, and many more than after
+  the last time: some libraries keep theirs, and looking through them takes half a second.
+  """
+  if (size := resident()) < max(above, LEFT['bytes'] + GROWTH):
     return
   if 'jax' in sys.modules:
     sys.modules['jax'].clear_caches()
   gc.collect()
   if hasattr(libc := ctypes.CDLL(None), 'malloc_trim'):
     libc.malloc_trim(0)  # glibc keeps what was freed
+  LEFT['bytes'] = min(size, resident())
+
+
+def resident() -> int:
+  """Bytes of memory of this process; 0 where the system does not say."""
+  status = Path('/proc/self/statm')
+  return int(status.read_text().split()[1]) * mmap.PAGESIZE if status.exists() else 0
 
 
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable) -> Path:
