@@ -161,7 +161,7 @@ class Net:
     try:
       return self.square(picture)
     except ImageError as error:
-      return f'{error.reason}: {error.detail}' if error.detail else error.reason
+      return any_picture.reason_of(error)
 
   def _checked(self, images: Any) -> np.ndarray:
     array = np.asarray(images)

@@ -1,6 +1,6 @@
 """Plays a newcomer's first hour in a terminal and checks what a person sees.
 
-    python -m tests.first_hour --columns=60 [--demo] [--picture=docs/first_hour.svg]
+    python tests/first_hour.py --columns=60 [--demo] [--picture=docs/first_hour.svg]
 
 From the help to names for new pictures: each command is the one that the step before it printed. No
 line may be wider than the terminal, and no silence longer than five seconds. With `--demo` the

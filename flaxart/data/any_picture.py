@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from tfds_rijks.errors import ImageError, UserError
+from tfds_rijks.formats import heif
 from tfds_rijks.images import Square, fit
 from tfds_rijks.picture_file import load
 
+# Reasons that are given in detail.
+TELLING = ('unknown format', 'pixel type not supported', heif.MISSING)
 KINDS = "a path, a file's bytes, uint8 [H, W, 3], or a record with one of these under `image`"
 
 
@@ -46,6 +49,12 @@ def square_of(picture: Any, square: Square, *, name: str = '') -> np.ndarray:
       return fit(pixels, square.size, how=square.fit, by=square.resize)
     raise UserError(f'{name}: found {pixels.dtype} {[*pixels.shape]}, expected {KINDS}')
   raise UserError(f'{name}: found {type(picture).__name__}, expected {KINDS}')
+
+
+def reason_of(error: ImageError) -> str:
+  """Why a picture has no names, in the few words of its row."""
+  told = error.detail and error.reason in TELLING
+  return f'{error.reason}: {error.detail}' if told else error.reason
 
 
 def several(given: Any) -> Iterable[Any]:

@@ -10,20 +10,18 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from flaxart.data.any_picture import reason_of
 from flaxart.evaluation.answer import Answer, Probabilities
 from flaxart.machine.one_behind import one_behind
 from flaxart.net import Net
 from tfds_rijks.budget import Budget
 from tfds_rijks.errors import UserError
-from tfds_rijks.formats import heif
 from tfds_rijks.images import BYTES_PER_PIXEL, MAX_PIXELS, SUFFIXES, ImageError, decoding_bytes
 from tfds_rijks.listing import entries, is_picture
 from tfds_rijks.passed_over import reason
 from tfds_rijks.picture_file import MAX_BYTES, load
 from tfds_rijks.progress import Progress
 
-# Reasons that the row gives in detail.
-TELLING = ('unknown format', 'pixel type not supported', heif.MISSING)
 ENCODED = MAX_BYTES  # of files that are held at a time
 DECODED = BYTES_PER_PIXEL * MAX_PIXELS  # taken by decoding at a time
 
@@ -74,7 +72,7 @@ def read_pictures(
         with decoded.hold(decoding_bytes(data, name=path, short_side=net.image_size)):
           return net.square(data, name=path)
     except ImageError as error:
-      return f'{error.reason}: {error.detail}' if error.reason in TELLING else error.reason
+      return reason_of(error)
     except OSError as error:
       return f'cannot be opened: {error.strerror}'
     except MemoryError:
